@@ -1,0 +1,36 @@
+#include "base/clock/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t now_us(clockid_t id)
+{
+	struct timespec t;
+	(void)clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+uint64_t sl_clock_unix_ms(void)
+{
+	return now_us(CLOCK_REALTIME) / 1000u;
+}
+
+uint64_t sl_clock_mono_ms(void)
+{
+	return now_us(CLOCK_MONOTONIC) / 1000u;
+}
+
+uint64_t sl_clock_mono_us(void)
+{
+	return now_us(CLOCK_MONOTONIC);
+}
+
+const char *sl_clock_text(char buffer[static SL_CLOCK_TEXT_SIZE], uint64_t unix_ms)
+{
+	time_t seconds = (time_t)(unix_ms / 1000u);
+	struct tm utc;
+	(void)gmtime_r(&seconds, &utc);
+	size_t used = strftime(buffer, SL_CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+	(void)snprintf(buffer + used, SL_CLOCK_TEXT_SIZE - used, ".%03uZ", (unsigned)(unix_ms % 1000u));
+	return buffer;
+}
