@@ -1,0 +1,182 @@
+/* git: Git work in a confined, killable child process.
+ *
+ * libgit2 has no time-outs and parses what strangers send. So each job runs in
+ * a child: the same binary re-executed as `git-worker` (main() hands over to
+ * git_worker_main()), one job read from a socket pair, progress and one result
+ * written to it; killed at its deadline; confined by Landlock, seccomp and
+ * rlimits to the folders of its job. A crash, a kill or a time-out is just a
+ * failed attempt. Only base/git includes <git2.h>. */
+#ifndef SL_BASE_GIT_H
+#define SL_BASE_GIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/crypto/crypto.h"
+#include "base/err/err.h"
+
+#define GIT_OID_TEXT 41   /* 40 hex digits and NUL (SHA-1) */
+#define GIT_URL_MAX 1024  /* bytes with NUL */
+#define GIT_REF_MAX 256
+#define GIT_PATH_MAX 1024
+
+enum git_op {
+	/* Finds what `revision` means on the remote (a branch, a tag, a full commit
+	 * id; "": the remote's default branch), fetches it into the mirror and
+	 * inspects the folder `path`. Result: commit, tree, ref, digest, files,
+	 * bytes, the commit's message, author and time. */
+	GIT_RESOLVE,
+	/* Inspects the folder `path` of `commit`, which the mirror has. No network. */
+	GIT_INSPECT,
+	/* Makes the parentless commit of (`commit`, `path`) with `message` and
+	 * `unix_s`, author and committer `sluice <sluice@localhost>`, and pushes it
+	 * to `ref`, never forced. There with the same tree: success. With another:
+	 * TAG_TAKEN. Result: published commit. Byte-determined: a retry makes the same id. */
+	GIT_PUBLISH,
+	/* Fetches `ref` alone into the mirror and checks that it is `commit` (when
+	 * given: else any). When the remote's ref moved on, or the mirror already
+	 * has `commit`, that is enough: what counts is that the mirror has it. */
+	GIT_FETCH,
+	/* Writes the folder `path` ("" = the root) of `commit` below `staging`, an
+	 * empty folder, view-only (0444/0555), beneath its descriptor, syncs it, and
+	 * compares tree id and digest when given. Nothing outside staging is touched. No network. */
+	GIT_CHECKOUT,
+	/* Lists what differs between (commit, path) and (other_commit, other_path). No network. */
+	GIT_DIFF,
+	/* Asks the remote for its refs: can it be reached, what is the default branch. */
+	GIT_LS,
+};
+
+/* Why content could not be had: SEMANTICS' closed list, and what only a worker meets. */
+enum git_failure {
+	GIT_OK = 0,
+	GIT_REPOSITORY_UNREACHABLE, /* the one that is worth retrying: also killed at the deadline */
+	GIT_LOGIN_REFUSED,
+	GIT_REPOSITORY_EMPTY,
+	GIT_BRANCH_NOT_FOUND,
+	GIT_REVISION_NOT_FOUND,
+	GIT_COMMIT_GONE,
+	GIT_PATH_NOT_FOUND,
+	GIT_PATH_NOT_A_FOLDER,
+	GIT_BUNDLE_EMPTY,
+	GIT_BUNDLE_REFUSED,  /* `rule` says which */
+	GIT_BUNDLE_TOO_BIG,  /* `rule` says which limit */
+	GIT_TAG_TAKEN,
+	GIT_PUSH_REFUSED,
+	GIT_DIGEST_MISMATCH, /* checkout: not the bundle that was named */
+	GIT_MIRROR_CORRUPT,  /* remove the mirror and fetch anew */
+	GIT_DISK_FULL,
+	GIT_WORKER_FAILED,   /* the worker itself crashed or could not start: try again */
+	GIT_FAILURE_COUNT
+};
+const char *git_failure_name(enum git_failure failure); /* "REPOSITORY_UNREACHABLE"; static */
+bool git_failure_is_transient(enum git_failure failure);
+
+/* Rules that a bundle can break; a name each, for errors and tests. */
+enum git_rule {
+	GIT_RULE_NONE = 0,
+	GIT_RULE_NAME_EMPTY, GIT_RULE_NAME_DOT, GIT_RULE_NAME_DOT_DOT, GIT_RULE_NAME_SLASH, GIT_RULE_NAME_BACKSLASH,
+	GIT_RULE_NAME_CONTROL, GIT_RULE_NAME_NOT_UTF8, GIT_RULE_NAME_TOO_LONG, GIT_RULE_NAME_DOT_GIT, GIT_RULE_NAME_TWIN,
+	GIT_RULE_PATH_TOO_LONG, GIT_RULE_TOO_DEEP, GIT_RULE_TOO_MANY_FILES, GIT_RULE_TOO_MANY_BYTES,
+	GIT_RULE_FILE_TOO_BIG, GIT_RULE_LINK, GIT_RULE_GITLINK, GIT_RULE_SPECIAL_FILE,
+	GIT_RULE_COUNT
+};
+const char *git_rule_name(enum git_rule rule); /* "NAME_DOT_DOT"; static */
+
+struct git_limits {
+	uint64_t files;      /* 0 in any: the default below */
+	uint64_t bytes;      /* of all files together */
+	uint64_t file_bytes; /* of one */
+	unsigned depth;      /* folders within folders */
+	unsigned name_bytes, path_bytes;
+	uint64_t pack_bytes, pack_objects; /* of one fetch */
+};
+#define GIT_LIMITS_DEFAULT { .files = 100000, .bytes = 2ull << 30, .file_bytes = 1ull << 30, .depth = 64, \
+	.name_bytes = 255, .path_bytes = 1024, .pack_bytes = 4ull << 30, .pack_objects = 2000000 }
+
+struct git_job {
+	enum git_op op;
+	const char *mirror;   /* absolute path of the bare mirror; made when missing */
+	const char *url;      /* https, ssh, git, file, and http when allow_local; "" for jobs without network */
+	bool allow_local;     /* file, git, http and private addresses (`--allow-local-repos`, `--insecure`) */
+	const char *user, *password; /* for https and ssh; NULL: none. Never logged, wiped after the job was sent */
+	const char *ssh_key, *ssh_phrase; /* private key's text */
+	const char *host_keys;   /* hex SHA-256 of accepted ssh host keys, commas between */
+	const char *ca_pem;      /* extra roots; NULL: the machine's */
+	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
+	const char *want_tree;        /* hex tree id; NULL: any */
+	const uint8_t *want_digest;   /* SL_HASH_BYTES; NULL: any */
+	uint64_t unix_s;
+	struct git_limits limits;
+	unsigned deadline_ms; /* 0: 300 000 */
+	bool sync_each;       /* checkout: fsync every file instead of one syncfs */
+};
+
+struct git_diff_entry {
+	char change;         /* 'A', 'D', 'M' */
+	char *path;          /* owned by the result */
+	uint64_t old_bytes, new_bytes;
+};
+
+struct git_result {
+	enum git_failure failure;
+	enum git_rule rule;
+	char text[512];            /* what went wrong, for people: names thing, value, rule. No credential in it */
+	char commit[GIT_OID_TEXT]; /* resolved, fetched or published */
+	char tree[GIT_OID_TEXT];   /* of the folder */
+	char ref[GIT_REF_MAX];     /* through which it was resolved: "refs/heads/main"; "" for a bare commit id */
+	uint8_t digest[SL_HASH_BYTES];
+	uint64_t files, bytes;
+	uint64_t fetched_objects, fetched_bytes;
+	char subject[256];         /* first line of the commit's message */
+	char author[128];          /* "Name <mail>" */
+	uint64_t commit_unix_s;
+	char *sluice_json;         /* the folder's sluice.json when there is one and it is at most 64 KiB; owned */
+	struct git_diff_entry *diff; /* owned */
+	size_t diff_count;
+	bool diff_cut;             /* more than 10 000 entries: the rest is left out */
+};
+void git_result_fini(struct git_result *result);
+
+struct git_progress {
+	uint64_t done_objects, total_objects, received_bytes;
+	uint64_t written_files, written_bytes; /* checkout */
+};
+
+/* --- parent's side -------------------------------------------------------------- */
+
+struct git_worker;
+
+/* Checks the job (URL scheme, no leading '-', ref and path forms), starts the
+ * child and sends it the job. SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. The strings are copied.
+ * Spawn from a thread that lives as long as the process: the child dies with it. */
+SL_MUST_USE sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_worker, struct sl_err *err);
+int git_worker_fd(const struct git_worker *worker);               /* poll for POLLIN */
+uint64_t git_worker_deadline_mono_ms(const struct git_worker *worker);
+/* Reads what has come; true when the result is in (or the child is dead or past
+ * its deadline, which is a result too: call it when poll times out). Never blocks. */
+bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progress, struct git_result *ret_result);
+/* Kills the child if it runs, reaps it. NULL is fine. */
+void git_worker_free(struct git_worker *worker);
+
+/* Start, wait, free: for threads that may block. `stop` (may be NULL) is looked
+ * at ten times a second; true kills the child. The failure is in the result. */
+SL_MUST_USE sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx, struct git_result *ret_result,
+                            struct sl_err *err);
+
+/* Removes what killed jobs left in a mirror (pack_git2_*, *.lock). No job may run on it. */
+void git_mirror_sweep(const char *mirror);
+
+/* Is this URL one that Sluice may talk to? SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. No look-up of names. */
+SL_MUST_USE sl_code git_url_check(const char *url, bool allow_local, struct sl_err *err);
+
+/* True if one name of a bundle is harmless; *ret_rule says what it breaks. Pure. */
+bool git_name_check(const char *name, size_t bytes, enum git_rule *ret_rule);
+
+/* --- child's side ----------------------------------------------------------------- */
+
+/* main() of `PROGRAM git-worker`: does the one job of descriptor 3. Returns the exit status. */
+int git_worker_main(void);
+
+#endif

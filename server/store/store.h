@@ -1,0 +1,188 @@
+/* store: durable, ordered key/value tables and a change log in one LMDB environment.
+ *
+ * Every write is a command. Any thread queues it; the store's one writer
+ * thread takes all that wait, asks each to decide() on the open transaction
+ * (each sees those before it), applies what it decided, appends one log record
+ * per revision, commits once, and answers all. A command that is refused has
+ * written nothing. Reads run in the calling thread on a snapshot and never
+ * wait for the writer.
+ *
+ * A commit or sync that fails ends the store: nothing is committed or
+ * acknowledged any more in this process (after a failed sync LMDB would call
+ * the next commit a success), options.on_failure is told, and every command
+ * is answered SL_UNAVAILABLE / STORAGE_FAILED.
+ *
+ * Only server/store includes <lmdb.h>, and no type of LMDB's leaves it: the
+ * interface is meant to bear another implementation. */
+#ifndef SL_SERVER_STORE_H
+#define SL_SERVER_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes/bytes.h"
+#include "base/err/err.h"
+
+struct store;
+struct store_view;
+struct store_changes;
+struct store_cmd;
+
+#define STORE_KEY_MAX 511      /* bytes of a key */
+#define STORE_TABLES_MAX 48    /* tables of the caller's */
+
+/* What the pruner says of a log record below the floor. */
+enum store_prune {
+	STORE_PRUNE_DROP,  /* delete it */
+	STORE_PRUNE_KEEP,  /* keep it for good: history needs it */
+	STORE_PRUNE_LATER, /* not yet: stop here, ask again with the next batches */
+};
+
+struct store_options {
+	const char *path;             /* folder; made (0700) if its parent exists */
+	uint64_t map_bytes;           /* size of the sparse map, fixed at start */
+	uint64_t reserve_bytes;       /* free disk below this: only commands with `shrinks` pass (DISK_LOW) */
+	unsigned queue_max;           /* commands waiting; more: QUEUE_FULL */
+	bool read_only;               /* for verify: no writer thread, no lock taken for write, nothing created */
+	const char *const *tables;    /* names; a table is known by its index here. Borrowed, static */
+	size_t table_count;
+	/* Writer thread, after each commit that made revisions (first..last, both
+	 * included), before any done(). May be NULL. Must not block. */
+	void (*on_commit)(void *ctx, uint64_t first, uint64_t last);
+	/* Writer thread, once, when storage failed. May be NULL. */
+	void (*on_failure)(void *ctx, const struct sl_err *err);
+	/* Writer thread: may this log record below the floor go? Must be pure but for ctx. NULL: all may. */
+	enum store_prune (*prune)(void *ctx, uint64_t revision, struct sl_bytes record);
+	void *ctx;
+};
+
+/* Opens the environment, takes DIR/lock with flock() for life, clears readers
+ * of dead processes and starts the writer thread.
+ * SL_FAILED_PRECONDITION: another process holds the folder (named by pid), or
+ * the folder is on a network file system. SL_DATA_LOSS: not a store of ours.
+ * SL_RESOURCE_EXHAUSTED: no memory or disk. Blocks on disk. */
+SL_MUST_USE sl_code store_open(const struct store_options *options, struct store **ret_store, struct sl_err *err);
+
+/* Applies every queued command, stops the writer and closes. NULL is fine. No
+ * view may be open and no thread may submit any more. */
+void store_free(struct store *store);
+
+/* --- writing ---------------------------------------------------------------- */
+
+/* A write: embed it in your own struct.
+ *
+ * decide: writer thread. Reads `view`, fills `changes`. SL_OK applies them
+ *         (none: nothing happened, revision stays 0); any other code drops
+ *         them, but for store_changes_refusal(). Time, random ids and the
+ *         caller's identity are fields of the embedding struct, never taken
+ *         from a clock or generator in here.
+ * done:   writer thread, once, after the commit (or the failure). The store
+ *         does not touch cmd afterwards. */
+struct store_cmd {
+	sl_code (*decide)(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes,
+	                  struct sl_err *err);
+	void (*done)(struct store_cmd *cmd);
+	bool shrinks;       /* deletes or prunes: passes while the disk is low */
+	sl_code code;       /* result */
+	struct sl_err err;  /* result; SL_ERR_INIT before submit; cleared by the submitter's done() */
+	uint64_t revision;  /* result: the revision it made, 0 when it changed nothing */
+	struct store_cmd *next; /* the store's */
+};
+
+/* Queues cmd; the store holds it until done(). Any thread; never blocks on disk.
+ * SL_RESOURCE_EXHAUSTED / QUEUE_FULL, SL_UNAVAILABLE / STORAGE_FAILED or
+ * STOPPING: not queued, done() will not be called. */
+SL_MUST_USE sl_code store_submit(struct store *store, struct store_cmd *cmd, struct sl_err *err);
+
+/* From now on store_submit() refuses with STOPPING; what is queued is still done. Any thread. */
+void store_stop_accepting(struct store *store);
+
+/* The revision that these changes get if they are applied. */
+uint64_t store_changes_revision(const struct store_changes *changes);
+
+/* Keys and values are copied. Sticky: after the first failure later calls do
+ * nothing and the command fails as a whole. A command does not see its own changes. */
+void store_changes_put(struct store_changes *changes, unsigned table, struct sl_bytes key, struct sl_bytes value);
+void store_changes_delete(struct store_changes *changes, unsigned table, struct sl_bytes key);
+/* The log record of this revision; at most once. Changes without one are a bug (abort). */
+void store_changes_log(struct store_changes *changes, struct sl_bytes record);
+/* Kept also when the command is refused: appended to the audit sequence. */
+void store_changes_refusal(struct store_changes *changes, struct sl_bytes record);
+/* Raises the compaction floor: log records up to and including `floor` may be
+ * pruned from now on, in bounded steps inside later batches. */
+void store_changes_set_floor(struct store_changes *changes, uint64_t floor);
+/* A small named value of the store's own table ("format", "store-id"). */
+void store_changes_put_meta(struct store_changes *changes, const char *name, struct sl_bytes value);
+
+/* --- reading ---------------------------------------------------------------- */
+
+/* A snapshot. The calling thread's reader is cached and renewed; views may nest
+ * and move between threads. Keep them short: a view left open makes the file
+ * grow. What is read through a view is borrowed until store_view_end(). */
+SL_MUST_USE sl_code store_view_begin(struct store *store, const struct store_view **ret_view, struct sl_err *err);
+void store_view_end(const struct store_view *view); /* NULL is fine */
+
+/* The last revision that the view sees. In decide(): that of the command before. */
+uint64_t store_view_revision(const struct store_view *view);
+/* Log records at or below the floor may be gone; 0: none is. */
+uint64_t store_view_floor(const struct store_view *view);
+
+/* SL_NOT_FOUND leaves *err alone: absence is an answer, the caller words it. */
+SL_MUST_USE sl_code store_get(const struct store_view *view, unsigned table, struct sl_bytes key,
+                              struct sl_bytes *ret_value, struct sl_err *err);
+SL_MUST_USE sl_code store_get_log(const struct store_view *view, uint64_t revision, struct sl_bytes *ret_record,
+                                  struct sl_err *err);
+SL_MUST_USE sl_code store_get_meta(const struct store_view *view, const char *name, struct sl_bytes *ret_value,
+                                   struct sl_err *err);
+
+/* Walks the records of a table whose keys start with `prefix`, in key order or
+ * backwards:
+ *
+ *   SL_AUTO(store_walk_end) struct store_walk walk;
+ *   store_walk_begin(&walk, view, TABLE, prefix, STORE_FORWARD);
+ *   while (store_walk_next(&walk)) { use walk.key, walk.value }
+ *   code = store_walk_result(&walk, &err);   // why it ended: SL_OK = no more
+ */
+enum store_direction { STORE_FORWARD, STORE_BACKWARD };
+struct store_walk {
+	struct sl_bytes key, value; /* borrowed until the view ends; in decide(): until the next call */
+	const struct store_view *view; /* what follows is the store's */
+	void *cursor;
+	uint8_t prefix[STORE_KEY_MAX], from[STORE_KEY_MAX];
+	size_t prefix_size, from_size;
+	enum store_direction direction;
+	bool started, from_set;
+	int rc;
+};
+void store_walk_begin(struct store_walk *walk, const struct store_view *view, unsigned table, struct sl_bytes prefix,
+                      enum store_direction direction);
+/* Starts at `key` (included if present) instead of at the prefix's end; before the first next. */
+void store_walk_from(struct store_walk *walk, struct sl_bytes key);
+bool store_walk_next(struct store_walk *walk);
+SL_MUST_USE sl_code store_walk_result(const struct store_walk *walk, struct sl_err *err);
+void store_walk_end(struct store_walk *walk);
+
+/* The log's records from revision `first` on; key = revision, 8 bytes big-endian. */
+void store_walk_log(struct store_walk *walk, const struct store_view *view, uint64_t first, enum store_direction direction);
+/* The audit sequence's refusals; key = sequence, 8 bytes big-endian. */
+void store_walk_refusals(struct store_walk *walk, const struct store_view *view, uint64_t first,
+                         enum store_direction direction);
+
+/* --- looking at it ---------------------------------------------------------- */
+
+#define STORE_BATCH_BUCKETS 16 /* batch of n commands counts in bucket floor(log2(n)) */
+
+struct store_stats {
+	uint64_t revision, floor;
+	uint64_t map_bytes, used_bytes, file_bytes, free_disk_bytes;
+	uint64_t commits, commands, refused;
+	uint64_t batch_count[STORE_BATCH_BUCKETS];
+	uint64_t commit_us_total, commit_us_max; /* time in commit, syncs included */
+	uint64_t queued;                         /* commands waiting now */
+	uint64_t log_records;
+	uint64_t readers;
+};
+void store_stats_read(struct store *store, struct store_stats *ret_stats); /* any thread */
+
+#endif
