@@ -1,0 +1,114 @@
+/* service: how every call is served: decoded once, checked, decided or read, encoded, answered.
+ *
+ * One table (methods.c) lists every method of the API; a method without a row
+ * does not exist. A row says all there is to say of a method: who may call it,
+ * what comes in, what goes out, and the one function that does it:
+ *
+ *   read    on the queue thread, on a snapshot
+ *   decide  on the store's writer thread; see server/store/store.h
+ *   start   answers later by itself (waiting, Git work)
+ *   stream  Watch and Sync
+ *
+ * Requests, responses and everything made on the way live in the call's arena.
+ * Field conventions of the API, relied on here by name: `workspace` (string),
+ * `write` (WriteOptions), `result` (WriteResult in the response). */
+#ifndef SL_SERVER_SERVICE_H
+#define SL_SERVER_SERVICE_H
+
+#include "server/access/access.h"
+#include "server/records/records.h"
+#include "server/rpc/rpc.h"
+
+struct fleet;
+struct gitsync;
+struct watch;
+struct requests;
+struct server_config;
+
+/* What services work with; built by main.c, lives as long as the server. All borrowed. */
+struct services {
+	struct store *store;
+	struct requests *requests;  /* request ids and their kept replies */
+	struct fleet *fleet;        /* live agents; what instances are told */
+	struct gitsync *gitsync;    /* repositories' mirrors, work owed to Git */
+	struct watch *watch;        /* change streams */
+	const struct server_config *config;
+	uint64_t started_ms;
+};
+
+/* A read: everything lies in the arena until the call is answered. */
+struct service_read {
+	const struct services *services;
+	const struct store_view *view;
+	struct sl_arena *arena;
+	uint32_t workspace;
+	const char *workspace_name;
+	const char *principal;
+};
+
+/* A call that answers by itself: finish it exactly once, from any thread. */
+struct service_call;
+struct sl_arena *service_call_arena(struct service_call *call);
+const struct services *service_call_services(const struct service_call *call);
+const char *service_call_principal(const struct service_call *call);
+uint32_t service_call_workspace(const struct service_call *call);
+bool service_call_is_cancelled(const struct service_call *call);
+uint64_t service_call_deadline_mono_ms(const struct service_call *call);
+/* Packs `response` (ignored unless SL_OK), answers and frees the call. */
+void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err, const ProtobufCMessage *response);
+
+struct service_method {
+	const char *path; /* "/sluice.v1.AppService/CreateApp" */
+	enum access_verb verb;
+	const ProtobufCMessageDescriptor *request, *response;
+	/* Shape only: lengths, forms, required fields. SL_INVALID_ARGUMENT with sl_err_field(). May be NULL. */
+	sl_code (*check)(const void *request, struct sl_err *err);
+	/* Exactly one of these. `response` is initialised; fill it from the arena. */
+	sl_code (*read)(struct service_read *read, const void *request, void *response, struct sl_err *err);
+	sl_code (*decide)(struct decision *d, const void *request, void *response, struct sl_err *err);
+	void (*start)(struct service_call *call, const void *request);
+	const struct rpc_stream_events *stream;
+	bool shrinks; /* deletes: passes while the disk is low */
+	bool hot;     /* many at once */
+};
+
+/* The tables of the services, one per file; joined in methods.c. */
+extern const struct service_method workspace_methods[4], environment_methods[2], repository_methods[5], app_methods[7],
+	version_methods[12], promotion_methods[4], release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1],
+	admin_methods[2];
+
+/* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
+const struct rpc_method *services_rpc_methods(size_t *ret_count);
+/* "sluice.v1.AppService", ..., NULL. */
+extern const char *const services_names[];
+
+/* --- lists -------------------------------------------------------------------------- */
+
+/* One page of a walk over keys: `from` is where it starts ("" = the beginning). The token binds method, filters and key
+ * (keyed hash), so that a token of another list is refused (PAGE_TOKEN_INVALID). */
+struct service_page {
+	size_t size;              /* wanted, 1..--page-max */
+	struct sl_bytes from;     /* key to start at; size 0: the beginning */
+	uint8_t scope[16];        /* hash of what the list is of */
+};
+/* `scope` names the list and its filters, for instance "ListVersions app_x staging". page may be NULL (defaults). */
+SL_MUST_USE sl_code service_page_begin(const struct service_read *read, const Sluice__V1__PageRequest *page,
+                                       const char *scope, struct service_page *ret_page, struct sl_err *err);
+/* `next_key`: key of the first record that did not fit; size 0: the list is complete. */
+Sluice__V1__PageInfo *service_page_end(const struct service_read *read, const struct service_page *page, struct sl_bytes next_key);
+
+/* --- checks shared by services -------------------------------------------------------- */
+
+/* `[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?`; SL_INVALID_ARGUMENT / NAME_INVALID naming field, value and rule. */
+SL_MUST_USE sl_code check_name(const char *field, const char *value, struct sl_err *err);
+SL_MUST_USE sl_code check_version_name(const char *field, const char *value, struct sl_err *err);
+/* Non-empty and no longer than `max` bytes of valid UTF-8 without control bytes (but for tab and newline). */
+SL_MUST_USE sl_code check_text(const char *field, const char *value, size_t max, struct sl_err *err);
+/* The same, may be empty. */
+SL_MUST_USE sl_code check_text_or_empty(const char *field, const char *value, size_t max, struct sl_err *err);
+/* A name or an id was given, and is short enough for a key. */
+SL_MUST_USE sl_code check_reference(const char *field, const char *value, struct sl_err *err);
+/* Labels: keys by check_name's rule, values `[A-Za-z0-9._-]{0,63}`, each key once, at most `max`. */
+SL_MUST_USE sl_code check_labels(const char *field, char *const *keys, char *const *values, size_t count, size_t max, struct sl_err *err);
+
+#endif
