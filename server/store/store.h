@@ -60,7 +60,8 @@ struct store_options {
 /* Opens the environment, takes DIR/lock with flock() for life, clears readers
  * of dead processes and starts the writer thread.
  * SL_FAILED_PRECONDITION: another process holds the folder (named by pid), or
- * the folder is on a network file system. SL_DATA_LOSS: not a store of ours.
+ * the folder is on a network file system, or a newer program wrote it.
+ * SL_DATA_LOSS: not a store of ours.
  * SL_RESOURCE_EXHAUSTED: no memory or disk. Blocks on disk. */
 SL_MUST_USE sl_code store_open(const struct store_options *options, struct store **ret_store, struct sl_err *err);
 
@@ -76,7 +77,10 @@ void store_free(struct store *store);
  *         (none: nothing happened, revision stays 0); any other code drops
  *         them, but for store_changes_refusal(). Time, random ids and the
  *         caller's identity are fields of the embedding struct, never taken
- *         from a clock or generator in here.
+ *         from a clock or generator in here. It may be called again for the
+ *         same command (when a batch does not fit the map, what fitted is
+ *         decided anew): what it leaves in the embedding struct it must be
+ *         able to overwrite. Nothing of an earlier call is kept in the store.
  * done:   writer thread, once, after the commit (or the failure). The store
  *         does not touch cmd afterwards. */
 struct store_cmd {
@@ -91,6 +95,7 @@ struct store_cmd {
 };
 
 /* Queues cmd; the store holds it until done(). Any thread; never blocks on disk.
+ * SL_FAILED_PRECONDITION: the store is open for reading only.
  * SL_RESOURCE_EXHAUSTED / QUEUE_FULL, SL_UNAVAILABLE / STORAGE_FAILED or
  * STOPPING: not queued, done() will not be called. */
 SL_MUST_USE sl_code store_submit(struct store *store, struct store_cmd *cmd, struct sl_err *err);
@@ -101,8 +106,9 @@ void store_stop_accepting(struct store *store);
 /* The revision that these changes get if they are applied. */
 uint64_t store_changes_revision(const struct store_changes *changes);
 
-/* Keys and values are copied. Sticky: after the first failure later calls do
- * nothing and the command fails as a whole. A command does not see its own changes. */
+/* Keys (1 to STORE_KEY_MAX bytes) and values are copied. Sticky: after the first
+ * failure later calls do nothing and the command fails as a whole. A command does
+ * not see its own changes. Deleting what is absent is fine. */
 void store_changes_put(struct store_changes *changes, unsigned table, struct sl_bytes key, struct sl_bytes value);
 void store_changes_delete(struct store_changes *changes, unsigned table, struct sl_bytes key);
 /* The log record of this revision; at most once. Changes without one are a bug (abort). */
@@ -110,9 +116,11 @@ void store_changes_log(struct store_changes *changes, struct sl_bytes record);
 /* Kept also when the command is refused: appended to the audit sequence. */
 void store_changes_refusal(struct store_changes *changes, struct sl_bytes record);
 /* Raises the compaction floor: log records up to and including `floor` may be
- * pruned from now on, in bounded steps inside later batches. */
+ * pruned from now on, in bounded steps inside later batches. A lower one than
+ * before changes nothing; one above this revision fails with SL_OUT_OF_RANGE. */
 void store_changes_set_floor(struct store_changes *changes, uint64_t floor);
-/* A small named value of the store's own table ("format", "store-id"). */
+/* A small named value of the store's own table ("format", "store-id"). Names
+ * that start with "store/" are the store's, as those of tables are. */
 void store_changes_put_meta(struct store_changes *changes, const char *name, struct sl_bytes value);
 
 /* --- reading ---------------------------------------------------------------- */

@@ -1,0 +1,200 @@
+#include "server/store/store_internal.h"
+
+#include <assert.h>
+
+enum op_kind { OP_PUT, OP_DELETE, OP_META, OP_LOG, OP_REFUSAL };
+
+/* In front of each key and value in the buffer. */
+struct op {
+	uint8_t kind, table;
+	uint16_t key_bytes;
+	uint32_t value_bytes;
+};
+
+#define KEEP_ROOM (1u << 20) /* bytes that a buffer may hold on to between commands */
+
+static void empty(struct sl_buf *buf)
+{
+	if (buf->failed || buf->room > KEEP_ROOM) {
+		sl_buf_fini(buf);
+	}
+	sl_buf_clear(buf);
+}
+
+void store_changes_reset(struct store_changes *changes, uint64_t revision)
+{
+	empty(&changes->ops);
+	empty(&changes->refusals);
+	changes->revision = revision;
+	changes->changed = false;
+	changes->logged = false;
+	changes->floor = 0;
+	changes->code = SL_OK;
+	sl_err_clear(&changes->err);
+}
+
+void store_changes_fini(struct store_changes *changes)
+{
+	sl_buf_fini(&changes->ops);
+	sl_buf_fini(&changes->refusals);
+	sl_err_clear(&changes->err);
+}
+
+uint64_t store_changes_revision(const struct store_changes *changes)
+{
+	return changes->revision;
+}
+
+static void append(struct store_changes *changes, enum op_kind kind, unsigned table,
+		   struct sl_bytes key, struct sl_bytes value)
+{
+	if (changes->code != SL_OK) {
+		return;
+	}
+	if (value.size > UINT32_MAX) {
+		changes->code =
+		    sl_err_because(&changes->err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				   "a value must have less than 4 GiB, has %zu bytes", value.size);
+		return;
+	}
+	struct op op = {
+	    .kind = (uint8_t)kind,
+	    .table = (uint8_t)table,
+	    .key_bytes = (uint16_t)key.size,
+	    .value_bytes = (uint32_t)value.size,
+	};
+	struct sl_buf *buf = kind == OP_REFUSAL ? &changes->refusals : &changes->ops;
+	size_t before = buf->size;
+	sl_buf_append(buf, &op, sizeof(op));
+	sl_buf_append(buf, key.data, key.size);
+	sl_buf_append(buf, value.data, value.size);
+	if (buf->failed) {
+		buf->size = before; /* what was whole stays readable */
+		changes->code = sl_err_set(&changes->err, SL_RESOURCE_EXHAUSTED,
+					   "out of memory for the changes");
+	}
+}
+
+static void append_keyed(struct store_changes *changes, enum op_kind kind, unsigned table,
+			 struct sl_bytes key, struct sl_bytes value)
+{
+	changes->changed = true;
+	if (changes->code == SL_OK && (key.size == 0 || key.size > STORE_KEY_MAX)) {
+		changes->code = sl_err_because(
+		    &changes->err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+		    "a key must have 1 to %d bytes, has %zu", STORE_KEY_MAX, key.size);
+	}
+	append(changes, kind, table, key, value);
+}
+
+void store_changes_put(struct store_changes *changes, unsigned table, struct sl_bytes key,
+		       struct sl_bytes value)
+{
+	assert(table < STORE_TABLES_MAX);
+	append_keyed(changes, OP_PUT, table, key, value);
+}
+
+void store_changes_delete(struct store_changes *changes, unsigned table, struct sl_bytes key)
+{
+	assert(table < STORE_TABLES_MAX);
+	append_keyed(changes, OP_DELETE, table, key, SL_BYTES_NONE);
+}
+
+void store_changes_put_meta(struct store_changes *changes, const char *name, struct sl_bytes value)
+{
+	struct sl_bytes key = sl_bytes_text(name);
+	assert(!sl_bytes_starts_with(key, sl_bytes_text(STORE_OWN_PREFIX)));
+	append_keyed(changes, OP_META, 0, key, value);
+}
+
+void store_changes_log(struct store_changes *changes, struct sl_bytes record)
+{
+	assert(!changes->logged);
+	changes->logged = true;
+	changes->changed = true;
+	append(changes, OP_LOG, 0, SL_BYTES_NONE, record);
+}
+
+void store_changes_refusal(struct store_changes *changes, struct sl_bytes record)
+{
+	append(changes, OP_REFUSAL, 0, SL_BYTES_NONE, record);
+}
+
+void store_changes_set_floor(struct store_changes *changes, uint64_t floor)
+{
+	changes->changed = true;
+	if (changes->code != SL_OK) {
+		return;
+	}
+	if (floor > changes->revision) {
+		changes->code =
+		    sl_err_set(&changes->err, SL_OUT_OF_RANGE,
+			       "the floor must be at most this revision (%llu), is %llu",
+			       (unsigned long long)changes->revision, (unsigned long long)floor);
+		return;
+	}
+	changes->floor = floor > changes->floor ? floor : changes->floor;
+}
+
+static int put_numbered(MDB_txn *txn, MDB_dbi table, uint64_t number, MDB_val *value)
+{
+	uint8_t bytes[8];
+	sl_put_be64(bytes, number);
+	MDB_val key = store_val(SL_BYTES(bytes, sizeof(bytes)));
+	return mdb_put(txn, table, &key, value, MDB_APPEND);
+}
+
+static int apply_op(const struct op *op, const uint8_t *at, const struct store *store, MDB_txn *txn,
+		    struct store_state *state)
+{
+	MDB_val key = store_val(SL_BYTES(at, op->key_bytes));
+	MDB_val value = store_val(SL_BYTES(at + op->key_bytes, op->value_bytes));
+	switch ((enum op_kind)op->kind) {
+	case OP_PUT:
+		return mdb_put(txn, store->tables[op->table], &key, &value, 0);
+	case OP_DELETE: {
+		int rc = mdb_del(txn, store->tables[op->table], &key, NULL);
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	}
+	case OP_META:
+		return mdb_put(txn, store->meta, &key, &value, 0);
+	case OP_LOG:
+		return put_numbered(txn, store->log, state->revision + 1, &value);
+	case OP_REFUSAL:
+		state->refusal++;
+		return put_numbered(txn, store->refusals, state->refusal, &value);
+	}
+	return MDB_PANIC;
+}
+
+static int apply_all(const struct sl_buf *buf, const struct store *store, MDB_txn *txn,
+		     struct store_state *state)
+{
+	int rc = 0;
+	for (size_t at = 0; at < buf->size && rc == 0;) {
+		struct op op;
+		memcpy(&op, buf->data + at, sizeof(op));
+		at += sizeof(op);
+		assert(op.table < store->options.table_count ||
+		       (op.kind != OP_PUT && op.kind != OP_DELETE));
+		rc = apply_op(&op, buf->data + at, store, txn, state);
+		at += op.key_bytes + (size_t)op.value_bytes;
+	}
+	return rc;
+}
+
+int store_changes_apply(const struct store_changes *changes, const struct store *store,
+			MDB_txn *txn, struct store_state *state)
+{
+	assert(changes->logged); /* a change that nobody can watch or audit is a bug */
+	int rc = apply_all(&changes->ops, store, txn, state);
+	state->revision = changes->revision;
+	state->floor = changes->floor > state->floor ? changes->floor : state->floor;
+	return rc;
+}
+
+int store_refusals_apply(const struct store_changes *changes, const struct store *store,
+			 MDB_txn *txn, struct store_state *state)
+{
+	return apply_all(&changes->refusals, store, txn, state);
+}

@@ -1,0 +1,68 @@
+#include "server/store/store_internal.h"
+
+#include <sys/statvfs.h>
+
+SL_DEFINE_AUTO(MDB_cursor *, mdb_cursor_close);
+
+uint64_t store_free_disk(const struct store *store)
+{
+	struct statvfs fs;
+	if (statvfs(store->path, &fs) != 0) {
+		return UINT64_MAX;
+	}
+	return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+int store_free_pages(MDB_txn *txn, uint64_t *ret_pages)
+{
+	SL_AUTO(mdb_cursor_close_auto) MDB_cursor *cursor = NULL;
+	int rc = mdb_cursor_open(txn, STORE_NO_TABLE, &cursor);
+	if (rc != 0) {
+		return rc;
+	}
+	uint64_t pages = 0;
+	MDB_val key, value;
+	while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+		size_t count; /* each record is a list of page numbers led by its length */
+		memcpy(&count, value.mv_data, sizeof(count));
+		pages += count;
+	}
+	*ret_pages = pages;
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* Pages that deletes and pruning need to work at all: each copies a path of every tree it touches.
+ */
+static uint64_t reserve_pages(const struct store *store)
+{
+	uint64_t share = store->map_pages / 16;
+	return share > 4096 ? 4096 : share;
+}
+
+static bool map_is_low(const struct store *store)
+{
+	MDB_envinfo info;
+	if (mdb_env_info(store->env, &info) != 0) {
+		return false;
+	}
+	uint64_t used = (uint64_t)info.me_last_pgno + 1;
+	uint64_t free_pages = used < store->map_pages ? store->map_pages - used : 0;
+	if (free_pages >= reserve_pages(store)) {
+		return false; /* the usual case, without a walk through the free list */
+	}
+	SL_AUTO(store_txn_abort_auto) MDB_txn *txn = NULL;
+	uint64_t reusable = 0;
+	if (mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn) != 0 ||
+	    store_free_pages(txn, &reusable) != 0) {
+		return false; /* the transaction itself will tell */
+	}
+	return free_pages + reusable < reserve_pages(store);
+}
+
+enum sl_reason store_room_check(const struct store *store)
+{
+	if (store_free_disk(store) < store->options.reserve_bytes) {
+		return SL_REASON_DISK_LOW;
+	}
+	return map_is_low(store) ? SL_REASON_STORE_FULL : SL_REASON_NONE;
+}
