@@ -43,6 +43,7 @@ struct echo_call {
 	grpc_call *call;
 	grpc_call_details details;
 	grpc_metadata_array metadata;
+	bool greeted; /* headers are sent: a status waits for them */
 	int cancelled;
 	char close_tag;
 };
@@ -61,17 +62,23 @@ static gpr_timespec never(void)
 	return gpr_inf_future(GPR_CLOCK_REALTIME);
 }
 
-static bool batch(struct echo_call *c, const grpc_op *op)
+static bool batch_of(struct echo_call *c, const grpc_op *ops, size_t count)
 {
 	char tag;
-	if (grpc_call_start_batch(c->call, op, 1, &tag, NULL) != GRPC_CALL_OK) {
+	if (grpc_call_start_batch(c->call, ops, count, &tag, NULL) != GRPC_CALL_OK) {
 		abort();
 	}
 	return grpc_completion_queue_pluck(c->cq, &tag, never(), NULL).success != 0;
 }
 
+static bool batch(struct echo_call *c, const grpc_op *op)
+{
+	return batch_of(c, op, 1);
+}
+
 static bool hello(struct echo_call *c)
 {
+	c->greeted = true;
 	return batch(c, &(grpc_op){ .op = GRPC_OP_SEND_INITIAL_METADATA });
 }
 
@@ -105,14 +112,16 @@ static void finish(struct echo_call *c, int code, const char *text, bool with_de
 	grpc_slice words = grpc_slice_from_copied_string(text);
 	grpc_metadata entry = { .key = grpc_slice_from_static_string("grpc-status-details-bin") };
 	entry.value = grpc_slice_from_copied_buffer(details_data, details_size);
-	grpc_op op = { .op = GRPC_OP_SEND_STATUS_FROM_SERVER };
-	op.data.send_status_from_server.status = (grpc_status_code)code;
-	op.data.send_status_from_server.status_details = &words;
+	grpc_op ops[2] = { { .op = GRPC_OP_SEND_STATUS_FROM_SERVER },
+		           { .op = GRPC_OP_SEND_INITIAL_METADATA } };
+	grpc_op *op = &ops[0];
+	op->data.send_status_from_server.status = (grpc_status_code)code;
+	op->data.send_status_from_server.status_details = &words;
 	if (with_details && details_size > 0) {
-		op.data.send_status_from_server.trailing_metadata_count = 1;
-		op.data.send_status_from_server.trailing_metadata = &entry;
+		op->data.send_status_from_server.trailing_metadata_count = 1;
+		op->data.send_status_from_server.trailing_metadata = &entry;
 	}
-	(void)batch(c, &op);
+	(void)batch_of(c, ops, c->greeted ? 1 : 2);
 	grpc_slice_unref(entry.value);
 	grpc_slice_unref(words);
 }

@@ -168,7 +168,7 @@ static void test_refused_and_unknown_methods_end_at_once(void **state)
 	} cases[] = {
 		{ "/t/Refuse", SL_RESOURCE_EXHAUSTED },
 		{ "/t/NoSuch", SL_UNIMPLEMENTED },
-		
+		{ "/t/Odd", SL_UNKNOWN },
 	};
 	for (size_t i = 0; i < SL_COUNT(cases); i++) {
 		struct crpc_stream *stream = open_stream(*state, cases[i].path);
