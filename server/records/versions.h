@@ -1,0 +1,84 @@
+/* versions: the commands that change versions: made, given content, renamed, sealed, blocked, noted, deleted; and what
+ * Git workers report of them.
+ *
+ * Every function here is called inside a decide() (see store.h): it reads d->view, checks the rules, and fills d. A
+ * refusal (any code but SL_OK) leaves changes in d that the caller drops with the command. Records that are returned
+ * lie in d->arena and are as they will be stored. Threads: the writer's. */
+#ifndef SL_SERVER_RECORDS_VERSIONS_H
+#define SL_SERVER_RECORDS_VERSIONS_H
+
+#include "server/records/records.h"
+
+/* --- keys and look-ups ------------------------------------------------------------ */
+
+struct record_key version_key(uint32_t workspace, const char *app_id, uint32_t number); /* versions, publications */
+struct record_key facts_key(uint32_t workspace, const char *app_id, uint32_t number, uint32_t environment);
+/* Table owed: workspace, kind (4 bytes), app id, number (4 bytes). */
+struct record_key owed_key(uint32_t workspace, Sluice__Store__V1__OwedKind kind, const char *app_id, uint32_t number);
+
+/* By key; SL_NOT_FOUND leaves *err alone. */
+SL_MUST_USE sl_code facts_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+                              const char *app_id, uint32_t number, uint32_t environment,
+                              Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err);
+
+/* --- parts of other commands ------------------------------------------------------ */
+
+/* Puts the record with this command's revision. */
+void version_put(struct decision *d, Sluice__Store__V1__VersionRecord *version);
+
+/* The version enters `environment`: sets environment and entered_revision in *version (the caller puts it) and writes
+ * the facts of its coming there. */
+void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *version, uint32_t environment);
+
+/* Seals *version in place (the caller puts it): state, sealed_ms, sealed_by; chooses the ref once, writes the
+ * publication and owes it to Git (publish = NONE: PUBLISHED at once, as the commit itself). Already sealed: changes
+ * nothing, *ret_publication is the stored one.
+ * SL_FAILED_PRECONDITION / CONTENT_NOT_READY. */
+SL_MUST_USE sl_code version_seal_in(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                    Sluice__Store__V1__VersionRecord *version,
+                                    Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err);
+
+/* --- what Git workers report ------------------------------------------------------- */
+
+/* How looking for a version's content ended. Strings are borrowed for the call; NULL is "". */
+struct version_content_result {
+	const char *app_id;
+	uint32_t version;    /* number */
+	uint32_t generation; /* OwedRecord.generation of the work done */
+	/* UNSPECIFIED: READY. REPOSITORY_UNREACHABLE: tried again at next_ms; also for what failed on this side (worker
+	 * crashed, disk full, mirror corrupt), with a text that says so. Others end the attempt for good. */
+	Sluice__V1__ContentReason reason;
+	const char *text, *rule; /* of the failure */
+	uint64_t next_ms;        /* REPOSITORY_UNREACHABLE: not before */
+	/* READY: */
+	const char *commit, *tree, *ref; /* hex, hex, "refs/heads/main" or "" */
+	const uint8_t *digest;           /* 32 bytes */
+	uint64_t files, bytes;
+	const char *subject, *author;
+	uint64_t commit_s;
+};
+
+/* Records it, if nothing newer was set: a version that is gone, sealed or of another generation makes SL_OK with no
+ * change (d->changed stays false). READY fills the content; a final failure ends the owed RESOLVE; unreachable leaves
+ * it owed with attempts + 1 and next_ms. The version's revision changes; one VERSION UPDATED event. */
+SL_MUST_USE sl_code versions_decide_content_result(struct decision *d, const struct version_content_result *result,
+                                                   struct sl_err *err);
+
+/* How publishing a sealed version ended. */
+struct version_publish_result {
+	const char *app_id;
+	uint32_t version;
+	/* UNSPECIFIED: it is in Git as `commit`. REPOSITORY_UNREACHABLE: tried again at next_ms (also for what failed on
+	 * this side). Others (LOGIN_REFUSED, PUSH_REFUSED, TAG_TAKEN, ...): parked until RefreshRepository. */
+	Sluice__V1__ContentReason reason;
+	const char *text;
+	const char *commit; /* hex, of the parentless commit */
+	uint64_t next_ms;
+};
+
+/* Records it: a version that is gone or published already makes SL_OK with no change. Writes the publication (never
+ * the version: its revision stays); one VERSION UPDATED event. */
+SL_MUST_USE sl_code versions_decide_publish_result(struct decision *d, const struct version_publish_result *result,
+                                                   struct sl_err *err);
+
+#endif
