@@ -1,0 +1,176 @@
+#include "server/rpc/accept_guard.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The store, children and log files always find a descriptor. */
+#define RESERVED_DESCRIPTORS 64
+
+static _Atomic int fd_max = INT_MAX;
+static _Atomic unsigned per_second;
+static _Atomic uint64_t accepted, refused_full, refused_rate, starved;
+static _Atomic uint64_t
+    spent_until_ns;            /* the whole token bucket: time up to which tokens are spent */
+static _Atomic int spare = -1; /* given up for a moment when no descriptor is left */
+
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int limit_of_process(void)
+{
+	struct rlimit files = {0};
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur > INT_MAX) {
+		return INT_MAX;
+	}
+	int all = (int)files.rlim_cur;
+	return all > 2 * RESERVED_DESCRIPTORS ? all - RESERVED_DESCRIPTORS : all / 2;
+}
+
+void accept_guard_set(const struct accept_guard_limits *limits)
+{
+	if (atomic_load(&spare) < 0) {
+		atomic_store(&spare, open_spare());
+	}
+	int highest = limit_of_process();
+	int probe = open_spare();
+	if (limits->connections_max > 0 && probe >= 0 &&
+	    limits->connections_max < (unsigned)(INT_MAX - probe)) {
+		int wanted = probe + (int)limits->connections_max;
+		highest = wanted < highest ? wanted : highest;
+	}
+	if (probe >= 0) {
+		(void)close(probe);
+	}
+	atomic_store(&fd_max, highest);
+	atomic_store(&per_second, limits->per_second);
+}
+
+void accept_guard_read(struct accept_guard_counts *ret_counts)
+{
+	*ret_counts = (struct accept_guard_counts){
+	    .accepted = atomic_load(&accepted),
+	    .refused_full = atomic_load(&refused_full),
+	    .refused_rate = atomic_load(&refused_rate),
+	    .starved = atomic_load(&starved),
+	};
+}
+
+/* A reset, not a FIN: no TIME_WAIT and no lingering buffers for a stranger. */
+static void hang_up(int fd)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	(void)close(fd);
+}
+
+static bool is_loopback(const struct sockaddr *from)
+{
+	const struct sockaddr_in *in4 = (const void *)from;
+	const struct sockaddr_in6 *in6 = (const void *)from;
+	if (from->sa_family == AF_INET) {
+		return (ntohl(in4->sin_addr.s_addr) >> 24) == 127;
+	}
+	if (from->sa_family != AF_INET6) {
+		return true;
+	}
+	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127);
+}
+
+/* GCRA: the bucket is one word, so no lock. */
+static bool take_token(void)
+{
+	uint64_t rate = atomic_load_explicit(&per_second, memory_order_relaxed);
+	if (rate == 0) {
+		return true;
+	}
+	struct timespec time;
+	(void)clock_gettime(CLOCK_MONOTONIC, &time);
+	uint64_t now = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+	uint64_t cost = 1000000000u / rate;
+	uint64_t spent = atomic_load_explicit(&spent_until_ns, memory_order_relaxed);
+	for (;;) {
+		uint64_t from = spent > now ? spent : now;
+		if (from + cost > now + cost * rate) {
+			return false;
+		}
+		if (atomic_compare_exchange_weak_explicit(&spent_until_ns, &spent, from + cost,
+							  memory_order_relaxed,
+							  memory_order_relaxed)) {
+			return true;
+		}
+	}
+}
+
+/* Ends what waits by way of the spare descriptor. accept4() takes its
+ * descriptor before it looks at the queue, so it fails like this also when
+ * nobody waits: to try once more would spin. */
+static void shed(int listener)
+{
+	atomic_fetch_add(&starved, 1);
+	int fd = atomic_exchange(&spare, -1);
+	if (fd < 0) {
+		return;
+	}
+	(void)close(fd);
+	int got;
+	while ((got = (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		hang_up(got);
+	}
+	atomic_store(&spare, open_spare());
+}
+
+static bool admit(int fd, const struct sockaddr *from)
+{
+	if (fd > atomic_load_explicit(&fd_max, memory_order_relaxed)) {
+		atomic_fetch_add(&refused_full, 1);
+		return false;
+	}
+	if (from != NULL && !is_loopback(from) && !take_token()) {
+		atomic_fetch_add(&refused_rate, 1);
+		return false;
+	}
+	atomic_fetch_add(&accepted, 1);
+	return true;
+}
+
+/* Returns like accept4(2), but for "no descriptor" and "no memory", which are EAGAIN. */
+__attribute__((visibility("default"))) int accept4(int listener, struct sockaddr *from,
+						   socklen_t *from_size, int flags)
+{
+	socklen_t room = from_size != NULL ? *from_size : 0;
+	for (;;) {
+		if (from_size != NULL) {
+			*from_size = room;
+		}
+		int got = (int)syscall(SYS_accept4, listener, from, from_size, flags);
+		if (got >= 0) {
+			if (admit(got, from)) {
+				return got;
+			}
+			hang_up(got);
+			continue;
+		}
+		if (errno == EAGAIN || errno == EINVAL || errno == EBADF || errno == ENOTSOCK) {
+			return -1; /* nobody waits, or the listener is being closed */
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			shed(listener);
+			errno = EAGAIN; /* gRPC arms its listener again */
+			return -1;
+		}
+		/* ECONNABORTED, EINTR, EPROTO, ...: trouble of that one connection */
+	}
+}

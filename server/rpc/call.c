@@ -1,0 +1,284 @@
+/* One unary call.
+ *
+ *   ACCEPTING --shutdown--------------------+
+ *       | request in                        |
+ *       v                                   |
+ *    WORKING   with the handler, until      |
+ *       |      rpc_call_finish()            |
+ *       v                                   v
+ *   REPLYING --status sent or lost-------> DONE   freed once `closed` has fired
+ *
+ * rpc_call_step() is the only function that moves the machine; it runs on the
+ * queue thread. The step tag is a baton: it lies either in the queue or, while
+ * WORKING, with the handler, so nothing else needs a lock. */
+#include <stddef.h>
+#include <string.h>
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+
+#include "base/clock/clock.h"
+#include "base/log/log.h"
+#include "server/rpc/rpc_internal.h"
+
+enum { ACCEPTING, WORKING, REPLYING, DONE };
+
+static const struct sl_sm_state call_states[] = {
+    [ACCEPTING] = {"ACCEPTING", SL_SM_TO(WORKING) | SL_SM_TO(DONE)},
+    [WORKING] = {"WORKING", SL_SM_TO(REPLYING)},
+    [REPLYING] = {"REPLYING", SL_SM_TO(DONE)},
+    [DONE] = {"DONE", 0},
+};
+
+struct rpc_call {
+	struct sl_sm sm;
+	struct rpc_tag step;            /* drives rpc_call_step(); never in two places */
+	struct rpc_tag closed;          /* the client left, or the status went out */
+	bool watching;                  /* `closed` is still in the queue */
+	bool busy;                      /* counted in server->busy */
+	struct rpc_bound_method *bound; /* borrowed */
+
+	grpc_call *grpc; /* owned, like all of gRPC's below */
+	grpc_metadata_array metadata;
+	gpr_timespec deadline;
+	grpc_byte_buffer *request;
+	grpc_slice request_slice; /* request, in one piece */
+	int closed_by_client;     /* written by gRPC before `closed` fires */
+	uint64_t began_us;
+
+	/* Set by rpc_call_finish(), read once the baton is back. */
+	struct rpc_status status;
+	grpc_byte_buffer *response;
+
+	/* Any thread. */
+	atomic_bool cancelled;
+	_Atomic(char *) peer; /* gRPC's copy, made when first asked for */
+};
+
+#define suspend return
+
+static void call_free(struct rpc_call *call)
+{
+	struct rpc_server *server = call->bound->server;
+	bool busy = call->busy;
+	if (call->grpc != NULL) {
+		grpc_call_unref(call->grpc);
+	}
+	grpc_metadata_array_destroy(&call->metadata);
+	grpc_slice_unref(call->request_slice);
+	grpc_byte_buffer_destroy(call->request);
+	grpc_byte_buffer_destroy(call->response);
+	rpc_status_fini(&call->status);
+	gpr_free(atomic_load(&call->peer));
+	free(call);
+	rpc_server_call_gone(server, busy);
+}
+
+static void watch_close(struct rpc_call *call)
+{
+	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+	op.data.recv_close_on_server.cancelled = &call->closed_by_client;
+	call->watching = true;
+	rpc_start(call->grpc, &op, 1, &call->closed);
+}
+
+static void send_reply(struct rpc_call *call)
+{
+	grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+	size_t count = 1;
+	if (call->status.code == SL_OK) {
+		ops[count].op = GRPC_OP_SEND_MESSAGE;
+		ops[count].data.send_message.send_message = call->response;
+		count++;
+	}
+	rpc_status_op(&call->status, &ops[count]);
+	rpc_start(call->grpc, ops, count + 1, &call->step);
+}
+
+bool rpc_read_all(grpc_byte_buffer *buffer, grpc_slice *ret_slice)
+{
+	grpc_byte_buffer_reader reader;
+	if (buffer == NULL || buffer->data.raw.compression != GRPC_COMPRESS_NONE ||
+	    !grpc_byte_buffer_reader_init(&reader, buffer)) {
+		return false;
+	}
+	*ret_slice = grpc_byte_buffer_reader_readall(&reader);
+	grpc_byte_buffer_reader_destroy(&reader);
+	return true;
+}
+
+/* Hands the request to its handler, or refuses it. The last touch of the call:
+ * the handler may finish it on another thread. */
+static void hand_over(struct rpc_call *call)
+{
+	struct rpc_bound_method *bound = call->bound;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (rpc_server_is_draining(bound->server) && !bound->builtin) {
+		sl_code code = rpc_stopping(&err);
+		rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+		return;
+	}
+	if (!rpc_read_all(call->request, &call->request_slice)) {
+		sl_code code = sl_err_because(&err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+					      "%s needs a request message that is not compressed",
+					      bound->method->path);
+		rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+		return;
+	}
+	call->busy = !bound->builtin;
+	bound->server->busy += call->busy;
+	bound->method->handle(call,
+			      SL_BYTES(GRPC_SLICE_START_PTR(call->request_slice),
+				       GRPC_SLICE_LENGTH(call->request_slice)),
+			      bound->ctx);
+}
+
+static void rpc_call_step(struct rpc_call *call, bool ok)
+{
+	for (;;) {
+		switch (call->sm.at) {
+		case ACCEPTING:
+			if (!ok) {
+				sl_sm_move(&call->sm, DONE);
+				continue;
+			}
+			call->began_us = sl_clock_mono_us();
+			rpc_call_accept(call->bound); /* before the handler: one is always armed */
+			watch_close(call);
+			sl_sm_move(&call->sm, WORKING);
+			hand_over(call);
+			suspend;
+		case WORKING:
+			sl_sm_move(&call->sm, REPLYING);
+			send_reply(call);
+			suspend;
+		case REPLYING:
+			rpc_server_finished(call->bound, call->status.code, call->began_us);
+			sl_sm_move(&call->sm, DONE);
+			continue;
+		case DONE:
+			if (!call->watching) {
+				call_free(call);
+			}
+			return;
+		default:
+			abort();
+		}
+	}
+}
+
+static void on_step(struct rpc_tag *tag, bool ok)
+{
+	rpc_call_step(SL_CONTAINER_OF(tag, struct rpc_call, step), ok);
+}
+
+static void on_closed(struct rpc_tag *tag, bool ok)
+{
+	(void)ok;
+	struct rpc_call *call = SL_CONTAINER_OF(tag, struct rpc_call, closed);
+	call->watching = false;
+	if (call->closed_by_client) {
+		atomic_store_explicit(&call->cancelled, true, memory_order_release);
+	}
+	if (call->sm.at == DONE) {
+		rpc_call_step(call, true);
+	}
+}
+
+void rpc_call_accept(struct rpc_bound_method *bound)
+{
+	struct rpc_server *server = bound->server;
+	if (!rpc_server_accepts(server)) {
+		return;
+	}
+	struct rpc_call *call = calloc(1, sizeof(*call));
+	if (call == NULL) {
+		abort(); /* nobody to tell */
+	}
+	sl_sm_init(&call->sm, call_states, ACCEPTING);
+	call->step.fire = on_step;
+	call->closed.fire = on_closed;
+	call->bound = bound;
+	call->request_slice = grpc_empty_slice();
+	rpc_status_init(&call->status);
+	grpc_metadata_array_init(&call->metadata);
+	server->calls++;
+	rpc_tag_queue(&call->step);
+	grpc_call_error rc = grpc_server_request_registered_call(
+	    server->grpc, bound->registered, &call->grpc, &call->deadline, &call->metadata,
+	    &call->request, server->cq, server->cq, &call->step);
+	if (rc != GRPC_CALL_OK) {
+		abort();
+	}
+}
+
+static void log_failure(const struct rpc_call *call, sl_code code, const struct sl_err *err)
+{
+	if (code == SL_INTERNAL || code == SL_DATA_LOSS || code == SL_UNKNOWN) {
+		log_error("rpc-failed", "method=%s code=%s peer=%s text=%s",
+			  call->bound->method->path, sl_code_name(code), rpc_call_peer(call),
+			  SL_QUOTE(err != NULL ? err->msg : ""));
+	}
+}
+
+void rpc_call_finish(struct rpc_call *call, sl_code code, const struct sl_err *err,
+		     struct sl_bytes response)
+{
+	rpc_status_set(&call->status, code, err);
+	log_failure(call, code, err);
+	if (code == SL_OK) {
+		grpc_slice slice =
+		    grpc_slice_from_copied_buffer((const char *)response.data, response.size);
+		call->response = grpc_raw_byte_buffer_create(&slice, 1);
+		grpc_slice_unref(slice);
+	}
+	if (rpc_server_on_queue_thread(call->bound->server)) {
+		rpc_call_step(call, true);
+		return;
+	}
+	/* An empty batch only posts its tag (grpc.h): the baton goes back to the
+	 * queue thread. The call may be gone when this returns. */
+	rpc_start(call->grpc, NULL, 0, &call->step);
+}
+
+void *rpc_call_row(const struct rpc_call *call)
+{
+	return call->bound->method->row;
+}
+
+const struct rpc_method *rpc_call_method(const struct rpc_call *call)
+{
+	return call->bound->method;
+}
+
+uint64_t rpc_call_deadline_mono_ms(const struct rpc_call *call)
+{
+	gpr_timespec now = gpr_now(call->deadline.clock_type);
+	int32_t left_ms = gpr_time_to_millis(gpr_time_sub(call->deadline, now));
+	if (left_ms == INT32_MAX) { /* and so is everything beyond 24 days */
+		return UINT64_MAX;
+	}
+	return sl_clock_mono_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
+}
+
+bool rpc_call_is_cancelled(const struct rpc_call *call)
+{
+	return atomic_load_explicit(&call->cancelled, memory_order_acquire);
+}
+
+const char *rpc_call_peer(const struct rpc_call *call)
+{
+	struct rpc_call *mutable_call = (struct rpc_call *)call;
+	char *peer = atomic_load(&mutable_call->peer);
+	if (peer != NULL) {
+		return peer;
+	}
+	char *mine = grpc_call_get_peer(call->grpc);
+	if (!atomic_compare_exchange_strong(&mutable_call->peer, &peer, mine)) {
+		gpr_free(mine); /* another thread was first */
+		return peer;
+	}
+	return mine;
+}
