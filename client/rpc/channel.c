@@ -47,9 +47,9 @@ static void add_int(struct arg_list *list, const char *key, int value)
 		abort();
 	}
 	list->args[list->count++] = (grpc_arg){
-		.type = GRPC_ARG_INTEGER,
-		.key = (char *)key,
-		.value.integer = value,
+	    .type = GRPC_ARG_INTEGER,
+	    .key = (char *)key,
+	    .value.integer = value,
 	};
 }
 
@@ -59,9 +59,9 @@ static void add_text(struct arg_list *list, const char *key, const char *value)
 		abort();
 	}
 	list->args[list->count++] = (grpc_arg){
-		.type = GRPC_ARG_STRING,
-		.key = (char *)key,
-		.value.string = (char *)value,
+	    .type = GRPC_ARG_STRING,
+	    .key = (char *)key,
+	    .value.string = (char *)value,
 	};
 }
 
@@ -76,7 +76,7 @@ static int or_default(size_t value, int fallback)
 static void fill_args(struct arg_list *list, const struct crpc_options *options)
 {
 	add_int(list, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-	        or_default(options->message_max, MESSAGE_MAX));
+		or_default(options->message_max, MESSAGE_MAX));
 	add_int(list, GRPC_ARG_MAX_METADATA_SIZE, METADATA_MAX);
 	add_int(list, GRPC_ARG_KEEPALIVE_TIME_MS, or_default(options->keepalive_ms, KEEPALIVE_MS));
 	add_int(list, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS);
@@ -127,12 +127,13 @@ static bool target_is_valid(const char *target)
 }
 
 sl_code crpc_channel_new(const struct crpc_options *options, struct crpc_channel **ret_channel,
-                         struct sl_err *err)
+			 struct sl_err *err)
 {
 	if (!target_is_valid(options->target)) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-		                      "server address '%s' must be host:port with a port of 1 to 65535",
-		                      options->target != NULL ? options->target : "");
+		return sl_err_because(
+		    err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+		    "server address '%s' must be host:port with a port of 1 to 65535",
+		    options->target != NULL ? options->target : "");
 	}
 	SL_AUTO(crpc_channel_free_auto) struct crpc_channel *channel = calloc(1, sizeof(*channel));
 	SL_AUTO(sl_free_auto) char *uri = NULL;
@@ -143,9 +144,9 @@ sl_code crpc_channel_new(const struct crpc_options *options, struct crpc_channel
 	if (channel->target == NULL) {
 		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
 	}
-	struct arg_list list = { .count = 0 };
+	struct arg_list list = {.count = 0};
 	fill_args(&list, options);
-	grpc_channel_args args = { .num_args = list.count, .args = list.args };
+	grpc_channel_args args = {.num_args = list.count, .args = list.args};
 	grpc_channel_credentials *plain = grpc_insecure_credentials_create();
 	channel->grpc = grpc_channel_create(uri, plain, &args);
 	grpc_channel_credentials_release(plain);

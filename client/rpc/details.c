@@ -60,7 +60,7 @@ static void take_bad_request(struct sl_bytes packed, struct sl_err *err)
 	}
 	for (size_t i = 0; i < bad->n_field_violations; i++) {
 		sl_err_field(err, bad->field_violations[i]->field,
-		             bad->field_violations[i]->description);
+			     bad->field_violations[i]->description);
 	}
 	google__rpc__bad_request__free_unpacked(bad, NULL);
 }
@@ -69,9 +69,9 @@ static const struct {
 	const char *type;
 	void (*take)(struct sl_bytes packed, struct sl_err *err);
 } takers[] = {
-	{ "google.rpc.ErrorInfo", take_error_info },
-	{ "google.rpc.PreconditionFailure", take_precondition_failure },
-	{ "google.rpc.BadRequest", take_bad_request },
+    {"google.rpc.ErrorInfo", take_error_info},
+    {"google.rpc.PreconditionFailure", take_precondition_failure},
+    {"google.rpc.BadRequest", take_bad_request},
 };
 
 /* type_url: "type.googleapis.com/google.rpc.ErrorInfo". */

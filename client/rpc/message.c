@@ -50,5 +50,5 @@ void crpc_start(grpc_call *call, const grpc_op *ops, size_t count, void *tag)
 gpr_timespec crpc_deadline(unsigned timeout_ms)
 {
 	return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-	                    gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+			    gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
 }

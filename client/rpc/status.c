@@ -3,14 +3,15 @@
 #include <string.h>
 
 #include <grpc/slice.h>
-#include <grpc/support/alloc.h>
 #include <grpc/status.h>
+#include <grpc/support/alloc.h>
 
 #include "base/mem/own.h"
 #include "client/rpc/rpc_internal.h"
 
-#define SAME(name) \
-	static_assert((int)SL_##name == (int)GRPC_STATUS_##name, "sl_code differs from grpc_status_code")
+#define SAME(name)                                                                                 \
+	static_assert((int)SL_##name == (int)GRPC_STATUS_##name,                                   \
+		      "sl_code differs from grpc_status_code")
 SAME(OK);
 SAME(CANCELLED);
 SAME(UNKNOWN);
@@ -33,7 +34,7 @@ static const char details_key[] = "grpc-status-details-bin";
 
 void crpc_status_init(struct crpc_status *status)
 {
-	*status = (struct crpc_status){ .code = GRPC_STATUS_UNKNOWN, .text = grpc_empty_slice() };
+	*status = (struct crpc_status){.code = GRPC_STATUS_UNKNOWN, .text = grpc_empty_slice()};
 	grpc_metadata_array_init(&status->trailing);
 }
 
@@ -60,7 +61,8 @@ static struct sl_bytes find_details(const struct crpc_status *status)
 	for (size_t i = 0; i < status->trailing.count; i++) {
 		const grpc_metadata *entry = &status->trailing.metadata[i];
 		if (grpc_slice_str_cmp(entry->key, details_key) == 0) {
-			return SL_BYTES(GRPC_SLICE_START_PTR(entry->value), GRPC_SLICE_LENGTH(entry->value));
+			return SL_BYTES(GRPC_SLICE_START_PTR(entry->value),
+					GRPC_SLICE_LENGTH(entry->value));
 		}
 	}
 	return SL_BYTES_NONE;

@@ -42,21 +42,21 @@ enum { W_OPENING, W_IDLE, W_SENDING, W_CLOSING, W_CLOSED };
 enum { E_WAITING, E_ENDED };
 
 static const struct sl_sm_state read_states[] = {
-	[R_OPENING] = { "R_OPENING", SL_SM_TO(R_READING) },
-	[R_READING] = { "R_READING", SL_SM_TO(R_READING) | SL_SM_TO(R_PAUSED) | SL_SM_TO(R_DRAINED) },
-	[R_PAUSED] = { "R_PAUSED", SL_SM_TO(R_READING) },
-	[R_DRAINED] = { "R_DRAINED", 0 },
+    [R_OPENING] = {"R_OPENING", SL_SM_TO(R_READING)},
+    [R_READING] = {"R_READING", SL_SM_TO(R_READING) | SL_SM_TO(R_PAUSED) | SL_SM_TO(R_DRAINED)},
+    [R_PAUSED] = {"R_PAUSED", SL_SM_TO(R_READING)},
+    [R_DRAINED] = {"R_DRAINED", 0},
 };
 static const struct sl_sm_state write_states[] = {
-	[W_OPENING] = { "W_OPENING", SL_SM_TO(W_IDLE) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED) },
-	[W_IDLE] = { "W_IDLE", SL_SM_TO(W_SENDING) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED) },
-	[W_SENDING] = { "W_SENDING", SL_SM_TO(W_IDLE) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED) },
-	[W_CLOSING] = { "W_CLOSING", SL_SM_TO(W_CLOSED) },
-	[W_CLOSED] = { "W_CLOSED", 0 },
+    [W_OPENING] = {"W_OPENING", SL_SM_TO(W_IDLE) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED)},
+    [W_IDLE] = {"W_IDLE", SL_SM_TO(W_SENDING) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED)},
+    [W_SENDING] = {"W_SENDING", SL_SM_TO(W_IDLE) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED)},
+    [W_CLOSING] = {"W_CLOSING", SL_SM_TO(W_CLOSED)},
+    [W_CLOSED] = {"W_CLOSED", 0},
 };
 static const struct sl_sm_state end_states[] = {
-	[E_WAITING] = { "E_WAITING", SL_SM_TO(E_ENDED) },
-	[E_ENDED] = { "E_ENDED", 0 },
+    [E_WAITING] = {"E_WAITING", SL_SM_TO(E_ENDED)},
+    [E_ENDED] = {"E_ENDED", 0},
 };
 
 enum {
@@ -107,8 +107,8 @@ static void unlock_auto(pthread_mutex_t **lock)
 }
 
 /* Holds stream->lock until the scope ends. */
-#define HOLD(stream) \
-	SL_AUTO(unlock_auto) pthread_mutex_t *held_ = &(stream)->lock; \
+#define HOLD(stream)                                                                               \
+	SL_AUTO(unlock_auto) pthread_mutex_t *held_ = &(stream)->lock;                             \
 	pthread_mutex_lock(held_)
 
 /* Status there and nothing more to read: the end may be told. */
@@ -127,7 +127,8 @@ static void update_fd(struct crpc_stream *s)
 		return;
 	}
 	uint64_t count = 1;
-	ssize_t done = news ? write(s->fd, &count, sizeof(count)) : read(s->fd, &count, sizeof(count));
+	ssize_t done =
+	    news ? write(s->fd, &count, sizeof(count)) : read(s->fd, &count, sizeof(count));
 	if (done != (ssize_t)sizeof(count)) {
 		abort(); /* an eventfd of our own between 0 and 1 */
 	}
@@ -152,7 +153,7 @@ static void inbox_put(struct crpc_stream *s)
 	if (data == NULL) {
 		s->discard = true; /* a message is lost: no later one may be delivered */
 		(void)grpc_call_cancel_with_status(s->call, GRPC_STATUS_RESOURCE_EXHAUSTED,
-		                                   "out of memory for a message", NULL);
+						   "out of memory for a message", NULL);
 		return;
 	}
 	unsigned at = (s->first + s->waiting) % INBOX_MESSAGES;
@@ -261,7 +262,8 @@ static void *stream_main(void *arg)
 {
 	struct crpc_stream *s = arg;
 	for (;;) {
-		grpc_event ev = grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+		grpc_event ev =
+		    grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 		if (ev.type == GRPC_QUEUE_SHUTDOWN) {
 			return NULL;
 		}
@@ -351,7 +353,7 @@ static void dial_now(struct crpc_channel *channel)
 }
 
 sl_code crpc_stream_open(struct crpc_channel *channel, const char *path, unsigned timeout_ms,
-                         struct crpc_stream **ret_stream, struct sl_err *err)
+			 struct crpc_stream **ret_stream, struct sl_err *err)
 {
 	SL_AUTO(crpc_stream_free_auto) struct crpc_stream *s = stream_new();
 	if (s == NULL || (s->target = strdup(channel->target)) == NULL ||
@@ -360,18 +362,21 @@ sl_code crpc_stream_open(struct crpc_channel *channel, const char *path, unsigne
 	}
 	s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->fd < 0) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "stream %s: eventfd: %s", path, strerror(errno));
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "stream %s: eventfd: %s", path,
+				  strerror(errno));
 	}
 	dial_now(channel);
 	s->cq = grpc_completion_queue_create_for_next(NULL);
 	grpc_slice method = grpc_slice_from_copied_string(path);
 	s->call = grpc_channel_create_call(
 	    channel->grpc, NULL, GRPC_PROPAGATE_DEFAULTS, s->cq, method, NULL,
-	    timeout_ms == 0 ? gpr_inf_future(GPR_CLOCK_MONOTONIC) : crpc_deadline(timeout_ms), NULL);
+	    timeout_ms == 0 ? gpr_inf_future(GPR_CLOCK_MONOTONIC) : crpc_deadline(timeout_ms),
+	    NULL);
 	grpc_slice_unref(method);
 	int rc = start_thread(s);
 	if (rc != 0) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "stream %s: thread: %s", path, strerror(rc));
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "stream %s: thread: %s", path,
+				  strerror(rc));
 	}
 	start_call(s);
 	*ret_stream = SL_TAKE(s);
@@ -407,7 +412,8 @@ void crpc_stream_free(struct crpc_stream *s)
 	if (s->cq != NULL) {
 		if (!s->running) { /* else the thread has seen it to its end */
 			grpc_completion_queue_shutdown(s->cq);
-			(void)grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+			(void)grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME),
+							 NULL);
 		}
 		grpc_completion_queue_destroy(s->cq);
 	}
@@ -450,10 +456,12 @@ static bool wait_change(struct crpc_stream *s, const struct timespec *until)
 
 /* Why nothing more can be sent: the server's status, which follows the last
  * completion closely unless unread messages hold it back. Lock held. */
-static sl_code no_more_sends(struct crpc_stream *s, const struct timespec *until, struct sl_err *err)
+static sl_code no_more_sends(struct crpc_stream *s, const struct timespec *until,
+			     struct sl_err *err)
 {
 	if (s->close_wanted) {
-		return sl_err_set(err, SL_FAILED_PRECONDITION, "stream %s: sending is closed", s->path);
+		return sl_err_set(err, SL_FAILED_PRECONDITION, "stream %s: sending is closed",
+				  s->path);
 	}
 	while (s->end.at != E_ENDED && s->read.at != R_PAUSED && wait_change(s, until)) {
 	}
@@ -461,7 +469,7 @@ static sl_code no_more_sends(struct crpc_stream *s, const struct timespec *until
 		return crpc_status_err(&s->status, s->target, err);
 	}
 	return sl_err_set(err, SL_UNAVAILABLE, "server '%s' takes no more messages on stream %s",
-	                  s->target, s->path);
+			  s->target, s->path);
 }
 
 static bool can_send(const struct crpc_stream *s)
@@ -470,15 +478,16 @@ static bool can_send(const struct crpc_stream *s)
 }
 
 sl_code crpc_stream_send(struct crpc_stream *s, struct sl_bytes message, unsigned timeout_ms,
-                         struct sl_err *err)
+			 struct sl_err *err)
 {
 	struct timespec until = time_after(timeout_ms);
 	HOLD(s);
 	while (can_send(s) && s->write.at != W_IDLE) {
 		if (!wait_change(s, &until) && can_send(s) && s->write.at != W_IDLE) {
-			return sl_err_set(err, SL_DEADLINE_EXCEEDED,
-			                  "stream %s: server '%s' was not ready for a message within %u ms",
-			                  s->path, s->target, timeout_ms);
+			return sl_err_set(
+			    err, SL_DEADLINE_EXCEEDED,
+			    "stream %s: server '%s' was not ready for a message within %u ms",
+			    s->path, s->target, timeout_ms);
 		}
 	}
 	if (!can_send(s)) {
@@ -490,8 +499,9 @@ sl_code crpc_stream_send(struct crpc_stream *s, struct sl_bytes message, unsigne
 	while (s->write.at == W_SENDING) {
 		if (!wait_change(s, &until) && s->write.at == W_SENDING) {
 			return sl_err_set(err, SL_DEADLINE_EXCEEDED,
-			                  "stream %s: server '%s' did not take a message of %zu bytes within %u ms",
-			                  s->path, s->target, message.size, timeout_ms);
+					  "stream %s: server '%s' did not take a message of %zu "
+					  "bytes within %u ms",
+					  s->path, s->target, message.size, timeout_ms);
 		}
 	}
 	return s->taken != before ? SL_OK : no_more_sends(s, &until, err);
@@ -515,7 +525,7 @@ sl_code crpc_stream_close_send(struct crpc_stream *s, struct sl_err *err)
 }
 
 sl_code crpc_stream_recv(struct crpc_stream *s, unsigned timeout_ms, uint8_t **ret_message,
-                         size_t *ret_size, bool *ret_ended, struct sl_err *err)
+			 size_t *ret_size, bool *ret_ended, struct sl_err *err)
 {
 	struct timespec until = time_after(timeout_ms);
 	*ret_message = NULL;

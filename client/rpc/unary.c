@@ -19,13 +19,13 @@ struct unary {
 };
 
 static void unary_init(struct unary *u, struct crpc_channel *channel, const char *path,
-                       struct sl_bytes request, unsigned timeout_ms)
+		       struct sl_bytes request, unsigned timeout_ms)
 {
-	*u = (struct unary){ .cq = grpc_completion_queue_create_for_pluck(NULL) };
+	*u = (struct unary){.cq = grpc_completion_queue_create_for_pluck(NULL)};
 	/* Copied: the transport may keep the path in its header table. */
 	grpc_slice method = grpc_slice_from_copied_string(path);
 	u->call = grpc_channel_create_call(channel->grpc, NULL, GRPC_PROPAGATE_DEFAULTS, u->cq,
-	                                   method, NULL, crpc_deadline(timeout_ms), NULL);
+					   method, NULL, crpc_deadline(timeout_ms), NULL);
 	grpc_slice_unref(method);
 	u->request = crpc_message_new(request);
 	grpc_metadata_array_init(&u->initial);
@@ -53,7 +53,7 @@ static void unary_run(struct unary *u, bool wait_for_ready)
 	memset(ops, 0, sizeof(ops));
 	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
 	ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET |
-	               (wait_for_ready ? GRPC_INITIAL_METADATA_WAIT_FOR_READY : 0);
+		       (wait_for_ready ? GRPC_INITIAL_METADATA_WAIT_FOR_READY : 0);
 	ops[1].op = GRPC_OP_SEND_MESSAGE;
 	ops[1].data.send_message.send_message = u->request;
 	ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
@@ -67,8 +67,8 @@ static void unary_run(struct unary *u, bool wait_for_ready)
 }
 
 sl_code crpc_unary(struct crpc_channel *channel, const char *path, struct sl_bytes request,
-                   unsigned timeout_ms, bool wait_for_ready, uint8_t **ret_reply, size_t *ret_size,
-                   struct sl_err *err)
+		   unsigned timeout_ms, bool wait_for_ready, uint8_t **ret_reply, size_t *ret_size,
+		   struct sl_err *err)
 {
 	SL_AUTO(unary_fini) struct unary u;
 	unary_init(&u, channel, path, request, timeout_ms);
@@ -79,12 +79,13 @@ sl_code crpc_unary(struct crpc_channel *channel, const char *path, struct sl_byt
 	}
 	if (u.reply == NULL) {
 		return sl_err_set(err, SL_INTERNAL, "server '%s' answered %s without a message",
-		                  channel->target, path);
+				  channel->target, path);
 	}
 	size_t size = 0;
 	uint8_t *reply = crpc_message_copy(u.reply, &size);
 	if (reply == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a reply to %s", path);
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a reply to %s",
+				  path);
 	}
 	*ret_reply = reply;
 	*ret_size = size;

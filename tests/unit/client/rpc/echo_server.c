@@ -43,18 +43,30 @@ struct echo_call {
 	grpc_call *call;
 	grpc_call_details details;
 	grpc_metadata_array metadata;
+	bool gone;    /* close_tag is back */
 	bool greeted; /* headers are sent: a status waits for them */
 	int cancelled;
 	char close_tag;
 };
 
+static pthread_mutex_t details_lock = PTHREAD_MUTEX_INITIALIZER;
 static const void *details_data;
 static size_t details_size;
 
 void echo_server_details(const void *data, size_t size)
 {
+	pthread_mutex_lock(&details_lock);
 	details_data = data;
 	details_size = size;
+	pthread_mutex_unlock(&details_lock);
+}
+
+static grpc_slice details_slice(void)
+{
+	pthread_mutex_lock(&details_lock);
+	grpc_slice slice = grpc_slice_from_copied_buffer(details_data, details_size);
+	pthread_mutex_unlock(&details_lock);
+	return slice;
 }
 
 static gpr_timespec never(void)
@@ -79,12 +91,12 @@ static bool batch(struct echo_call *c, const grpc_op *op)
 static bool hello(struct echo_call *c)
 {
 	c->greeted = true;
-	return batch(c, &(grpc_op){ .op = GRPC_OP_SEND_INITIAL_METADATA });
+	return batch(c, &(grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA});
 }
 
 static bool send_buffer(struct echo_call *c, grpc_byte_buffer *message)
 {
-	grpc_op op = { .op = GRPC_OP_SEND_MESSAGE };
+	grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
 	op.data.send_message.send_message = message;
 	return batch(c, &op);
 }
@@ -102,7 +114,7 @@ static bool send_bytes(struct echo_call *c, const void *data, size_t size)
 static grpc_byte_buffer *receive(struct echo_call *c)
 {
 	grpc_byte_buffer *message = NULL;
-	grpc_op op = { .op = GRPC_OP_RECV_MESSAGE };
+	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 	op.data.recv_message.recv_message = &message;
 	return batch(c, &op) ? message : NULL;
 }
@@ -110,14 +122,14 @@ static grpc_byte_buffer *receive(struct echo_call *c)
 static void finish(struct echo_call *c, int code, const char *text, bool with_details)
 {
 	grpc_slice words = grpc_slice_from_copied_string(text);
-	grpc_metadata entry = { .key = grpc_slice_from_static_string("grpc-status-details-bin") };
-	entry.value = grpc_slice_from_copied_buffer(details_data, details_size);
-	grpc_op ops[2] = { { .op = GRPC_OP_SEND_STATUS_FROM_SERVER },
-		           { .op = GRPC_OP_SEND_INITIAL_METADATA } };
+	grpc_metadata entry = {.key = grpc_slice_from_static_string("grpc-status-details-bin")};
+	entry.value = details_slice();
+	grpc_op ops[2] = {{.op = GRPC_OP_SEND_STATUS_FROM_SERVER},
+			  {.op = GRPC_OP_SEND_INITIAL_METADATA}};
 	grpc_op *op = &ops[0];
 	op->data.send_status_from_server.status = (grpc_status_code)code;
 	op->data.send_status_from_server.status_details = &words;
-	if (with_details && details_size > 0) {
+	if (with_details && GRPC_SLICE_LENGTH(entry.value) > 0) {
 		op->data.send_status_from_server.trailing_metadata_count = 1;
 		op->data.send_status_from_server.trailing_metadata = &entry;
 	}
@@ -142,6 +154,15 @@ static bool is_text(grpc_byte_buffer *message, const char *text)
 	return same;
 }
 
+/* Until the client is gone or the call has ended. */
+static void wait_gone(struct echo_call *c)
+{
+	if (!c->gone) {
+		c->gone = true;
+		(void)grpc_completion_queue_pluck(c->cq, &c->close_tag, never(), NULL);
+	}
+}
+
 /* --- behaviours --------------------------------------------------------------- */
 
 static void do_echo(struct echo_call *c)
@@ -156,7 +177,7 @@ static void do_echo(struct echo_call *c)
 
 static void do_hang(struct echo_call *c)
 {
-	(void)grpc_completion_queue_pluck(c->cq, &c->close_tag, never(), NULL);
+	wait_gone(c);
 }
 
 static void do_peer(struct echo_call *c)
@@ -240,9 +261,9 @@ static const struct {
 	const char *path;
 	void (*run)(struct echo_call *c);
 } behaviours[] = {
-	{ "/t/Echo", do_echo },     { "/t/Fail", refuse }, { "/t/Hang", do_hang },
-	{ "/t/Silent", do_silent }, { "/t/Odd", do_odd },  { "/t/Peer", do_peer },
-	{ "/t/Chat", do_chat },     { "/t/Deaf", do_deaf }, { "/t/Refuse", do_refuse },
+    {"/t/Echo", do_echo},     {"/t/Fail", refuse},  {"/t/Hang", do_hang},
+    {"/t/Silent", do_silent}, {"/t/Odd", do_odd},   {"/t/Peer", do_peer},
+    {"/t/Chat", do_chat},     {"/t/Deaf", do_deaf}, {"/t/Refuse", do_refuse},
 };
 
 static void run_behaviour(struct echo_call *c)
@@ -264,7 +285,8 @@ static void call_free(struct echo_call *c)
 		grpc_call_unref(c->call);
 	}
 	grpc_completion_queue_shutdown(c->cq);
-	while (grpc_completion_queue_pluck(c->cq, NULL, never(), NULL).type != GRPC_QUEUE_SHUTDOWN) {
+	while (grpc_completion_queue_pluck(c->cq, NULL, never(), NULL).type !=
+	       GRPC_QUEUE_SHUTDOWN) {
 	}
 	grpc_completion_queue_destroy(c->cq);
 	grpc_call_details_destroy(&c->details);
@@ -276,12 +298,13 @@ static void *call_main(void *arg)
 {
 	struct echo_call *c = arg;
 	struct echo_server *server = c->server;
-	grpc_op op = { .op = GRPC_OP_RECV_CLOSE_ON_SERVER };
+	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
 	op.data.recv_close_on_server.cancelled = &c->cancelled;
 	if (grpc_call_start_batch(c->call, &op, 1, &c->close_tag, NULL) != GRPC_CALL_OK) {
 		abort();
 	}
 	run_behaviour(c);
+	wait_gone(c); /* a completion that nobody plucks keeps the call alive */
 	call_free(c);
 	atomic_fetch_sub(&server->alive, 1);
 	return NULL;
@@ -298,7 +321,7 @@ static void accept_next(struct echo_server *server)
 	grpc_call_details_init(&c->details);
 	grpc_metadata_array_init(&c->metadata);
 	if (grpc_server_request_call(server->grpc, &c->call, &c->details, &c->metadata, c->cq,
-	                             server->cq, c) != GRPC_CALL_OK) {
+				     server->cq, c) != GRPC_CALL_OK) {
 		abort();
 	}
 }
@@ -340,10 +363,12 @@ struct echo_server *echo_server_new(int port)
 	char address[32];
 	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
 	grpc_arg args[] = {
-		{ .type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ALLOW_REUSEPORT, .value.integer = 0 },
-		{ .type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = -1 },
+	    {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ALLOW_REUSEPORT, .value.integer = 0},
+	    {.type = GRPC_ARG_INTEGER,
+	     .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+	     .value.integer = -1},
 	};
-	grpc_channel_args list = { .num_args = 2, .args = args };
+	grpc_channel_args list = {.num_args = 2, .args = args};
 	server->cq = grpc_completion_queue_create_for_next(NULL);
 	server->grpc = grpc_server_create(&list, NULL);
 	grpc_server_register_completion_queue(server->grpc, server->cq, NULL);

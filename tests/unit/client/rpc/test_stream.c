@@ -27,7 +27,7 @@ static struct crpc_channel *dial(int port)
 {
 	char target[32];
 	snprintf(target, sizeof(target), "127.0.0.1:%d", port);
-	struct crpc_options options = { .target = target, .own_connection = true };
+	struct crpc_options options = {.target = target, .own_connection = true};
 	struct crpc_channel *channel = NULL;
 	assert_int_equal(crpc_channel_new(&options, &channel, NULL), SL_OK);
 	return channel;
@@ -96,7 +96,7 @@ static int read_to_end(struct crpc_stream *stream, sl_code *ret_code, struct sl_
 
 static bool is_readable(struct crpc_stream *stream, int timeout_ms)
 {
-	struct pollfd p = { .fd = crpc_stream_fd(stream), .events = POLLIN };
+	struct pollfd p = {.fd = crpc_stream_fd(stream), .events = POLLIN};
 	return poll(&p, 1, timeout_ms) == 1 && (p.revents & POLLIN) != 0;
 }
 
@@ -133,7 +133,7 @@ static void test_server_ends_with_status(void **state)
 	assert_int_equal(code, SL_FAILED_PRECONDITION);
 	assert_string_equal(err.msg, "no, since 7 < 8");
 	assert_int_equal(crpc_stream_send(stream, sl_bytes_text("late"), LONG_MS, &err),
-	                 SL_FAILED_PRECONDITION);
+			 SL_FAILED_PRECONDITION);
 	assert_int_equal(crpc_stream_close_send(stream, &err), SL_FAILED_PRECONDITION);
 	crpc_stream_free(stream);
 }
@@ -146,7 +146,7 @@ static void test_send_after_a_good_end_fails(void **state)
 	(void)read_to_end(stream, &code, NULL);
 	assert_int_equal(code, SL_OK);
 	assert_int_equal(crpc_stream_send(stream, sl_bytes_text("late"), LONG_MS, NULL),
-	                 SL_UNAVAILABLE);
+			 SL_UNAVAILABLE);
 	crpc_stream_free(stream);
 }
 
@@ -156,7 +156,7 @@ static void test_send_after_close_send_fails(void **state)
 	assert_int_equal(crpc_stream_close_send(stream, NULL), SL_OK);
 	assert_int_equal(crpc_stream_close_send(stream, NULL), SL_OK);
 	assert_int_equal(crpc_stream_send(stream, sl_bytes_text("x"), 100, NULL),
-	                 SL_FAILED_PRECONDITION);
+			 SL_FAILED_PRECONDITION);
 	crpc_stream_free(stream);
 }
 
@@ -166,9 +166,9 @@ static void test_refused_and_unknown_methods_end_at_once(void **state)
 		const char *path;
 		sl_code code;
 	} cases[] = {
-		{ "/t/Refuse", SL_RESOURCE_EXHAUSTED },
-		{ "/t/NoSuch", SL_UNIMPLEMENTED },
-		{ "/t/Odd", SL_UNKNOWN },
+	    {"/t/Refuse", SL_RESOURCE_EXHAUSTED},
+	    {"/t/NoSuch", SL_UNIMPLEMENTED},
+	    {"/t/Odd", SL_UNKNOWN},
 	};
 	for (size_t i = 0; i < SL_COUNT(cases); i++) {
 		struct crpc_stream *stream = open_stream(*state, cases[i].path);
@@ -217,7 +217,7 @@ static void test_nobody_listens_ends_unavailable(void **state)
 		struct crpc_stream *stream = NULL;
 		assert_int_equal(crpc_stream_open(channel, "/t/Chat", 0, &stream, NULL), SL_OK);
 		assert_int_equal(crpc_stream_send(stream, sl_bytes_text("x"), LONG_MS, &err),
-		                 SL_UNAVAILABLE);
+				 SL_UNAVAILABLE);
 		assert_non_null(strstr(err.msg, "127.0.0.1:1"));
 		sl_code code = SL_OK;
 		assert_int_equal(read_to_end(stream, &code, &err), 0);
@@ -264,7 +264,8 @@ static void test_send_that_nobody_reads_times_out_and_frees(void **state)
 		code = crpc_stream_send(stream, SL_BYTES(block, sizeof(block)), 200, &err);
 	}
 	assert_int_equal(code, SL_DEADLINE_EXCEEDED);
-	assert_int_equal(crpc_stream_send(stream, sl_bytes_text("x"), 50, &err), SL_DEADLINE_EXCEEDED);
+	assert_int_equal(crpc_stream_send(stream, sl_bytes_text("x"), 50, &err),
+			 SL_DEADLINE_EXCEEDED);
 	assert_int_equal(crpc_stream_close_send(stream, &err), SL_OK);
 	crpc_stream_free(stream);
 }
@@ -272,7 +273,8 @@ static void test_send_that_nobody_reads_times_out_and_frees(void **state)
 static void test_free_at_any_moment(void **state)
 {
 	for (int i = 0; i < 60; i++) {
-		struct crpc_stream *stream = open_stream(*state, i % 2 == 0 ? "/t/Chat" : "/t/Deaf");
+		struct crpc_stream *stream =
+		    open_stream(*state, i % 2 == 0 ? "/t/Chat" : "/t/Deaf");
 		if (i % 3 > 0) {
 			send_text(stream, "x");
 		}
@@ -360,22 +362,22 @@ static void test_null_is_fine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_SERVER(test_echo_in_order_and_a_good_end),
-		WITH_SERVER(test_server_ends_with_status),
-		WITH_SERVER(test_send_after_a_good_end_fails),
-		WITH_SERVER(test_send_after_close_send_fails),
-		WITH_SERVER(test_refused_and_unknown_methods_end_at_once),
-		WITH_SERVER(test_recv_times_out_with_nothing),
-		WITH_SERVER(test_stream_deadline),
-		cmocka_unit_test(test_nobody_listens_ends_unavailable),
-		WITH_SERVER(test_flood_arrives_whole),
-		WITH_SERVER(test_free_with_a_full_inbox),
-		WITH_SERVER(test_send_that_nobody_reads_times_out_and_frees),
-		WITH_SERVER(test_free_at_any_moment),
-		cmocka_unit_test(test_server_stops_under_a_stream),
-		WITH_SERVER(test_descriptor_follows_the_news),
-		WITH_SERVER(test_streams_of_many_threads_share_a_channel),
-		cmocka_unit_test(test_null_is_fine),
+	    WITH_SERVER(test_echo_in_order_and_a_good_end),
+	    WITH_SERVER(test_server_ends_with_status),
+	    WITH_SERVER(test_send_after_a_good_end_fails),
+	    WITH_SERVER(test_send_after_close_send_fails),
+	    WITH_SERVER(test_refused_and_unknown_methods_end_at_once),
+	    WITH_SERVER(test_recv_times_out_with_nothing),
+	    WITH_SERVER(test_stream_deadline),
+	    cmocka_unit_test(test_nobody_listens_ends_unavailable),
+	    WITH_SERVER(test_flood_arrives_whole),
+	    WITH_SERVER(test_free_with_a_full_inbox),
+	    WITH_SERVER(test_send_that_nobody_reads_times_out_and_frees),
+	    WITH_SERVER(test_free_at_any_moment),
+	    cmocka_unit_test(test_server_stops_under_a_stream),
+	    WITH_SERVER(test_descriptor_follows_the_news),
+	    WITH_SERVER(test_streams_of_many_threads_share_a_channel),
+	    cmocka_unit_test(test_null_is_fine),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

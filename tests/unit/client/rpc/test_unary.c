@@ -37,7 +37,8 @@ static struct crpc_channel *dial_with(int port, struct crpc_options options)
 
 static struct crpc_channel *dial(int port)
 {
-	return dial_with(port, (struct crpc_options){ .user_agent = "sluice-test/1", .own_connection = true });
+	return dial_with(
+	    port, (struct crpc_options){.user_agent = "sluice-test/1", .own_connection = true});
 }
 
 static int setup(void **state)
@@ -62,11 +63,12 @@ static int teardown(void **state)
 
 /* A call whose reply does not matter. */
 static sl_code call(struct crpc_channel *channel, const char *path, unsigned timeout_ms, bool wait,
-                    struct sl_err *err)
+		    struct sl_err *err)
 {
 	SL_AUTO(sl_free_auto) uint8_t *reply = NULL;
 	size_t size = 0;
-	sl_code code = crpc_unary(channel, path, sl_bytes_text("hello"), timeout_ms, wait, &reply, &size, err);
+	sl_code code =
+	    crpc_unary(channel, path, sl_bytes_text("hello"), timeout_ms, wait, &reply, &size, err);
 	assert_true((code == SL_OK) == (reply != NULL));
 	return code;
 }
@@ -75,7 +77,8 @@ static void echo(struct crpc_channel *channel, struct sl_bytes request)
 {
 	SL_AUTO(sl_free_auto) uint8_t *reply = NULL;
 	size_t size = 0;
-	assert_int_equal(crpc_unary(channel, "/t/Echo", request, LONG_MS, false, &reply, &size, NULL), SL_OK);
+	assert_int_equal(
+	    crpc_unary(channel, "/t/Echo", request, LONG_MS, false, &reply, &size, NULL), SL_OK);
 	assert_non_null(reply);
 	assert_int_equal(size, request.size);
 	if (size > 0) {
@@ -86,7 +89,7 @@ static void echo(struct crpc_channel *channel, struct sl_bytes request)
 static void test_replies_of_any_size(void **state)
 {
 	struct fixture *f = *state;
-	static const size_t sizes[] = { 0, 1, 100, 16 << 10, 1 << 20, 12 << 20 };
+	static const size_t sizes[] = {0, 1, 100, 16 << 10, 1 << 20, 12 << 20};
 	for (size_t i = 0; i < SL_COUNT(sizes); i++) {
 		SL_AUTO(sl_free_auto) uint8_t *request = malloc(sizes[i] + 1);
 		assert_non_null(request);
@@ -101,13 +104,14 @@ static void test_reply_above_the_limit_is_refused(void **state)
 {
 	struct fixture *f = *state;
 	struct crpc_channel *small =
-	    dial_with(echo_server_port(f->server), (struct crpc_options){ .message_max = 1000 });
+	    dial_with(echo_server_port(f->server), (struct crpc_options){.message_max = 1000});
 	static const uint8_t request[2000];
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	uint8_t *reply = NULL;
 	size_t size = 0;
-	assert_int_equal(crpc_unary(small, "/t/Echo", SL_BYTES(request, 2000), LONG_MS, false, &reply, &size, &err),
-	                 SL_RESOURCE_EXHAUSTED);
+	assert_int_equal(crpc_unary(small, "/t/Echo", SL_BYTES(request, 2000), LONG_MS, false,
+				    &reply, &size, &err),
+			 SL_RESOURCE_EXHAUSTED);
 	assert_null(reply);
 	echo(small, SL_BYTES(request, 1000));
 	crpc_channel_free(small);
@@ -120,18 +124,18 @@ static void test_failures_by_code(void **state)
 		const char *path;
 		sl_code code;
 	} cases[] = {
-		{ "/t/Silent", SL_INTERNAL },
-		{ "/t/Odd", SL_UNKNOWN },
-		{ "/t/NoSuch", SL_UNIMPLEMENTED },
-		{ "/t/Refuse", SL_RESOURCE_EXHAUSTED },
-		{ "/t/Fail", SL_FAILED_PRECONDITION },
+	    {"/t/Silent", SL_INTERNAL},          {"/t/Odd", SL_UNKNOWN},
+	    {"/t/NoSuch", SL_UNIMPLEMENTED},     {"/t/Refuse", SL_RESOURCE_EXHAUSTED},
+	    {"/t/Fail", SL_FAILED_PRECONDITION},
 	};
 	for (size_t i = 0; i < SL_COUNT(cases); i++) {
 		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-		assert_int_equal(call(f->channel, cases[i].path, LONG_MS, false, &err), cases[i].code);
+		assert_int_equal(call(f->channel, cases[i].path, LONG_MS, false, &err),
+				 cases[i].code);
 		assert_int_equal(err.code, cases[i].code);
 		assert_true(err.msg[0] != '\0');
-		assert_int_equal(call(f->channel, cases[i].path, LONG_MS, false, NULL), cases[i].code);
+		assert_int_equal(call(f->channel, cases[i].path, LONG_MS, false, NULL),
+				 cases[i].code);
 	}
 }
 
@@ -139,7 +143,8 @@ static void test_failures_by_code(void **state)
 
 static uint8_t packed[4096];
 
-static Google__Protobuf__Any any_of(const char *type, const ProtobufCMessage *message, uint8_t *room)
+static Google__Protobuf__Any any_of(const char *type, const ProtobufCMessage *message,
+				    uint8_t *room)
 {
 	Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
 	any.type_url = (char *)type;
@@ -163,15 +168,16 @@ static size_t pack_error_info(const char *domain, const char *reason)
 	Google__Rpc__ErrorInfo__MetadataEntry entry = GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT;
 	entry.key = (char *)"revision";
 	entry.value = (char *)"7%s";
-	Google__Rpc__ErrorInfo__MetadataEntry *entries[] = { &entry };
+	Google__Rpc__ErrorInfo__MetadataEntry *entries[] = {&entry};
 	Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
 	info.domain = (char *)domain;
 	info.reason = (char *)reason;
 	info.metadata = entries;
 	info.n_metadata = 1;
 	uint8_t room[512];
-	Google__Protobuf__Any any = any_of("type.googleapis.com/google.rpc.ErrorInfo", &info.base, room);
-	return pack_status((Google__Protobuf__Any *[]){ &any }, 1);
+	Google__Protobuf__Any any =
+	    any_of("type.googleapis.com/google.rpc.ErrorInfo", &info.base, room);
+	return pack_status((Google__Protobuf__Any *[]){&any}, 1);
 }
 
 static void test_reason_and_metadata_arrive(void **state)
@@ -209,25 +215,28 @@ static void test_foreign_and_newer_reasons(void **state)
 static void test_gates_and_fields_arrive(void **state)
 {
 	struct fixture *f = *state;
-	Google__Rpc__PreconditionFailure__Violation soak = GOOGLE__RPC__PRECONDITION_FAILURE__VIOLATION__INIT;
+	Google__Rpc__PreconditionFailure__Violation soak =
+	    GOOGLE__RPC__PRECONDITION_FAILURE__VIOLATION__INIT;
 	soak.type = (char *)"soak";
 	soak.subject = (char *)"ver_1";
 	soak.description = (char *)"2 h to go";
-	Google__Rpc__PreconditionFailure__Violation *gates[] = { &soak, &soak };
+	Google__Rpc__PreconditionFailure__Violation *gates[] = {&soak, &soak};
 	Google__Rpc__PreconditionFailure failure = GOOGLE__RPC__PRECONDITION_FAILURE__INIT;
 	failure.violations = gates;
 	failure.n_violations = SL_COUNT(gates);
-	Google__Rpc__BadRequest__FieldViolation name = GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+	Google__Rpc__BadRequest__FieldViolation name =
+	    GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
 	name.field = (char *)"app.name";
 	name.description = (char *)"too long";
-	Google__Rpc__BadRequest__FieldViolation *fields[] = { &name };
+	Google__Rpc__BadRequest__FieldViolation *fields[] = {&name};
 	Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
 	bad.field_violations = fields;
 	bad.n_field_violations = 1;
 	uint8_t rooms[2][512];
-	Google__Protobuf__Any first = any_of("google.rpc.PreconditionFailure", &failure.base, rooms[0]);
+	Google__Protobuf__Any first =
+	    any_of("google.rpc.PreconditionFailure", &failure.base, rooms[0]);
 	Google__Protobuf__Any second = any_of("t/google.rpc.BadRequest", &bad.base, rooms[1]);
-	echo_server_details(packed, pack_status((Google__Protobuf__Any *[]){ &first, &second }, 2));
+	echo_server_details(packed, pack_status((Google__Protobuf__Any *[]){&first, &second}, 2));
 
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	assert_int_equal(call(f->channel, "/t/Fail", LONG_MS, false, &err), SL_FAILED_PRECONDITION);
@@ -254,7 +263,8 @@ static void test_broken_details_are_left_out(void **state)
 	for (size_t cut = 1; cut < size; cut += 3) {
 		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 		echo_server_details(packed, cut);
-		assert_int_equal(call(f->channel, "/t/Fail", LONG_MS, false, &err), SL_FAILED_PRECONDITION);
+		assert_int_equal(call(f->channel, "/t/Fail", LONG_MS, false, &err),
+				 SL_FAILED_PRECONDITION);
 		assert_string_equal(err.msg, "no, since 7 < 8");
 		assert_int_equal(err.reason, SL_REASON_NONE);
 	}
@@ -332,7 +342,9 @@ static void peer_of(struct crpc_channel *channel, char text[static 64])
 {
 	SL_AUTO(sl_free_auto) uint8_t *reply = NULL;
 	size_t size = 0;
-	assert_int_equal(crpc_unary(channel, "/t/Peer", SL_BYTES_NONE, LONG_MS, false, &reply, &size, NULL), SL_OK);
+	assert_int_equal(
+	    crpc_unary(channel, "/t/Peer", SL_BYTES_NONE, LONG_MS, false, &reply, &size, NULL),
+	    SL_OK);
 	snprintf(text, 64, "%.*s", (int)size, (const char *)reply);
 }
 
@@ -341,7 +353,7 @@ static void test_own_connection(void **state)
 	struct fixture *f = *state;
 	int port = echo_server_port(f->server);
 	for (int own = 0; own < 2; own++) {
-		struct crpc_options options = { .own_connection = own };
+		struct crpc_options options = {.own_connection = own};
 		struct crpc_channel *a = dial_with(port, options), *b = dial_with(port, options);
 		char peer_a[64], peer_b[64];
 		peer_of(a, peer_a);
@@ -355,22 +367,24 @@ static void test_own_connection(void **state)
 static void test_bad_targets_are_refused(void **state)
 {
 	(void)state;
-	static const char *const bad[] = { NULL,      "",         "host",        "host:",    ":80",       "host:0",
-		                           "host:65536", "host:1x", "unix:/tmp/x", "a:b:80", "::1:80", "host:-1",
-		                           "x/y:80",  "a:1,b:2", "host:999999", "[::1]", "user@host:80" };
+	static const char *const bad[] = {
+	    NULL,         "",        "host",        "host:",  ":80",         "host:0",
+	    "host:65536", "host:1x", "unix:/tmp/x", "a:b:80", "::1:80",      "host:-1",
+	    "x/y:80",     "a:1,b:2", "host:999999", "[::1]",  "user@host:80"};
 	for (size_t i = 0; i < SL_COUNT(bad); i++) {
 		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 		struct crpc_channel *channel = NULL;
-		struct crpc_options options = { .target = bad[i] };
+		struct crpc_options options = {.target = bad[i]};
 		assert_int_equal(crpc_channel_new(&options, &channel, &err), SL_INVALID_ARGUMENT);
 		assert_null(channel);
 		assert_int_equal(err.reason, SL_REASON_MALFORMED);
 	}
 	crpc_init();
-	static const char *const good[] = { "localhost:1", "[::1]:7443", "10.0.0.1:65535", "sluice.example.com:443" };
+	static const char *const good[] = {"localhost:1", "[::1]:7443", "10.0.0.1:65535",
+					   "sluice.example.com:443"};
 	for (size_t i = 0; i < SL_COUNT(good); i++) {
 		struct crpc_channel *channel = NULL;
-		struct crpc_options options = { .target = good[i] };
+		struct crpc_options options = {.target = good[i]};
 		assert_int_equal(crpc_channel_new(&options, &channel, NULL), SL_OK);
 		crpc_channel_free(channel);
 	}
@@ -386,7 +400,8 @@ static void *call_main(void *arg)
 	struct fixture *f = arg;
 	for (int i = 0; i < CALLS; i++) {
 		if (i % 10 == 9) {
-			assert_int_equal(call(f->channel, "/t/Fail", LONG_MS, false, NULL), SL_FAILED_PRECONDITION);
+			assert_int_equal(call(f->channel, "/t/Fail", LONG_MS, false, NULL),
+					 SL_FAILED_PRECONDITION);
 			continue;
 		}
 		char text[64];
@@ -432,20 +447,20 @@ static void test_stop_under_calls_ends_them(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_SERVER(test_replies_of_any_size),
-		WITH_SERVER(test_reply_above_the_limit_is_refused),
-		WITH_SERVER(test_failures_by_code),
-		WITH_SERVER(test_reason_and_metadata_arrive),
-		WITH_SERVER(test_foreign_and_newer_reasons),
-		WITH_SERVER(test_gates_and_fields_arrive),
-		WITH_SERVER(test_broken_details_are_left_out),
-		WITH_SERVER(test_deadline),
-		cmocka_unit_test(test_nobody_listens),
-		cmocka_unit_test(test_wait_for_ready_outlasts_a_restart),
-		WITH_SERVER(test_own_connection),
-		cmocka_unit_test(test_bad_targets_are_refused),
-		WITH_SERVER(test_many_threads_share_a_channel),
-		cmocka_unit_test(test_stop_under_calls_ends_them),
+	    WITH_SERVER(test_replies_of_any_size),
+	    WITH_SERVER(test_reply_above_the_limit_is_refused),
+	    WITH_SERVER(test_failures_by_code),
+	    WITH_SERVER(test_reason_and_metadata_arrive),
+	    WITH_SERVER(test_foreign_and_newer_reasons),
+	    WITH_SERVER(test_gates_and_fields_arrive),
+	    WITH_SERVER(test_broken_details_are_left_out),
+	    WITH_SERVER(test_deadline),
+	    cmocka_unit_test(test_nobody_listens),
+	    cmocka_unit_test(test_wait_for_ready_outlasts_a_restart),
+	    WITH_SERVER(test_own_connection),
+	    cmocka_unit_test(test_bad_targets_are_refused),
+	    WITH_SERVER(test_many_threads_share_a_channel),
+	    cmocka_unit_test(test_stop_under_calls_ends_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
