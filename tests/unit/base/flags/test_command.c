@@ -321,8 +321,8 @@ static void test_command_man_page(void **state)
 	sl_command_man(out, &program, 1);
 	assert_int_equal(fclose(out), 0);
 	static const char *const want[] = {
-	    ".TH SLUICE 1 \"\" \"sluice 0.1.0\" \"Sluice\"\n.SH NAME\nsluice \\- Move versions of "
-	    "apps to users\n",
+	    ".TH SLUICE 1 \"\" \"sluice 0.1.0\" \"Sluice\"\n.SH NAME\n",
+	    "sluice \\- Move versions of apps to users\n",
 	    ".SS sluice app create NAME \\-\\-repo REPO\n",
 	    "\n\\&.A line that starts with a dot.\n",
 	    "\\fB\\-\\-repo\\fR \\fIREPO|URL\\fR\n",
