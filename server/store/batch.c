@@ -30,7 +30,8 @@ struct attempt {
 	enum sl_reason short_of;  /* why only commands that shrink pass */
 	size_t taken;             /* commands decided and applied */
 	size_t bytes;             /* of their changes */
-	size_t refused, judged;
+	size_t refused;
+	bool pruned;       /* a step of it is in here */
 	const char *doing; /* when rc was met */
 	int rc;
 };
@@ -100,6 +101,18 @@ static void set(atomic_uint_least64_t *counter, uint64_t n)
 	atomic_store_explicit(counter, n, memory_order_relaxed);
 }
 
+static bool same_state(const struct store_state *a, const struct store_state *b)
+{
+	return a->revision == b->revision && a->floor == b->floor && a->pruned == b->pruned &&
+	       a->refusal == b->refusal;
+}
+
+static void count_commands(const struct attempt *a)
+{
+	add(&a->store->counters.commands, a->taken);
+	add(&a->store->counters.refused, a->refused);
+}
+
 static void count_commit(const struct attempt *a, uint64_t log_records, uint64_t took_us)
 {
 	struct store_counters *c = &a->store->counters;
@@ -107,8 +120,6 @@ static void count_commit(const struct attempt *a, uint64_t log_records, uint64_t
 	set(&c->floor, a->state.floor);
 	set(&c->log_records, log_records);
 	add(&c->commits, 1);
-	add(&c->commands, a->taken);
-	add(&c->refused, a->refused);
 	add(&c->commit_us_total, took_us);
 	if (took_us > atomic_load_explicit(&c->commit_us_max, memory_order_relaxed)) {
 		set(&c->commit_us_max, took_us); /* one writer: nothing comes between */
@@ -121,19 +132,12 @@ static void count_commit(const struct attempt *a, uint64_t log_records, uint64_t
 	}
 }
 
-static bool same_state(const struct store_state *a, const struct store_state *b)
-{
-	return a->revision == b->revision && a->floor == b->floor && a->pruned == b->pruned &&
-	       a->refusal == b->refusal;
-}
-
 static enum outcome commit(struct attempt *a)
 {
 	struct store *store = a->store;
-	int rc = 0;
-	if (!same_state(&a->state, &store->state)) {
-		rc = store_state_save(a->txn, store->meta, &a->state);
-	}
+	/* Whatever is written moves one of these numbers: a log record or refusal goes with it. */
+	bool changed = !same_state(&a->state, &store->state);
+	int rc = changed ? store_state_save(a->txn, store->meta, &a->state) : 0;
 	MDB_stat log = {.ms_entries = 0};
 	if (rc == 0) {
 		rc = mdb_stat(a->txn, store->log, &log);
@@ -148,7 +152,10 @@ static enum outcome commit(struct attempt *a)
 		enum outcome when_full = rc == ENOMEM ? OUTCOME_FAILED : OUTCOME_FULL_COMMIT;
 		return failed_as(a, rc, "commit", when_full);
 	}
-	count_commit(a, log.ms_entries, sl_clock_mono_us() - from_us);
+	count_commands(a);
+	if (changed) {
+		count_commit(a, log.ms_entries, sl_clock_mono_us() - from_us);
+	}
 	return OUTCOME_COMMITTED;
 }
 
@@ -165,7 +172,8 @@ static enum outcome attempt(struct attempt *a, struct store_cmd **cmds, size_t c
 		return outcome;
 	}
 	if (prune && a->state.floor > a->state.pruned && !(store->prune_waiting && a->taken == 0)) {
-		rc = store_prune_step(store, a->txn, &a->state, &a->judged);
+		rc = store_prune_step(store, a->txn, &a->state);
+		a->pruned = true;
 		if (rc != 0) {
 			return failed_as(a, rc, "prune the log", OUTCOME_FULL_PRUNE);
 		}
@@ -185,7 +193,7 @@ static void answer_committed(struct attempt *a, struct store_cmd **cmds)
 	struct store *store = a->store;
 	uint64_t before = store->state.revision;
 	store->state = a->state;
-	if (a->judged > 0 && store->prune_step < STORE_PRUNE_STEP) {
+	if (a->pruned && store->prune_step < STORE_PRUNE_STEP) {
 		store->prune_step *= 2;
 	}
 	if (a->state.revision > before && store->options.on_commit != NULL) {
@@ -244,8 +252,7 @@ static size_t run_some(struct store *store, struct store_cmd **cmds, size_t coun
 			end_store(&a, cmds, count);
 			return count;
 		}
-		if (outcome == OUTCOME_FULL_PRUNE ||
-		    (outcome == OUTCOME_FULL_COMMIT && a.judged > 0)) {
+		if (outcome == OUTCOME_FULL_PRUNE || (outcome == OUTCOME_FULL_COMMIT && a.pruned)) {
 			prune = false;
 			store->prune_waiting =
 			    limit == 0; /* alone and no room: wait for the next batch */

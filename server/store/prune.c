@@ -56,8 +56,7 @@ static int judge(struct store *store, MDB_txn *txn, const struct store_state *st
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *state,
-		     size_t *ret_judged)
+int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *state)
 {
 	struct judged judged;
 	judged.drops = 0;
@@ -74,6 +73,5 @@ int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *stat
 		state->pruned = judged.last;
 		store->prune_waiting = judged.later;
 	}
-	*ret_judged = judged.count;
 	return rc;
 }

@@ -120,9 +120,8 @@ int store_refusals_apply(const struct store_changes *changes, const struct store
 /* --- prune.c --- */
 /* Is there anything to prune that the caller has not put off? Writer thread. */
 bool store_prune_pending(const struct store *store);
-/* One bounded step. *ret_judged: records looked at. Returns LMDB's code. */
-int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *state,
-		     size_t *ret_judged);
+/* One bounded step. Returns LMDB's code. */
+int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *state);
 
 /* --- room.c --- */
 /* Why only commands that shrink may pass now: SL_REASON_NONE, DISK_LOW or STORE_FULL. */
