@@ -1,0 +1,142 @@
+/* decision: what every command writes with; see records.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/records/records.h"
+
+char *decision_id(struct decision *d, const char prefix[static 3])
+{
+	if (d->ids_taken == DECISION_IDS) {
+		abort(); /* a command that makes more things needs a larger DECISION_IDS */
+	}
+	return sl_arena_printf(d->arena, "%.3s_%s", prefix, d->ids[d->ids_taken++]);
+}
+
+void decision_put(struct decision *d, enum record_table table, const struct record_key *key, const ProtobufCMessage *record)
+{
+	size_t size = protobuf_c_message_get_packed_size(record);
+	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
+	if (bytes != NULL) {
+		(void)protobuf_c_message_pack(record, bytes);
+		decision_put_bytes(d, table, key, SL_BYTES(bytes, size));
+	}
+}
+
+void decision_put_bytes(struct decision *d, enum record_table table, const struct record_key *key, struct sl_bytes value)
+{
+	d->changed = true;
+	store_changes_put(d->changes, table, key_bytes(key), value);
+}
+
+void decision_delete(struct decision *d, enum record_table table, const struct record_key *key)
+{
+	d->changed = true;
+	store_changes_delete(d->changes, table, key_bytes(key));
+}
+
+/* Room for one more event; false when memory is out. */
+static bool reserve_event(struct decision *d)
+{
+	if (d->event_count < d->event_room) {
+		return true;
+	}
+	size_t room = d->event_room == 0 ? 4 : d->event_room * 2;
+	Sluice__V1__Event **events = SL_ARENA_ARRAY(d->arena, Sluice__V1__Event *, room);
+	if (events == NULL) {
+		return false;
+	}
+	if (d->event_count > 0) {
+		memcpy(events, d->events, d->event_count * sizeof(*events));
+	}
+	d->events = events;
+	d->event_room = room;
+	return true;
+}
+
+Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type, Sluice__V1__EventKind kind,
+                                  const char *app_id, uint32_t environment, const char *instance_id)
+{
+	static _Thread_local Sluice__V1__Event spare; /* the arena has failed: the command will too */
+	Sluice__V1__Event *event = reserve_event(d) ? SL_ARENA_NEW(d->arena, Sluice__V1__Event) : NULL;
+	if (event == NULL) {
+		sluice__v1__event__init(&spare);
+		return &spare;
+	}
+	sluice__v1__event__init(event);
+	event->type = type;
+	event->kind = kind;
+	event->app_id = sl_arena_strdup(d->arena, app_id);
+	event->environment = environment;
+	event->instance_id = sl_arena_strdup(d->arena, instance_id);
+	d->events[d->event_count++] = event;
+	return event;
+}
+
+sl_code decision_expect(const struct decision *d, const char *noun, const char *name, uint64_t current, struct sl_err *err)
+{
+	if (d->expected_revision == 0 || d->expected_revision == current) {
+		return SL_OK;
+	}
+	sl_code code = sl_err_because(err, SL_ABORTED, SL_REASON_STALE_REVISION,
+	                              "%s '%s' is at revision %lu, not at %lu as expected: read it again", noun, name,
+	                              (unsigned long)current, (unsigned long)d->expected_revision);
+	sl_err_meta(err, "current_revision", "%lu", (unsigned long)current);
+	return code;
+}
+
+sl_code decision_expect_none(const struct decision *d, struct sl_err *err)
+{
+	if (d->expected_revision == 0) {
+		return SL_OK;
+	}
+	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+	                              "write.expected_revision is %lu, and a create takes 0 only",
+	                              (unsigned long)d->expected_revision);
+	sl_err_field(err, "write.expected_revision", "a create takes 0 only");
+	return code;
+}
+
+/* --- labels ---------------------------------------------------------------- */
+
+static int compare_labels(const void *a, const void *b)
+{
+	const Sluice__Store__V1__Label *const *left = a, *const *right = b;
+	return strcmp((*left)->key, (*right)->key);
+}
+
+Sluice__Store__V1__Label **labels_sorted(struct sl_arena *arena, char *const *keys, char *const *values, size_t count)
+{
+	Sluice__Store__V1__Label **labels = SL_ARENA_ARRAY(arena, Sluice__Store__V1__Label *, count + 1);
+	for (size_t i = 0; labels != NULL && i < count; i++) {
+		labels[i] = SL_ARENA_NEW(arena, Sluice__Store__V1__Label);
+		if (labels[i] == NULL) {
+			return NULL;
+		}
+		sluice__store__v1__label__init(labels[i]);
+		labels[i]->key = sl_arena_strdup(arena, keys[i]);
+		labels[i]->value = sl_arena_strdup(arena, values[i]);
+		if (sl_arena_failed(arena)) {
+			return NULL;
+		}
+	}
+	if (labels != NULL && count > 1) {
+		qsort(labels, count, sizeof(*labels), compare_labels);
+	}
+	return labels;
+}
+
+bool labels_match(Sluice__Store__V1__Label *const *wanted, size_t wanted_count, Sluice__Store__V1__Label *const *labels,
+                  size_t label_count)
+{
+	size_t at = 0;
+	for (size_t i = 0; i < wanted_count; i++) {
+		while (at < label_count && strcmp(labels[at]->key, wanted[i]->key) < 0) {
+			at++;
+		}
+		if (at == label_count || strcmp(labels[at]->key, wanted[i]->key) != 0 ||
+		    strcmp(labels[at]->value, wanted[i]->value) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
