@@ -1,0 +1,189 @@
+#include "server/services/requests.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem/arena.h"
+#include "base/mem/own.h"
+#include "sluice/store/v1/records.pb-c.h"
+
+/* A ring of entries in the order they were put, and an open-addressing table
+ * of slot numbers over their keys. */
+struct entry {
+	uint8_t key[REQUEST_KEY_BYTES];
+	uint64_t revision, at_ms;
+};
+
+struct requests {
+	size_t max;
+	uint64_t keep_ms;
+	struct entry *ring;   /* max entries */
+	size_t first, count;
+	uint32_t *slots;      /* ring index + 1; 0: empty */
+	size_t mask;          /* slots - 1; at least twice max */
+	pthread_mutex_t lock; /* guards first, count and the oldest entry for requests_stats() */
+};
+
+SL_DEFINE_AUTO(struct requests *, requests_free);
+
+sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_requests, struct sl_err *err)
+{
+	SL_AUTO(requests_free_auto) struct requests *r = calloc(1, sizeof(*r));
+	size_t slots = 16;
+	while (slots < max * 2) {
+		slots *= 2;
+	}
+	if (r != NULL) {
+		pthread_mutex_init(&r->lock, NULL);
+		r->max = max;
+		r->keep_ms = keep_ms;
+		r->mask = slots - 1;
+		r->ring = calloc(max, sizeof(*r->ring));
+		r->slots = calloc(slots, sizeof(*r->slots));
+	}
+	if (r == NULL || r->ring == NULL || r->slots == NULL) {
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "no memory for %zu request ids", max);
+	}
+	*ret_requests = SL_TAKE(r);
+	return SL_OK;
+}
+
+void requests_free(struct requests *r)
+{
+	if (r == NULL) {
+		return;
+	}
+	pthread_mutex_destroy(&r->lock);
+	free(r->ring);
+	free(r->slots);
+	free(r);
+}
+
+/* Keys are hashes already. */
+static size_t home_of(const struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES])
+{
+	uint64_t start;
+	memcpy(&start, key, sizeof(start));
+	return start & r->mask;
+}
+
+/* The slot that holds the key, or the empty one where it would go. */
+static size_t slot_of(const struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES])
+{
+	size_t slot = home_of(r, key);
+	while (r->slots[slot] != 0 && memcmp(r->ring[r->slots[slot] - 1].key, key, REQUEST_KEY_BYTES) != 0) {
+		slot = (slot + 1) & r->mask;
+	}
+	return slot;
+}
+
+/* Empties a slot and moves back what was displaced by it. */
+static void slot_clear(struct requests *r, size_t hole)
+{
+	r->slots[hole] = 0;
+	for (size_t at = (hole + 1) & r->mask; r->slots[at] != 0; at = (at + 1) & r->mask) {
+		size_t home = home_of(r, r->ring[r->slots[at] - 1].key);
+		if (((at - home) & r->mask) >= ((at - hole) & r->mask)) {
+			r->slots[hole] = r->slots[at];
+			r->slots[at] = 0;
+			hole = at;
+		}
+	}
+}
+
+static void drop_oldest(struct requests *r)
+{
+	struct entry *oldest = &r->ring[r->first];
+	size_t slot = slot_of(r, oldest->key);
+	/* A key that was put again lives in a newer entry; this one is only a place in the ring. */
+	if (r->slots[slot] == r->first + 1) {
+		slot_clear(r, slot);
+	}
+	r->first = (r->first + 1) % r->max;
+	r->count--;
+}
+
+uint64_t requests_find(const struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES])
+{
+	uint32_t held = r->slots[slot_of(r, key)];
+	return held == 0 ? 0 : r->ring[held - 1].revision;
+}
+
+void requests_put(struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES], uint64_t revision, uint64_t at_ms)
+{
+	pthread_mutex_lock(&r->lock);
+	while (r->count > 0 && (r->count == r->max || r->ring[r->first].at_ms + r->keep_ms < at_ms)) {
+		drop_oldest(r);
+	}
+	size_t slot = slot_of(r, key);
+	size_t place = (r->first + r->count) % r->max;
+	r->ring[place] = (struct entry){ .revision = revision, .at_ms = at_ms };
+	memcpy(r->ring[place].key, key, REQUEST_KEY_BYTES);
+	r->count++;
+	r->slots[slot] = (uint32_t)place + 1;
+	pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t requests_oldest_revision(const struct requests *r, uint64_t now_ms)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct entry *entry = &r->ring[(r->first + i) % r->max];
+		if (entry->at_ms + r->keep_ms >= now_ms) {
+			return entry->revision;
+		}
+	}
+	return UINT64_MAX;
+}
+
+struct requests_stats requests_stats(struct requests *r)
+{
+	pthread_mutex_lock(&r->lock);
+	struct requests_stats stats = { .kept = r->count, .since_ms = r->count == 0 ? 0 : r->ring[r->first].at_ms };
+	pthread_mutex_unlock(&r->lock);
+	return stats;
+}
+
+/* What was found so far, newest first. */
+struct found {
+	struct entry *entries;
+	size_t count;
+};
+
+static sl_code collect(const struct requests *r, const struct store_view *view, uint64_t now_ms, struct found *found,
+                       struct sl_err *err)
+{
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	store_walk_log(&walk, view, UINT64_MAX, STORE_BACKWARD);
+	while (found->count < r->max && store_walk_next(&walk)) {
+		Sluice__Store__V1__LogRecord *record =
+			sluice__store__v1__log_record__unpack(sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
+		bool recent = record != NULL && record->at_ms + r->keep_ms >= now_ms;
+		if (recent && record->request_key.len == REQUEST_KEY_BYTES) {
+			struct entry *entry = &found->entries[found->count++];
+			*entry = (struct entry){ .revision = record->revision, .at_ms = record->at_ms };
+			memcpy(entry->key, record->request_key.data, REQUEST_KEY_BYTES);
+		}
+		sl_arena_fini(&arena);
+		if (!recent) {
+			break;
+		}
+	}
+	return store_walk_result(&walk, err);
+}
+
+sl_code requests_load(struct requests *r, const struct store_view *view, uint64_t now_ms, struct sl_err *err)
+{
+	SL_AUTO(sl_free_auto) struct entry *entries = calloc(r->max, sizeof(*entries));
+	if (entries == NULL) {
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "no memory for %zu request ids", r->max);
+	}
+	struct found found = { .entries = entries };
+	sl_code code = collect(r, view, now_ms, &found, err);
+	for (size_t i = found.count; code == SL_OK && i > 0; i--) {
+		requests_put(r, entries[i - 1].key, entries[i - 1].revision, entries[i - 1].at_ms);
+	}
+	return code;
+}

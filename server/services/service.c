@@ -1,0 +1,198 @@
+/* The generic path of reads and of calls that answer by themselves; writes are in write.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock/clock.h"
+#include "base/mem/own.h"
+#include "server/services/service_internal.h"
+
+/* One call never needs more: requests are bounded by --message-max. */
+enum { ARENA_MAX = 256 << 20 };
+
+struct service_bound *service_bound_of(const struct rpc_call *call)
+{
+	return rpc_call_row(call);
+}
+
+sl_code service_no_memory(struct sl_err *err)
+{
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+}
+
+sl_code service_decode(const struct service_bound *bound, struct sl_arena *arena, struct sl_bytes bytes,
+                       ProtobufCMessage **ret_request, struct sl_err *err)
+{
+	const ProtobufCMessageDescriptor *type = bound->method->request;
+	ProtobufCMessage *request = protobuf_c_message_unpack(type, sl_arena_protobuf(arena), bytes.size, bytes.data);
+	if (request == NULL && sl_arena_failed(arena)) {
+		return service_no_memory(err);
+	}
+	if (request == NULL) {
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "the request's %zu bytes are not a %s",
+		                      bytes.size, type->name);
+	}
+	*ret_request = request;
+	return bound->method->check == NULL ? SL_OK : bound->method->check(request, err);
+}
+
+sl_code service_new_response(const struct service_bound *bound, struct sl_arena *arena, ProtobufCMessage **ret_response,
+                             struct sl_err *err)
+{
+	const ProtobufCMessageDescriptor *type = bound->method->response;
+	ProtobufCMessage *response = sl_arena_alloc(arena, type->sizeof_message);
+	if (response == NULL) {
+		return service_no_memory(err);
+	}
+	protobuf_c_message_init(type, response);
+	*ret_response = response;
+	return SL_OK;
+}
+
+const char *service_workspace_name(const struct service_bound *bound, const ProtobufCMessage *request)
+{
+	if (bound->workspace == NULL) {
+		return "default";
+	}
+	const char *name = *(char *const *)((const uint8_t *)request + bound->workspace->offset);
+	return name == NULL || name[0] == '\0' ? "default" : name;
+}
+
+struct sl_bytes service_pack(struct sl_arena *arena, const ProtobufCMessage *message)
+{
+	size_t size = protobuf_c_message_get_packed_size(message);
+	uint8_t *data = sl_arena_alloc(arena, size + 1);
+	if (data == NULL) {
+		return SL_BYTES_NONE;
+	}
+	return SL_BYTES(data, protobuf_c_message_pack(message, data));
+}
+
+/* --- reads ----------------------------------------------------------------- */
+
+SL_DEFINE_AUTO(const struct store_view *, store_view_end);
+
+static sl_code read_call(struct service_bound *bound, struct service_read *read, struct sl_bytes bytes,
+                         struct sl_bytes *ret_reply, struct sl_err *err)
+{
+	ProtobufCMessage *request = NULL, *response = NULL;
+	sl_code code = service_decode(bound, read->arena, bytes, &request, err);
+	code = code != SL_OK ? code : service_new_response(bound, read->arena, &response, err);
+	code = code != SL_OK ? code : store_view_begin(read->services->store, &read->view, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	SL_AUTO(store_view_end_auto) const struct store_view *view = read->view;
+	read->workspace_name = service_workspace_name(bound, request);
+	code = workspace_find(view, read->workspace_name, &read->workspace, err);
+	code = code != SL_OK ? code : bound->method->read(read, request, response, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	*ret_reply = service_pack(read->arena, response);
+	return sl_arena_failed(read->arena) ? service_no_memory(err) : SL_OK;
+}
+
+void service_handle_read(struct rpc_call *call, struct sl_bytes bytes, void *services)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, ARENA_MAX);
+	struct access_caller caller;
+	struct sl_bytes reply = SL_BYTES_NONE;
+	sl_code code = access_identify(call, &caller, &err);
+	if (code == SL_OK) {
+		struct service_read read = { .services = services, .arena = &arena, .principal = caller.principal };
+		code = read_call(service_bound_of(call), &read, bytes, &reply, &err);
+	}
+	rpc_call_finish(call, code, &err, reply);
+}
+
+/* --- calls that answer by themselves ------------------------------------------ */
+
+struct service_call {
+	struct rpc_call *rpc; /* borrowed until service_call_finish() */
+	const struct services *services;
+	struct sl_arena arena;
+	const char *principal;
+	uint32_t workspace;
+};
+
+struct sl_arena *service_call_arena(struct service_call *call)
+{
+	return &call->arena;
+}
+
+const struct services *service_call_services(const struct service_call *call)
+{
+	return call->services;
+}
+
+const char *service_call_principal(const struct service_call *call)
+{
+	return call->principal;
+}
+
+uint32_t service_call_workspace(const struct service_call *call)
+{
+	return call->workspace;
+}
+
+bool service_call_is_cancelled(const struct service_call *call)
+{
+	return rpc_call_is_cancelled(call->rpc);
+}
+
+uint64_t service_call_deadline_mono_ms(const struct service_call *call)
+{
+	return rpc_call_deadline_mono_ms(call->rpc);
+}
+
+void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err, const ProtobufCMessage *response)
+{
+	SL_AUTO(sl_err_clear) struct sl_err full = SL_ERR_INIT;
+	struct sl_bytes reply = code == SL_OK ? service_pack(&call->arena, response) : SL_BYTES_NONE;
+	if (code == SL_OK && sl_arena_failed(&call->arena)) {
+		code = service_no_memory(&full);
+		err = &full;
+	}
+	rpc_call_finish(call->rpc, code, err, reply);
+	sl_arena_fini(&call->arena);
+	free(call);
+}
+
+static sl_code start_call(struct service_bound *bound, struct service_call *call, struct sl_bytes bytes,
+                          ProtobufCMessage **ret_request, struct sl_err *err)
+{
+	struct access_caller caller;
+	sl_code code = access_identify(call->rpc, &caller, err);
+	code = code != SL_OK ? code : service_decode(bound, &call->arena, bytes, ret_request, err);
+	const struct store_view *view = NULL;
+	code = code != SL_OK ? code : store_view_begin(call->services->store, &view, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	call->principal = caller.principal;
+	code = workspace_find(view, service_workspace_name(bound, *ret_request), &call->workspace, err);
+	store_view_end(view);
+	return code;
+}
+
+void service_handle_start(struct rpc_call *rpc, struct sl_bytes bytes, void *services)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct service_bound *bound = service_bound_of(rpc);
+	struct service_call *call = calloc(1, sizeof(*call));
+	if (call == NULL) {
+		rpc_call_finish(rpc, service_no_memory(&err), &err, SL_BYTES_NONE);
+		return;
+	}
+	*call = (struct service_call){ .rpc = rpc, .services = services };
+	sl_arena_init(&call->arena, ARENA_MAX);
+	ProtobufCMessage *request = NULL;
+	sl_code code = start_call(bound, call, bytes, &request, &err);
+	if (code != SL_OK) {
+		service_call_finish(call, code, &err, NULL);
+		return;
+	}
+	bound->method->start(call, request);
+}

@@ -1,0 +1,327 @@
+/* The generic path of every mutating call:
+ *
+ *   queue thread:  decode, check, draw time and ids, submit
+ *   writer thread: a known request id? its reply again
+ *                  else decide; build reply and log record
+ *                  validate_only: drop it all, answer as if
+ *   after commit:  answer
+ */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock/clock.h"
+#include "base/crypto/crypto.h"
+#include "base/id/id.h"
+#include "base/mem/own.h"
+#include "server/services/service_internal.h"
+
+enum { ARENA_MAX = 64 << 20, REQUEST_ID_MAX = 64, REASON_MAX = 1000 };
+
+struct write {
+	struct store_cmd cmd;
+	struct rpc_call *call; /* borrowed until rpc_call_finish() */
+	const struct services *services;
+	const struct service_bound *bound;
+	struct sl_arena arena; /* owns all below */
+	ProtobufCMessage *request;
+	const Sluice__V1__WriteOptions *options; /* never NULL */
+	const char *principal;
+	uint64_t now_ms;
+	struct sl_id ids[DECISION_IDS];
+	bool has_request_id;
+	uint8_t request_key[REQUEST_KEY_BYTES], payload_hash[REQUEST_KEY_BYTES];
+	bool validated; /* validate_only: decided well, nothing written */
+	struct sl_bytes reply;
+};
+
+static const Sluice__V1__WriteOptions no_options = SLUICE__V1__WRITE_OPTIONS__INIT;
+
+static void write_free(struct write *w)
+{
+	sl_err_clear(&w->cmd.err);
+	sl_arena_fini(&w->arena);
+	free(w);
+}
+
+/* --- request ids ------------------------------------------------------------ */
+
+static bool is_map_entry(const ProtobufCMessageDescriptor *type)
+{
+	size_t length = strlen(type->short_name);
+	return length > 5 && strcmp(type->short_name + length - 5, "Entry") == 0 && type->n_fields == 2 &&
+	       strcmp(type->fields[0].name, "key") == 0 && type->fields[0].type == PROTOBUF_C_TYPE_STRING;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const ProtobufCMessage *const *left = a, *const *right = b;
+	size_t at = (*left)->descriptor->fields[0].offset;
+	return strcmp(*(char *const *)((const uint8_t *)*left + at), *(char *const *)((const uint8_t *)*right + at));
+}
+
+/* Map entries have no order on the wire, and a retry may send another one: sorted, the same payload hashes the same. */
+static void sort_maps(ProtobufCMessage *message)
+{
+	for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+		if (field->label != PROTOBUF_C_LABEL_REPEATED || field->type != PROTOBUF_C_TYPE_MESSAGE ||
+		    !is_map_entry(field->descriptor)) {
+			continue;
+		}
+		size_t count = *(size_t *)((uint8_t *)message + field->quantifier_offset);
+		ProtobufCMessage **entries = *(ProtobufCMessage ***)((uint8_t *)message + field->offset);
+		if (count > 1) {
+			qsort(entries, count, sizeof(*entries), compare_entries);
+		}
+	}
+}
+
+static void hash_request(struct write *w, const char *workspace)
+{
+	struct sl_hasher hasher;
+	uint8_t hash[SL_HASH_BYTES];
+	const char *parts[] = { workspace, w->principal, w->bound->name, w->options->request_id };
+	sl_hasher_init(&hasher);
+	for (size_t i = 0; i < SL_COUNT(parts); i++) {
+		sl_hasher_add(&hasher, parts[i], strlen(parts[i]) + 1);
+	}
+	sl_hasher_end(&hasher, hash);
+	memcpy(w->request_key, hash, sizeof(w->request_key));
+
+	sort_maps(w->request);
+	struct sl_bytes payload = service_pack(&w->arena, w->request);
+	sl_hash(hash, payload.data, payload.size, w->request_key, sizeof(w->request_key));
+	memcpy(w->payload_hash, hash, sizeof(w->payload_hash));
+	w->has_request_id = true;
+}
+
+/* The field of a response that holds its WriteResult. */
+static Sluice__V1__WriteResult **result_field(const struct write *w, ProtobufCMessage *response)
+{
+	return (Sluice__V1__WriteResult **)((uint8_t *)response + w->bound->result->offset);
+}
+
+static sl_code add_result(struct write *w, ProtobufCMessage *response, uint64_t revision, bool replayed, struct sl_err *err)
+{
+	Sluice__V1__WriteResult *result = SL_ARENA_NEW(&w->arena, Sluice__V1__WriteResult);
+	if (result == NULL) {
+		return service_no_memory(err);
+	}
+	sluice__v1__write_result__init(result);
+	result->revision = revision;
+	result->replayed = replayed;
+	*result_field(w, response) = result;
+	return SL_OK;
+}
+
+/* SL_NOT_FOUND: this id has not taken effect. */
+static sl_code replay(struct write *w, const struct store_view *view, struct sl_err *err)
+{
+	uint64_t revision = requests_find(w->services->requests, w->request_key);
+	struct sl_bytes value;
+	if (revision == 0) {
+		return SL_NOT_FOUND;
+	}
+	sl_code code = store_get_log(view, revision, &value, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	Sluice__Store__V1__LogRecord *record = NULL;
+	code = record_unpack(&w->arena, value, &sluice__store__v1__log_record__descriptor, &record, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	if (record->request_key.len != REQUEST_KEY_BYTES || memcmp(record->request_key.data, w->request_key, REQUEST_KEY_BYTES) != 0) {
+		return SL_NOT_FOUND; /* that command was decided but never committed */
+	}
+	if (record->payload_hash.len != REQUEST_KEY_BYTES || memcmp(record->payload_hash.data, w->payload_hash, REQUEST_KEY_BYTES) != 0) {
+		return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_REQUEST_ID_REUSED,
+		                      "write.request_id '%s' was used for another %s: take a new id for a new request",
+		                      w->options->request_id, w->bound->name);
+	}
+	ProtobufCMessage *response = NULL;
+	struct sl_bytes kept = SL_BYTES(record->reply.data, record->reply.len);
+	code = record_unpack(&w->arena, kept, w->bound->method->response, &response, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	Sluice__V1__WriteResult *first = *result_field(w, response);
+	code = add_result(w, response, first == NULL ? 0 : first->revision, true, err);
+	w->reply = service_pack(&w->arena, response);
+	return code;
+}
+
+/* --- deciding ---------------------------------------------------------------- */
+
+static void log_change(struct write *w, struct decision *d)
+{
+	Sluice__Store__V1__LogRecord record = SLUICE__STORE__V1__LOG_RECORD__INIT;
+	record.revision = d->revision;
+	record.at_ms = d->now_ms;
+	record.workspace = d->workspace;
+	record.principal = (char *)d->principal;
+	record.method = (char *)d->method;
+	record.reason = (char *)d->reason;
+	record.n_events = d->event_count;
+	record.events = d->events;
+	record.history = d->history;
+	if (w->has_request_id) {
+		record.request_key = (ProtobufCBinaryData){ .len = REQUEST_KEY_BYTES, .data = w->request_key };
+		record.payload_hash = (ProtobufCBinaryData){ .len = REQUEST_KEY_BYTES, .data = w->payload_hash };
+		record.reply = (ProtobufCBinaryData){ .len = w->reply.size, .data = (uint8_t *)w->reply.data };
+	}
+	store_changes_log(d->changes, service_pack(&w->arena, &record.base));
+}
+
+/* A blocked act leaves a trace, though it changes nothing. */
+static void note_refusal(struct write *w, struct decision *d, const struct sl_err *err)
+{
+	if (err->reason != SL_REASON_GATE_BLOCKED || w->options->validate_only) {
+		return;
+	}
+	Sluice__Store__V1__RefusalRecord *refusal = &d->refusal;
+	refusal->at_ms = d->now_ms;
+	refusal->workspace = d->workspace;
+	refusal->principal = (char *)d->principal;
+	refusal->method = (char *)d->method;
+	refusal->reason = (char *)sl_reason_name(err->reason);
+	refusal->text = (char *)err->msg;
+	refusal->request_id = w->options->request_id;
+	store_changes_refusal(d->changes, service_pack(&w->arena, &refusal->base));
+}
+
+static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *err)
+{
+	ProtobufCMessage *response = NULL;
+	sl_code code = workspace_find(d->view, d->workspace_name, &d->workspace, err);
+	code = code != SL_OK ? code : service_new_response(w->bound, &w->arena, &response, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	code = w->bound->method->decide(d, w->request, response, err);
+	if (code != SL_OK) {
+		note_refusal(w, d, err);
+		return code;
+	}
+	bool writes = d->changed && !w->options->validate_only;
+	code = add_result(w, response, writes ? d->revision : 0, false, err);
+	w->reply = service_pack(&w->arena, response);
+	if (code != SL_OK || w->options->validate_only) {
+		w->validated = code == SL_OK;
+		return code == SL_OK ? SL_CANCELLED : code; /* drops the changes */
+	}
+	if (d->changed || w->has_request_id) {
+		log_change(w, d);
+	}
+	if (sl_arena_failed(&w->arena)) {
+		return service_no_memory(err);
+	}
+	if (w->has_request_id) {
+		requests_put(w->services->requests, w->request_key, d->revision, d->now_ms);
+	}
+	return SL_OK;
+}
+
+static sl_code decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+{
+	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
+	w->validated = false; /* the store may ask again */
+	if (w->has_request_id) {
+		sl_code code = replay(w, view, err);
+		if (code != SL_NOT_FOUND) {
+			return code;
+		}
+	}
+	struct decision d = {
+		.view = view,
+		.changes = changes,
+		.arena = &w->arena,
+		.revision = store_changes_revision(changes),
+		.now_ms = w->now_ms,
+		.workspace_name = service_workspace_name(w->bound, w->request),
+		.principal = w->principal,
+		.method = w->bound->name,
+		.reason = w->options->reason,
+		.expected_revision = w->options->expected_revision,
+		.refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
+	};
+	for (unsigned i = 0; i < DECISION_IDS; i++) {
+		d.ids[i] = w->ids[i].text + 4; /* behind the prefix */
+	}
+	return decide_anew(w, &d, err);
+}
+
+static void done(struct store_cmd *cmd)
+{
+	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
+	sl_code code = w->validated ? SL_OK : cmd->code;
+	if (code == SL_OK && sl_arena_failed(&w->arena)) {
+		code = service_no_memory(&cmd->err);
+	}
+	rpc_call_finish(w->call, code, &cmd->err, code == SL_OK ? w->reply : SL_BYTES_NONE);
+	write_free(w);
+}
+
+/* --- arriving ------------------------------------------------------------------ */
+
+static sl_code check_options(const Sluice__V1__WriteOptions *options, struct sl_err *err)
+{
+	size_t length = strlen(options->request_id);
+	for (size_t i = 0; i < length; i++) {
+		if (options->request_id[i] <= ' ' || options->request_id[i] > '~') {
+			length = REQUEST_ID_MAX + 1;
+		}
+	}
+	if (length > REQUEST_ID_MAX) {
+		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+		                              "write.request_id must be 1 to %d printable ASCII characters without spaces", REQUEST_ID_MAX);
+		sl_err_field(err, "write.request_id", "1 to 64 printable ASCII characters without spaces");
+		return code;
+	}
+	return check_text_or_empty("write.reason", options->reason, REASON_MAX, err);
+}
+
+static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err *err)
+{
+	struct access_caller caller;
+	sl_code code = access_identify(w->call, &caller, err);
+	code = code != SL_OK ? code : service_decode(w->bound, &w->arena, bytes, &w->request, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	const Sluice__V1__WriteOptions *options =
+		*(Sluice__V1__WriteOptions *const *)((const uint8_t *)w->request + w->bound->write->offset);
+	w->options = options == NULL ? &no_options : options;
+	w->principal = caller.principal;
+	w->now_ms = sl_clock_unix_ms();
+	for (unsigned i = 0; i < DECISION_IDS; i++) {
+		w->ids[i] = sl_id_new("new");
+	}
+	code = check_options(w->options, err);
+	if (code == SL_OK && w->options->request_id[0] != '\0' && !w->options->validate_only) {
+		hash_request(w, service_workspace_name(w->bound, w->request));
+	}
+	return code != SL_OK ? code : store_submit(w->services->store, &w->cmd, err);
+}
+
+void service_handle_write(struct rpc_call *call, struct sl_bytes bytes, void *services)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct write *w = calloc(1, sizeof(*w));
+	if (w == NULL) {
+		rpc_call_finish(call, service_no_memory(&err), &err, SL_BYTES_NONE);
+		return;
+	}
+	*w = (struct write){ .call = call, .services = services, .bound = service_bound_of(call) };
+	w->cmd.decide = decide;
+	w->cmd.done = done;
+	w->cmd.shrinks = w->bound->method->shrinks;
+	w->cmd.err = (struct sl_err)SL_ERR_INIT;
+	sl_arena_init(&w->arena, ARENA_MAX);
+	sl_code code = write_call(w, bytes, &err);
+	if (code != SL_OK) {
+		rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+		write_free(w);
+	}
+}
