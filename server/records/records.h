@@ -16,6 +16,7 @@
 #include "base/bytes/bytes.h"
 #include "base/err/err.h"
 #include "base/mem/arena.h"
+#include "base/mem/own.h"
 #include "server/store/store.h"
 #include "sluice/store/v1/records.pb-c.h"
 #include "sluice/v1/watch.pb-c.h"
