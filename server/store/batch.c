@@ -57,7 +57,7 @@ static int take_command(struct attempt *a, struct store_cmd *cmd)
 	}
 	store_changes_reset(changes, a->state.revision + 1);
 	cmd->code = cmd->decide(cmd, &view, changes, &cmd->err);
-	if (cmd->code == SL_OK && changes->code != SL_OK) {
+	if (changes->code != SL_OK) { /* also over a refusal: it may be its record that is lost */
 		sl_err_move(&cmd->err, &changes->err);
 		cmd->code = changes->code;
 	}

@@ -1,5 +1,6 @@
 #include "server/store/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -155,6 +156,34 @@ sl_code folder_sync(const char *path, struct sl_err *err)
 	if (sync_one(path) != 0 || (sync_one(parent) != 0 && errno != EACCES)) {
 		return sl_err_because(err, SL_INTERNAL, SL_REASON_STORAGE_FAILED,
 				      "sync the folder: %s", strerror(errno));
+	}
+	return SL_OK;
+}
+
+static void dir_close(DIR **dir)
+{
+	if (*dir != NULL) {
+		(void)closedir(*dir);
+	}
+}
+
+sl_code folder_close_on_exec(int fd, struct sl_err *err)
+{
+	struct stat file;
+	SL_AUTO(dir_close) DIR *dir = opendir("/proc/self/fd");
+	if (dir == NULL || fstat(fd, &file) != 0) {
+		sl_code code = errno == ENOMEM ? SL_RESOURCE_EXHAUSTED : SL_FAILED_PRECONDITION;
+		return sl_err_set(err, code, "look at the open descriptors: %s", strerror(errno));
+	}
+	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+		int other = (int)strtol(entry->d_name, NULL, 10); /* "." and "..": 0 */
+		struct stat found;
+		bool same = fstat(other, &found) == 0 && found.st_dev == file.st_dev &&
+			    found.st_ino == file.st_ino;
+		if (same && fcntl(other, F_SETFD, FD_CLOEXEC) != 0) {
+			return sl_err_set(err, SL_INTERNAL, "set close-on-exec: %s",
+					  strerror(errno));
+		}
 	}
 	return SL_OK;
 }

@@ -27,6 +27,10 @@ void folder_close(int fd);
 /* Makes the entries of the folder, and its own in its parent, durable. */
 SL_MUST_USE sl_code folder_sync(const char *path, struct sl_err *err);
 
+/* Sets close-on-exec on every descriptor of the file that `fd` is open on: LMDB
+ * 0.9.24 leaves those of its data file open in children. */
+SL_MUST_USE sl_code folder_close_on_exec(int fd, struct sl_err *err);
+
 /* The name of the network file system with this statfs() magic, NULL for a local one. Static. */
 const char *folder_network_name(uint64_t magic);
 

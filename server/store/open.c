@@ -39,18 +39,22 @@ static sl_code open_env(struct store *store, struct sl_err *err)
 	rc = mdb_reader_check(store->env, &dead);
 	MDB_stat stat;
 	MDB_envinfo info;
+	mdb_filehandle_t fd = -1;
 	if (rc == 0) {
 		rc = mdb_env_stat(store->env, &stat);
 	}
 	if (rc == 0) {
 		rc = mdb_env_info(store->env, &info);
 	}
+	if (rc == 0) {
+		rc = mdb_env_get_fd(store->env, &fd);
+	}
 	if (rc != 0) {
 		return store_err_mdb(err, rc, "look at environment");
 	}
 	store->page_bytes = stat.ms_psize;
 	store->map_pages = info.me_mapsize / stat.ms_psize;
-	return SL_OK;
+	return folder_close_on_exec(fd, err);
 }
 
 static sl_code check_format(const struct store *store, MDB_txn *txn, struct sl_err *err)
