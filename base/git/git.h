@@ -22,10 +22,12 @@
 #define GIT_PATH_MAX 1024
 
 enum git_op {
-	/* Finds what `revision` means on the remote (a branch, a tag, a full commit
-	 * id; "": the remote's default branch), fetches it into the mirror and
-	 * inspects the folder `path`. Result: commit, tree, ref, digest, files,
-	 * bytes, the commit's message, author and time. */
+	/* Finds what `revision` means on the remote: a ref ("refs/..."), a branch, a
+	 * tag (in this order), a full commit id of 40 lower-case hex digits; "":
+	 * the branch `ref` ("main" or "refs/heads/main"), which is BRANCH_NOT_FOUND
+	 * when missing, or the remote's default branch when `ref` is empty too.
+	 * Fetches it into the mirror and inspects the folder `path`. Result: commit,
+	 * tree, ref, digest, files, bytes, the commit's message, author and time. */
 	GIT_RESOLVE,
 	/* Inspects the folder `path` of `commit`, which the mirror has. No network. */
 	GIT_INSPECT,
@@ -39,19 +41,21 @@ enum git_op {
 	 * has `commit`, that is enough: what counts is that the mirror has it. */
 	GIT_FETCH,
 	/* Writes the folder `path` ("" = the root) of `commit` below `staging`, an
-	 * empty folder, view-only (0444/0555), beneath its descriptor, syncs it, and
-	 * compares tree id and digest when given. Nothing outside staging is touched. No network. */
+	 * empty folder, view-only (0444/0555, staging itself too: it can still be
+	 * renamed within its folder), beneath its descriptor, syncs it, and
+	 * compares tree id and digest when given. Nothing outside staging is touched.
+	 * After a failure staging may hold anything: remove it. No network. */
 	GIT_CHECKOUT,
-	/* Lists what differs between (commit, path) and (other_commit, other_path). No network. */
+	/* Lists what differs from (commit, path) to (other_commit, other_path): 'A' is in the other only. No network. */
 	GIT_DIFF,
-	/* Asks the remote for its refs: can it be reached, what is the default branch. */
+	/* Asks the remote for its refs: can it be reached, what is the default branch (result: ref and commit). */
 	GIT_LS,
 };
 
 /* Why content could not be had: SEMANTICS' closed list, and what only a worker meets. */
 enum git_failure {
 	GIT_OK = 0,
-	GIT_REPOSITORY_UNREACHABLE, /* the one that is worth retrying: also killed at the deadline */
+	GIT_REPOSITORY_UNREACHABLE, /* the one that is worth retrying: also killed at the deadline (jobs without network: WORKER_FAILED) */
 	GIT_LOGIN_REFUSED,
 	GIT_REPOSITORY_EMPTY,
 	GIT_BRANCH_NOT_FOUND,
@@ -80,6 +84,7 @@ enum git_rule {
 	GIT_RULE_NAME_CONTROL, GIT_RULE_NAME_NOT_UTF8, GIT_RULE_NAME_TOO_LONG, GIT_RULE_NAME_DOT_GIT, GIT_RULE_NAME_TWIN,
 	GIT_RULE_PATH_TOO_LONG, GIT_RULE_TOO_DEEP, GIT_RULE_TOO_MANY_FILES, GIT_RULE_TOO_MANY_BYTES,
 	GIT_RULE_FILE_TOO_BIG, GIT_RULE_LINK, GIT_RULE_GITLINK, GIT_RULE_SPECIAL_FILE,
+	GIT_RULE_MALFORMED, /* a tree object that is none */
 	GIT_RULE_COUNT
 };
 const char *git_rule_name(enum git_rule rule); /* "NAME_DOT_DOT"; static */
@@ -108,7 +113,7 @@ struct git_job {
 	const char *want_tree;        /* hex tree id; NULL: any */
 	const uint8_t *want_digest;   /* SL_HASH_BYTES; NULL: any */
 	uint64_t unix_s;
-	struct git_limits limits;
+	struct git_limits limits; /* a field that is 0 is its default */
 	unsigned deadline_ms; /* 0: 300 000 */
 	bool sync_each;       /* checkout: fsync every file instead of one syncfs */
 };
@@ -155,13 +160,16 @@ SL_MUST_USE sl_code git_worker_start(const struct git_job *job, struct git_worke
 int git_worker_fd(const struct git_worker *worker);               /* poll for POLLIN */
 uint64_t git_worker_deadline_mono_ms(const struct git_worker *worker);
 /* Reads what has come; true when the result is in (or the child is dead or past
- * its deadline, which is a result too: call it when poll times out). Never blocks. */
+ * its deadline, which is a result too: call it when poll times out). Never
+ * blocks. The caller ends *ret_result with git_result_fini(); not to be called
+ * again after it returned true. ret_progress may be NULL. */
 bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progress, struct git_result *ret_result);
 /* Kills the child if it runs, reaps it. NULL is fine. */
 void git_worker_free(struct git_worker *worker);
 
 /* Start, wait, free: for threads that may block. `stop` (may be NULL) is looked
- * at ten times a second; true kills the child. The failure is in the result. */
+ * at ten times a second; true kills the child: SL_CANCELLED. The failure is in
+ * the result, which the caller ends with git_result_fini(). */
 SL_MUST_USE sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx, struct git_result *ret_result,
                             struct sl_err *err);
 
@@ -176,7 +184,15 @@ bool git_name_check(const char *name, size_t bytes, enum git_rule *ret_rule);
 
 /* --- child's side ----------------------------------------------------------------- */
 
-/* main() of `PROGRAM git-worker`: does the one job of descriptor 3. Returns the exit status. */
+/* main() of `PROGRAM git-worker`: does the one job of descriptor 3. Returns the
+ * exit status. The worker is started from /proc/self/exe, so the main() of every
+ * program (and test) that starts jobs begins with
+ *
+ *   if (argc > 1 && strcmp(argv[1], "git-worker") == 0) {
+ *           return git_worker_main();
+ *   }
+ *
+ * before any thread, log or library is started. */
 int git_worker_main(void);
 
 #endif

@@ -1,0 +1,107 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/confine/confine.h"
+#include "base/mem/own.h"
+
+/* Debian 12's headers know version 2; the kernel may know more. */
+#define FS_TRUNCATE (1ull << 14)  /* version 3 */
+#define FS_IOCTL_DEV (1ull << 15) /* version 5 */
+#define NET_BIND_TCP (1ull << 0)  /* version 4 */
+#define NET_CONNECT_TCP (1ull << 1)
+enum { VERSION_REFER = 2, VERSION_TRUNCATE = 3, VERSION_NET = 4, VERSION_IOCTL = 5 };
+enum { RULE_NET_PORT = 2 };
+
+struct ruleset {
+	uint64_t fs, net;
+};
+
+struct port_rule {
+	uint64_t allowed, port;
+};
+
+static void close_auto(int *fd)
+{
+	if (*fd >= 0) {
+		(void)close(*fd);
+	}
+}
+
+static struct ruleset everything_of(int version)
+{
+	struct ruleset all = { .fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
+	all.fs |= version >= VERSION_REFER ? LANDLOCK_ACCESS_FS_REFER : 0;
+	all.fs |= version >= VERSION_TRUNCATE ? FS_TRUNCATE : 0;
+	all.fs |= version >= VERSION_IOCTL ? FS_IOCTL_DEV : 0;
+	all.net = version >= VERSION_NET ? NET_BIND_TCP | NET_CONNECT_TCP : 0;
+	return all;
+}
+
+static uint64_t rights_on(const struct stat *st, enum confine_right right, uint64_t handled)
+{
+	const uint64_t read_only = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+	const uint64_t of_a_file = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE;
+	uint64_t rights = right == CONFINE_READ ? read_only : ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE;
+	return handled & rights & (S_ISDIR(st->st_mode) ? ~0ull : of_a_file);
+}
+
+static bool allow_path(int ruleset, const struct confine_path *path, uint64_t handled)
+{
+	SL_AUTO(close_auto) int fd = open(path->path, O_PATH | O_CLOEXEC);
+	if (fd < 0) {
+		return errno == ENOENT || errno == ENOTDIR;
+	}
+	struct stat st;
+	if (fstat(fd, &st) != 0) {
+		return false;
+	}
+	struct landlock_path_beneath_attr rule = {
+		.allowed_access = rights_on(&st, path->right, handled),
+		.parent_fd = fd,
+	};
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
+static bool allow_port(int ruleset, uint16_t port)
+{
+	struct port_rule rule = { .allowed = NET_CONNECT_TCP, .port = port };
+	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0;
+}
+
+sl_code confine_reach(const struct confine_path *paths, size_t path_count, const uint16_t *ports, size_t port_count,
+                      int *ret_version, struct sl_err *err)
+{
+	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	version = version < 0 ? 0 : version;
+	if (ret_version != NULL) {
+		*ret_version = version;
+	}
+	if (version == 0) {
+		return SL_OK;
+	}
+	struct ruleset all = everything_of(version);
+	size_t known = version >= VERSION_NET ? sizeof(all) : sizeof(all.fs);
+	SL_AUTO(close_auto) int ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, known, 0);
+	if (ruleset < 0) {
+		return sl_err_set(err, SL_INTERNAL, "confine: make a Landlock ruleset: %s", strerror(errno));
+	}
+	for (size_t i = 0; i < path_count; i++) {
+		if (!allow_path(ruleset, &paths[i], all.fs)) {
+			return sl_err_set(err, SL_INTERNAL, "confine: allow '%s': %s", paths[i].path, strerror(errno));
+		}
+	}
+	for (size_t i = 0; i < port_count && all.net != 0; i++) {
+		if (!allow_port(ruleset, ports[i])) {
+			return sl_err_set(err, SL_INTERNAL, "confine: allow port %u: %s", ports[i], strerror(errno));
+		}
+	}
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
+		return sl_err_set(err, SL_INTERNAL, "confine: enter the Landlock ruleset: %s", strerror(errno));
+	}
+	return SL_OK;
+}

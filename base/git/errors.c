@@ -1,0 +1,57 @@
+/* The one table from libgit2's code, class and text to our failures. */
+#include "base/git/work_internal.h"
+
+#include <string.h>
+
+enum { ANY = 1000 };
+
+/* First match counts. libgit2 says much in words only: an HTTP status, what the other side wrote. */
+static const struct row {
+	int rc, klass;
+	const char *words; /* NULL: any */
+	enum git_failure in_mirror, in_fetch, in_push;
+} rows[] = {
+	{ ANY, ANY, "No space left on device", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL },
+	{ ANY, ANY, "Disk quota exceeded", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL },
+	{ ANY, ANY, "File too large", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_WORKER_FAILED },
+	{ ANY, GIT_ERROR_NOMEMORY, NULL, GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_WORKER_FAILED },
+	{ GIT_EAUTH, ANY, NULL, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
+	{ ANY, GIT_ERROR_SSH, "Failed to authenticate", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
+	{ ANY, GIT_ERROR_SSH, "authentication", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
+	{ GIT_ECERTIFICATE, ANY, NULL, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
+	{ ANY, GIT_ERROR_HTTP, "status code: 401", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
+	{ ANY, GIT_ERROR_HTTP, "status code: 403", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_PUSH_REFUSED },
+	{ ANY, GIT_ERROR_HTTP, NULL, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
+	{ ANY, ANY, "failed to connect", GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
+	{ ANY, ANY, "failed to resolve", GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
+	{ ANY, ANY, "could not find repository", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
+	{ ANY, ANY, "unpacking the sent packfile failed", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
+	{ ANY, ANY, "remote error:", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
+	{ ANY, ANY, "non-bare", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
+	{ GIT_ENONFASTFORWARD, ANY, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
+	{ ANY, ANY, "Permission denied", GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
+	{ ANY, ANY, "Read-only file system", GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
+	{ GIT_ELOCKED, ANY, NULL, GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE },
+	{ ANY, ANY, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
+};
+
+enum git_failure errors_meaning(enum error_phase phase, int rc, int klass, const char *text)
+{
+	const struct row *row = rows;
+	while ((row->rc != ANY && row->rc != rc) || (row->klass != ANY && row->klass != klass) ||
+	       (row->words != NULL && strstr(text, row->words) == NULL)) {
+		row++; /* the last row matches anything */
+	}
+	const enum git_failure of_phase[] = {
+		[ERROR_MIRROR] = row->in_mirror, [ERROR_FETCH] = row->in_fetch, [ERROR_PUSH] = row->in_push,
+	};
+	return of_phase[phase];
+}
+
+enum git_failure work_fail_git(struct work *work, enum error_phase phase, int rc, const char *doing)
+{
+	const git_error *last = git_error_last();
+	const char *text = last == NULL || last->message == NULL ? "no words from libgit2" : last->message;
+	enum git_failure failure = errors_meaning(phase, rc, last == NULL ? 0 : last->klass, text);
+	return work_fail(work, failure, "%s: %s", doing, text);
+}

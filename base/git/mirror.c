@@ -1,0 +1,143 @@
+/* The bare mirror on disk: open, keep what was fetched, sweep. */
+#include "base/git/work_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/git/job_internal.h"
+
+enum { SWEEP_DEPTH_MAX = 16 };
+
+static int open_or_make(struct work *work)
+{
+	unsigned flags = GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH;
+	int rc = git_repository_open_ext(&work->repo, work->job->mirror, flags, NULL);
+	if (rc != GIT_ENOTFOUND || !job_uses_network(work->job->op)) {
+		return rc;
+	}
+	git_repository_init_options opts;
+	(void)git_repository_init_options_init(&opts, GIT_REPOSITORY_INIT_OPTIONS_VERSION);
+	opts.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_REINIT;
+	opts.initial_head = "main";
+	return git_repository_init_ext(&work->repo, work->job->mirror, &opts);
+}
+
+enum git_failure mirror_open(struct work *work)
+{
+	int rc = open_or_make(work);
+	rc = rc != 0 ? rc : git_repository_odb(&work->odb, work->repo);
+	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "open the mirror");
+}
+
+void mirror_close(struct work *work)
+{
+	git_odb_free(work->odb);
+	git_repository_free(work->repo);
+	work->odb = NULL;
+	work->repo = NULL;
+}
+
+/* Trees can name each other so often that walking them never ends. */
+struct look {
+	git_odb *odb;
+	uint64_t entries_left;
+};
+
+static bool has_tree(struct look *look, const git_oid *id, unsigned depth);
+
+static bool has_entry(struct look *look, const struct tree_entry *entry, unsigned depth)
+{
+	git_oid id;
+	(void)git_oid_fromraw(&id, entry->id);
+	switch (entry->mode & S_IFMT) {
+	case S_IFDIR:
+		return has_tree(look, &id, depth + 1);
+	case 0160000: /* a gitlink's commit lies elsewhere */
+		return true;
+	default:
+		return git_odb_exists(look->odb, &id) == 1;
+	}
+}
+
+static bool has_tree(struct look *look, const git_oid *id, unsigned depth)
+{
+	SL_AUTO(git_odb_object_free_auto) git_odb_object *object = NULL;
+	if (depth > JOB_DEPTH_MAX || git_odb_read(&object, look->odb, id) != 0 ||
+	    git_odb_object_type(object) != GIT_OBJECT_TREE) {
+		return false;
+	}
+	struct sl_bytes rest = SL_BYTES(git_odb_object_data(object), git_odb_object_size(object));
+	struct tree_entry entry;
+	enum tree_parse_result got = tree_parse_next(&rest, &entry);
+	for (; got == TREE_PARSE_ENTRY; got = tree_parse_next(&rest, &entry)) {
+		if (look->entries_left-- == 0 || !has_entry(look, &entry, depth)) {
+			return false;
+		}
+	}
+	return got == TREE_PARSE_END;
+}
+
+bool mirror_has_whole(struct work *work, const git_oid *id)
+{
+	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+	struct look look = { .odb = work->odb, .entries_left = 4 * (uint64_t)JOB_FILES_MAX };
+	return git_commit_lookup(&commit, work->repo, id) == 0 && has_tree(&look, git_commit_tree_id(commit), 0);
+}
+
+enum git_failure mirror_keep(struct work *work, const git_oid *id)
+{
+	SL_AUTO(git_reference_free_auto) git_reference *kept = NULL;
+	char name[64];
+	(void)snprintf(name, sizeof(name), "refs/sluice/keep/%s", git_oid_tostr_s(id));
+	int rc = git_reference_create(&kept, work->repo, name, id, 1, NULL);
+	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "keep the commit in the mirror");
+}
+
+/* --- what killed jobs leave behind ------------------------------------------------ */
+
+static bool is_left_over(const char *name)
+{
+	static const char pack[] = "pack_git2_", lock[] = ".lock";
+	size_t bytes = strlen(name), tail = sizeof(lock) - 1;
+	return strncmp(name, pack, sizeof(pack) - 1) == 0 || strncmp(name, "tmp_object_git2_", 16) == 0 ||
+	       (bytes > tail && strcmp(name + bytes - tail, lock) == 0);
+}
+
+static void closedir_auto(DIR **dir)
+{
+	if (*dir != NULL) {
+		(void)closedir(*dir);
+	}
+}
+
+static void sweep(int at, const char *name, unsigned depth)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		return;
+	}
+	SL_AUTO(closedir_auto) DIR *dir = fdopendir(fd);
+	if (dir == NULL) {
+		(void)close(fd);
+		return;
+	}
+	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+		bool below = depth < SWEEP_DEPTH_MAX && entry->d_name[0] != '.';
+		if (entry->d_type == DT_DIR && below) {
+			sweep(fd, entry->d_name, depth + 1);
+		}
+		if (entry->d_type == DT_REG && is_left_over(entry->d_name)) {
+			(void)unlinkat(fd, entry->d_name, 0);
+		}
+	}
+}
+
+void git_mirror_sweep(const char *mirror)
+{
+	sweep(AT_FDCWD, mirror, 0);
+}

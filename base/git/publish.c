@@ -1,0 +1,127 @@
+/* Publishing: the parentless commit of a bundle, pushed to its tag. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes/bytes.h"
+#include "base/git/fetch_internal.h"
+
+/* Written by hand: every byte follows from the job, so a retry makes the same id. */
+static enum git_failure make_commit(struct work *work, const git_oid *tree, git_oid *ret_commit)
+{
+	const struct git_job *job = work->job;
+	SL_AUTO(sl_buf_fini) struct sl_buf bytes = { 0 };
+	unsigned long long at = job->unix_s;
+	sl_buf_printf(&bytes, "tree %s\nauthor sluice <sluice@localhost> %llu +0000\n", git_oid_tostr_s(tree), at);
+	sl_buf_printf(&bytes, "committer sluice <sluice@localhost> %llu +0000\n\n%s", at, job->message);
+	if (bytes.failed) {
+		return work_fail(work, GIT_WORKER_FAILED, "out of memory while writing the commit");
+	}
+	int rc = git_odb_write(ret_commit, work->odb, bytes.data, bytes.size, GIT_OBJECT_COMMIT);
+	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "write the commit");
+}
+
+/* The ref is there already: fine if it leads to the same tree. */
+static enum git_failure compare(struct work *work, const git_oid *tree, bool *ret_there)
+{
+	struct remote remote = { 0 };
+	git_oid theirs;
+	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+	enum git_failure failure = remote_open(&remote, work, ERROR_FETCH);
+	const git_remote_head *head = failure == GIT_OK ? remote_find(&remote, work->job->ref) : NULL;
+	*ret_there = head != NULL;
+	if (head != NULL) {
+		failure = fetch_ref(&remote, head, &theirs);
+	}
+	remote_close(&remote);
+	if (failure == GIT_REVISION_NOT_FOUND) {
+		return work_fail(work, GIT_TAG_TAKEN, "'%s' has '%s' already, which leads to no commit", work->url, work->job->ref);
+	}
+	if (failure != GIT_OK || head == NULL) {
+		return failure;
+	}
+	int rc = git_commit_lookup(&commit, work->repo, &theirs);
+	if (rc != 0) {
+		return work_fail_git(work, ERROR_MIRROR, rc, "read the tag's commit");
+	}
+	char hex[GIT_OID_TEXT];
+	(void)git_oid_tostr(hex, sizeof(hex), git_commit_tree_id(commit));
+	if (!git_oid_equal(git_commit_tree_id(commit), tree)) {
+		return work_fail(work, GIT_TAG_TAKEN, "'%s' has '%s' already, with tree %s and not %s", work->url, work->job->ref,
+		                 hex, git_oid_tostr_s(tree));
+	}
+	(void)git_oid_tostr(work->result->commit, sizeof(work->result->commit), &theirs);
+	return GIT_OK;
+}
+
+/* libgit2 pushes references only, so the commit has one for the time being. */
+static enum git_failure push(struct work *work, const git_oid *commit, struct remote *remote)
+{
+	SL_AUTO(git_reference_free_auto) git_reference *held = NULL;
+	char name[64];
+	(void)snprintf(name, sizeof(name), "refs/sluice/outbox/%s", git_oid_tostr_s(commit));
+	int rc = git_reference_create(&held, work->repo, name, commit, 1, NULL);
+	if (rc != 0) {
+		return work_fail_git(work, ERROR_MIRROR, rc, "hold the commit in the mirror");
+	}
+	enum git_failure failure = remote_push(remote, name, work->job->ref);
+	(void)git_reference_delete(held);
+	return failure;
+}
+
+static enum git_failure push_new(struct work *work, const git_oid *commit, const git_oid *tree)
+{
+	struct remote remote = { 0 };
+	enum git_failure failure = remote_open(&remote, work, ERROR_PUSH);
+	bool there = failure == GIT_OK && remote_find(&remote, work->job->ref) != NULL;
+	if (failure == GIT_OK && !there) {
+		failure = push(work, commit, &remote);
+	}
+	char refused[sizeof(remote.ref_refused)], said[sizeof(remote.said)];
+	(void)snprintf(refused, sizeof(refused), "%s", remote.ref_refused);
+	(void)snprintf(said, sizeof(said), "%s", remote.said);
+	remote_close(&remote);
+	if (failure != GIT_OK && failure != GIT_PUSH_REFUSED) {
+		return failure;
+	}
+	if (failure == GIT_OK && !there && refused[0] == '\0') {
+		return mirror_keep(work, commit);
+	}
+	/* There before, or somebody was faster, or the host will not have it. */
+	struct git_result so_far = *work->result;
+	enum git_failure compared = compare(work, tree, &there);
+	if (there || compared != GIT_OK) {
+		return compared;
+	}
+	if (failure == GIT_PUSH_REFUSED) {
+		*work->result = so_far;
+		return failure;
+	}
+	return work_fail(work, GIT_PUSH_REFUSED, "'%s' refuses %s%s%s", work->url, refused,
+	                 said[0] == '\0' ? "" : "; the host says: ", said);
+}
+
+enum git_failure do_publish(struct work *work)
+{
+	const struct git_job *job = work->job;
+	git_oid tree, commit;
+	SL_AUTO(bundle_fini) struct bundle bundle = { 0 };
+	enum git_failure failure = commit_folder(work, job->commit, job->path, &tree);
+	if (failure != GIT_OK) {
+		return failure;
+	}
+	(void)git_oid_tostr(work->result->tree, sizeof(work->result->tree), &tree);
+	if (job->want_tree[0] != '\0' && strcmp(job->want_tree, work->result->tree) != 0) {
+		return work_fail(work, GIT_DIGEST_MISMATCH, "folder '%s' of commit %s is tree %s, not %s", job->path, job->commit,
+		                 work->result->tree, job->want_tree);
+	}
+	failure = bundle_read(work, &tree, &bundle);
+	failure = failure != GIT_OK ? failure : make_commit(work, &tree, &commit);
+	if (failure != GIT_OK) {
+		return failure;
+	}
+	work->result->files = bundle.count;
+	work->result->bytes = bundle.bytes;
+	(void)snprintf(work->result->ref, sizeof(work->result->ref), "%s", job->ref);
+	(void)git_oid_tostr(work->result->commit, sizeof(work->result->commit), &commit);
+	return push_new(work, &commit, &tree);
+}

@@ -1,0 +1,215 @@
+#include "base/git/remote_internal.h"
+
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/git/credentials_internal.h"
+#include "base/git/text_internal.h"
+#include "base/git/url_internal.h"
+
+int remote_refuse(struct remote *remote, int rc, enum git_failure failure, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	(void)vsnprintf(remote->why, sizeof(remote->why), fmt, args);
+	va_end(args);
+	remote->refused = failure;
+	git_error_set_str(GIT_ERROR_CALLBACK, remote->why); /* else an older error is read */
+	return rc;
+}
+
+static int on_fetched(const git_indexer_progress *stats, void *payload)
+{
+	struct remote *remote = payload;
+	struct work *work = remote->work;
+	const struct git_limits *limits = &work->job->limits;
+	work->progress.done_objects = stats->indexed_objects;
+	work->progress.total_objects = stats->total_objects;
+	work->progress.received_bytes = stats->received_bytes;
+	work_tell(work);
+	if (stats->received_bytes > limits->pack_bytes) {
+		remote->refused_rule = GIT_RULE_TOO_MANY_BYTES;
+		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG, "the fetch has more than %llu bytes",
+		                     (unsigned long long)limits->pack_bytes);
+	}
+	if (stats->total_objects > limits->pack_objects) {
+		remote->refused_rule = GIT_RULE_TOO_MANY_FILES;
+		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG, "the fetch has %u objects, more than %llu",
+		                     stats->total_objects, (unsigned long long)limits->pack_objects);
+	}
+	return 0;
+}
+
+/* Progress overwrites itself with \r, what a hook says ends with \n: what a \r ends is dropped, the newest is kept. */
+static int on_said(const char *text, int bytes, void *payload)
+{
+	struct remote *remote = payload;
+	size_t used = strlen(remote->said);
+	for (int i = 0; i < bytes; i++) {
+		if (used + 2 >= sizeof(remote->said)) {
+			memmove(remote->said, remote->said + used / 2, used - used / 2);
+			used -= used / 2;
+		}
+		remote->said[used++] = text[i] == '\0' ? ' ' : text[i];
+		remote->said[used] = '\0';
+		if (text[i] == '\r') {
+			char *line = memrchr(remote->said, '\n', used);
+			used = line == NULL ? 0 : (size_t)(line - remote->said) + 1;
+			remote->said[used] = '\0';
+		}
+	}
+	return 0;
+}
+
+static int on_ref_pushed(const char *ref, const char *status, void *payload)
+{
+	struct remote *remote = payload;
+	if (status != NULL) {
+		(void)snprintf(remote->ref_refused, sizeof(remote->ref_refused), "%s: %s", ref, status);
+	}
+	return 0;
+}
+
+static void set_callbacks(git_remote_callbacks *callbacks, struct remote *remote)
+{
+	callbacks->credentials = credentials_on_ask;
+	callbacks->certificate_check = credentials_on_certificate;
+	callbacks->transfer_progress = on_fetched;
+	callbacks->sideband_progress = on_said;
+	callbacks->push_update_reference = on_ref_pushed;
+	callbacks->payload = remote;
+}
+
+static enum git_failure fail(struct remote *remote, int rc, const char *verb)
+{
+	char doing[260];
+	(void)snprintf(doing, sizeof(doing), "%s '%s'", verb, remote->work->url);
+	if (remote->refused != GIT_OK) {
+		return work_break(remote->work, remote->refused, remote->refused_rule, "%s: %s", doing, remote->why);
+	}
+	enum git_failure failure = work_fail_git(remote->work, remote->phase, rc, doing);
+	if (remote->said[0] != '\0') {
+		struct git_result *result = remote->work->result;
+		size_t used = strlen(result->text);
+		(void)snprintf(result->text + used, sizeof(result->text) - used, "; the host says: %s", remote->said);
+		text_clean_self(result->text, sizeof(result->text));
+	}
+	return failure;
+}
+
+/* A public name may lead to a private address. The address can change until
+ * libgit2 looks it up again: the port rule and least rights are what is left then. */
+static enum git_failure check_addresses(struct work *work)
+{
+	struct url url;
+	if (work->job->allow_local || url_parse(work->job->url, &url, NULL) != SL_OK) {
+		return GIT_OK;
+	}
+	struct addrinfo *found = NULL, hints = { .ai_socktype = SOCK_STREAM };
+	int rc = getaddrinfo(url.host, NULL, &hints, &found);
+	if (rc != 0) {
+		return work_fail(work, GIT_REPOSITORY_UNREACHABLE, "reach '%s': look up '%s': %s", work->url, url.host,
+		                 gai_strerror(rc));
+	}
+	bool local = false;
+	for (struct addrinfo *one = found; one != NULL; one = one->ai_next) {
+		local = local || url_address_is_local(one->ai_addr);
+	}
+	freeaddrinfo(found);
+	if (local) {
+		return work_fail(work, GIT_REPOSITORY_UNREACHABLE,
+		                 "reach '%s': '%s' has a loopback, link-local or private address, which needs --allow-local-repos",
+		                 work->url, url.host);
+	}
+	return GIT_OK;
+}
+
+enum git_failure remote_open(struct remote *remote, struct work *work, enum error_phase phase)
+{
+	*remote = (struct remote){ .work = work, .phase = phase };
+	enum git_failure failure = check_addresses(work);
+	if (failure != GIT_OK) {
+		return failure;
+	}
+	git_remote_connect_options opts;
+	(void)git_remote_connect_options_init(&opts, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
+	set_callbacks(&opts.callbacks, remote);
+	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+	git_error_clear();
+	int rc = git_remote_create_anonymous(&remote->handle, work->repo, work->job->url);
+	if (rc == 0) {
+		rc = git_remote_connect_ext(remote->handle, phase == ERROR_PUSH ? GIT_DIRECTION_PUSH : GIT_DIRECTION_FETCH,
+		                            &opts);
+	}
+	rc = rc != 0 ? rc : git_remote_ls(&remote->refs, &remote->ref_count, remote->handle);
+	return rc == 0 ? GIT_OK : fail(remote, rc, "reach");
+}
+
+void remote_close(struct remote *remote)
+{
+	git_remote_free(remote->handle); /* hangs up */
+	remote->handle = NULL;
+	remote->refs = NULL;
+	remote->ref_count = 0;
+}
+
+const git_remote_head *remote_find(const struct remote *remote, const char *name)
+{
+	for (size_t i = 0; i < remote->ref_count; i++) {
+		if (strcmp(remote->refs[i]->name, name) == 0) {
+			return remote->refs[i];
+		}
+	}
+	return NULL;
+}
+
+const git_remote_head *remote_find_id(const struct remote *remote, const git_oid *id)
+{
+	for (size_t i = 0; i < remote->ref_count; i++) {
+		const char *name = remote->refs[i]->name;
+		bool peeled = strchr(name, '^') != NULL; /* says what a tag leads to; cannot be fetched by name */
+		if (git_oid_equal(&remote->refs[i]->oid, id) && !peeled && strncmp(name, "refs/", 5) == 0) {
+			return remote->refs[i];
+		}
+	}
+	return NULL;
+}
+
+enum git_failure remote_download(struct remote *remote, char **refspecs, size_t count)
+{
+	git_strarray specs = { .strings = refspecs, .count = count };
+	git_fetch_options opts;
+	(void)git_fetch_options_init(&opts, GIT_FETCH_OPTIONS_VERSION);
+	set_callbacks(&opts.callbacks, remote);
+	opts.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
+	opts.update_fetchhead = 0;
+	opts.prune = GIT_FETCH_NO_PRUNE;
+	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+	git_error_clear();
+	int rc = git_remote_download(remote->handle, &specs, &opts);
+	const git_indexer_progress *stats = git_remote_stats(remote->handle);
+	if (stats != NULL) {
+		remote->work->result->fetched_objects += stats->received_objects;
+		remote->work->result->fetched_bytes += stats->received_bytes;
+	}
+	/* New packs are there now. */
+	rc = rc != 0 ? rc : git_odb_refresh(remote->work->odb);
+	return rc == 0 ? GIT_OK : fail(remote, rc, "fetch from");
+}
+
+enum git_failure remote_push(struct remote *remote, const char *from, const char *to)
+{
+	char spec[2 * GIT_REF_MAX];
+	(void)snprintf(spec, sizeof(spec), "%s:%s", from, to); /* no '+': never forced */
+	git_strarray specs = { .strings = (char *[]){ spec }, .count = 1 };
+	git_push_options opts;
+	(void)git_push_options_init(&opts, GIT_PUSH_OPTIONS_VERSION);
+	set_callbacks(&opts.callbacks, remote);
+	opts.pb_parallelism = 1;
+	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+	git_error_clear();
+	int rc = git_remote_push(remote->handle, &specs, &opts);
+	return rc == 0 ? GIT_OK : fail(remote, rc, "push to");
+}

@@ -1,0 +1,128 @@
+/* work: one job inside the child, from its record to its result.
+ *
+ * Every function that can fail returns an enum git_failure; the first failure
+ * is written once, by work_fail(), at the place that knows most, and handed
+ * up unchanged. One thread. Include libgit2_internal.h comes with it. */
+#ifndef SL_BASE_GIT_WORK_INTERNAL_H
+#define SL_BASE_GIT_WORK_INTERNAL_H
+
+#include "base/git/libgit2_internal.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/git/protocol_internal.h"
+#include "base/git/tree_parse.h"
+#include "base/mem/arena.h"
+#include "base/mem/own.h"
+
+struct work {
+	const struct git_job *job;  /* texts are never NULL but for credentials, ca_pem, want_digest */
+	struct git_result *result;  /* failure, rule and text are set by work_fail() alone */
+	git_repository *repo;       /* owned */
+	git_odb *odb;               /* owned */
+	int staging;                /* checkout: the empty folder's descriptor; else -1 */
+	char url[200];              /* without credentials, for texts */
+	struct git_progress progress;
+	uint64_t told_mono_ms;      /* when progress was last sent */
+	struct protocol_record record; /* to the parent */
+};
+
+/* Does the job; what came of it is in work->result. */
+void work_run(struct work *work);
+
+/* Notes the failure (rule: GIT_RULE_NONE mostly) and returns it. */
+enum git_failure work_fail(struct work *work, enum git_failure failure, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+enum git_failure work_break(struct work *work, enum git_failure failure, enum git_rule rule, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Sends work->progress, ten times a second at most; dropped when the parent is slow. */
+void work_tell(struct work *work);
+/* Sends work->record and waits for room. False: the parent is gone. */
+bool work_send(struct work *work);
+
+/* --- errors.c: libgit2's failures become ours ------------------------------------- */
+
+enum error_phase {
+	ERROR_MIRROR, /* reading and writing the mirror */
+	ERROR_FETCH,  /* talking to the remote */
+	ERROR_PUSH,
+};
+
+/* What a return code of libgit2 with its class and text means. Pure. */
+enum git_failure errors_meaning(enum error_phase phase, int rc, int klass, const char *text);
+/* Notes the failure of the libgit2 call that just returned rc; `doing` goes in front of its words. */
+enum git_failure work_fail_git(struct work *work, enum error_phase phase, int rc, const char *doing);
+enum git_failure work_fail_errno(struct work *work, const char *doing, const char *name);
+
+/* --- mirror.c ----------------------------------------------------------------------- */
+
+/* Opens the mirror, making it when missing (network jobs only: they fill it). */
+enum git_failure mirror_open(struct work *work);
+void mirror_close(struct work *work);
+/* True when the commit and every object of its tree are there. */
+bool mirror_has_whole(struct work *work, const git_oid *commit);
+/* Keeps the commit reachable in the mirror, under a name that is its own. */
+enum git_failure mirror_keep(struct work *work, const git_oid *commit);
+
+/* --- commit.c: from commit and path to a folder --------------------------------------- */
+
+/* The tree at `path` ("" = the root) of the commit; COMMIT_GONE, PATH_NOT_FOUND, PATH_NOT_A_FOLDER. */
+enum git_failure commit_folder(struct work *work, const char *commit, const char *path, git_oid *ret_tree);
+/* Fills the result's commit, subject, author and time. */
+enum git_failure commit_describe(struct work *work, const git_oid *commit);
+
+/* --- bundle.c: the files of a folder, checked against every rule ------------------------ */
+
+struct bundle_file {
+	const char *path; /* from the bundle's root; in the bundle's arena */
+	git_oid id;
+	uint64_t size;
+	bool runnable; /* 100755 */
+};
+
+struct bundle {
+	struct sl_arena arena;
+	struct bundle_file *files; /* owned; in bytewise order of path */
+	size_t count, room;
+	const char **folders; /* owned; each after the one it lies in */
+	size_t folder_count, folder_room;
+	uint64_t bytes;
+};
+
+/* Reads the whole tree, no content, and checks every rule before anything is
+ * done with it. Fill nothing on failure but what bundle_fini() frees. */
+enum git_failure bundle_read(struct work *work, const git_oid *tree, struct bundle *ret_bundle);
+void bundle_fini(struct bundle *bundle);
+
+/* Reads one file's bytes; the caller frees *ret_object. MIRROR_CORRUPT when it is not what the tree says. */
+enum git_failure bundle_open(struct work *work, const struct bundle_file *file, git_odb_object **ret_object);
+
+/* The digest, file by file in the bundle's order. */
+struct bundle_digest {
+	struct sl_hasher all;
+};
+void bundle_digest_init(struct bundle_digest *digest);
+void bundle_digest_add(struct bundle_digest *digest, const struct bundle_file *file, const uint8_t hash[SL_HASH_BYTES]);
+void bundle_digest_end(struct bundle_digest *digest, uint8_t ret_digest[SL_HASH_BYTES]);
+
+/* --- one file per operation --------------------------------------------------------------- */
+
+/* Fills tree, digest, files and bytes of (commit, path), and sends sluice.json on. */
+enum git_failure inspect(struct work *work, const char *commit, const char *path);
+enum git_failure do_resolve(struct work *work);
+enum git_failure do_fetch(struct work *work);
+enum git_failure do_ls(struct work *work);
+enum git_failure do_publish(struct work *work);
+enum git_failure do_checkout(struct work *work);
+enum git_failure do_diff(struct work *work);
+
+SL_DEFINE_AUTO(git_odb_object *, git_odb_object_free);
+SL_DEFINE_AUTO(git_commit *, git_commit_free);
+SL_DEFINE_AUTO(git_reference *, git_reference_free);
+SL_DEFINE_AUTO(git_remote *, git_remote_free);
+SL_DEFINE_AUTO(git_object *, git_object_free);
+
+#endif
