@@ -280,7 +280,8 @@ static void test_leftovers_die_with_the_test(void **state)
 	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
 	for (size_t i = 0; i < SL_COUNT(cases); i++) {
 		const char *args[] = {"leave", cases[i].how, NULL};
-		const char *env[] = {"ASAN_OPTIONS=detect_leaks=0", NULL};
+		const char *env[] = {"ASAN_OPTIONS=detect_leaks=0",
+				     "TSAN_OPTIONS=report_thread_leaks=0", NULL};
 		struct process_options options = {.program = self, .args = args, .env = env};
 		SL_AUTO(sl_free_auto) char *out = NULL;
 		assert_int_equal(process_run(&options, LONG_MS, &out, NULL), cases[i].status);
