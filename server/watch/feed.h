@@ -1,0 +1,25 @@
+/* feed: log records as WatchResponse messages, after a filter. Private to watch. */
+#ifndef SL_SERVER_WATCH_FEED_H
+#define SL_SERVER_WATCH_FEED_H
+
+#include "base/mem/arena.h"
+#include "server/watch/watch.h"
+
+bool watch_filter_equal(const struct watch_filter *a, const struct watch_filter *b);
+
+/* A response in the making: changes are added until it is large enough. */
+struct feed_batch {
+	struct sl_arena arena; /* owns all below */
+	Sluice__V1__WatchResponse response;
+	size_t room, bytes;
+};
+void feed_batch_init(struct feed_batch *batch);
+void feed_batch_fini(struct feed_batch *batch);
+/* Adds what of the record passes the filter; the record is borrowed until the batch is packed or cleared. */
+void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter, const Sluice__Store__V1__LogRecord *record);
+bool feed_batch_is_full(const struct feed_batch *batch);
+bool feed_batch_is_empty(const struct feed_batch *batch);
+/* One message that says: all up to `revision` is delivered. NULL: out of memory. Empties the batch. */
+struct rpc_message *feed_batch_pack(struct feed_batch *batch, uint64_t revision);
+
+#endif
