@@ -1,5 +1,7 @@
 #include "server/store/store_internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/statvfs.h>
 
 SL_DEFINE_AUTO(MDB_cursor *, mdb_cursor_close);
@@ -13,7 +15,7 @@ uint64_t store_free_disk(const struct store *store)
 	return (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
-int store_free_pages(MDB_txn *txn, uint64_t *ret_pages)
+int store_free_pages(MDB_txn *txn, uint64_t oldest, uint64_t *ret_pages)
 {
 	SL_AUTO(mdb_cursor_close_auto) MDB_cursor *cursor = NULL;
 	int rc = mdb_cursor_open(txn, STORE_NO_TABLE, &cursor);
@@ -23,12 +25,25 @@ int store_free_pages(MDB_txn *txn, uint64_t *ret_pages)
 	uint64_t pages = 0;
 	MDB_val key, value;
 	while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-		size_t count; /* each record is a list of page numbers led by its length */
+		size_t freed_by,
+		    count; /* each record is a list of page numbers led by its length */
+		memcpy(&freed_by, key.mv_data, sizeof(freed_by));
 		memcpy(&count, value.mv_data, sizeof(count));
-		pages += count;
+		pages += freed_by < oldest ? count : 0;
 	}
 	*ret_pages = pages;
 	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* One line of LMDB's reader table: pid, thread, and the transaction or "-". */
+static int on_reader(const char *line, void *ctx)
+{
+	uint64_t *oldest = ctx;
+	uint64_t id;
+	if (sscanf(line, "%*d %*s %" SCNu64, &id) == 1 && id < *oldest) {
+		*oldest = id;
+	}
+	return 0;
 }
 
 /* Pages that deletes and pruning need to work at all: each copies a path of every tree it touches.
@@ -50,10 +65,12 @@ static bool map_is_low(const struct store *store)
 	if (free_pages >= reserve_pages(store)) {
 		return false; /* the usual case, without a walk through the free list */
 	}
+	/* What a snapshot still sees cannot be used again, however free it is. */
+	uint64_t oldest = UINT64_MAX, reusable = 0;
 	SL_AUTO(store_txn_abort_auto) MDB_txn *txn = NULL;
-	uint64_t reusable = 0;
-	if (mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn) != 0 ||
-	    store_free_pages(txn, &reusable) != 0) {
+	if (mdb_reader_list(store->env, on_reader, &oldest) < 0 ||
+	    mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn) != 0 ||
+	    store_free_pages(txn, oldest, &reusable) != 0) {
 		return false; /* the transaction itself will tell */
 	}
 	return free_pages + reusable < reserve_pages(store);

@@ -24,7 +24,7 @@ static void read_sizes(struct store *store, struct store_stats *stats)
 	if (store_view_begin(store, &view, NULL) != SL_OK) {
 		return;
 	}
-	if (store_free_pages(view->txn, &free_pages) == 0 &&
+	if (store_free_pages(view->txn, UINT64_MAX, &free_pages) == 0 &&
 	    free_pages * store->page_bytes < stats->used_bytes) {
 		stats->used_bytes -= free_pages * store->page_bytes;
 	}

@@ -126,8 +126,8 @@ int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *stat
 /* --- room.c --- */
 /* Why only commands that shrink may pass now: SL_REASON_NONE, DISK_LOW or STORE_FULL. */
 enum sl_reason store_room_check(const struct store *store);
-/* Pages in LMDB's free list as txn sees it. */
-int store_free_pages(MDB_txn *txn, uint64_t *ret_pages);
+/* Pages in LMDB's free list as txn sees it, of transactions before `oldest`. */
+int store_free_pages(MDB_txn *txn, uint64_t oldest, uint64_t *ret_pages);
 uint64_t store_free_disk(const struct store *store); /* bytes; UINT64_MAX when nobody can say */
 
 /* --- batch.c --- */

@@ -164,6 +164,55 @@ static void test_prune_works_while_the_disk_is_low(void **state)
 	wait_log(f, 1);
 }
 
+/* Puts until the map is nearly full. */
+static void fill(struct fixture *f)
+{
+	for (unsigned i = 0;; i++) {
+		char name[16];
+		(void)snprintf(name, sizeof(name), "f%05u", i);
+		struct write w = {.put = name, .value_bytes = 3000};
+		if (write_run(f, &w) != SL_OK) {
+			assert_int_equal(w.cmd.err.reason, SL_REASON_STORE_FULL);
+			write_clear(&w);
+			return;
+		}
+	}
+}
+
+/* A view keeps every freed page from being used again: pruning itself runs out of room. */
+static void test_prune_waits_while_the_map_is_full_and_then_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	f->options.map_bytes = 1 << 20;
+	fixture_reopen(f);
+	put_many(f, RECORDS);
+	const struct store_view *view = NULL;
+	assert_int_equal(store_view_begin(f->store, &view, NULL), SL_OK);
+	fill(f);
+	uint64_t head = view_revision(f);
+	assert_int_equal(raise_floor(f, head), head + 1);
+	unsigned before;
+	do { /* until it has come to rest */
+		before = atomic_load(&judge.asked);
+		(void)usleep(50000);
+	} while (atomic_load(&judge.asked) != before);
+	uint64_t left = stats(f).log_records;
+	assert_true(left > 1 && left < head);
+	struct write blocked = {.put = "more"};
+	assert_int_equal(write_run(f, &blocked), SL_RESOURCE_EXHAUSTED);
+	write_clear(&blocked);
+	assert_int_equal(store_view_revision(view), 2 * RECORDS);
+	store_view_end(view);
+	struct write nudge = {.nothing = true, .cmd.shrinks = true};
+	assert_int_equal(write_run(f, &nudge), SL_OK);
+	wait_log(f, 1);
+	struct write delete = {.delete = "f00000", .cmd.shrinks = true};
+	assert_int_equal(write_run(f, &delete), SL_OK);
+	fixture_reopen(f);
+	assert_int_equal(view_revision(f), head + 2);
+	assert_int_equal(count_log(f), 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
@@ -177,6 +226,7 @@ int main(void)
 	    TEST(test_prune_never_goes_back),
 	    TEST(test_prune_without_a_judge_drops_all),
 	    TEST(test_prune_works_while_the_disk_is_low),
+	    TEST(test_prune_waits_while_the_map_is_full_and_then_goes_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
