@@ -1,0 +1,60 @@
+/* gitsync: repositories' mirrors, contents looked up, sealed versions published.
+ *
+ * Owed work lies in the store's table `owed`, written by the command that owes
+ * it; gitsync does it in confined child processes and writes the results as
+ * commands of its own. So a crash at any moment loses nothing: what is owed is
+ * found again at start. Per repository one job at a time, in all --git-jobs.
+ * A transient failure backs off (1 s, doubling to 5 min, with jitter); a refusal by
+ * the host parks the item and lets others pass.
+ *
+ * Mirrors: DIR/mirrors/<repository id>.git, removed with their repository.
+ *
+ * Threads: gitsync's own do the work; everything here may be called from any. */
+#ifndef SL_SERVER_GITSYNC_H
+#define SL_SERVER_GITSYNC_H
+
+#include "base/err/err.h"
+#include "base/git/git.h"
+#include "base/mem/arena.h"
+#include "server/store/store.h"
+#include "sluice/v1/repository.pb-c.h"
+
+struct gitsync;
+
+struct gitsync_options {
+	struct store *store;  /* borrowed */
+	const char *data;     /* the server's data folder; borrowed */
+	bool allow_local;     /* file, git and http URLs, private addresses */
+	unsigned jobs;        /* at once */
+	unsigned deadline_ms; /* of one job */
+};
+
+/* Starts the threads; what is owed since the last run begins at once. */
+SL_MUST_USE sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_gitsync, struct sl_err *err);
+/* Kills running jobs and ends the threads; no command is submitted afterwards. Before store_free(). */
+void gitsync_stop(struct gitsync *gitsync);
+void gitsync_free(struct gitsync *gitsync); /* NULL is fine */
+
+/* Something may be owed: look. Cheap; called after commits. */
+void gitsync_wake(struct gitsync *gitsync);
+
+/* How the last contact with a repository went; in the arena, NULL when its memory has failed. */
+Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync, const struct store_view *view, struct sl_arena *arena,
+                                               uint32_t workspace, const char *repository_id);
+
+/* Lists what differs, in a job of its own, ahead of owed work. done() is called exactly once, on a thread of gitsync's,
+ * also when it is stopping (failure WORKER_FAILED). Strings are copied; `result` is borrowed until done() returns. */
+void gitsync_diff(struct gitsync *gitsync, const char *repository_id, const char *from_commit, const char *from_path,
+                  const char *to_commit, const char *to_path, void (*done)(void *ctx, const struct git_result *result), void *ctx);
+
+/* The repository is gone: removes its mirror when no job runs on it. */
+void gitsync_forget(struct gitsync *gitsync, const char *repository_id);
+
+struct gitsync_stats {
+	unsigned waiting, running; /* jobs */
+	unsigned owed, parked;     /* tags */
+	uint64_t done, failed;     /* jobs since the start */
+};
+void gitsync_stats_read(struct gitsync *gitsync, struct gitsync_stats *ret_stats);
+
+#endif
