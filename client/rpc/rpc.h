@@ -39,7 +39,10 @@ SL_MUST_USE sl_code crpc_unary(struct crpc_channel *channel, const char *path, s
                                unsigned timeout_ms, bool wait_for_ready, uint8_t **ret_reply, size_t *ret_size,
                                struct sl_err *err);
 
-/* Opens a stream; timeout_ms 0: for ever. Does not wait for the server. */
+/* Opens a stream; timeout_ms 0: for ever. Does not wait for the server; a
+ * back-off of earlier failures is dropped: the caller sets the pace. The stream
+ * may outlive the channel. Unread, up to 64 messages or about 1 MiB are kept;
+ * then the server is slowed down by HTTP/2's flow control. */
 SL_MUST_USE sl_code crpc_stream_open(struct crpc_channel *channel, const char *path, unsigned timeout_ms,
                                      struct crpc_stream **ret_stream, struct sl_err *err);
 /* Queues one message and waits until gRPC has taken it.

@@ -1,282 +1,20 @@
-/* One bidirectional stream: three machines, each with its own tag.
- *
- *   read:   OPENING --> READING --inbox full--> PAUSED
- *                       |  ^  |                   |
- *                       |  +--+ message           |
- *                       |  ^----------room--------+
- *                       +--no more--> DRAINED
- *
- *   write:  OPENING --> IDLE <--> SENDING
- *              |          |          |
- *              +----------+----------+--close wanted--> CLOSING --> CLOSED
- *              +----------+----------+--failed or ended-----------> CLOSED
- *
- *   end:    WAITING --the server's status--> ENDED
- *
- * Two threads: the owner's and the stream's own small one, which waits for
- * completions. All fields are guarded by `lock`, and every move is made under
- * it. The stream is over when the status is there and nothing more can be
- * read; with the write half CLOSED as well, nothing lies in the queue, nothing
- * will be posted, and the small thread ends.
- */
+/* A stream as its owner sees it: open, send, receive, free. */
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
 
-#include "base/mem/own.h"
-#include "base/sm/sm.h"
-#include "client/rpc/rpc_internal.h"
+#include "client/rpc/stream_internal.h"
 
-enum { R_OPENING, R_READING, R_PAUSED, R_DRAINED };
-enum { W_OPENING, W_IDLE, W_SENDING, W_CLOSING, W_CLOSED };
-enum { E_WAITING, E_ENDED };
-
-static const struct sl_sm_state read_states[] = {
-    [R_OPENING] = {"R_OPENING", SL_SM_TO(R_READING)},
-    [R_READING] = {"R_READING", SL_SM_TO(R_READING) | SL_SM_TO(R_PAUSED) | SL_SM_TO(R_DRAINED)},
-    [R_PAUSED] = {"R_PAUSED", SL_SM_TO(R_READING)},
-    [R_DRAINED] = {"R_DRAINED", 0},
-};
-static const struct sl_sm_state write_states[] = {
-    [W_OPENING] = {"W_OPENING", SL_SM_TO(W_IDLE) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED)},
-    [W_IDLE] = {"W_IDLE", SL_SM_TO(W_SENDING) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED)},
-    [W_SENDING] = {"W_SENDING", SL_SM_TO(W_IDLE) | SL_SM_TO(W_CLOSING) | SL_SM_TO(W_CLOSED)},
-    [W_CLOSING] = {"W_CLOSING", SL_SM_TO(W_CLOSED)},
-    [W_CLOSED] = {"W_CLOSED", 0},
-};
-static const struct sl_sm_state end_states[] = {
-    [E_WAITING] = {"E_WAITING", SL_SM_TO(E_ENDED)},
-    [E_ENDED] = {"E_ENDED", 0},
-};
-
-enum {
-	INBOX_MESSAGES = 64,
-	INBOX_BYTES = 1 << 20, /* reached: no further message is asked for */
-	STACK_BYTES = 512 << 10,
-};
-
-struct crpc_tag {
-	void (*fire)(struct crpc_stream *stream, bool ok); /* stream thread, lock held */
-};
-
-struct crpc_stream {
-	grpc_completion_queue *cq;
-	grpc_call *call;
-	char *target, *path; /* owned; for messages */
-	int fd;              /* eventfd */
-	pthread_t thread;
-	bool running; /* the thread is there to be joined */
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-
-	/* Guarded by lock. */
-	struct sl_sm read, write, end;
-	struct crpc_tag read_tag, write_tag, end_tag;
-	struct crpc_status status;
-	grpc_metadata_array initial;
-	grpc_byte_buffer *incoming, *outgoing;
-	bool close_wanted; /* crpc_stream_close_send() was called */
-	bool discard;      /* being freed: what comes in is dropped */
-	bool raised;       /* fd is readable */
-	uint64_t taken;    /* messages that gRPC has taken */
-	struct {
-		uint8_t *data;
-		size_t size;
-	} inbox[INBOX_MESSAGES]; /* ring */
-	unsigned first, waiting;
-	size_t waiting_bytes;
-};
-
-#define suspend return
+enum { STACK_BYTES = 512 << 10 };
 
 SL_DEFINE_AUTO(struct crpc_stream *, crpc_stream_free);
-
-static void unlock_auto(pthread_mutex_t **lock)
-{
-	pthread_mutex_unlock(*lock);
-}
-
-/* Holds stream->lock until the scope ends. */
-#define HOLD(stream)                                                                               \
-	SL_AUTO(unlock_auto) pthread_mutex_t *held_ = &(stream)->lock;                             \
-	pthread_mutex_lock(held_)
-
-/* Status there and nothing more to read: the end may be told. */
-static bool is_over(const struct crpc_stream *s)
-{
-	return s->end.at == E_ENDED && s->read.at == R_DRAINED;
-}
-
-/* --- the descriptor ----------------------------------------------------------- */
-
-/* Makes fd say whether crpc_stream_recv() has news. */
-static void update_fd(struct crpc_stream *s)
-{
-	bool news = s->waiting > 0 || is_over(s);
-	if (news == s->raised) {
-		return;
-	}
-	uint64_t count = 1;
-	ssize_t done =
-	    news ? write(s->fd, &count, sizeof(count)) : read(s->fd, &count, sizeof(count));
-	if (done != (ssize_t)sizeof(count)) {
-		abort(); /* an eventfd of our own between 0 and 1 */
-	}
-	s->raised = news;
-}
-
-/* --- inbox -------------------------------------------------------------------- */
-
-static bool inbox_is_full(const struct crpc_stream *s)
-{
-	return s->waiting == INBOX_MESSAGES || s->waiting_bytes >= INBOX_BYTES;
-}
-
-static void inbox_put(struct crpc_stream *s)
-{
-	size_t size = 0;
-	uint8_t *data = s->discard ? NULL : crpc_message_copy(s->incoming, &size);
-	grpc_byte_buffer_destroy(SL_TAKE(s->incoming));
-	if (s->discard) {
-		return;
-	}
-	if (data == NULL) {
-		s->discard = true; /* a message is lost: no later one may be delivered */
-		(void)grpc_call_cancel_with_status(s->call, GRPC_STATUS_RESOURCE_EXHAUSTED,
-						   "out of memory for a message", NULL);
-		return;
-	}
-	unsigned at = (s->first + s->waiting) % INBOX_MESSAGES;
-	s->inbox[at].data = data;
-	s->inbox[at].size = size;
-	s->waiting++;
-	s->waiting_bytes += size;
-}
-
-static uint8_t *inbox_take(struct crpc_stream *s, size_t *ret_size)
-{
-	uint8_t *data = SL_TAKE(s->inbox[s->first].data);
-	*ret_size = s->inbox[s->first].size;
-	s->first = (s->first + 1) % INBOX_MESSAGES;
-	s->waiting--;
-	s->waiting_bytes -= *ret_size;
-	return data;
-}
-
-/* --- machines ----------------------------------------------------------------- */
-
-static void receive(struct crpc_stream *s)
-{
-	grpc_op op;
-	memset(&op, 0, sizeof(op));
-	op.op = GRPC_OP_RECV_MESSAGE;
-	op.data.recv_message.recv_message = &s->incoming;
-	crpc_start(s->call, &op, 1, &s->read_tag);
-}
-
-/* A send that is still out after the end would keep the thread for ever. */
-static void hurry_write(struct crpc_stream *s)
-{
-	if (is_over(s) && s->write.at != W_CLOSED) {
-		(void)grpc_call_cancel(s->call, NULL);
-	}
-}
-
-static void read_step(struct crpc_stream *s, bool ok)
-{
-	switch (s->read.at) {
-	case R_OPENING: /* without headers the receive comes back empty */
-	case R_PAUSED:
-		break;
-	case R_READING:
-		if (!ok || s->incoming == NULL) {
-			sl_sm_move(&s->read, R_DRAINED);
-			hurry_write(s);
-			return;
-		}
-		inbox_put(s);
-		if (inbox_is_full(s) && !s->discard) {
-			sl_sm_move(&s->read, R_PAUSED);
-			suspend;
-		}
-		break;
-	default:
-		abort();
-	}
-	sl_sm_move(&s->read, R_READING);
-	receive(s);
-	suspend;
-}
-
-static void write_step(struct crpc_stream *s, bool ok)
-{
-	if (s->write.at == W_SENDING) {
-		grpc_byte_buffer_destroy(SL_TAKE(s->outgoing));
-		s->taken += ok;
-	}
-	if (!ok || s->end.at == E_ENDED || s->write.at == W_CLOSING) {
-		sl_sm_move(&s->write, W_CLOSED);
-		return;
-	}
-	grpc_op op;
-	memset(&op, 0, sizeof(op));
-	if (s->outgoing != NULL) {
-		sl_sm_move(&s->write, W_SENDING);
-		op.op = GRPC_OP_SEND_MESSAGE;
-		op.data.send_message.send_message = s->outgoing;
-		crpc_start(s->call, &op, 1, &s->write_tag);
-		suspend;
-	}
-	if (s->close_wanted) {
-		sl_sm_move(&s->write, W_CLOSING);
-		op.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
-		crpc_start(s->call, &op, 1, &s->write_tag);
-		suspend;
-	}
-	sl_sm_move(&s->write, W_IDLE);
-	suspend;
-}
-
-static void end_step(struct crpc_stream *s, bool ok)
-{
-	(void)ok; /* the status is always filled */
-	sl_sm_move(&s->end, E_ENDED);
-	if (s->write.at == W_IDLE) {
-		write_step(s, true);
-	}
-	hurry_write(s);
-}
-
-/* The small thread: completions only, until the last one. */
-static void *stream_main(void *arg)
-{
-	struct crpc_stream *s = arg;
-	for (;;) {
-		grpc_event ev =
-		    grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-		if (ev.type == GRPC_QUEUE_SHUTDOWN) {
-			return NULL;
-		}
-		HOLD(s);
-		const struct crpc_tag *tag = ev.tag;
-		tag->fire(s, ev.success != 0);
-		update_fd(s);
-		(void)pthread_cond_broadcast(&s->changed);
-		if (is_over(s) && s->write.at == W_CLOSED) {
-			grpc_completion_queue_shutdown(s->cq);
-		}
-	}
-}
 
 /* --- open and free ------------------------------------------------------------ */
 
@@ -299,12 +37,7 @@ static struct crpc_stream *stream_new(void)
 	}
 	init_sync(s);
 	s->fd = -1;
-	sl_sm_init(&s->read, read_states, R_OPENING);
-	sl_sm_init(&s->write, write_states, W_OPENING);
-	sl_sm_init(&s->end, end_states, E_WAITING);
-	s->read_tag.fire = read_step;
-	s->write_tag.fire = write_step;
-	s->end_tag.fire = end_step;
+	crpc_machines_init(s);
 	crpc_status_init(&s->status);
 	grpc_metadata_array_init(&s->initial);
 	return s;
@@ -321,7 +54,7 @@ static int start_thread(struct crpc_stream *s)
 	}
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&s->thread, &attr, stream_main, s);
+	int rc = pthread_create(&s->thread, &attr, crpc_stream_main, s);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void)pthread_attr_destroy(&attr);
 	s->running = rc == 0;
@@ -392,7 +125,7 @@ static void end_thread(struct crpc_stream *s)
 		s->discard = true;
 		(void)grpc_call_cancel(s->call, NULL);
 		if (s->read.at == R_PAUSED) {
-			read_step(s, true);
+			crpc_read_step(s, true);
 		}
 	}
 	(void)pthread_join(s->thread, NULL);
@@ -419,7 +152,7 @@ void crpc_stream_free(struct crpc_stream *s)
 	}
 	while (s->waiting > 0) {
 		size_t size = 0;
-		free(inbox_take(s, &size));
+		free(crpc_inbox_take(s, &size));
 	}
 	if (s->fd >= 0) {
 		(void)close(s->fd);
@@ -495,7 +228,7 @@ sl_code crpc_stream_send(struct crpc_stream *s, struct sl_bytes message, unsigne
 	}
 	uint64_t before = s->taken;
 	s->outgoing = crpc_message_new(message);
-	write_step(s, true);
+	crpc_write_step(s, true);
 	while (s->write.at == W_SENDING) {
 		if (!wait_change(s, &until) && s->write.at == W_SENDING) {
 			return sl_err_set(err, SL_DEADLINE_EXCEEDED,
@@ -519,7 +252,7 @@ sl_code crpc_stream_close_send(struct crpc_stream *s, struct sl_err *err)
 	}
 	s->close_wanted = true;
 	if (s->write.at == W_IDLE) {
-		write_step(s, true);
+		crpc_write_step(s, true);
 	}
 	return SL_OK;
 }
@@ -532,17 +265,17 @@ sl_code crpc_stream_recv(struct crpc_stream *s, unsigned timeout_ms, uint8_t **r
 	*ret_size = 0;
 	*ret_ended = false;
 	HOLD(s);
-	while (s->waiting == 0 && !is_over(s) && timeout_ms > 0 && wait_change(s, &until)) {
+	while (s->waiting == 0 && !crpc_is_over(s) && timeout_ms > 0 && wait_change(s, &until)) {
 	}
 	if (s->waiting > 0) {
-		*ret_message = inbox_take(s, ret_size);
-		if (s->read.at == R_PAUSED && !inbox_is_full(s)) {
-			read_step(s, true);
+		*ret_message = crpc_inbox_take(s, ret_size);
+		if (s->read.at == R_PAUSED && !crpc_inbox_is_full(s)) {
+			crpc_read_step(s, true);
 		}
-		update_fd(s);
+		crpc_update_fd(s);
 		return SL_OK;
 	}
-	if (!is_over(s)) {
+	if (!crpc_is_over(s)) {
 		return SL_OK;
 	}
 	*ret_ended = true;
