@@ -1,7 +1,6 @@
 #include "server/store/store_internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
 
 SL_DEFINE_AUTO(MDB_cursor *, mdb_cursor_close);
@@ -39,8 +38,13 @@ int store_free_pages(MDB_txn *txn, uint64_t oldest, uint64_t *ret_pages)
 static int on_reader(const char *line, void *ctx)
 {
 	uint64_t *oldest = ctx;
-	uint64_t id;
-	if (sscanf(line, "%*d %*s %" SCNu64, &id) == 1 && id < *oldest) {
+	const char *last = strrchr(line, ' ');
+	if (last == NULL) {
+		return 0;
+	}
+	char *end = NULL;
+	uint64_t id = strtoull(last + 1, &end, 10);
+	if (end != last + 1 && id < *oldest) {
 		*oldest = id;
 	}
 	return 0;

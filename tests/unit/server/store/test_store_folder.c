@@ -103,7 +103,8 @@ static unsigned count_entries(const char *path)
 {
 	DIR *dir = opendir(path);
 	unsigned count = 0;
-	while (dir != NULL && readdir(dir) != NULL) {
+	assert_non_null(dir);
+	while (readdir(dir) != NULL) {
 		count++;
 	}
 	(void)closedir(dir);

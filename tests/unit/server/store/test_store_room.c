@@ -6,7 +6,7 @@
 
 #include "base/mem/own.h"
 
-#define MAP_BYTES (1u << 20)
+#define MAP_BYTES ((size_t)1 << 20)
 
 static int setup(void **state)
 {

@@ -116,7 +116,7 @@ static void *read_many(void *arg)
 		}
 		struct store_stats s;
 		store_stats_read(shared.f->store, &s);
-		fails_unless(s.readers <= 2 * READERS);
+		fails_unless(s.readers <= READERS + READERS);
 	}
 	return NULL;
 }
