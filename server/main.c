@@ -1,0 +1,388 @@
+/* sluiced: builds the parts, runs, stops in order: the wiring diagram in code.
+ *
+ *   rpc ─> services ─> records ─> store ─commit─> watch ─┬─> streams
+ *                                                        ├─> fleet ─> agents
+ *                                                        └─> gitsync ─results─> store
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock/clock.h"
+#include "base/crypto/crypto.h"
+#include "base/flags/flags.h"
+#include "base/git/git.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+#include "base/version.h"
+#include "proto/descriptors.h"
+#include "server/collect.h"
+#include "server/config/config.h"
+#include "server/fleet/fleet.h"
+#include "server/gitsync/gitsync.h"
+#include "server/metrics/metrics.h"
+#include "server/records/bootstrap.h"
+#include "server/records/verify.h"
+#include "server/services/requests.h"
+#include "server/services/service.h"
+#include "server/watch/watch.h"
+
+enum { EXIT_FAILED = 3, EXIT_USAGE = 64, RETENTION_EVERY_MS = 60000 };
+
+struct server {
+	struct services services; /* first: the ctx of every handler */
+	struct server_config config;
+	struct rpc_server *rpc;
+	struct metrics *metrics;
+	pthread_t signals;
+	bool signals_started;
+	atomic_bool storage_failed;
+	uint64_t retained_ms; /* queue thread only */
+};
+
+/* --- what the parts tell each other ------------------------------------------------ */
+
+/* Commits come before watch is there, while the store is being filled for the first time. */
+static void on_commit(void *ctx, uint64_t first, uint64_t last)
+{
+	struct server *server = ctx;
+	(void)first;
+	(void)last;
+	if (server->services.watch != NULL) {
+		watch_committed(server->services.watch);
+	}
+}
+
+static void on_storage_failure(void *ctx, const struct sl_err *err)
+{
+	struct server *server = ctx;
+	log_error("storage-failed", "error=%s action=stop", SL_QUOTE(err->msg));
+	atomic_store(&server->storage_failed, true);
+	(void)kill(getpid(), SIGTERM);
+}
+
+static enum store_prune on_prune(void *ctx, uint64_t revision, struct sl_bytes record)
+{
+	const struct server *server = ctx;
+	return records_prune(record, revision, requests_oldest_revision(server->services.requests, sl_clock_unix_ms()));
+}
+
+static void on_record(void *ctx, const struct store_view *view, const Sluice__Store__V1__LogRecord *record)
+{
+	fleet_on_record(((struct server *)ctx)->services.fleet, view, record);
+}
+
+static void on_batch(void *ctx, const struct store_view *view)
+{
+	struct server *server = ctx;
+	fleet_on_batch(server->services.fleet, view);
+	gitsync_wake(server->services.gitsync);
+}
+
+static void on_tick(void *ctx)
+{
+	struct server *server = ctx;
+	fleet_tick(server->services.fleet);
+	uint64_t now = sl_clock_mono_ms();
+	if (now - server->retained_ms >= RETENTION_EVERY_MS) {
+		server->retained_ms = now;
+		records_retain(server->services.store, sl_clock_unix_ms(), server->config.log_keep_ms);
+	}
+}
+
+static void on_finished(void *ctx, const struct rpc_method *method, sl_code code, uint64_t microseconds)
+{
+	struct server *server = ctx;
+	if (server->metrics != NULL) {
+		metrics_call(server->metrics, method->path, method->stream != NULL, code, microseconds);
+	}
+	bool ours = code == SL_INTERNAL || code == SL_DATA_LOSS || code == SL_UNKNOWN;
+	sl_log(ours ? SL_LOG_ERROR : SL_LOG_DEBUG, "rpc", "method=%s code=%s us=%lu", method->path, sl_code_name(code),
+	       (unsigned long)microseconds);
+}
+
+/* --- stopping ------------------------------------------------------------------------ */
+
+/* Waits for the first signal and starts the orderly end; a second one is not waited for. */
+static void *signals_main(void *arg)
+{
+	struct server *server = arg;
+	sigset_t set;
+	int signal_number = 0;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigwait(&set, &signal_number);
+	log_info("stopping", "signal=%s", signal_number == SIGINT ? "INT" : "TERM");
+	if (server->metrics != NULL) {
+		metrics_set_ready(server->metrics, false);
+	}
+	rpc_server_stop(server->rpc);
+	fleet_stop(server->services.fleet);
+	watch_stop(server->services.watch);
+	gitsync_stop(server->services.gitsync);
+	return NULL;
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread started from here on */
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* In reverse order of building; what was not built is NULL. */
+static void server_fini(struct server *server)
+{
+	metrics_free(server->metrics);
+	gitsync_stop(server->services.gitsync);
+	watch_free(server->services.watch);
+	store_free(server->services.store); /* answers what is queued: its calls are gone by now */
+	fleet_free(server->services.fleet);
+	gitsync_free(server->services.gitsync);
+	rpc_server_free(server->rpc);
+	requests_free(server->services.requests);
+}
+
+/* --- building -------------------------------------------------------------------------- */
+
+static sl_code open_store(struct server *server, struct sl_err *err)
+{
+	const struct server_config *config = &server->config;
+	const struct store_options options = {
+		.path = config->data,
+		.map_bytes = config->map_bytes,
+		.reserve_bytes = config->disk_reserve_bytes,
+		.queue_max = (unsigned)config->queue_max,
+		.tables = record_table_names,
+		.table_count = TABLE_COUNT,
+		.on_commit = on_commit,
+		.on_failure = on_storage_failure,
+		.prune = on_prune,
+		.ctx = server,
+	};
+	sl_code code = requests_new((size_t)config->requests_max, config->requests_keep_ms, &server->services.requests, err);
+	code = code != SL_OK ? code : store_open(&options, &server->services.store, err);
+	code = code != SL_OK ? code : records_bootstrap(server->services.store, sl_clock_unix_ms(), err);
+	const struct store_view *view = NULL;
+	code = code != SL_OK ? code : store_view_begin(server->services.store, &view, err);
+	if (code == SL_OK) {
+		code = requests_load(server->services.requests, view, sl_clock_unix_ms(), err);
+		store_view_end(view);
+	}
+	return code;
+}
+
+static sl_code start_parts(struct server *server, struct sl_err *err)
+{
+	const struct server_config *config = &server->config;
+	struct services *services = &server->services;
+	const struct fleet_options fleet = { .store = services->store, .heartbeat_ms = (unsigned)config->heartbeat_ms };
+	const struct gitsync_options gitsync = {
+		.store = services->store,
+		.data = config->data,
+		.allow_local = config->allow_local_repos,
+		.jobs = (unsigned)config->git_jobs,
+		.deadline_ms = (unsigned)config->git_deadline_ms,
+	};
+	const struct watch_options watch = {
+		.store = services->store,
+		.on_record = on_record,
+		.on_batch = on_batch,
+		.ctx = server,
+		.streams_max = (unsigned)config->watchers_max,
+	};
+	sl_code code = fleet_new(&fleet, &services->fleet, err);
+	code = code != SL_OK ? code : gitsync_new(&gitsync, &services->gitsync, err);
+	return code != SL_OK ? code : watch_new(&watch, &services->watch, err);
+}
+
+static sl_code start_metrics(struct server *server, struct sl_err *err)
+{
+	if (server->config.metrics_listen[0] == '\0') {
+		return SL_OK;
+	}
+	sl_code code = metrics_new(server->config.metrics_listen, &server->metrics, err);
+	return code != SL_OK ? code : metrics_collect(server->metrics, collect_metrics, &server->services, err);
+}
+
+static sl_code start_rpc(struct server *server, struct sl_err *err)
+{
+	const struct server_config *config = &server->config;
+	struct rpc_options options = {
+		.listen = config->listen,
+		.ctx = &server->services,
+		.descriptors = SL_BYTES(sluice_descriptors, sluice_descriptors_size),
+		.services = services_names,
+		.message_max = (size_t)config->message_max_bytes,
+		.connections_max = (unsigned)config->connections_max,
+		.accepts_per_second = (unsigned)config->accepts_per_second,
+		.on_tick = on_tick,
+		.tick_ms = 100,
+		.on_finished = on_finished,
+		.drain_ms = (unsigned)config->drain_ms,
+	};
+	options.methods = services_rpc_methods(&options.method_count);
+	return rpc_server_new(&options, &server->rpc, err);
+}
+
+static sl_code server_init(struct server *server, struct sl_err *err)
+{
+	server->services.config = &server->config;
+	server->services.started_ms = sl_clock_unix_ms();
+	server->retained_ms = sl_clock_mono_ms();
+	sl_code code = open_store(server, err);
+	code = code != SL_OK ? code : start_parts(server, err);
+	code = code != SL_OK ? code : start_metrics(server, err);
+	code = code != SL_OK ? code : start_rpc(server, err);
+	if (code == SL_OK && pthread_create(&server->signals, NULL, signals_main, server) != 0) {
+		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "cannot start the signal thread");
+	}
+	server->signals_started = code == SL_OK;
+	return code;
+}
+
+static int serve(const struct server_config *config)
+{
+	static struct server server;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	server.config = *config;
+	block_signals();
+	if (server_init(&server, &err) != SL_OK) {
+		log_error("start-failed", "error=%s", SL_QUOTE(err.msg));
+		server_fini(&server);
+		return EXIT_FAILED;
+	}
+	log_warn("insecure", "listen=%s meaning=\"no TLS, no identities: for this machine only\"", config->listen);
+	log_info("listening", "port=%d metrics_port=%d version=%s data=%s", rpc_server_port(server.rpc),
+	         server.metrics == NULL ? 0 : metrics_port(server.metrics), SLUICE_VERSION, SL_QUOTE(config->data));
+	if (server.metrics != NULL) {
+		metrics_set_ready(server.metrics, true);
+	}
+	rpc_server_run(server.rpc);
+	(void)pthread_join(server.signals, NULL);
+	server_fini(&server);
+	bool failed = atomic_load(&server.storage_failed);
+	log_info("stopped", "exit=%d", failed ? EXIT_FAILED : 0);
+	return failed ? EXIT_FAILED : EXIT_SUCCESS;
+}
+
+/* --- commands ------------------------------------------------------------------------------ */
+
+static const struct sl_exit_code verify_exit_codes[] = {
+	{ 0, "the store is sound" },
+	{ EXIT_FAILED, "faults were found, or the store could not be read" },
+	{ EXIT_USAGE, "the command line is wrong" },
+	{ 0, NULL },
+};
+
+static const struct sl_command verify_command = {
+	.name = "verify",
+	.synopsis = "DIR",
+	.summary = "Check a store that no server has open",
+	.description = "Reads everything: every index entry and what it points at, every reference between records, the order of "
+		       "revisions, and that all parses. Prints the first faults.",
+	.args_min = 1,
+	.args_max = 1,
+	.exit_codes = verify_exit_codes,
+};
+
+static const struct sl_command man_command = {
+	.name = "man",
+	.synopsis = "",
+	.summary = "Print this program's man page (roff)",
+};
+
+static const struct sl_command *const commands[] = { &server_serve_command, &verify_command, &man_command, NULL };
+
+static const struct sl_program program = {
+	.name = "sluiced",
+	.version = SLUICE_VERSION,
+	.summary = "the control plane of Sluice",
+	.description = "Holds which versions of which apps exist, where each has been promoted to and which one is released, and tells "
+		       "agents what to run.",
+	.commands = commands,
+	.exit_codes = verify_exit_codes,
+};
+
+static int usage_error(const struct sl_err *err)
+{
+	(void)fprintf(stderr, "sluiced: %s\n", err->msg);
+	return EXIT_USAGE;
+}
+
+static int verify(const char *path)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	uint64_t faults = 0, checked = 0;
+	if (records_verify(path, stdout, &checked, &faults, &err) != SL_OK) {
+		(void)fprintf(stderr, "sluiced: verify: %s\n", err.msg);
+		return EXIT_FAILED;
+	}
+	(void)printf("%lu records checked, %lu faults\n", (unsigned long)checked, (unsigned long)faults);
+	return faults == 0 ? EXIT_SUCCESS : EXIT_FAILED;
+}
+
+static int run_command(const struct sl_found *found, struct server_config *config, const struct sl_args *args)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (found->command == &verify_command) {
+		return verify(args->items[0]);
+	}
+	if (found->command == &man_command) {
+		sl_command_man(stdout, &program, 8);
+		return EXIT_SUCCESS;
+	}
+	enum sl_log_level level = SL_LOG_INFO;
+	if (server_config_settle(config, &err) != SL_OK || sl_log_level_parse(config->log_level, &level, &err) != SL_OK) {
+		return usage_error(&err);
+	}
+	sl_log_level_set(level);
+	return serve(config);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "git-worker") == 0) {
+		return git_worker_main();
+	}
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct sl_found found;
+	const char *const *words = (const char *const *)(argv + 1);
+	if (!sl_crypto_init()) {
+		(void)fprintf(stderr, "sluiced: the machine gives no random numbers\n");
+		return EXIT_FAILED;
+	}
+	if (sl_command_find(&program, argc - 1, words, &found, &err) != SL_OK) {
+		return usage_error(&err);
+	}
+	if (found.version) {
+		(void)printf("sluiced %s\n", SLUICE_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (found.command == NULL) {
+		sl_command_help(stdout, &program, &found, sl_help_width(stdout));
+		return argc > 1 ? EXIT_SUCCESS : EXIT_USAGE;
+	}
+	static struct server_config config;
+	struct sl_args args;
+	struct sl_target target = { .config = &config, .size = sizeof(config) };
+	if (sl_command_parse(&program, &found, argc - 1, words, (struct sl_target){ NULL, 0 }, target, &args, &err) != SL_OK) {
+		return usage_error(&err);
+	}
+	int status = EXIT_SUCCESS;
+	if (args.help) {
+		sl_command_help(stdout, &program, &found, sl_help_width(stdout));
+	} else {
+		status = run_command(&found, &config, &args);
+	}
+	sl_args_fini(&args);
+	return status;
+}

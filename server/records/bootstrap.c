@@ -1,0 +1,191 @@
+#include "server/records/bootstrap.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "server/records/workspaces.h"
+
+/* --- the first workspace ------------------------------------------------------ */
+
+struct first {
+	struct store_cmd cmd;
+	struct sl_arena arena;
+	uint64_t now_ms;
+	pthread_mutex_t lock; /* guards finished */
+	pthread_cond_t wake;
+	bool finished;
+};
+
+static void log_own(struct decision *d)
+{
+	Sluice__Store__V1__LogRecord record = SLUICE__STORE__V1__LOG_RECORD__INIT;
+	record.revision = d->revision;
+	record.at_ms = d->now_ms;
+	record.workspace = d->workspace;
+	record.principal = (char *)d->principal;
+	record.method = (char *)d->method;
+	record.n_events = d->event_count;
+	record.events = d->events;
+	size_t size = sluice__store__v1__log_record__get_packed_size(&record);
+	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
+	if (bytes != NULL) {
+		store_changes_log(d->changes, SL_BYTES(bytes, sluice__store__v1__log_record__pack(&record, bytes)));
+	}
+}
+
+static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+{
+	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
+	uint32_t number;
+	if (workspace_find(view, "default", &number, NULL) == SL_OK) {
+		return SL_OK;
+	}
+	struct decision d = {
+		.view = view,
+		.changes = changes,
+		.arena = &first->arena,
+		.revision = store_changes_revision(changes),
+		.now_ms = first->now_ms,
+		.principal = "sluiced",
+		.method = "bootstrap",
+		.reason = "",
+	};
+	Sluice__Store__V1__WorkspaceRecord *record = NULL;
+	sl_code code = workspaces_create(&d, "default", &record, err);
+	if (code == SL_OK) {
+		log_own(&d);
+	}
+	return code == SL_OK && sl_arena_failed(&first->arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory") : code;
+}
+
+static void first_done(struct store_cmd *cmd)
+{
+	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
+	pthread_mutex_lock(&first->lock);
+	first->finished = true;
+	pthread_cond_signal(&first->wake);
+	pthread_mutex_unlock(&first->lock);
+}
+
+sl_code records_bootstrap(struct store *store, uint64_t now_ms, struct sl_err *err)
+{
+	struct first first = { .now_ms = now_ms, .cmd = { .decide = first_decide, .done = first_done } };
+	pthread_mutex_init(&first.lock, NULL);
+	pthread_cond_init(&first.wake, NULL);
+	sl_arena_init(&first.arena, 0);
+	sl_code code = store_submit(store, &first.cmd, err);
+	if (code == SL_OK) {
+		pthread_mutex_lock(&first.lock);
+		while (!first.finished) {
+			pthread_cond_wait(&first.wake, &first.lock);
+		}
+		pthread_mutex_unlock(&first.lock);
+		code = first.cmd.code;
+	}
+	if (code != SL_OK && first.cmd.err.code != SL_OK) {
+		sl_err_move(err, &first.cmd.err);
+	}
+	sl_arena_fini(&first.arena);
+	pthread_cond_destroy(&first.wake);
+	pthread_mutex_destroy(&first.lock);
+	return code;
+}
+
+/* --- pruning --------------------------------------------------------------------- */
+
+enum store_prune records_prune(struct sl_bytes value, uint64_t revision, uint64_t oldest_reply)
+{
+	struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	Sluice__Store__V1__LogRecord *record =
+		sluice__store__v1__log_record__unpack(sl_arena_protobuf(&arena), value.size, value.data);
+	enum store_prune verdict = STORE_PRUNE_DROP;
+	if (record == NULL || record->history) {
+		verdict = STORE_PRUNE_KEEP; /* what does not parse is for `sluiced verify` to find */
+	} else if (record->request_key.len > 0 && revision >= oldest_reply) {
+		verdict = STORE_PRUNE_LATER;
+	}
+	sl_arena_fini(&arena);
+	return verdict;
+}
+
+/* When the first record at or after `revision` was made; UINT64_MAX: there is none. */
+static sl_code made_at(const struct store_view *view, uint64_t revision, uint64_t *ret_revision, uint64_t *ret_ms, struct sl_err *err)
+{
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	store_walk_log(&walk, view, revision, STORE_FORWARD);
+	*ret_ms = UINT64_MAX;
+	if (store_walk_next(&walk)) {
+		Sluice__Store__V1__LogRecord *record = NULL;
+		sl_code code = record_unpack(&arena, walk.value, &sluice__store__v1__log_record__descriptor, &record, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		*ret_ms = record->at_ms;
+		*ret_revision = sl_get_be64(walk.key.data);
+	}
+	return store_walk_result(&walk, err);
+}
+
+sl_code records_revision_before(const struct store_view *view, uint64_t before_ms, uint64_t *ret_revision, struct sl_err *err)
+{
+	uint64_t low = store_view_floor(view), high = store_view_revision(view);
+	*ret_revision = 0;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2, found = 0, at_ms = 0;
+		sl_code code = made_at(view, middle + 1, &found, &at_ms, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		if (at_ms >= before_ms) {
+			high = middle;
+			continue;
+		}
+		*ret_revision = low = found;
+	}
+	return SL_OK;
+}
+
+struct retain {
+	struct store_cmd cmd;
+	uint64_t before_ms, now_ms;
+};
+
+static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+{
+	const struct retain *retain = SL_CONTAINER_OF(cmd, struct retain, cmd);
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	uint64_t revision = 0;
+	sl_code code = records_revision_before(view, retain->before_ms, &revision, err);
+	if (code == SL_OK && revision > store_view_floor(view)) {
+		struct decision d = { .changes = changes, .arena = &arena, .revision = store_changes_revision(changes),
+			              .now_ms = retain->now_ms, .principal = "sluiced", .method = "retention" };
+		store_changes_set_floor(changes, revision);
+		log_own(&d);
+	}
+	return code;
+}
+
+static void retain_done(struct store_cmd *cmd)
+{
+	sl_err_clear(&cmd->err);
+	free(SL_CONTAINER_OF(cmd, struct retain, cmd));
+}
+
+void records_retain(struct store *store, uint64_t now_ms, uint64_t keep_ms)
+{
+	struct retain *retain = calloc(1, sizeof(*retain));
+	if (retain == NULL) {
+		return; /* the next time will do */
+	}
+	*retain = (struct retain){ .now_ms = now_ms, .before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0 };
+	retain->cmd.decide = retain_decide;
+	retain->cmd.done = retain_done;
+	retain->cmd.shrinks = true;
+	if (store_submit(store, &retain->cmd, NULL) != SL_OK) {
+		free(retain);
+	}
+}
