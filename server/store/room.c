@@ -58,32 +58,53 @@ static uint64_t reserve_pages(const struct store *store)
 	return share > 4096 ? 4096 : share;
 }
 
-static bool map_is_low(const struct store *store)
+/* Pages that a commit can use again: what a snapshot still sees is not among them. */
+static uint64_t reusable_pages(const struct store *store)
 {
-	MDB_envinfo info;
-	if (mdb_env_info(store->env, &info) != 0) {
-		return false;
-	}
-	uint64_t used = (uint64_t)info.me_last_pgno + 1;
-	uint64_t free_pages = used < store->map_pages ? store->map_pages - used : 0;
-	if (free_pages >= reserve_pages(store)) {
-		return false; /* the usual case, without a walk through the free list */
-	}
-	/* What a snapshot still sees cannot be used again, however free it is. */
-	uint64_t oldest = UINT64_MAX, reusable = 0;
+	uint64_t oldest = UINT64_MAX, pages = 0;
 	SL_AUTO(store_txn_abort_auto) MDB_txn *txn = NULL;
 	if (mdb_reader_list(store->env, on_reader, &oldest) < 0 ||
 	    mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn) != 0 ||
-	    store_free_pages(txn, oldest, &reusable) != 0) {
-		return false; /* the transaction itself will tell */
+	    store_free_pages(txn, oldest, &pages) != 0) {
+		return UINT64_MAX; /* nobody can say: the commit will tell */
 	}
-	return free_pages + reusable < reserve_pages(store);
+	return pages;
+}
+
+/* Pages of the map that were never used. */
+static uint64_t unused_pages(const struct store *store)
+{
+	MDB_envinfo info;
+	if (mdb_env_info(store->env, &info) != 0) {
+		return 0;
+	}
+	uint64_t used = (uint64_t)info.me_last_pgno + 1;
+	return used < store->map_pages ? store->map_pages - used : 0;
+}
+
+/* Deletes give no disk back, but pages to use again. While there are some, writes hardly
+ * make the file grow and may go on under the reserve; half of it is never touched. */
+static bool disk_is_low(const struct store *store, uint64_t free_disk, uint64_t reusable)
+{
+	uint64_t reserve = store->options.reserve_bytes;
+	if (free_disk >= reserve) {
+		return false;
+	}
+	return free_disk < reserve / 2 || reusable < reserve / 16 / store->page_bytes;
 }
 
 enum sl_reason store_room_check(const struct store *store)
 {
-	if (store_free_disk(store) < store->options.reserve_bytes) {
+	uint64_t free_disk = store_free_disk(store);
+	uint64_t unused = unused_pages(store);
+	uint64_t needed = reserve_pages(store);
+	if (free_disk >= store->options.reserve_bytes && unused >= needed) {
+		return SL_REASON_NONE; /* the usual case, without a walk through the free list */
+	}
+	uint64_t reusable = reusable_pages(store);
+	if (disk_is_low(store, free_disk, reusable)) {
 		return SL_REASON_DISK_LOW;
 	}
-	return map_is_low(store) ? SL_REASON_STORE_FULL : SL_REASON_NONE;
+	return unused < needed && reusable < needed - unused ? SL_REASON_STORE_FULL
+							     : SL_REASON_NONE;
 }

@@ -42,7 +42,8 @@ enum store_prune {
 struct store_options {
 	const char *path;             /* folder; made (0700) if its parent exists */
 	uint64_t map_bytes;           /* size of the sparse map, fixed at start */
-	uint64_t reserve_bytes;       /* free disk below this: only commands with `shrinks` pass (DISK_LOW) */
+	uint64_t reserve_bytes;       /* free disk below this: only commands with `shrinks` pass (DISK_LOW), until
+	                               * deletes have left room inside the file; below half of it nothing else */
 	unsigned queue_max;           /* commands waiting; more: QUEUE_FULL */
 	bool read_only;               /* for verify: no writer thread, no lock taken for write, nothing created */
 	const char *const *tables;    /* names; a table is known by its index here. Borrowed, static */
