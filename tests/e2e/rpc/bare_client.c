@@ -65,7 +65,9 @@ static size_t read_buffer(grpc_byte_buffer *buffer, void *data, size_t room)
 	}
 	grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
 	size_t size = GRPC_SLICE_LENGTH(all);
-	memcpy(data, GRPC_SLICE_START_PTR(all), size < room ? size : room);
+	if (room > 0) {
+		memcpy(data, GRPC_SLICE_START_PTR(all), size < room ? size : room);
+	}
 	grpc_slice_unref(all);
 	grpc_byte_buffer_reader_destroy(&reader);
 	grpc_byte_buffer_destroy(buffer);
