@@ -123,9 +123,10 @@ static struct bare_stream *open_call(grpc_channel *channel, const char *path, un
 	grpc_metadata_array_init(&s->headers);
 	grpc_metadata_array_init(&s->trailing);
 	s->text = grpc_empty_slice();
-	s->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, s->cq,
-					   grpc_slice_from_copied_string(path), NULL,
-					   after(timeout_ms), NULL);
+	grpc_slice method = grpc_slice_from_copied_string(path);
+	s->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, s->cq, method,
+					   NULL, after(timeout_ms), NULL);
+	grpc_slice_unref(method);
 	grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
 	start(s, START, &op);
 	op = (grpc_op){.op = GRPC_OP_RECV_INITIAL_METADATA};
