@@ -27,6 +27,10 @@ const Sluice__Store__V1__VersionRecord *desired_version_record(const struct desi
 const Sluice__Store__V1__PublicationRecord *desired_publication(const struct desired_app *app,
 								uint32_t number);
 
+/* A block of any mode holds; one of mode RECALL does. */
+bool desired_is_blocked(const Sluice__Store__V1__VersionRecord *version);
+bool desired_is_recalled(const Sluice__Store__V1__VersionRecord *version);
+
 /* Is the app placed on the instance? (Its labels; not whether anything is selected there.) */
 bool desired_is_placed(const Sluice__Store__V1__AppRecord *app,
 		       const Sluice__Store__V1__InstanceRecord *instance);
@@ -37,10 +41,8 @@ struct desired_reach {
 	uint32_t staged;    /* of those: with the version on disk, verified, as they last said */
 };
 /* Walks all instances of the workspace. */
-SL_MUST_USE sl_code desired_count_staged(const struct store_view *view, struct sl_arena *arena,
-					 uint32_t workspace,
-					 const Sluice__Store__V1__AppRecord *app,
-					 uint32_t environment, const char *version_id,
-					 struct desired_reach *ret_reach, struct sl_err *err);
+SL_MUST_USE sl_code desired_count_staged(const struct store_view *view, uint32_t workspace,
+					 const Sluice__Store__V1__AppRecord *app, uint32_t environment,
+					 const char *version_id, struct desired_reach *ret_reach, struct sl_err *err);
 
 #endif

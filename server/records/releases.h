@@ -63,14 +63,6 @@ SL_MUST_USE sl_code releases_get(const struct store_view *view, struct sl_arena 
 				 uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
 				 Sluice__V1__Release **ret_release, struct sl_err *err);
 
-/* Where Rollback would go from the stored pointer: number of the version, 0: nowhere. `skipped`
- * (texts for people, in the arena) may be NULL with its count. release NULL: never released. */
-SL_MUST_USE sl_code releases_previous(const struct store_view *view, struct sl_arena *arena,
-				      uint32_t workspace, const char *app_id,
-				      const Sluice__Store__V1__ReleaseRecord *release,
-				      uint32_t *ret_version, char ***ret_skipped,
-				      size_t *ret_skipped_count, struct sl_err *err);
-
 /* The change that a revision made, from the log. SL_DATA_LOSS: the index names a revision whose
  * record lacks it. */
 SL_MUST_USE sl_code releases_read_change(const struct store_view *view, struct sl_arena *arena,

@@ -22,16 +22,12 @@ const char *release_skip_text(enum release_skip skip)
 	return texts[skip];
 }
 
-size_t release_previous(const struct release_entry *below, size_t count, uint32_t released)
-{
-	size_t at = 0;
-	while (at < count && release_skip(&below[at], released) != RELEASE_SKIP_NOT) {
-		at++;
-	}
-	return at;
-}
-
 uint32_t release_push_depth(uint32_t depth, uint32_t top, uint32_t version)
 {
 	return depth > 0 && top == version ? depth : depth + 1;
+}
+
+uint32_t release_pop_depth(uint32_t depth, uint32_t target_depth)
+{
+	return target_depth > 0 ? target_depth : depth + 1;
 }

@@ -4,12 +4,14 @@
  * withdrawal clears the pointer and leaves the stack alone, so that PREVIOUS is
  * still the entry below the top and releasing the top again pushes nothing.
  *
- * Pure: the caller reads the entries (records/releases.h). Any thread. */
+ * A target that is in the stack is popped to: its newest entry is the top then. One
+ * that was popped off before is pushed again.
+ *
+ * Pure: the caller reads the entries (records/release_stack.h). Any thread. */
 #ifndef SL_SERVER_RULES_RELEASES_H
 #define SL_SERVER_RULES_RELEASES_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct release_entry {
@@ -33,12 +35,11 @@ enum release_skip release_skip(const struct release_entry *entry, uint32_t relea
 /* To follow "v2 ", "is blocked". Static. */
 const char *release_skip_text(enum release_skip skip);
 
-/* Index of PREVIOUS among `below`, the entries below the top, newest first; `count`: there is none.
- */
-size_t release_previous(const struct release_entry *below, size_t count, uint32_t released);
-
-/* Depth after a release of `version` on a stack whose top is `top` (0: it is empty):
- * one more, but for the top itself, which is not pushed again. */
+/* Depth after a release of `version` on a stack whose top is `top` (depth 0: it is
+ * empty): one more, but for the top itself, which is not pushed again. */
 uint32_t release_push_depth(uint32_t depth, uint32_t top, uint32_t version);
+
+/* Depth after a rollback to a target whose newest entry lies at `target_depth`; 0: it is not in the stack. */
+uint32_t release_pop_depth(uint32_t depth, uint32_t target_depth);
 
 #endif
