@@ -45,6 +45,22 @@ static bool reserve_version(struct load *l)
 	return !sl_arena_failed(l->arena);
 }
 
+struct desired_version desired_version_of(const Sluice__Store__V1__VersionRecord *record,
+					  const Sluice__Store__V1__PublicationRecord *publication)
+{
+	return (struct desired_version){
+	    .number = record->number,
+	    .id = record->id,
+	    .environment = record->environment,
+	    .blocked = desired_is_blocked(record),
+	    .recalled = desired_is_recalled(record),
+	    .ready = record->content != NULL &&
+		     record->content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY,
+	    .published = publication != NULL &&
+			 publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED,
+	};
+}
+
 static sl_code add_version(struct load *l, struct sl_bytes value, struct sl_err *err)
 {
 	Sluice__Store__V1__VersionRecord *record = NULL;
@@ -57,15 +73,7 @@ static sl_code add_version(struct load *l, struct sl_bytes value, struct sl_err 
 	}
 	size_t at = l->app->input.version_count++;
 	l->app->versions[at] = record;
-	l->versions[at] = (struct desired_version){
-	    .number = record->number,
-	    .id = record->id,
-	    .environment = record->environment,
-	    .blocked = desired_is_blocked(record),
-	    .recalled = desired_is_recalled(record),
-	    .ready = record->content != NULL &&
-		     record->content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY,
-	};
+	l->versions[at] = desired_version_of(record, NULL);
 	return SL_OK;
 }
 
@@ -81,7 +89,7 @@ static sl_code add_publication(struct load *l, size_t at, struct sl_bytes value,
 	sl_code code = record_unpack(l->arena, value, &sluice__store__v1__publication_record__descriptor, &record, err);
 	if (code == SL_OK) {
 		l->app->publications[at] = record;
-		l->versions[at].published = record->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED;
+		l->versions[at] = desired_version_of(l->app->versions[at], record);
 	}
 	return code;
 }

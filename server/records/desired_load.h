@@ -21,6 +21,10 @@ SL_MUST_USE sl_code desired_load(const struct store_view *view, struct sl_arena 
 				 uint32_t workspace, const char *app_id,
 				 struct desired_app *ret_app, struct sl_err *err);
 
+/* One version as the rules see it, but for when it entered where. publication NULL: not sealed. */
+struct desired_version desired_version_of(const Sluice__Store__V1__VersionRecord *record,
+					  const Sluice__Store__V1__PublicationRecord *publication);
+
 /* The records of a version by number; NULL: there is none. Borrowed from the arena. */
 const Sluice__Store__V1__VersionRecord *desired_version_record(const struct desired_app *app,
 							       uint32_t number);

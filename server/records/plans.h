@@ -7,6 +7,7 @@
 #define SL_SERVER_RECORDS_PLANS_H
 
 #include "server/records/records.h"
+#include "server/records/wire.h"
 #include "server/rules/gates.h"
 #include "sluice/v1/promotion.pb-c.h"
 
@@ -27,7 +28,7 @@ struct plan {
 	struct gates_input input;
 	struct gates gates;
 	uint8_t hash[SL_HASH_BYTES];
-	bool first_release; /* RELEASE: production's facts know no release of it yet */
+	uint32_t stack_depth; /* rollback: of the target's newest entry in the stack; 0: it is not in it */
 	/* Rollback: entries passed by on the way to PREVIOUS, with why. */
 	char **skipped;
 	size_t skipped_count;
@@ -53,9 +54,6 @@ SL_MUST_USE sl_code plan_rollback(const struct plan_base *base, const char *to, 
 /* What an act asks of its plan: the hash that the caller saw still holds (size 0: any), and every gate lets through.
  * SL_ABORTED / STALE_PLAN; SL_FAILED_PRECONDITION / GATE_BLOCKED with every gate that holds back in the details. */
 SL_MUST_USE sl_code plan_require(const struct plan *plan, struct sl_bytes plan_hash, struct sl_err *err);
-
-/* "promote version v2 of app shop": what a refusal is about. In the arena. */
-const char *plan_subject(const struct plan *plan, struct sl_arena *arena);
 
 /* The gates that warn, as the API tells them. */
 Sluice__V1__Gate **plan_warnings(const struct plan *plan, struct sl_arena *arena, size_t *ret_count);
