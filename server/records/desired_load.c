@@ -23,7 +23,8 @@ static sl_code no_memory(struct sl_err *err)
 }
 
 /* A copy of `count` items with room for twice as many; NULL when memory is out. */
-static void *grown(struct sl_arena *arena, const void *items, size_t count, size_t room, size_t size)
+static void *grown(struct sl_arena *arena, const void *items, size_t count, size_t room,
+		   size_t size)
 {
 	void *copy = sl_arena_alloc(arena, room * size);
 	if (copy != NULL && count > 0) {
@@ -40,7 +41,8 @@ static bool reserve_version(struct load *l)
 	}
 	size_t room = l->version_room == 0 ? 16 : l->version_room * 2;
 	l->versions = grown(l->arena, l->versions, count, room, sizeof(*l->versions));
-	l->app->versions = grown(l->arena, l->app->versions, count, room, sizeof(*l->app->versions));
+	l->app->versions =
+	    grown(l->arena, l->app->versions, count, room, sizeof(*l->app->versions));
 	l->version_room = room;
 	return !sl_arena_failed(l->arena);
 }
@@ -56,15 +58,17 @@ struct desired_version desired_version_of(const Sluice__Store__V1__VersionRecord
 	    .recalled = desired_is_recalled(record),
 	    .ready = record->content != NULL &&
 		     record->content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY,
-	    .published = publication != NULL &&
-			 publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED,
+	    .published =
+		publication != NULL &&
+		publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED,
 	};
 }
 
 static sl_code add_version(struct load *l, struct sl_bytes value, struct sl_err *err)
 {
 	Sluice__Store__V1__VersionRecord *record = NULL;
-	sl_code code = record_unpack(l->arena, value, &sluice__store__v1__version_record__descriptor, &record, err);
+	sl_code code = record_unpack(l->arena, value,
+				     &sluice__store__v1__version_record__descriptor, &record, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -86,7 +90,8 @@ static size_t index_of(const struct load *l, uint32_t number)
 static sl_code add_publication(struct load *l, size_t at, struct sl_bytes value, struct sl_err *err)
 {
 	Sluice__Store__V1__PublicationRecord *record = NULL;
-	sl_code code = record_unpack(l->arena, value, &sluice__store__v1__publication_record__descriptor, &record, err);
+	sl_code code = record_unpack(
+	    l->arena, value, &sluice__store__v1__publication_record__descriptor, &record, err);
 	if (code == SL_OK) {
 		l->app->publications[at] = record;
 		l->versions[at] = desired_version_of(l->app->versions[at], record);
@@ -94,20 +99,24 @@ static sl_code add_publication(struct load *l, size_t at, struct sl_bytes value,
 	return code;
 }
 
-static sl_code add_facts(struct load *l, size_t at, uint32_t environment, struct sl_bytes value, struct sl_err *err)
+static sl_code add_facts(struct load *l, size_t at, uint32_t environment, struct sl_bytes value,
+			 struct sl_err *err)
 {
 	Sluice__Store__V1__FactsRecord *record = NULL;
-	sl_code code = record_unpack(l->arena, value, &sluice__store__v1__facts_record__descriptor, &record, err);
+	sl_code code = record_unpack(l->arena, value, &sluice__store__v1__facts_record__descriptor,
+				     &record, err);
 	if (code == SL_OK) {
 		l->versions[at].entered[environment] = record->entered_revision;
 	}
 	return code;
 }
 
-static sl_code add_pin(struct load *l, struct sl_bytes rest, struct sl_bytes value, struct sl_err *err)
+static sl_code add_pin(struct load *l, struct sl_bytes rest, struct sl_bytes value,
+		       struct sl_err *err)
 {
 	Sluice__Store__V1__SelectionRecord *record = NULL;
-	sl_code code = record_unpack(l->arena, value, &sluice__store__v1__selection_record__descriptor, &record, err);
+	sl_code code = record_unpack(
+	    l->arena, value, &sluice__store__v1__selection_record__descriptor, &record, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -120,22 +129,25 @@ static sl_code add_pin(struct load *l, struct sl_bytes rest, struct sl_bytes val
 	if (sl_arena_failed(l->arena)) {
 		return no_memory(err);
 	}
-	l->pins[count] = (struct desired_pin){
-	    .environment = sl_get_be32(rest.data), .instance_id = instance_id, .version = record->version};
+	l->pins[count] = (struct desired_pin){.environment = sl_get_be32(rest.data),
+					      .instance_id = instance_id,
+					      .version = record->version};
 	l->app->input.pins = l->pins;
 	l->app->input.pin_count++;
 	return SL_OK;
 }
 
 /* One record of the app; `rest` is its key after the app's id. */
-static sl_code add_record(struct load *l, enum record_table table, struct sl_bytes rest, struct sl_bytes value,
-			  struct sl_err *err)
+static sl_code add_record(struct load *l, enum record_table table, struct sl_bytes rest,
+			  struct sl_bytes value, struct sl_err *err)
 {
 	if (table == TABLE_VERSIONS) {
 		return add_version(l, value, err);
 	}
 	if (table == TABLE_SELECTIONS) {
-		return rest.size > 4 && rest.data[rest.size - 1] == '\0' ? add_pin(l, rest, value, err) : SL_OK;
+		return rest.size > 4 && rest.data[rest.size - 1] == '\0'
+			   ? add_pin(l, rest, value, err)
+			   : SL_OK;
 	}
 	size_t at = rest.size >= 4 ? index_of(l, sl_get_be32(rest.data)) : SIZE_MAX;
 	if (at == SIZE_MAX) {
@@ -145,7 +157,8 @@ static sl_code add_record(struct load *l, enum record_table table, struct sl_byt
 		return add_publication(l, at, value, err);
 	}
 	uint32_t environment = rest.size >= 8 ? sl_get_be32(rest.data + 4) : 0;
-	return environment <= DESIRED_ENVIRONMENTS ? add_facts(l, at, environment, value, err) : SL_OK;
+	return environment <= DESIRED_ENVIRONMENTS ? add_facts(l, at, environment, value, err)
+						   : SL_OK;
 }
 
 static sl_code walk(struct load *l, enum record_table table, struct sl_err *err)
@@ -154,7 +167,8 @@ static sl_code walk(struct load *l, enum record_table table, struct sl_err *err)
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, l->view, table, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
-		struct sl_bytes rest = SL_BYTES(walk.key.data + prefix.size, walk.key.size - prefix.size);
+		struct sl_bytes rest =
+		    SL_BYTES(walk.key.data + prefix.size, walk.key.size - prefix.size);
 		sl_code code = add_record(l, table, rest, walk.value, err);
 		if (code != SL_OK) {
 			return code;
@@ -170,14 +184,15 @@ static sl_code load_versions(struct load *l, struct sl_err *err)
 		return code;
 	}
 	l->app->input.versions = l->versions;
-	l->app->publications =
-	    SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__PublicationRecord *, l->app->input.version_count + 1);
+	l->app->publications = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__PublicationRecord *,
+					      l->app->input.version_count + 1);
 	return l->app->publications != NULL ? SL_OK : no_memory(err);
 }
 
 static sl_code load_release(struct load *l, struct sl_err *err)
 {
-	sl_code code = release_get(l->view, l->arena, l->workspace, l->app_id, &l->app->release, err);
+	sl_code code =
+	    release_get(l->view, l->arena, l->workspace, l->app_id, &l->app->release, err);
 	if (code == SL_NOT_FOUND) {
 		return SL_OK;
 	}
@@ -186,19 +201,22 @@ static sl_code load_release(struct load *l, struct sl_err *err)
 	}
 	l->app->input.released = l->app->release->version;
 	struct release_target previous;
-	code = release_stack_previous(l->view, l->arena, l->workspace, l->app_id, l->app->release, &previous, err);
+	struct wire in = {.view = l->view, .arena = l->arena, .workspace = l->workspace};
+	code = release_stack_previous(&in, l->app_id, l->app->release, &previous, err);
 	if (code == SL_OK) {
 		l->app->input.previous = previous.version;
 	}
 	return code;
 }
 
-sl_code desired_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *app_id,
-		     struct desired_app *ret_app, struct sl_err *err)
+sl_code desired_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		     const char *app_id, struct desired_app *ret_app, struct sl_err *err)
 {
-	static const enum record_table others[] = {TABLE_PUBLICATIONS, TABLE_FACTS, TABLE_SELECTIONS};
+	static const enum record_table others[] = {TABLE_PUBLICATIONS, TABLE_FACTS,
+						   TABLE_SELECTIONS};
 	struct desired_app app = {0};
-	struct load l = {.view = view, .arena = arena, .workspace = workspace, .app_id = app_id, .app = &app};
+	struct load l = {
+	    .view = view, .arena = arena, .workspace = workspace, .app_id = app_id, .app = &app};
 	sl_code code = load_versions(&l, err);
 	for (size_t i = 0; code == SL_OK && i < SL_COUNT(others); i++) {
 		code = walk(&l, others[i], err);
@@ -216,32 +234,37 @@ static size_t find_index(const struct desired_app *app, uint32_t number)
 	return version != NULL ? (size_t)(version - app->input.versions) : SIZE_MAX;
 }
 
-const Sluice__Store__V1__VersionRecord *desired_version_record(const struct desired_app *app, uint32_t number)
+const Sluice__Store__V1__VersionRecord *desired_version_record(const struct desired_app *app,
+							       uint32_t number)
 {
 	size_t at = find_index(app, number);
 	return at != SIZE_MAX ? app->versions[at] : NULL;
 }
 
-const Sluice__Store__V1__PublicationRecord *desired_publication(const struct desired_app *app, uint32_t number)
+const Sluice__Store__V1__PublicationRecord *desired_publication(const struct desired_app *app,
+								uint32_t number)
 {
 	size_t at = find_index(app, number);
 	return at != SIZE_MAX ? app->publications[at] : NULL;
 }
 
-bool desired_is_placed(const Sluice__Store__V1__AppRecord *app, const Sluice__Store__V1__InstanceRecord *instance)
+bool desired_is_placed(const Sluice__Store__V1__AppRecord *app,
+		       const Sluice__Store__V1__InstanceRecord *instance)
 {
 	return labels_match(app->placement, app->n_placement, instance->labels, instance->n_labels);
 }
 
 bool desired_is_blocked(const Sluice__Store__V1__VersionRecord *version)
 {
-	return version->block != NULL && version->block->mode != SLUICE__V1__BLOCK_MODE__BLOCK_MODE_UNSPECIFIED &&
+	return version->block != NULL &&
+	       version->block->mode != SLUICE__V1__BLOCK_MODE__BLOCK_MODE_UNSPECIFIED &&
 	       version->block->lifted_ms == 0;
 }
 
 bool desired_is_recalled(const Sluice__Store__V1__VersionRecord *version)
 {
-	return desired_is_blocked(version) && version->block->mode == SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL;
+	return desired_is_blocked(version) &&
+	       version->block->mode == SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL;
 }
 
 /* --- who has it --------------------------------------------------------------- */
@@ -267,16 +290,19 @@ struct count {
 	struct desired_reach reach;
 };
 
-static sl_code count_instance(struct count *c, const Sluice__Store__V1__InstanceRecord *instance, struct sl_err *err)
+static sl_code count_instance(struct count *c, const Sluice__Store__V1__InstanceRecord *instance,
+			      struct sl_err *err)
 {
-	if (instance->environment != c->environment || instance->removed_ms != 0 || !desired_is_placed(c->app, instance)) {
+	if (instance->environment != c->environment || instance->removed_ms != 0 ||
+	    !desired_is_placed(c->app, instance)) {
 		return SL_OK;
 	}
 	c->reach.instances++;
-	struct record_key key = KEY(c->workspace, key_text(k, instance->id), key_text(k, c->app->id));
+	struct record_key key =
+	    KEY(c->workspace, key_text(k, instance->id), key_text(k, c->app->id));
 	Sluice__Store__V1__StatusRecord *status = NULL;
-	sl_code code = record_get(c->view, c->scratch, TABLE_STATUSES, &key, &sluice__store__v1__status_record__descriptor,
-				  &status, err);
+	sl_code code = record_get(c->view, c->scratch, TABLE_STATUSES, &key,
+				  &sluice__store__v1__status_record__descriptor, &status, err);
 	if (code == SL_NOT_FOUND) {
 		return SL_OK; /* its agent has not told anything yet */
 	}
@@ -287,27 +313,28 @@ static sl_code count_instance(struct count *c, const Sluice__Store__V1__Instance
 static sl_code count_value(struct count *c, struct sl_bytes value, struct sl_err *err)
 {
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	sl_code code = record_unpack(c->scratch, value, &sluice__store__v1__instance_record__descriptor, &instance, err);
+	sl_code code = record_unpack(
+	    c->scratch, value, &sluice__store__v1__instance_record__descriptor, &instance, err);
 	code = code != SL_OK ? code : count_instance(c, instance, err);
 	sl_arena_fini(c->scratch);
 	return code;
 }
 
-sl_code desired_count_staged(const struct store_view *view, uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
-			     uint32_t environment, const char *version_id, struct desired_reach *ret_reach,
-			     struct sl_err *err)
+sl_code desired_count_staged(const struct wire *in, const Sluice__Store__V1__AppRecord *app,
+			     uint32_t environment, const char *version_id,
+			     struct desired_reach *ret_reach, struct sl_err *err)
 {
 	SL_AUTO(sl_arena_fini) struct sl_arena scratch;
 	sl_arena_init(&scratch, 0);
-	struct count c = {.view = view,
+	struct count c = {.view = in->view,
 			  .scratch = &scratch,
-			  .workspace = workspace,
+			  .workspace = in->workspace,
 			  .app = app,
 			  .environment = environment,
 			  .version_id = version_id};
-	struct record_key prefix = key_of(workspace);
+	struct record_key prefix = key_of(in->workspace);
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, view, TABLE_INSTANCES, key_bytes(&prefix), STORE_FORWARD);
+	store_walk_begin(&walk, in->view, TABLE_INSTANCES, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		sl_code code = count_value(&c, walk.value, err);
 		if (code != SL_OK) {

@@ -6,6 +6,7 @@
 #define SL_SERVER_RECORDS_DESIRED_LOAD_H
 
 #include "server/records/records.h"
+#include "server/records/wire.h"
 #include "server/rules/desired.h"
 
 /* What desired_choose() needs of one app, and the records that it was read from:
@@ -45,8 +46,9 @@ struct desired_reach {
 	uint32_t staged;    /* of those: with the version on disk, verified, as they last said */
 };
 /* Walks all instances of the workspace. */
-SL_MUST_USE sl_code desired_count_staged(const struct store_view *view, uint32_t workspace,
-					 const Sluice__Store__V1__AppRecord *app, uint32_t environment,
-					 const char *version_id, struct desired_reach *ret_reach, struct sl_err *err);
+SL_MUST_USE sl_code desired_count_staged(const struct wire *in,
+					 const Sluice__Store__V1__AppRecord *app,
+					 uint32_t environment, const char *version_id,
+					 struct desired_reach *ret_reach, struct sl_err *err);
 
 #endif

@@ -24,8 +24,8 @@ static Sluice__V1__Gate *wire_gate(struct sl_arena *arena, const struct gate *ga
 }
 
 /* All of them, or those that warn. */
-static Sluice__V1__Gate **wire_gates(struct sl_arena *arena, const struct gates *gates, bool warnings_only,
-				     size_t *ret_count)
+static Sluice__V1__Gate **wire_gates(struct sl_arena *arena, const struct gates *gates,
+				     bool warnings_only, size_t *ret_count)
 {
 	Sluice__V1__Gate **list = SL_ARENA_ARRAY(arena, Sluice__V1__Gate *, gates->count + 1);
 	size_t count = 0;
@@ -50,47 +50,52 @@ Sluice__V1__Gate **plan_warnings(const struct plan *plan, struct sl_arena *arena
 }
 
 /* What the target runs now, and how many of its instances have the version. */
-static sl_code add_outlook(const struct plan_base *base, const struct plan *plan, Sluice__V1__Plan *wire,
-			   struct sl_err *err)
+static sl_code add_outlook(const struct plan_base *base, const struct plan *plan,
+			   Sluice__V1__Plan *wire, struct sl_err *err)
 {
 	struct desired_app app;
 	struct desired_reach reach;
 	struct desired_choice choice;
-	sl_code code = desired_load(base->view, base->arena, base->workspace, base->app->id, &app, err);
+	sl_code code = desired_load(base->in.view, base->in.arena, base->in.workspace,
+				    base->app->id, &app, err);
 	code = code != SL_OK ? code
-			     : desired_count_staged(base->view, base->workspace, base->app, plan->target, plan->version->id,
-						    &reach, err);
+			     : desired_count_staged(&base->in, base->app, plan->target,
+						    plan->version->id, &reach, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	desired_choose(&app.input, plan->target, NULL, &choice);
-	const Sluice__Store__V1__VersionRecord *current = desired_version_record(&app, choice.selected);
-	wire->current = current != NULL ? wire_version_ref(base->arena, current) : NULL;
+	const Sluice__Store__V1__VersionRecord *current =
+	    desired_version_record(&app, choice.selected);
+	wire->current = current != NULL ? wire_version_ref(base->in.arena, current) : NULL;
 	wire->instances = reach.instances;
 	wire->staged = reach.staged;
-	return plan->input.action == GATES_PROMOTE ? plan_pinned(base, plan, &wire->pinned, err) : SL_OK;
+	return plan->input.action == GATES_PROMOTE ? plan_pinned(base, plan, &wire->pinned, err)
+						   : SL_OK;
 }
 
-sl_code plan_wire(const struct plan_base *base, const struct plan *plan, Sluice__V1__Plan **ret_plan, struct sl_err *err)
+sl_code plan_wire(const struct plan_base *base, const struct plan *plan,
+		  Sluice__V1__Plan **ret_plan, struct sl_err *err)
 {
-	Sluice__V1__Plan *wire = SL_ARENA_NEW(base->arena, Sluice__V1__Plan);
+	Sluice__V1__Plan *wire = SL_ARENA_NEW(base->in.arena, Sluice__V1__Plan);
 	if (wire == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
 	}
 	sluice__v1__plan__init(wire);
 	wire->action = (Sluice__V1__PlanAction)plan->input.action;
 	wire->app = plan->app->name;
 	wire->app_id = plan->app->id;
-	wire->version = wire_version_ref(base->arena, plan->version);
+	wire->version = wire_version_ref(base->in.arena, plan->version);
 	wire->source = (char *)plan->input.source.name;
 	wire->target = (char *)plan->input.target.name;
-	wire->gates = wire_gates(base->arena, &plan->gates, false, &wire->n_gates);
+	wire->gates = wire_gates(base->in.arena, &plan->gates, false, &wire->n_gates);
 	wire->allowed = gates_allow(&plan->gates);
-	wire->plan_hash.data = sl_arena_dup(base->arena, plan->hash, sizeof(plan->hash));
+	wire->plan_hash.data = sl_arena_dup(base->in.arena, plan->hash, sizeof(plan->hash));
 	wire->plan_hash.len = wire->plan_hash.data != NULL ? sizeof(plan->hash) : 0;
 	wire->skipped = plan->skipped;
 	wire->n_skipped = plan->skipped_count;
-	wire->revision = store_view_revision(base->view);
+	wire->revision = store_view_revision(base->in.view);
 	sl_code code = add_outlook(base, plan, wire, err);
 	if (code == SL_OK) {
 		*ret_plan = wire;

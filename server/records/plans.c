@@ -6,7 +6,8 @@
 #include "server/records/release_stack.h"
 #include "server/records/versions.h"
 
-#define SAME(rule, wire) _Static_assert((int)(rule) == (int)(wire), "rules/gates.h counts as sluice.v1 does")
+#define SAME(rule, wire)                                                                           \
+	_Static_assert((int)(rule) == (int)(wire), "rules/gates.h counts as sluice.v1 does")
 SAME(GATES_ROLLBACK, SLUICE__V1__PLAN_ACTION__PLAN_ACTION_ROLLBACK);
 SAME(GATES_RELEASE, SLUICE__V1__PLAN_ACTION__PLAN_ACTION_RELEASE);
 SAME(GATES_PROMOTE, SLUICE__V1__PLAN_ACTION__PLAN_ACTION_PROMOTE);
@@ -30,15 +31,15 @@ static sl_code no_memory(struct sl_err *err)
 	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
 }
 
-sl_code plan_base_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-		       const Sluice__Store__V1__AppRecord *app, struct plan_base *ret_base, struct sl_err *err)
+sl_code plan_base_load(const struct wire *in, const Sluice__Store__V1__AppRecord *app,
+		       struct plan_base *ret_base, struct sl_err *err)
 {
 	Sluice__Store__V1__ReleaseRecord *release = NULL;
-	sl_code code = release_get(view, arena, workspace, app->id, &release, err);
+	sl_code code = release_get(in->view, in->arena, in->workspace, app->id, &release, err);
 	if (code != SL_OK && code != SL_NOT_FOUND) {
 		return code;
 	}
-	*ret_base = (struct plan_base){.view = view, .arena = arena, .workspace = workspace, .app = app, .release = release};
+	*ret_base = (struct plan_base){.in = *in, .app = app, .release = release};
 	return SL_OK;
 }
 
@@ -47,15 +48,16 @@ sl_code plan_base_load(const struct store_view *view, struct sl_arena *arena, ui
 static struct gates_environment environment_of(uint32_t number)
 {
 	bool exists = number >= 1 && number <= ENV_COUNT;
-	return (struct gates_environment){.rank = exists ? number : 0, .name = environment_name(exists ? number : 0)};
+	return (struct gates_environment){.rank = exists ? number : 0,
+					  .name = environment_name(exists ? number : 0)};
 }
 
 /* "BRANCH_NOT_FOUND"; "". */
 static const char *reason_name(Sluice__V1__ContentReason reason)
 {
 	static const char prefix[] = "CONTENT_REASON_";
-	const ProtobufCEnumValue *value =
-	    protobuf_c_enum_descriptor_get_value(&sluice__v1__content_reason__descriptor, (int)reason);
+	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(
+	    &sluice__v1__content_reason__descriptor, (int)reason);
 	return value == NULL || reason == 0 ? "" : value->name + sizeof(prefix) - 1;
 }
 
@@ -63,17 +65,19 @@ static struct sl_bytes digest_of(const Sluice__Store__V1__VersionRecord *version
 {
 	bool ready = version->content != NULL &&
 		     version->content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY;
-	return ready ? SL_BYTES(version->content->digest.data, version->content->digest.len) : SL_BYTES_NONE;
+	return ready ? SL_BYTES(version->content->digest.data, version->content->digest.len)
+		     : SL_BYTES_NONE;
 }
 
 /* When the look-up that is owed is due again. */
 static sl_code gather_retry(const struct plan_base *base, struct plan *plan, struct sl_err *err)
 {
-	struct record_key key = owed_key(base->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, base->app->id,
-					 plan->version->number);
+	struct record_key key =
+	    owed_key(base->in.workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE,
+		     base->app->id, plan->version->number);
 	Sluice__Store__V1__OwedRecord *owed = NULL;
-	sl_code code = record_get(base->view, base->arena, TABLE_OWED, &key, &sluice__store__v1__owed_record__descriptor,
-				  &owed, err);
+	sl_code code = record_get(base->in.view, base->in.arena, TABLE_OWED, &key,
+				  &sluice__store__v1__owed_record__descriptor, &owed, err);
 	if (code == SL_OK) {
 		plan->input.content_retries = !owed->parked;
 		plan->input.content_next_ms = owed->attempts > 0 ? owed->next_ms : 0;
@@ -93,13 +97,15 @@ static sl_code gather_content(const struct plan_base *base, struct plan *plan, s
 	return in->content == GATES_READY ? SL_OK : gather_retry(base, plan, err);
 }
 
-static sl_code gather_publication(const struct plan_base *base, struct plan *plan, struct sl_err *err)
+static sl_code gather_publication(const struct plan_base *base, struct plan *plan,
+				  struct sl_err *err)
 {
 	struct gates_input *in = &plan->input;
 	in->publication = GATES_NOT_OWED;
 	in->tag = in->published_commit = in->publish_text = "";
-	sl_code code = publication_get(base->view, base->arena, base->workspace, base->app->id, plan->version->number,
-				       &plan->publication, err);
+	sl_code code =
+	    publication_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
+			    plan->version->number, &plan->publication, err);
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
@@ -119,8 +125,8 @@ static sl_code gather_base(const struct plan_base *base, struct plan *plan, stru
 		return SL_OK;
 	}
 	Sluice__Store__V1__VersionRecord *derived_from = NULL;
-	sl_code code = version_get(base->view, base->arena, base->workspace, base->app->id, plan->version->derived_from,
-				   &derived_from, err);
+	sl_code code = version_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
+				   plan->version->derived_from, &derived_from, err);
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
@@ -129,8 +135,8 @@ static sl_code gather_base(const struct plan_base *base, struct plan *plan, stru
 	return SL_OK;
 }
 
-static void gather_version(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version, uint32_t target,
-			   enum gates_action action, struct plan *plan)
+static void gather_version(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version,
+			   uint32_t target, enum gates_action action, struct plan *plan)
 {
 	bool blocked = desired_is_blocked(version);
 	plan->app = base->app;
@@ -152,7 +158,7 @@ static void gather_version(const struct plan_base *base, Sluice__Store__V1__Vers
 
 static sl_code evaluate(const struct plan_base *base, struct plan *plan, struct sl_err *err)
 {
-	if (!gates_evaluate(&plan->input, base->arena, &plan->gates)) {
+	if (!gates_evaluate(&plan->input, base->in.arena, &plan->gates)) {
 		return no_memory(err);
 	}
 	gates_plan_hash(&plan->input, &plan->gates, 0, plan->hash);
@@ -161,24 +167,27 @@ static sl_code evaluate(const struct plan_base *base, struct plan *plan, struct 
 
 /* --- one act each --------------------------------------------------------------- */
 
-sl_code plan_promote(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version, uint32_t target,
-		     struct plan *ret_plan, struct sl_err *err)
+sl_code plan_promote(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version,
+		     uint32_t target, struct plan *ret_plan, struct sl_err *err)
 {
 	*ret_plan = (struct plan){0};
 	if (version->environment >= ENV_COUNT) {
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_LAST_ENVIRONMENT,
-				      "version '%s' of app '%s' is in %s: there is no environment after it, and no way back",
-				      version->name, base->app->name, environment_name(version->environment));
+				      "version '%s' of app '%s' is in %s: there is no environment "
+				      "after it, and no way back",
+				      version->name, base->app->name,
+				      environment_name(version->environment));
 	}
-	gather_version(base, version, target != 0 ? target : version->environment + 1, GATES_PROMOTE, ret_plan);
+	gather_version(base, version, target != 0 ? target : version->environment + 1,
+		       GATES_PROMOTE, ret_plan);
 	sl_code code = gather_content(base, ret_plan, err);
 	code = code != SL_OK ? code : gather_publication(base, ret_plan, err);
 	code = code != SL_OK ? code : gather_base(base, ret_plan, err);
 	return code != SL_OK ? code : evaluate(base, ret_plan, err);
 }
 
-sl_code plan_release(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version, struct plan *ret_plan,
-		     struct sl_err *err)
+sl_code plan_release(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version,
+		     struct plan *ret_plan, struct sl_err *err)
 {
 	*ret_plan = (struct plan){0};
 	gather_version(base, version, ENV_PRODUCTION, GATES_RELEASE, ret_plan);
@@ -186,8 +195,8 @@ sl_code plan_release(const struct plan_base *base, Sluice__Store__V1__VersionRec
 	sl_code code = gather_content(base, ret_plan, err);
 	code = code != SL_OK ? code : gather_publication(base, ret_plan, err);
 	code = code != SL_OK ? code
-			     : desired_count_staged(base->view, base->workspace, base->app, ENV_PRODUCTION, version->id,
-						    &reach, err);
+			     : desired_count_staged(&base->in, base->app, ENV_PRODUCTION,
+						    version->id, &reach, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -197,25 +206,26 @@ sl_code plan_release(const struct plan_base *base, Sluice__Store__V1__VersionRec
 }
 
 /* The version that Rollback goes to without being told. */
-static sl_code find_previous(const struct plan_base *base, struct plan *plan, Sluice__Store__V1__VersionRecord **ret_version,
-			     struct sl_err *err)
+static sl_code find_previous(const struct plan_base *base, struct plan *plan,
+			     Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	struct release_target previous;
-	sl_code code = release_stack_previous(base->view, base->arena, base->workspace, base->app->id, base->release,
-					      &previous, err);
+	sl_code code =
+	    release_stack_previous(&base->in, base->app->id, base->release, &previous, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	if (previous.version == 0) {
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_NO_PREVIOUS,
-				      "app '%s' has no earlier release to go back to%s%s", base->app->name,
-				      previous.skipped_count > 0 ? ": " : "",
+				      "app '%s' has no earlier release to go back to%s%s",
+				      base->app->name, previous.skipped_count > 0 ? ": " : "",
 				      previous.skipped_count > 0 ? previous.skipped[0] : "");
 	}
 	plan->stack_depth = previous.depth;
 	plan->skipped = previous.skipped;
 	plan->skipped_count = previous.skipped_count;
-	return version_get(base->view, base->arena, base->workspace, base->app->id, previous.version, ret_version, err);
+	return version_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
+			   previous.version, ret_version, err);
 }
 
 static sl_code find_target(const struct plan_base *base, const char *to, struct plan *plan,
@@ -224,27 +234,30 @@ static sl_code find_target(const struct plan_base *base, const char *to, struct 
 	if (to[0] == '\0') {
 		return find_previous(base, plan, ret_version, err);
 	}
-	sl_code code = version_find(base->view, base->arena, base->workspace, base->app, to, ret_version, err);
+	sl_code code = version_find(base->in.view, base->in.arena, base->in.workspace, base->app,
+				    to, ret_version, err);
 	return code != SL_OK ? code
-			     : release_stack_find(base->view, base->arena, base->workspace, base->app->id, base->release,
+			     : release_stack_find(&base->in, base->app->id, base->release,
 						  (*ret_version)->number, &plan->stack_depth, err);
 }
 
 /* What the stack has forgotten, the facts know. */
-static sl_code gather_released_before(const struct plan_base *base, struct plan *plan, struct sl_err *err)
+static sl_code gather_released_before(const struct plan_base *base, struct plan *plan,
+				      struct sl_err *err)
 {
 	plan->input.released_before = plan->stack_depth > 0;
 	if (plan->input.released_before) {
 		return SL_OK;
 	}
 	Sluice__Store__V1__FactsRecord *facts = NULL;
-	sl_code code = facts_get(base->view, base->arena, base->workspace, base->app->id, plan->version->number,
-				 ENV_PRODUCTION, &facts, err);
+	sl_code code = facts_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
+				 plan->version->number, ENV_PRODUCTION, &facts, err);
 	plan->input.released_before = code == SL_OK && facts->first_released_ms != 0;
 	return code == SL_NOT_FOUND ? SL_OK : code;
 }
 
-sl_code plan_rollback(const struct plan_base *base, const char *to, struct plan *ret_plan, struct sl_err *err)
+sl_code plan_rollback(const struct plan_base *base, const char *to, struct plan *ret_plan,
+		      struct sl_err *err)
 {
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	*ret_plan = (struct plan){0};
@@ -264,17 +277,20 @@ sl_code plan_rollback(const struct plan_base *base, const char *to, struct plan 
 static sl_code stale_plan(const struct plan *plan, struct sl_err *err)
 {
 	char hex[2 * SL_HASH_BYTES + 1];
-	sl_code code = sl_err_because(err, SL_ABORTED, SL_REASON_STALE_PLAN,
-				      "the plan for version '%s' of app '%s' no longer holds: plan again", plan->version->name,
-				      plan->app->name);
+	sl_code code =
+	    sl_err_because(err, SL_ABORTED, SL_REASON_STALE_PLAN,
+			   "the plan for version '%s' of app '%s' no longer holds: plan again",
+			   plan->version->name, plan->app->name);
 	sl_err_meta(err, "plan_hash", "%s", sl_hex(hex, plan->hash, sizeof(plan->hash)));
 	return code;
 }
 
 static const char *state_name(enum gate_state state)
 {
-	static const char *const names[] = {
-	    [GATE_PASS] = "PASS", [GATE_WARN] = "WARN", [GATE_WAIT] = "WAIT", [GATE_BLOCK] = "BLOCK"};
+	static const char *const names[] = {[GATE_PASS] = "PASS",
+					    [GATE_WARN] = "WARN",
+					    [GATE_WAIT] = "WAIT",
+					    [GATE_BLOCK] = "BLOCK"};
 	return names[state];
 }
 
@@ -289,8 +305,9 @@ static sl_code gates_blocked(const struct plan *plan, struct sl_err *err)
 			count++;
 		}
 	}
-	sl_code code = sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_GATE_BLOCKED, "%zu gate%s: %s: %s", count,
-				      count == 1 ? " holds it back" : "s hold it back, the first", first->id, first->reason);
+	sl_code code = sl_err_because(
+	    err, SL_FAILED_PRECONDITION, SL_REASON_GATE_BLOCKED, "%zu gate%s: %s: %s", count,
+	    count == 1 ? " holds it back" : "s hold it back, the first", first->id, first->reason);
 	for (size_t i = 0; i < plan->gates.count; i++) {
 		const struct gate *gate = &plan->gates.items[i];
 		if (!gate_lets_through(gate)) {
@@ -303,35 +320,39 @@ static sl_code gates_blocked(const struct plan *plan, struct sl_err *err)
 
 sl_code plan_require(const struct plan *plan, struct sl_bytes plan_hash, struct sl_err *err)
 {
-	if (plan_hash.size > 0 && !sl_bytes_equal(plan_hash, SL_BYTES(plan->hash, sizeof(plan->hash)))) {
+	if (plan_hash.size > 0 &&
+	    !sl_bytes_equal(plan_hash, SL_BYTES(plan->hash, sizeof(plan->hash)))) {
 		return stale_plan(plan, err);
 	}
 	return gates_allow(&plan->gates) ? SL_OK : gates_blocked(plan, err);
 }
 
-sl_code plan_pinned(const struct plan_base *base, const struct plan *plan, Sluice__V1__VersionRef **ret_pinned,
-		    struct sl_err *err)
+sl_code plan_pinned(const struct plan_base *base, const struct plan *plan,
+		    Sluice__V1__VersionRef **ret_pinned, struct sl_err *err)
 {
-	struct record_key key = KEY(base->workspace, key_text(k, base->app->id), key_u32(k, plan->target), key_text(k, ""));
+	struct record_key key = KEY(base->in.workspace, key_text(k, base->app->id),
+				    key_u32(k, plan->target), key_text(k, ""));
 	Sluice__Store__V1__SelectionRecord *pin = NULL;
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	Sluice__Store__V1__PublicationRecord *publication = NULL;
 	*ret_pinned = NULL;
-	sl_code code = record_get(base->view, base->arena, TABLE_SELECTIONS, &key,
+	sl_code code = record_get(base->in.view, base->in.arena, TABLE_SELECTIONS, &key,
 				  &sluice__store__v1__selection_record__descriptor, &pin, err);
 	if (code == SL_OK && pin->version != plan->version->number) {
-		code = version_get(base->view, base->arena, base->workspace, base->app->id, pin->version, &version, err);
+		code = version_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
+				   pin->version, &version, err);
 	}
 	if (code != SL_OK || version == NULL) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
-	code = publication_get(base->view, base->arena, base->workspace, base->app->id, pin->version, &publication, err);
+	code = publication_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
+			       pin->version, &publication, err);
 	if (code != SL_OK && code != SL_NOT_FOUND) {
 		return code;
 	}
 	struct desired_version pinned = desired_version_of(version, publication);
 	if (desired_eligible(&pinned, plan->target)) {
-		*ret_pinned = wire_version_ref(base->arena, version);
+		*ret_pinned = wire_version_ref(base->in.arena, version);
 	}
 	return SL_OK;
 }

@@ -13,11 +13,10 @@
 
 /* What a plan is made on. */
 struct plan_base {
-	const struct store_view *view;
-	struct sl_arena *arena;
-	uint32_t workspace;
+	struct wire in;
 	const Sluice__Store__V1__AppRecord *app;
-	const Sluice__Store__V1__ReleaseRecord *release; /* the app's pointer; NULL: never released */
+	const Sluice__Store__V1__ReleaseRecord
+	    *release; /* the app's pointer; NULL: never released */
 };
 
 struct plan {
@@ -28,42 +27,49 @@ struct plan {
 	struct gates_input input;
 	struct gates gates;
 	uint8_t hash[SL_HASH_BYTES];
-	uint32_t stack_depth; /* rollback: of the target's newest entry in the stack; 0: it is not in it */
+	uint32_t stack_depth; /* rollback: of the target's newest entry in the stack; 0: it is not
+				 in it */
 	/* Rollback: entries passed by on the way to PREVIOUS, with why. */
 	char **skipped;
 	size_t skipped_count;
 };
 
 /* The app's pointer, NULL when it was never released. */
-SL_MUST_USE sl_code plan_base_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-				   const Sluice__Store__V1__AppRecord *app, struct plan_base *ret_base,
-				   struct sl_err *err);
+SL_MUST_USE sl_code plan_base_load(const struct wire *in, const Sluice__Store__V1__AppRecord *app,
+				   struct plan_base *ret_base, struct sl_err *err);
 
 /* target 0: the environment after the version's own.
  * SL_FAILED_PRECONDITION / LAST_ENVIRONMENT: it is in the last one. */
-SL_MUST_USE sl_code plan_promote(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version,
-				 uint32_t target, struct plan *ret_plan, struct sl_err *err);
-/* Counts instances: walks all of the workspace's. */
-SL_MUST_USE sl_code plan_release(const struct plan_base *base, Sluice__Store__V1__VersionRecord *version,
+SL_MUST_USE sl_code plan_promote(const struct plan_base *base,
+				 Sluice__Store__V1__VersionRecord *version, uint32_t target,
 				 struct plan *ret_plan, struct sl_err *err);
+/* Counts instances: walks all of the workspace's. */
+SL_MUST_USE sl_code plan_release(const struct plan_base *base,
+				 Sluice__Store__V1__VersionRecord *version, struct plan *ret_plan,
+				 struct sl_err *err);
 /* `to`: name or id; "": PREVIOUS.
  * SL_FAILED_PRECONDITION / NO_PREVIOUS: nothing to go back to. SL_NOT_FOUND: no such version. */
-SL_MUST_USE sl_code plan_rollback(const struct plan_base *base, const char *to, struct plan *ret_plan,
-				  struct sl_err *err);
+SL_MUST_USE sl_code plan_rollback(const struct plan_base *base, const char *to,
+				  struct plan *ret_plan, struct sl_err *err);
 
-/* What an act asks of its plan: the hash that the caller saw still holds (size 0: any), and every gate lets through.
- * SL_ABORTED / STALE_PLAN; SL_FAILED_PRECONDITION / GATE_BLOCKED with every gate that holds back in the details. */
-SL_MUST_USE sl_code plan_require(const struct plan *plan, struct sl_bytes plan_hash, struct sl_err *err);
+/* What an act asks of its plan: the hash that the caller saw still holds (size 0: any), and every
+ * gate lets through. SL_ABORTED / STALE_PLAN; SL_FAILED_PRECONDITION / GATE_BLOCKED with every gate
+ * that holds back in the details. */
+SL_MUST_USE sl_code plan_require(const struct plan *plan, struct sl_bytes plan_hash,
+				 struct sl_err *err);
 
 /* The gates that warn, as the API tells them. */
-Sluice__V1__Gate **plan_warnings(const struct plan *plan, struct sl_arena *arena, size_t *ret_count);
+Sluice__V1__Gate **plan_warnings(const struct plan *plan, struct sl_arena *arena,
+				 size_t *ret_count);
 
-/* The pin of the environment `target` that keeps the version from running there once it is in: its version; NULL: none. */
+/* The pin of the environment `target` that keeps the version from running there once it is in: its
+ * version; NULL: none. */
 SL_MUST_USE sl_code plan_pinned(const struct plan_base *base, const struct plan *plan,
 				Sluice__V1__VersionRef **ret_pinned, struct sl_err *err);
 
-/* The whole plan as the API tells it, with what the target runs now and how many instances have the version. */
-SL_MUST_USE sl_code plan_wire(const struct plan_base *base, const struct plan *plan, Sluice__V1__Plan **ret_plan,
-			      struct sl_err *err);
+/* The whole plan as the API tells it, with what the target runs now and how many instances have the
+ * version. */
+SL_MUST_USE sl_code plan_wire(const struct plan_base *base, const struct plan *plan,
+			      Sluice__V1__Plan **ret_plan, struct sl_err *err);
 
 #endif

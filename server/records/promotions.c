@@ -21,7 +21,8 @@ static sl_code find(struct move *m, const struct promotion_request *request, str
 	struct decision *d = m->d;
 	sl_code code = app_find(d->view, d->arena, d->workspace, request->app, &m->app, err);
 	code = code != SL_OK ? code
-			     : version_find(d->view, d->arena, d->workspace, m->app, request->version, &m->version, err);
+			     : version_find(d->view, d->arena, d->workspace, m->app,
+					    request->version, &m->version, err);
 	code = code != SL_OK ? code : environment_find(request->from, &m->from, err);
 	if (code == SL_OK && request->to[0] != '\0') {
 		code = environment_find(request->to, &m->to, err);
@@ -33,11 +34,13 @@ static sl_code find(struct move *m, const struct promotion_request *request, str
 static sl_code expect(const struct move *m, struct sl_err *err)
 {
 	if (m->version->environment == m->from) {
-		return decision_expect(m->d, "version", m->version->name, m->version->revision, err);
+		return decision_expect(m->d, "version", m->version->name, m->version->revision,
+				       err);
 	}
-	sl_code code = sl_err_because(err, SL_ABORTED, SL_REASON_STALE_EXPECTATION,
-				      "version '%s' of app '%s' is in %s, not in %s as expected", m->version->name,
-				      m->app->name, environment_name(m->version->environment), environment_name(m->from));
+	sl_code code = sl_err_because(
+	    err, SL_ABORTED, SL_REASON_STALE_EXPECTATION,
+	    "version '%s' of app '%s' is in %s, not in %s as expected", m->version->name,
+	    m->app->name, environment_name(m->version->environment), environment_name(m->from));
 	sl_err_meta(err, "environment", "%s", environment_name(m->version->environment));
 	return code;
 }
@@ -45,7 +48,8 @@ static sl_code expect(const struct move *m, struct sl_err *err)
 static sl_code plan_move(struct move *m, struct sl_bytes plan_hash, struct sl_err *err)
 {
 	struct decision *d = m->d;
-	sl_code code = plan_base_load(d->view, d->arena, d->workspace, m->app, &m->base, err);
+	struct wire in = wire_of(d);
+	sl_code code = plan_base_load(&in, m->app, &m->base, err);
 	code = code != SL_OK ? code : plan_promote(&m->base, m->version, m->to, &m->plan, err);
 	if (code != SL_OK) {
 		return code;
@@ -55,8 +59,8 @@ static sl_code plan_move(struct move *m, struct sl_bytes plan_hash, struct sl_er
 	d->refusal.environment = m->plan.target;
 	code = plan_require(&m->plan, plan_hash, err);
 	return code == SL_FAILED_PRECONDITION
-		   ? sl_err_wrap(err, "version '%s' of app '%s' to %s", m->version->name, m->app->name,
-				 m->plan.input.target.name)
+		   ? sl_err_wrap(err, "version '%s' of app '%s' to %s", m->version->name,
+				 m->app->name, m->plan.input.target.name)
 		   : code;
 }
 
@@ -89,23 +93,25 @@ static Sluice__V1__Promotion *promotion_of(const struct move *m)
 static void put_indexes(const struct move *m)
 {
 	struct decision *d = m->d;
-	struct record_key by_app = KEY(d->workspace, key_text(k, m->app->id), key_u64(k, d->revision));
+	struct record_key by_app =
+	    KEY(d->workspace, key_text(k, m->app->id), key_u64(k, d->revision));
 	struct record_key by_revision = KEY(d->workspace, key_u64(k, d->revision));
 	decision_put_bytes(d, TABLE_PROMOTIONS, &by_app, SL_BYTES("", 0));
-	decision_put_bytes(d, TABLE_PROMOTIONS_BY_REVISION, &by_revision, sl_bytes_text(m->app->id));
+	decision_put_bytes(d, TABLE_PROMOTIONS_BY_REVISION, &by_revision,
+			   sl_bytes_text(m->app->id));
 }
 
 static void add_events(const struct move *m, const struct promotion_outcome *outcome)
 {
 	struct decision *d = m->d;
 	Sluice__V1__Event *moved = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_CREATED,
-						  SLUICE__V1__EVENT_KIND__EVENT_KIND_PROMOTION, m->app->id,
-						  m->plan.target, NULL);
+						  SLUICE__V1__EVENT_KIND__EVENT_KIND_PROMOTION,
+						  m->app->id, m->plan.target, NULL);
 	moved->object_case = SLUICE__V1__EVENT__OBJECT_PROMOTION;
 	moved->promotion = outcome->promotion;
 	Sluice__V1__Event *changed = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED,
-						    SLUICE__V1__EVENT_KIND__EVENT_KIND_VERSION, m->app->id,
-						    m->plan.target, NULL);
+						    SLUICE__V1__EVENT_KIND__EVENT_KIND_VERSION,
+						    m->app->id, m->plan.target, NULL);
 	changed->object_case = SLUICE__V1__EVENT__OBJECT_VERSION;
 	changed->version = outcome->version;
 	d->history = true;
@@ -114,9 +120,12 @@ static void add_events(const struct move *m, const struct promotion_outcome *out
 static sl_code write_move(struct move *m, struct promotion_outcome *outcome, struct sl_err *err)
 {
 	struct decision *d = m->d;
-	sl_code code = version_seal_in(d, m->app, m->version, &m->publication, err);
-	if (code != SL_OK) {
-		return code;
+	m->publication = m->plan.publication;
+	if (m->version->state != SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED) {
+		sl_code code = version_seal_in(d, m->app, m->version, &m->publication, err);
+		if (code != SL_OK) {
+			return code;
+		}
 	}
 	version_enter_in(d, m->version, m->plan.target);
 	version_put(d, m->version);
@@ -147,12 +156,12 @@ sl_code promotions_decide(struct decision *d, const struct promotion_request *re
 
 /* --- reading -------------------------------------------------------------------- */
 
-sl_code promotions_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, uint64_t revision,
+sl_code promotions_get(const struct wire *in, uint64_t revision,
 		       Sluice__V1__Promotion **ret_promotion, struct sl_err *err)
 {
 	Sluice__V1__Event *event = NULL;
-	sl_code code = history_event(view, arena, workspace, revision, SLUICE__V1__EVENT_KIND__EVENT_KIND_PROMOTION, NULL,
-				     &event, err);
+	sl_code code = history_event(in, revision, SLUICE__V1__EVENT_KIND__EVENT_KIND_PROMOTION,
+				     NULL, &event, err);
 	if (code == SL_OK && event->object_case == SLUICE__V1__EVENT__OBJECT_PROMOTION) {
 		*ret_promotion = event->promotion;
 		return SL_OK;
@@ -160,6 +169,6 @@ sl_code promotions_get(const struct store_view *view, struct sl_arena *arena, ui
 	if (code != SL_OK && code != SL_NOT_FOUND) {
 		return code;
 	}
-	return sl_err_because(err, SL_NOT_FOUND, SL_REASON_PROMOTION_NOT_FOUND, "no promotion of revision %lu",
-			      (unsigned long)revision);
+	return sl_err_because(err, SL_NOT_FOUND, SL_REASON_PROMOTION_NOT_FOUND,
+			      "no promotion of revision %lu", (unsigned long)revision);
 }

@@ -11,10 +11,10 @@
 
 /* What is asked; nothing is NULL. */
 struct promotion_request {
-	const char *app, *version;  /* names or ids */
-	const char *from;           /* where the caller believes it is */
-	const char *to;             /* "": the next one */
-	struct sl_bytes plan_hash;  /* size 0: any */
+	const char *app, *version; /* names or ids */
+	const char *from;          /* where the caller believes it is */
+	const char *to;            /* "": the next one */
+	struct sl_bytes plan_hash; /* size 0: any */
 };
 
 /* What was done. In d->arena. */
@@ -26,14 +26,16 @@ struct promotion_outcome {
 	size_t warning_count;
 };
 
-/* Inside a decide(). A draft is sealed by the same command. Of two at once exactly one wins: the other one is
- * SL_ABORTED / STALE_EXPECTATION (metadata `environment` has the current one).
- * SL_ABORTED / STALE_REVISION, STALE_PLAN; SL_FAILED_PRECONDITION / LAST_ENVIRONMENT, GATE_BLOCKED; SL_NOT_FOUND. */
+/* Inside a decide(). A draft is sealed by the same command. Of two at once exactly one wins: the
+ * other one is SL_ABORTED / STALE_EXPECTATION (metadata `environment` has the current one).
+ * SL_ABORTED / STALE_REVISION, STALE_PLAN; SL_FAILED_PRECONDITION / LAST_ENVIRONMENT, GATE_BLOCKED;
+ * SL_NOT_FOUND. */
 SL_MUST_USE sl_code promotions_decide(struct decision *d, const struct promotion_request *request,
 				      struct promotion_outcome *ret_outcome, struct sl_err *err);
 
-/* The promotion of this revision, from the log. SL_NOT_FOUND / PROMOTION_NOT_FOUND, also when it is another workspace's. */
-SL_MUST_USE sl_code promotions_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-				   uint64_t revision, Sluice__V1__Promotion **ret_promotion, struct sl_err *err);
+/* The promotion of this revision, from the log. SL_NOT_FOUND / PROMOTION_NOT_FOUND, also when it is
+ * another workspace's. */
+SL_MUST_USE sl_code promotions_get(const struct wire *in, uint64_t revision,
+				   Sluice__V1__Promotion **ret_promotion, struct sl_err *err);
 
 #endif

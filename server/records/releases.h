@@ -7,10 +7,9 @@
 #ifndef SL_SERVER_RECORDS_RELEASES_H
 #define SL_SERVER_RECORDS_RELEASES_H
 
+#include "server/records/plans.h"
 #include "server/records/records.h"
 #include "sluice/v1/release.pb-c.h"
-
-struct plan; /* records/plans.h */
 
 /* What a command made of the pointer. */
 struct release_outcome {
@@ -59,15 +58,13 @@ SL_MUST_USE sl_code releases_decide_withdraw_in(struct decision *d,
 						struct sl_err *err);
 
 /* The pointer as the API tells it. */
-SL_MUST_USE sl_code releases_get(const struct store_view *view, struct sl_arena *arena,
-				 uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
+SL_MUST_USE sl_code releases_get(const struct wire *in, const Sluice__Store__V1__AppRecord *app,
 				 Sluice__V1__Release **ret_release, struct sl_err *err);
 
 /* The change that a revision made, from the log. SL_DATA_LOSS: the index names a revision whose
  * record lacks it. */
-SL_MUST_USE sl_code releases_read_change(const struct store_view *view, struct sl_arena *arena,
-					 uint64_t revision, const char *app_id,
-					 Sluice__V1__ReleaseChange **ret_change,
+SL_MUST_USE sl_code releases_read_change(const struct wire *in, uint64_t revision,
+					 const char *app_id, Sluice__V1__ReleaseChange **ret_change,
 					 struct sl_err *err);
 
 #endif

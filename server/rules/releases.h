@@ -39,7 +39,8 @@ const char *release_skip_text(enum release_skip skip);
  * empty): one more, but for the top itself, which is not pushed again. */
 uint32_t release_push_depth(uint32_t depth, uint32_t top, uint32_t version);
 
-/* Depth after a rollback to a target whose newest entry lies at `target_depth`; 0: it is not in the stack. */
+/* Depth after a rollback to a target whose newest entry lies at `target_depth`; 0: it is not in the
+ * stack. */
 uint32_t release_pop_depth(uint32_t depth, uint32_t target_depth);
 
 #endif
