@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void set_va(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt, va_list args)
+/* err.h wraps them for clang's analyzer. */
+#undef sl_err_set
+#undef sl_err_because
+#undef sl_err_wrap
+
+static void set_va(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt,
+		   va_list args)
 {
 	assert(code != SL_OK);
 	if (err == NULL) {
@@ -29,7 +35,8 @@ sl_code sl_err_set(struct sl_err *err, sl_code code, const char *fmt, ...)
 	return code;
 }
 
-sl_code sl_err_because(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt, ...)
+sl_code sl_err_because(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt,
+		       ...)
 {
 	va_list args;
 	va_start(args, fmt);
@@ -46,19 +53,20 @@ static const char *put_text(char **at, const char *text)
 	return start;
 }
 
-static void add_detail(struct sl_err *err, enum sl_detail_kind kind, const char *type, const char *subject,
-                       const char *text)
+static void add_detail(struct sl_err *err, enum sl_detail_kind kind, const char *type,
+		       const char *subject, const char *text)
 {
 	if (err == NULL) {
 		return;
 	}
 	assert(err->code != SL_OK);
-	struct sl_detail *detail = malloc(sizeof(*detail) + strlen(type) + strlen(subject) + strlen(text) + 3);
+	struct sl_detail *detail =
+	    malloc(sizeof(*detail) + strlen(type) + strlen(subject) + strlen(text) + 3);
 	if (detail == NULL) {
 		return;
 	}
 	char *at = (char *)(detail + 1);
-	*detail = (struct sl_detail){ .kind = kind };
+	*detail = (struct sl_detail){.kind = kind};
 	detail->type = put_text(&at, type);
 	detail->subject = put_text(&at, subject);
 	detail->text = put_text(&at, text);
@@ -100,7 +108,8 @@ sl_code sl_err_wrap(struct sl_err *err, const char *fmt, ...)
 	int used = vsnprintf(err->msg, sizeof(err->msg), fmt, args);
 	va_end(args);
 	if (used >= 0 && (size_t)used < sizeof(err->msg)) {
-		int more = snprintf(err->msg + used, sizeof(err->msg) - (size_t)used, ": %s", cause);
+		int more =
+		    snprintf(err->msg + used, sizeof(err->msg) - (size_t)used, ": %s", cause);
 		assert(more >= 0); /* a cut tail is fine, a bad format is a bug */
 		(void)more;
 	}
@@ -127,23 +136,23 @@ void sl_err_clear(struct sl_err *err)
 const char *sl_code_name(sl_code code)
 {
 	static const char *const names[] = {
-		[SL_OK] = "OK",
-		[SL_CANCELLED] = "CANCELLED",
-		[SL_UNKNOWN] = "UNKNOWN",
-		[SL_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
-		[SL_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
-		[SL_NOT_FOUND] = "NOT_FOUND",
-		[SL_ALREADY_EXISTS] = "ALREADY_EXISTS",
-		[SL_PERMISSION_DENIED] = "PERMISSION_DENIED",
-		[SL_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
-		[SL_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
-		[SL_ABORTED] = "ABORTED",
-		[SL_OUT_OF_RANGE] = "OUT_OF_RANGE",
-		[SL_UNIMPLEMENTED] = "UNIMPLEMENTED",
-		[SL_INTERNAL] = "INTERNAL",
-		[SL_UNAVAILABLE] = "UNAVAILABLE",
-		[SL_DATA_LOSS] = "DATA_LOSS",
-		[SL_UNAUTHENTICATED] = "UNAUTHENTICATED",
+	    [SL_OK] = "OK",
+	    [SL_CANCELLED] = "CANCELLED",
+	    [SL_UNKNOWN] = "UNKNOWN",
+	    [SL_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+	    [SL_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+	    [SL_NOT_FOUND] = "NOT_FOUND",
+	    [SL_ALREADY_EXISTS] = "ALREADY_EXISTS",
+	    [SL_PERMISSION_DENIED] = "PERMISSION_DENIED",
+	    [SL_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+	    [SL_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+	    [SL_ABORTED] = "ABORTED",
+	    [SL_OUT_OF_RANGE] = "OUT_OF_RANGE",
+	    [SL_UNIMPLEMENTED] = "UNIMPLEMENTED",
+	    [SL_INTERNAL] = "INTERNAL",
+	    [SL_UNAVAILABLE] = "UNAVAILABLE",
+	    [SL_DATA_LOSS] = "DATA_LOSS",
+	    [SL_UNAUTHENTICATED] = "UNAUTHENTICATED",
 	};
 	unsigned i = (unsigned)code;
 	return i < sizeof(names) / sizeof(names[0]) ? names[i] : "UNKNOWN";
@@ -151,10 +160,9 @@ const char *sl_code_name(sl_code code)
 
 static const struct {
 	const char *name, *meaning;
-} reasons[SL_REASON_COUNT] = {
-	[SL_REASON_NONE] = { "", "" },
-#define X(reason, text) [SL_REASON_##reason] = { #reason, text },
-	SL_REASONS(X)
+} reasons[SL_REASON_COUNT] = {[SL_REASON_NONE] = {"", ""},
+#define X(reason, text) [SL_REASON_##reason] = {#reason, text},
+			      SL_REASONS(X)
 #undef X
 };
 

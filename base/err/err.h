@@ -66,7 +66,10 @@ struct sl_err {
 	struct sl_detail *details; /* owned, may be NULL */
 };
 
-#define SL_ERR_INIT { .code = SL_OK, .reason = SL_REASON_NONE, .msg = "", .details = NULL }
+#define SL_ERR_INIT                                                                                \
+	{                                                                                          \
+		.code = SL_OK, .reason = SL_REASON_NONE, .msg = "", .details = NULL                \
+	}
 
 /* Fills *err, dropping what was in it, and returns `code`, so callers write
  * `return sl_err_set(...)`. `code` must not be SL_OK. `err` may be NULL when
@@ -74,17 +77,32 @@ struct sl_err {
 sl_code sl_err_set(struct sl_err *err, sl_code code, const char *fmt, ...) SL_PRINTF(3, 4);
 
 /* The same with a reason of the closed list: for whatever may reach a client. */
-sl_code sl_err_because(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt, ...)
-	SL_PRINTF(4, 5);
+sl_code sl_err_because(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt,
+		       ...) SL_PRINTF(4, 5);
 
 /* Add details to a filled error. Out of memory drops the detail, never the error. */
 void sl_err_meta(struct sl_err *err, const char *key, const char *fmt, ...) SL_PRINTF(3, 4);
 void sl_err_field(struct sl_err *err, const char *field, const char *rule);
-void sl_err_gate(struct sl_err *err, const char *type, const char *subject, const char *description);
+void sl_err_gate(struct sl_err *err, const char *type, const char *subject,
+		 const char *description);
 
 /* Puts "context: " in front of the message already in *err, keeping the rest;
  * returns its code. For the one caller that can name the object. */
 sl_code sl_err_wrap(struct sl_err *err, const char *fmt, ...) SL_PRINTF(2, 3);
+
+/* What clang's analyzer cannot see across files: these return what they say, never SL_OK. */
+#ifdef __clang_analyzer__
+#define sl_err_set(err, code, ...) (sl_err_set((err), (code), __VA_ARGS__), (code))
+#define sl_err_because(err, code, ...) (sl_err_because((err), (code), __VA_ARGS__), (code))
+#define sl_err_wrap(err, ...)                                                                      \
+	({                                                                                         \
+		sl_code wrapped_ = sl_err_wrap((err), __VA_ARGS__);                                \
+		if (wrapped_ == SL_OK) {                                                           \
+			__builtin_unreachable();                                                   \
+		}                                                                                  \
+		wrapped_;                                                                          \
+	})
+#endif
 
 /* *to takes over everything; *from is SL_ERR_INIT afterwards. */
 void sl_err_move(struct sl_err *to, struct sl_err *from);

@@ -172,7 +172,7 @@ sl_code sl_command_find(const struct sl_program *program, int argc, const char *
 			struct sl_found *ret_found, struct sl_err *err)
 {
 	struct words words = {0};
-	struct sl_found found = {0};
+	struct sl_found found = {.argc = argc, .argv = argv};
 	sl_code code = collect_words(program, argc, argv, &words, err);
 	if (code != SL_OK) {
 		return code;
@@ -205,8 +205,8 @@ static sl_code check_count(const struct sl_program *program, const struct sl_com
 	return SL_OK;
 }
 
-sl_code sl_command_parse(const struct sl_program *program, const struct sl_found *found, int argc,
-			 const char *const *argv, struct sl_target globals, struct sl_target config,
+sl_code sl_command_parse(const struct sl_program *program, const struct sl_found *found,
+			 struct sl_target globals, struct sl_target config,
 			 struct sl_args *ret_args, struct sl_err *err)
 {
 	const struct sl_command *command = found->command;
@@ -215,7 +215,7 @@ sl_code sl_command_parse(const struct sl_program *program, const struct sl_found
 	    {command->flags, config.config, config.size, command->env_prefix},
 	};
 	SL_AUTO(sl_args_fini) struct sl_args args = {0};
-	sl_code code = sl_flags_parse(sets, SL_COUNT(sets), argc, argv, &args, err);
+	sl_code code = sl_flags_parse(sets, SL_COUNT(sets), found->argc, found->argv, &args, err);
 	if (code == SL_OK && !args.help && !args.version) {
 		args.items += found->words;
 		args.count -= found->words;

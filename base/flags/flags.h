@@ -131,6 +131,8 @@ struct sl_found {
 	const char *noun;                 /* "app" of "app --help"; NULL: the program */
 	size_t words;                     /* 1 or 2: positionals that are the command's name */
 	bool version;                     /* --version stood before any command */
+	int argc;                         /* the line itself, borrowed */
+	const char *const *argv;
 };
 
 /* argv without the program's name. The program's own flags may stand before
@@ -140,7 +142,7 @@ SL_MUST_USE sl_code sl_command_find(const struct sl_program *program, int argc,
 				    const char *const *argv, struct sl_found *ret_found,
 				    struct sl_err *err);
 
-/* Parses argv with the program's flags into `globals` and the command's into
+/* Parses what was found with the program's flags into `globals` and the command's into
  * `config`, drops the command's own words from the positionals and checks how
  * many are left. With args->help set, the caller prints help. Otherwise as sl_flags_parse(). */
 struct sl_target {
@@ -148,9 +150,8 @@ struct sl_target {
 	size_t size;
 };
 SL_MUST_USE sl_code sl_command_parse(const struct sl_program *program, const struct sl_found *found,
-				     int argc, const char *const *argv, struct sl_target globals,
-				     struct sl_target config, struct sl_args *ret_args,
-				     struct sl_err *err);
+				     struct sl_target globals, struct sl_target config,
+				     struct sl_args *ret_args, struct sl_err *err);
 
 /* Columns of the terminal behind `out`: COLUMNS, else the terminal's, 40 to 120; else 80. */
 unsigned sl_help_width(FILE *out);

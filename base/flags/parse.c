@@ -173,7 +173,7 @@ static sl_code parse_long(struct parse *p, const char *arg, struct sl_err *err)
 		return sl_err_set(err, SL_INVALID_ARGUMENT,
 				  "unknown flag %.64s... (--help lists the flags)", arg);
 	}
-	memcpy(shown, arg, length);
+	(void)snprintf(shown, sizeof(shown), "%.*s", (int)length, arg);
 	const char *name = shown + 2;
 	const char *value = equals != NULL ? equals + 1 : NULL;
 	size_t set = 0;

@@ -66,6 +66,7 @@ static void unary_run(struct unary *u, bool wait_for_ready)
 	(void)grpc_completion_queue_pluck(u->cq, u, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the contract of rpc.h */
 sl_code crpc_unary(struct crpc_channel *channel, const char *path, struct sl_bytes request,
 		   unsigned timeout_ms, bool wait_for_ready, uint8_t **ret_reply, size_t *ret_size,
 		   struct sl_err *err)

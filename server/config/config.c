@@ -1,7 +1,7 @@
 #include "server/config/config.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define AT(field) offsetof(struct server_config, field)
@@ -103,9 +103,8 @@ static bool split_address(const char *address, char host[static HOST_MAX_BYTES +
 		return false;
 	}
 	size_t digits = strspn(colon + 1, "0123456789");
-	unsigned port = 0;
 	if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
-	    sscanf(colon + 1, "%5u", &port) != 1 || port > UINT16_MAX) {
+	    strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
 		return false;
 	}
 	const char *start = address;

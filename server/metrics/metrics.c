@@ -104,6 +104,7 @@ static enum MHD_Result answer_page(struct metrics *metrics, struct MHD_Connectio
 		      sl_buf_bytes(&page));
 }
 
+/* NOLINTNEXTLINE(readability-function-size): microhttpd's signature */
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *body,
 				  size_t *body_size, void **state)

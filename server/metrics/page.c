@@ -111,6 +111,7 @@ static void put_bucket(struct page_family *to, const struct metrics_label *label
 	sl_buf_append(&to->text, "\n", 1);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one row of a page */
 void metrics_page_histogram(struct metrics_page *page, const struct metrics_family *family,
 			    const struct metrics_label *labels, size_t label_count,
 			    const double *bounds, const uint64_t *counts, size_t bound_count,

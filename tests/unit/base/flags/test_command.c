@@ -168,8 +168,7 @@ static sl_code parse(const char *const *argv, struct globals *globals, struct cr
 	}
 	struct sl_target to_globals = {globals, sizeof(*globals)};
 	struct sl_target to_config = {config, found.command == &app_create ? sizeof(*config) : 0};
-	return sl_command_parse(&program, &found, count_args(argv), argv, to_globals, to_config,
-				args, err);
+	return sl_command_parse(&program, &found, to_globals, to_config, args, err);
 }
 
 static void test_command_parse_fills_both_and_drops_its_words(void **state)

@@ -33,7 +33,7 @@ static sl_code read_config(const char *const *argv, struct server_config *config
 	}
 	sl_code code = sl_command_find(&program, argc, argv, &found, err);
 	if (code == SL_OK) {
-		code = sl_command_parse(&program, &found, argc, argv, none, target, args, err);
+		code = sl_command_parse(&program, &found, none, target, args, err);
 	}
 	return code == SL_OK ? server_config_settle(config, err) : code;
 }
