@@ -30,8 +30,9 @@ _fail() { # name
 	failures+=("$1")
 }
 
+# The end of a log, without what passed.
 _tail() { # log
-	sed 's/^/    | /' <(tail -n 60 "$1")
+	sed 's/^/    | /' <(grep -vE '^//[^ ]+ +(\(cached\) )?PASSED|^\[ +(RUN|OK) +\]' "$1" | tail -n 60)
 	echo "    all of it: $1"
 }
 
