@@ -8,6 +8,8 @@
 #define SL_SERVER_RECORDS_VERSIONS_H
 
 #include "server/records/records.h"
+#include "server/rules/versions.h"
+#include "sluice/v1/version.pb-c.h"
 
 /* --- keys and look-ups ------------------------------------------------------------ */
 
@@ -16,12 +18,20 @@ struct record_key facts_key(uint32_t workspace, const char *app_id, uint32_t num
 /* Table owed: workspace, kind (4 bytes), app id, number (4 bytes). */
 struct record_key owed_key(uint32_t workspace, Sluice__Store__V1__OwedKind kind, const char *app_id, uint32_t number);
 
+/* Table versions_by_name: the name in lower case. */
+struct record_key version_name_key(uint32_t workspace, const char *app_id, const char *name);
+
 /* By key; SL_NOT_FOUND leaves *err alone. */
 SL_MUST_USE sl_code facts_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
                               const char *app_id, uint32_t number, uint32_t environment,
                               Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err);
 
 /* --- parts of other commands ------------------------------------------------------ */
+
+/* Is the act allowed by the life cycle (rules/versions.h)? SL_FAILED_PRECONDITION with the rule's reason, naming app,
+ * version, what it is like and what it would have to be like. Notes in d->refusal what it is about. */
+SL_MUST_USE sl_code version_check(struct decision *d, enum version_act act, const Sluice__Store__V1__AppRecord *app,
+                                  const Sluice__Store__V1__VersionRecord *version, struct sl_err *err);
 
 /* Puts the record with this command's revision. */
 void version_put(struct decision *d, Sluice__Store__V1__VersionRecord *version);
@@ -37,6 +47,67 @@ void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *vers
 SL_MUST_USE sl_code version_seal_in(struct decision *d, const Sluice__Store__V1__AppRecord *app,
                                     Sluice__Store__V1__VersionRecord *version,
                                     Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err);
+
+/* The app's first or next version, in development: number, record, indexes, facts, and its content owed to Git (or
+ * copied from `from` when that is READY and `commit` is empty). Counts it in *app (the caller puts that). `from` may be
+ * NULL. Adds the VERSION CREATED event. SL_ALREADY_EXISTS / NAME_TAKEN. */
+struct version_new {
+	const char *name, *description, *commit; /* checked; "" where allowed; borrowed as long as the arena */
+	const char *path;                        /* of the app's folder */
+	const Sluice__Store__V1__VersionRecord *from;
+	bool from_content; /* `from` was named by the caller: without a commit its content is taken */
+};
+SL_MUST_USE sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app,
+                                      const struct version_new *new_version,
+                                      Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err);
+
+/* Adds a VERSION event with the version as it is now. publication and released_version as wire_version() takes them. */
+void version_event(struct decision *d, Sluice__V1__EventType type, const Sluice__Store__V1__AppRecord *app,
+                   const Sluice__Store__V1__VersionRecord *version,
+                   const Sluice__Store__V1__PublicationRecord *publication, uint32_t released_version);
+
+/* Removes the version's rows and what is owed for it; facts and notes stay. Adds the VERSION DELETED event. */
+void version_remove_in(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                       const Sluice__Store__V1__VersionRecord *version);
+
+/* --- commands ----------------------------------------------------------------------- */
+
+/* Each looks at d->expected_revision where its method has one, changes *version in place to what is stored, and adds
+ * its events. app and version are as found in this command, in the arena. */
+
+/* `from`: name or id, "": the default of rules/versions.h. `environment`: as asked, may be "". */
+SL_MUST_USE sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord *app, const char *name,
+                                           const char *description, const char *from, const char *commit,
+                                           Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err);
+SL_MUST_USE sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                                Sluice__Store__V1__VersionRecord *version, const char *commit,
+                                                struct sl_err *err);
+/* new_name "": as it is. */
+SL_MUST_USE sl_code versions_decide_update(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                           Sluice__Store__V1__VersionRecord *version, const char *new_name,
+                                           const char *description, struct sl_err *err);
+SL_MUST_USE sl_code versions_decide_seal(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                         Sluice__Store__V1__VersionRecord *version,
+                                         Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err);
+SL_MUST_USE sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app,
+                                           const Sluice__Store__V1__VersionRecord *version, struct sl_err *err);
+
+/* What becomes of the release when the released version is recalled. */
+struct version_recall {
+	const char *rollback_to; /* name, id or "previous"; "": not asked for */
+	bool withdraw, keep_serving;
+};
+/* *ret_released: number of the version that is released now; 0: none. RELEASED_NEEDS_DECISION. */
+SL_MUST_USE sl_code versions_decide_block(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                          Sluice__Store__V1__VersionRecord *version, Sluice__V1__BlockMode mode,
+                                          const struct version_recall *recall, uint32_t *ret_released,
+                                          struct sl_err *err);
+SL_MUST_USE sl_code versions_decide_unblock(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                            Sluice__Store__V1__VersionRecord *version, struct sl_err *err);
+/* The version's revision stays. The note's own is d->revision. */
+SL_MUST_USE sl_code versions_decide_note(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                         const Sluice__Store__V1__VersionRecord *version, const char *text,
+                                         Sluice__Store__V1__NoteRecord **ret_note, struct sl_err *err);
 
 /* --- what Git workers report ------------------------------------------------------- */
 

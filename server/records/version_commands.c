@@ -1,0 +1,197 @@
+/* versions: made, given content, renamed, sealed, deleted. */
+#include <string.h>
+
+#include "server/records/version_use.h"
+#include "server/records/versions.h"
+#include "server/records/versions_internal.h"
+#include "server/records/wire.h"
+
+static sl_code expect(const struct decision *d, const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+{
+	return decision_expect(d, "version", version->name, version->revision, err);
+}
+
+static void app_put_counts(struct decision *d, Sluice__Store__V1__AppRecord *app)
+{
+	app->revision = d->revision;
+	struct record_key key = KEY(d->workspace, key_text(k, app->id));
+	decision_put(d, TABLE_APPS, &key, &app->base);
+	struct wire wire = wire_of(d);
+	Sluice__V1__Event *event = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED,
+	                                          SLUICE__V1__EVENT_KIND__EVENT_KIND_APP, app->id, 0, "");
+	event->object_case = SLUICE__V1__EVENT__OBJECT_APP;
+	event->app = wire_app(&wire, app, UINT32_MAX);
+}
+
+/* The newest in development, else the newest. */
+static sl_code default_origin(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                              Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+{
+	struct version_origin origin = {0};
+	bool decided = false;
+	struct record_key prefix = KEY(d->workspace, key_text(k, app->id));
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, d->view, TABLE_VERSIONS, key_bytes(&prefix), STORE_BACKWARD);
+	while (!decided && store_walk_next(&walk)) {
+		Sluice__Store__V1__VersionRecord *version = NULL;
+		sl_code code = record_unpack(d->arena, walk.value, &sluice__store__v1__version_record__descriptor,
+		                             &version, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		decided = version_origin_look(&origin, version->number, version->environment);
+		if (origin.number == version->number) {
+			*ret_version = version;
+		}
+	}
+	return store_walk_result(&walk, err);
+}
+
+sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord *app, const char *name,
+                               const char *description, const char *from, const char *commit,
+                               Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+{
+	version_refusal(d, app, NULL);
+	sl_code code = decision_expect_none(d, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	Sluice__Store__V1__VersionRecord *origin = NULL;
+	bool named = from[0] != '\0';
+	code = named ? version_find(d->view, d->arena, d->workspace, app, from, &origin, err)
+	             : default_origin(d, app, &origin, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	struct version_new new_version = {
+		.name = name,
+		.description = description,
+		.commit = commit,
+		.path = named ? origin->path : app->path,
+		.from = origin,
+		.from_content = named,
+	};
+	code = version_create_in(d, app, &new_version, ret_version, err);
+	if (code == SL_OK) {
+		app_put_counts(d, app);
+	}
+	return code;
+}
+
+sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                                    Sluice__Store__V1__VersionRecord *version, const char *commit, struct sl_err *err)
+{
+	sl_code code = expect(d, version, err);
+	if (code == SL_OK) {
+		code = version_check(d, VERSION_ACT_SET_CONTENT, app, version, err);
+	}
+	if (code == SL_OK) {
+		code = version_content_reset(d, app, version, commit, err);
+	}
+	if (code != SL_OK) {
+		return code;
+	}
+	version_put(d, version);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL, 0);
+	return SL_OK;
+}
+
+/* The facts name the version for when it is gone. */
+static sl_code rename_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+{
+	Sluice__Store__V1__FactsRecord *facts = NULL;
+	sl_code code = facts_get(d->view, d->arena, d->workspace, version->app_id, version->number, version->environment,
+	                         &facts, err);
+	if (code != SL_OK) {
+		return code == SL_NOT_FOUND ? SL_OK : code;
+	}
+	facts->version_name = version->name;
+	struct record_key key = facts_key(d->workspace, version->app_id, version->number, version->environment);
+	decision_put(d, TABLE_FACTS, &key, &facts->base);
+	return SL_OK;
+}
+
+static sl_code rename_version(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                              Sluice__Store__V1__VersionRecord *version, const char *new_name, struct sl_err *err)
+{
+	/* Another spelling of the same name is its own entry in the index. */
+	if (strcasecmp(version->name, new_name) != 0) {
+		sl_code code = version_name_free(d, app, new_name, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		struct record_key old = version_name_key(d->workspace, app->id, version->name);
+		decision_delete(d, TABLE_VERSIONS_BY_NAME, &old);
+	}
+	version->name = (char *)new_name;
+	version_put_name(d, version);
+	return rename_facts(d, version, err);
+}
+
+sl_code versions_decide_update(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                               Sluice__Store__V1__VersionRecord *version, const char *new_name, const char *description,
+                               struct sl_err *err)
+{
+	sl_code code = expect(d, version, err);
+	if (code == SL_OK) {
+		code = version_check(d, VERSION_ACT_UPDATE, app, version, err);
+	}
+	if (code != SL_OK) {
+		return code;
+	}
+	bool renamed = new_name[0] != '\0' && strcmp(new_name, version->name) != 0;
+	if (!renamed && strcmp(description, version->description) == 0) {
+		return SL_OK;
+	}
+	code = renamed ? rename_version(d, app, version, new_name, err) : SL_OK;
+	if (code != SL_OK) {
+		return code;
+	}
+	version->description = (char *)description;
+	version_put(d, version);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL, 0);
+	return SL_OK;
+}
+
+sl_code versions_decide_seal(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+                             Sluice__Store__V1__VersionRecord *version,
+                             Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err)
+{
+	sl_code code = expect(d, version, err);
+	bool sealed = version->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED;
+	if (code == SL_OK) {
+		code = version_seal_in(d, app, version, ret_publication, err);
+	}
+	if (code != SL_OK || sealed) {
+		return code;
+	}
+	version_put(d, version);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, *ret_publication, UINT32_MAX);
+	return SL_OK;
+}
+
+sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app,
+                               const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+{
+	sl_code code = expect(d, version, err);
+	if (code == SL_OK) {
+		code = version_check(d, VERSION_ACT_DELETE, app, version, err);
+	}
+	if (code != SL_OK) {
+		return code;
+	}
+	if (app->version_count <= 1) {
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_LAST_VERSION,
+		                      "version '%s' is the only one of app '%s': an app keeps at least one, delete the app "
+		                      "instead",
+		                      version->name, app->name);
+	}
+	code = version_unused(d, app, version, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	version_remove_in(d, app, version);
+	app->version_count--;
+	app_put_counts(d, app);
+	return SL_OK;
+}
