@@ -1,26 +1,16 @@
 /* versions: made, given content, renamed, sealed, deleted. */
 #include <string.h>
+#include <strings.h>
 
+#include "base/mem/own.h"
+#include "server/records/apps.h"
 #include "server/records/version_use.h"
 #include "server/records/versions.h"
 #include "server/records/versions_internal.h"
-#include "server/records/wire.h"
 
 static sl_code expect(const struct decision *d, const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
 {
 	return decision_expect(d, "version", version->name, version->revision, err);
-}
-
-static void app_put_counts(struct decision *d, Sluice__Store__V1__AppRecord *app)
-{
-	app->revision = d->revision;
-	struct record_key key = KEY(d->workspace, key_text(k, app->id));
-	decision_put(d, TABLE_APPS, &key, &app->base);
-	struct wire wire = wire_of(d);
-	Sluice__V1__Event *event = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED,
-	                                          SLUICE__V1__EVENT_KIND__EVENT_KIND_APP, app->id, 0, "");
-	event->object_case = SLUICE__V1__EVENT__OBJECT_APP;
-	event->app = wire_app(&wire, app, UINT32_MAX);
 }
 
 /* The newest in development, else the newest. */
@@ -73,7 +63,7 @@ sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord 
 	};
 	code = version_create_in(d, app, &new_version, ret_version, err);
 	if (code == SL_OK) {
-		app_put_counts(d, app);
+		app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
 	}
 	return code;
 }
@@ -192,6 +182,6 @@ sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord 
 	}
 	version_remove_in(d, app, version);
 	app->version_count--;
-	app_put_counts(d, app);
+	app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
 	return SL_OK;
 }

@@ -99,6 +99,21 @@ bool version_origin_look(struct version_origin *origin, uint32_t number, uint32_
 	return environment == 1;
 }
 
+uint32_t version_newest_there(const uint32_t *newest, uint32_t environments, uint32_t *environment)
+{
+	for (uint32_t at = *environment; at >= 1; at--) {
+		uint32_t found = newest[at];
+		for (uint32_t beyond = at + 1; newest[at] == 0 && beyond <= environments; beyond++) {
+			found = newest[beyond] > found ? newest[beyond] : found;
+		}
+		if (found != 0) {
+			*environment = at;
+			return found;
+		}
+	}
+	return 0;
+}
+
 void version_ref(char out[static VERSION_REF_SIZE], const char *slug, const char *name,
                  const uint8_t digest[static 6])
 {

@@ -56,6 +56,11 @@ struct version_origin {
 };
 bool version_origin_look(struct version_origin *origin, uint32_t number, uint32_t environment);
 
+/* Which version is opened in *environment: newest[n] is the number of the newest version in environment n (1 to
+ * environments; 0: none). The newest in it, else the newest beyond it (lists are cumulative), else the same one
+ * environment down; *environment is where it was found. 0: there is no version. */
+uint32_t version_newest_there(const uint32_t *newest, uint32_t environments, uint32_t *environment);
+
 /* `refs/tags/sluice/<slug>/<version>-<first 12 hex of digest>`. */
 #define VERSION_REF_SIZE 128 /* bytes with NUL; slug and name obey their rules */
 void version_ref(char out[static VERSION_REF_SIZE], const char *slug, const char *name, const uint8_t digest[static 6]);
