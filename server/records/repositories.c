@@ -238,27 +238,6 @@ sl_code repositories_decide_refresh(struct decision *d, const Sluice__Store__V1_
 	                                 ret_publishing, err);
 }
 
-sl_code repository_count_owed(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                              const char *repository_id, uint32_t *ret_owed, uint32_t *ret_parked, struct sl_err *err)
-{
-	struct record_key prefix =
-		KEY(workspace, key_u32(k, (uint32_t)SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH));
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, view, TABLE_OWED, key_bytes(&prefix), STORE_FORWARD);
-	*ret_owed = *ret_parked = 0;
-	while (store_walk_next(&walk)) {
-		Sluice__Store__V1__OwedRecord *owed = NULL;
-		sl_code code = record_unpack(arena, walk.value, &sluice__store__v1__owed_record__descriptor, &owed, err);
-		if (code != SL_OK) {
-			return code;
-		}
-		bool its = strcmp(owed->repository_id, repository_id) == 0;
-		*ret_owed += its;
-		*ret_parked += its && owed->parked;
-	}
-	return store_walk_result(&walk, err);
-}
-
 /* --- delete -------------------------------------------------------------------------------- */
 
 sl_code repositories_decide_delete(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,

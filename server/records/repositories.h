@@ -32,9 +32,4 @@ SL_MUST_USE sl_code repositories_decide_delete(struct decision *d,
                                                const Sluice__Store__V1__RepositoryRecord *repository,
                                                struct sl_err *err);
 
-/* What is owed to a repository's host: PUBLISH rows, and of those the parked ones. Any view. */
-SL_MUST_USE sl_code repository_count_owed(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                          const char *repository_id, uint32_t *ret_owed, uint32_t *ret_parked,
-                                          struct sl_err *err);
-
 #endif
