@@ -6,7 +6,8 @@
 #include "server/records/wire.h"
 
 /* Every row of a table whose key starts with (workspace, app id). */
-static sl_code delete_rows(struct decision *d, enum record_table table, const char *app_id, struct sl_err *err)
+static sl_code delete_rows(struct decision *d, enum record_table table, const char *app_id,
+			   struct sl_err *err)
 {
 	struct record_key prefix = KEY(d->workspace, key_text(k, app_id));
 	SL_AUTO(store_walk_end) struct store_walk walk;
@@ -18,15 +19,17 @@ static sl_code delete_rows(struct decision *d, enum record_table table, const ch
 	return store_walk_result(&walk, err);
 }
 
-static sl_code delete_versions(struct decision *d, const Sluice__Store__V1__AppRecord *app, struct sl_err *err)
+static sl_code delete_versions(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			       struct sl_err *err)
 {
 	struct record_key prefix = KEY(d->workspace, key_text(k, app->id));
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, d->view, TABLE_VERSIONS, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__VersionRecord *version = NULL;
-		sl_code code = record_unpack(d->arena, walk.value, &sluice__store__v1__version_record__descriptor,
-		                             &version, err);
+		sl_code code =
+		    record_unpack(d->arena, walk.value,
+				  &sluice__store__v1__version_record__descriptor, &version, err);
 		if (code != SL_OK) {
 			return code;
 		}
@@ -43,20 +46,24 @@ static sl_code delete_statuses(struct decision *d, const char *app_id, struct sl
 	store_walk_begin(&walk, d->view, TABLE_INSTANCES, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__InstanceRecord *instance = NULL;
-		sl_code code = record_unpack(d->arena, walk.value, &sluice__store__v1__instance_record__descriptor,
-		                             &instance, err);
+		sl_code code =
+		    record_unpack(d->arena, walk.value,
+				  &sluice__store__v1__instance_record__descriptor, &instance, err);
 		if (code != SL_OK) {
 			return code;
 		}
-		struct record_key key = KEY(d->workspace, key_text(k, instance->id), key_text(k, app_id));
+		struct record_key key =
+		    KEY(d->workspace, key_text(k, instance->id), key_text(k, app_id));
 		decision_delete(d, TABLE_STATUSES, &key);
 	}
 	return store_walk_result(&walk, err);
 }
 
-static sl_code delete_all(struct decision *d, const Sluice__Store__V1__AppRecord *app, struct sl_err *err)
+static sl_code delete_all(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			  struct sl_err *err)
 {
-	static const enum record_table by_app[] = {TABLE_OPENED, TABLE_RELEASES, TABLE_RELEASE_STACK};
+	static const enum record_table by_app[] = {TABLE_OPENED, TABLE_RELEASES,
+						   TABLE_RELEASE_STACK};
 	sl_code code = delete_versions(d, app, err);
 	for (size_t i = 0; code == SL_OK && i < SL_COUNT(by_app); i++) {
 		code = delete_rows(d, by_app[i], app->id, err);
@@ -76,7 +83,8 @@ static sl_code delete_all(struct decision *d, const Sluice__Store__V1__AppRecord
 	return SL_OK;
 }
 
-sl_code apps_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app, struct sl_err *err)
+sl_code apps_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app,
+			   struct sl_err *err)
 {
 	d->refusal.app_id = app->id;
 	sl_code code = decision_expect(d, "app", app->name, app->revision, err);
@@ -85,8 +93,9 @@ sl_code apps_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app
 		return code;
 	}
 	struct wire wire = wire_of(d);
-	Sluice__V1__Event *event = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED,
-	                                          SLUICE__V1__EVENT_KIND__EVENT_KIND_APP, app->id, 0, "");
+	Sluice__V1__Event *event =
+	    decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED,
+			   SLUICE__V1__EVENT_KIND__EVENT_KIND_APP, app->id, 0, "");
 	event->object_case = SLUICE__V1__EVENT__OBJECT_APP;
 	event->app = wire_app(&wire, app, 0);
 	code = delete_all(d, app, err);

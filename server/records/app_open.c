@@ -6,18 +6,19 @@
 #include "server/records/versions.h"
 #include "server/rules/versions.h"
 
-static sl_code last_opened(struct decision *d, const char *app_id, Sluice__Store__V1__OpenedRecord **ret_opened,
-                           struct sl_err *err)
+static sl_code last_opened(struct decision *d, const char *app_id,
+			   Sluice__Store__V1__OpenedRecord **ret_opened, struct sl_err *err)
 {
 	struct record_key key = KEY(d->workspace, key_text(k, app_id), key_text(k, d->principal));
-	sl_code code = record_get(d->view, d->arena, TABLE_OPENED, &key, &sluice__store__v1__opened_record__descriptor,
-	                          ret_opened, err);
+	sl_code code = record_get(d->view, d->arena, TABLE_OPENED, &key,
+				  &sluice__store__v1__opened_record__descriptor, ret_opened, err);
 	return code == SL_NOT_FOUND ? SL_OK : code; /* *ret_opened stays NULL */
 }
 
-/* The newest in `environment` itself, else of what is beyond it (lists are cumulative), else one environment down. */
-static sl_code newest_there(struct decision *d, const char *app_id, uint32_t *environment, uint32_t *ret_number,
-                            struct sl_err *err)
+/* The newest in `environment` itself, else of what is beyond it (lists are cumulative), else one
+ * environment down. */
+static sl_code newest_there(struct decision *d, const char *app_id, uint32_t *environment,
+			    uint32_t *ret_number, struct sl_err *err)
 {
 	uint32_t newest[ENV_COUNT + 1] = {0};
 	struct record_key prefix = KEY(d->workspace, key_text(k, app_id));
@@ -25,8 +26,9 @@ static sl_code newest_there(struct decision *d, const char *app_id, uint32_t *en
 	store_walk_begin(&walk, d->view, TABLE_VERSIONS, key_bytes(&prefix), STORE_BACKWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__VersionRecord *version = NULL;
-		sl_code code = record_unpack(d->arena, walk.value, &sluice__store__v1__version_record__descriptor,
-		                             &version, err);
+		sl_code code =
+		    record_unpack(d->arena, walk.value,
+				  &sluice__store__v1__version_record__descriptor, &version, err);
 		if (code != SL_OK) {
 			return code;
 		}
@@ -38,9 +40,9 @@ static sl_code newest_there(struct decision *d, const char *app_id, uint32_t *en
 	return store_walk_result(&walk, err);
 }
 
-static sl_code open_named(struct decision *d, const Sluice__Store__V1__AppRecord *app, uint32_t *environment,
-                          uint32_t opened_environment, const char *name, Sluice__Store__V1__VersionRecord **ret_version,
-                          struct sl_err *err)
+static sl_code open_named(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			  uint32_t *environment, uint32_t opened_environment, const char *name,
+			  Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	sl_code code = version_find(d->view, d->arena, d->workspace, app, name, &version, err);
@@ -52,23 +54,26 @@ static sl_code open_named(struct decision *d, const Sluice__Store__V1__AppRecord
 		*environment = there ? opened_environment : version->environment;
 	}
 	if (version->environment < *environment) {
-		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_NOT_ELIGIBLE,
-		                      "version '%s' of app '%s' is in %s: it cannot be opened in %s", version->name,
-		                      app->name, environment_name(version->environment), environment_name(*environment));
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, SL_REASON_NOT_ELIGIBLE,
+		    "version '%s' of app '%s' is in %s: it cannot be opened in %s", version->name,
+		    app->name, environment_name(version->environment),
+		    environment_name(*environment));
 	}
 	*ret_version = version;
 	return SL_OK;
 }
 
-static sl_code open_any(struct decision *d, const Sluice__Store__V1__AppRecord *app, uint32_t *environment,
-                        const Sluice__Store__V1__OpenedRecord *opened, Sluice__Store__V1__VersionRecord **ret_version,
-                        struct sl_err *err)
+static sl_code open_any(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			uint32_t *environment, const Sluice__Store__V1__OpenedRecord *opened,
+			Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	if (*environment == 0) {
 		*environment = opened != NULL ? opened->environment : ENV_DEVELOPMENT;
 	}
 	if (opened != NULL && opened->environment == *environment) {
-		sl_code code = version_get(d->view, d->arena, d->workspace, app->id, opened->version, ret_version, err);
+		sl_code code = version_get(d->view, d->arena, d->workspace, app->id,
+					   opened->version, ret_version, err);
 		if (code != SL_NOT_FOUND) {
 			return code;
 		}
@@ -76,14 +81,17 @@ static sl_code open_any(struct decision *d, const Sluice__Store__V1__AppRecord *
 	uint32_t number = 0;
 	sl_code code = newest_there(d, app->id, environment, &number, err);
 	if (code == SL_OK) {
-		code = version_get(d->view, d->arena, d->workspace, app->id, number, ret_version, err);
+		code =
+		    version_get(d->view, d->arena, d->workspace, app->id, number, ret_version, err);
 	}
-	return code != SL_NOT_FOUND ? code : sl_err_set(err, SL_DATA_LOSS, "app '%s' has no version", app->id);
+	return code != SL_NOT_FOUND
+		   ? code
+		   : sl_err_set(err, SL_DATA_LOSS, "app '%s' has no version", app->id);
 }
 
-sl_code apps_decide_open(struct decision *d, const Sluice__Store__V1__AppRecord *app, uint32_t environment,
-                         const char *version, uint32_t *ret_environment,
-                         Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+sl_code apps_decide_open(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			 uint32_t environment, const char *version, uint32_t *ret_environment,
+			 Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	Sluice__Store__V1__OpenedRecord *opened = NULL;
 	Sluice__Store__V1__VersionRecord *found = NULL;
@@ -92,15 +100,17 @@ sl_code apps_decide_open(struct decision *d, const Sluice__Store__V1__AppRecord 
 	if (code != SL_OK) {
 		return code;
 	}
-	code = version[0] != '\0' ? open_named(d, app, &environment, opened != NULL ? opened->environment : 0, version,
-	                                       &found, err)
-	                          : open_any(d, app, &environment, opened, &found, err);
+	code = version[0] != '\0'
+		   ? open_named(d, app, &environment, opened != NULL ? opened->environment : 0,
+				version, &found, err)
+		   : open_any(d, app, &environment, opened, &found, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	*ret_environment = environment;
 	*ret_version = found;
-	if (opened != NULL && opened->environment == environment && opened->version == found->number) {
+	if (opened != NULL && opened->environment == environment &&
+	    opened->version == found->number) {
 		return SL_OK;
 	}
 	Sluice__Store__V1__OpenedRecord now;

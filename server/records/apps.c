@@ -12,7 +12,8 @@
 enum { PATH_IN_KEY = 400, ID_BYTES = 25 /* with NUL */ };
 
 /* workspace, repository id, path; what all apps of one path share. */
-static struct record_key path_prefix(uint32_t workspace, const char *repository_id, const char *path)
+static struct record_key path_prefix(uint32_t workspace, const char *repository_id,
+				     const char *path)
 {
 	char hash_text[1 + 2 * SL_HASH_BYTES + 1] = "#";
 	if (strlen(path) > PATH_IN_KEY) {
@@ -24,7 +25,8 @@ static struct record_key path_prefix(uint32_t workspace, const char *repository_
 	return KEY(workspace, key_text(k, repository_id), key_text(k, path));
 }
 
-struct record_key app_path_key(uint32_t workspace, const char *repository_id, const char *path, const char *app_id)
+struct record_key app_path_key(uint32_t workspace, const char *repository_id, const char *path,
+			       const char *app_id)
 {
 	struct record_key key = path_prefix(workspace, repository_id, path);
 	key_text(&key, app_id);
@@ -33,7 +35,9 @@ struct record_key app_path_key(uint32_t workspace, const char *repository_id, co
 
 const char *app_path_key_app_id(struct sl_bytes key)
 {
-	return key.size > ID_BYTES && key.data[key.size - 1] == '\0' ? (const char *)key.data + key.size - ID_BYTES : "";
+	return key.size > ID_BYTES && key.data[key.size - 1] == '\0'
+		   ? (const char *)key.data + key.size - ID_BYTES
+		   : "";
 }
 
 void app_put_in(struct decision *d, Sluice__V1__EventType type, Sluice__Store__V1__AppRecord *app)
@@ -43,7 +47,7 @@ void app_put_in(struct decision *d, Sluice__V1__EventType type, Sluice__Store__V
 	decision_put(d, TABLE_APPS, &key, &app->base);
 	struct wire wire = wire_of(d);
 	Sluice__V1__Event *event =
-		decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_APP, app->id, 0, "");
+	    decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_APP, app->id, 0, "");
 	event->object_case = SLUICE__V1__EVENT__OBJECT_APP;
 	event->app = wire_app(&wire, app, UINT32_MAX);
 }
@@ -51,8 +55,8 @@ void app_put_in(struct decision *d, Sluice__V1__EventType type, Sluice__Store__V
 /* --- names and paths ---------------------------------------------------------------------- */
 
 /* Does another app than `own_id` have this name or slug? */
-static sl_code check_index(struct decision *d, enum record_table table, const char *what, const char *name,
-                           const char *own_id, struct sl_err *err)
+static sl_code check_index(struct decision *d, enum record_table table, const char *what,
+			   const char *name, const char *own_id, struct sl_err *err)
 {
 	struct sl_bytes id;
 	struct record_key key = KEY(d->workspace, key_text(k, name));
@@ -63,18 +67,20 @@ static sl_code check_index(struct decision *d, enum record_table table, const ch
 	if (code != SL_OK) {
 		return code;
 	}
-	return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_NAME_TAKEN,
-	                      "'%s' is the %s of another app: names and slugs are unique in a workspace", name, what);
+	return sl_err_because(
+	    err, SL_ALREADY_EXISTS, SL_REASON_NAME_TAKEN,
+	    "'%s' is the %s of another app: names and slugs are unique in a workspace", name, what);
 }
 
-static sl_code name_free(struct decision *d, const char *name, const char *own_id, struct sl_err *err)
+static sl_code name_free(struct decision *d, const char *name, const char *own_id,
+			 struct sl_err *err)
 {
 	sl_code code = check_index(d, TABLE_APPS_BY_NAME, "name", name, own_id, err);
 	return code != SL_OK ? code : check_index(d, TABLE_APPS_BY_SLUG, "slug", name, own_id, err);
 }
 
-static sl_code path_free(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository, const char *path,
-                         struct sl_err *err)
+static sl_code path_free(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,
+			 const char *path, struct sl_err *err)
 {
 	struct record_key prefix = path_prefix(d->workspace, repository->id, path);
 	SL_AUTO(store_walk_end) struct store_walk walk;
@@ -88,28 +94,31 @@ static sl_code path_free(struct decision *d, const Sluice__Store__V1__Repository
 		return records_out_of_memory(err);
 	}
 	sl_code code = app_get(d->view, d->arena, d->workspace, app_id, &app, err);
-	return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_PATH_TAKEN,
-	                      "app '%s' has path '%.120s' of repository '%s': one app per repository and path",
-	                      code == SL_OK ? app->name : app_id, path, repository->name);
+	return sl_err_because(
+	    err, SL_ALREADY_EXISTS, SL_REASON_PATH_TAKEN,
+	    "app '%s' has path '%.120s' of repository '%s': one app per repository and path",
+	    code == SL_OK ? app->name : app_id, path, repository->name);
 }
 
 /* --- create --------------------------------------------------------------------------------- */
 
 static sl_code find_repository(struct decision *d, const struct app_new *new_app,
-                               Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
+			       Sluice__Store__V1__RepositoryRecord **ret_repository,
+			       struct sl_err *err)
 {
 	return new_app->repository[0] != '\0'
-	               ? repository_find(d->view, d->arena, d->workspace, new_app->repository, ret_repository, err)
-	               : repository_find_or_make_in(d, new_app->repository_url, ret_repository, err);
+		   ? repository_find(d->view, d->arena, d->workspace, new_app->repository,
+				     ret_repository, err)
+		   : repository_find_or_make_in(d, new_app->repository_url, ret_repository, err);
 }
 
-static sl_code begin_app(struct decision *d, const struct app_new *new_app, struct app_created *created,
-                         struct sl_err *err)
+static sl_code begin_app(struct decision *d, const struct app_new *new_app,
+			 struct app_created *created, struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = SL_ARENA_NEW(d->arena, Sluice__Store__V1__AppRecord);
 	char *id = decision_id(d, "app");
 	char *path = new_app->path[0] != '\0' ? (char *)new_app->path
-	                                      : sl_arena_printf(d->arena, "apps/%s", new_app->name);
+					      : sl_arena_printf(d->arena, "apps/%s", new_app->name);
 	if (app == NULL || id == NULL || path == NULL) {
 		return records_out_of_memory(err);
 	}
@@ -138,20 +147,20 @@ static void put_indexes(struct decision *d, const Sluice__Store__V1__AppRecord *
 	decision_put_bytes(d, TABLE_APPS_BY_PATH, &path, SL_BYTES("", 0));
 }
 
-static sl_code first_version(struct decision *d, const struct app_new *new_app, struct app_created *created,
-                             struct sl_err *err)
+static sl_code first_version(struct decision *d, const struct app_new *new_app,
+			     struct app_created *created, struct sl_err *err)
 {
 	struct version_new version = {
-		.name = new_app->version_name[0] != '\0' ? new_app->version_name : "v1",
-		.description = "",
-		.commit = new_app->commit,
-		.path = created->app->path,
+	    .name = new_app->version_name[0] != '\0' ? new_app->version_name : "v1",
+	    .description = "",
+	    .commit = new_app->commit,
+	    .path = created->app->path,
 	};
 	return version_create_in(d, created->app, &version, &created->version, err);
 }
 
-sl_code apps_decide_create(struct decision *d, const struct app_new *new_app, struct app_created *ret_created,
-                           struct sl_err *err)
+sl_code apps_decide_create(struct decision *d, const struct app_new *new_app,
+			   struct app_created *ret_created, struct sl_err *err)
 {
 	struct app_created created = {0};
 	sl_code code = decision_expect_none(d, err);
@@ -165,7 +174,9 @@ sl_code apps_decide_create(struct decision *d, const struct app_new *new_app, st
 	app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_CREATED, created.app);
 	Sluice__V1__App *told = d->events[d->event_count - 1]->app;
 	if (told != NULL) {
-		told->repository = created.repository->name; /* the view does not know one that was made just now */
+		told->repository =
+		    created.repository
+			->name; /* the view does not know one that was made just now */
 	}
 	put_indexes(d, created.app);
 	*ret_created = created;
@@ -174,8 +185,8 @@ sl_code apps_decide_create(struct decision *d, const struct app_new *new_app, st
 
 /* --- rename, update --------------------------------------------------------------------------- */
 
-sl_code apps_decide_rename(struct decision *d, Sluice__Store__V1__AppRecord *app, const char *new_name,
-                           struct sl_err *err)
+sl_code apps_decide_rename(struct decision *d, Sluice__Store__V1__AppRecord *app,
+			   const char *new_name, struct sl_err *err)
 {
 	d->refusal.app_id = app->id;
 	sl_code code = decision_expect(d, "app", app->name, app->revision, err);
@@ -195,19 +206,20 @@ sl_code apps_decide_rename(struct decision *d, Sluice__Store__V1__AppRecord *app
 	return SL_OK;
 }
 
-static bool same_labels(Sluice__Store__V1__Label *const *a, size_t a_count, Sluice__Store__V1__Label *const *b,
-                        size_t b_count)
+static bool same_labels(Sluice__Store__V1__Label *const *a, size_t a_count,
+			Sluice__Store__V1__Label *const *b, size_t b_count)
 {
 	return a_count == b_count && labels_match(a, a_count, b, b_count);
 }
 
-sl_code apps_decide_update(struct decision *d, Sluice__Store__V1__AppRecord *app, const char *display_name,
-                           Sluice__Store__V1__Label **placement, size_t placement_count, struct sl_err *err)
+sl_code apps_decide_update(struct decision *d, Sluice__Store__V1__AppRecord *app,
+			   const char *display_name, Sluice__Store__V1__Label **placement,
+			   size_t placement_count, struct sl_err *err)
 {
 	d->refusal.app_id = app->id;
 	sl_code code = decision_expect(d, "app", app->name, app->revision, err);
 	bool same = strcmp(app->display_name, display_name) == 0 &&
-	            same_labels(app->placement, app->n_placement, placement, placement_count);
+		    same_labels(app->placement, app->n_placement, placement, placement_count);
 	if (code != SL_OK || same) {
 		return code;
 	}

@@ -10,10 +10,10 @@
 #include "server/rules/names.h"
 
 static void add_event(struct decision *d, Sluice__V1__EventType type,
-                      const Sluice__Store__V1__RepositoryRecord *repository)
+		      const Sluice__Store__V1__RepositoryRecord *repository)
 {
 	Sluice__V1__Event *event =
-		decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_REPOSITORY, "", 0, "");
+	    decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_REPOSITORY, "", 0, "");
 	event->object_case = SLUICE__V1__EVENT__OBJECT_REPOSITORY;
 	event->repository = wire_repository(d->arena, repository);
 }
@@ -29,9 +29,10 @@ static sl_code look_up_name(const struct decision *d, const char *name, struct s
 }
 
 static sl_code make(struct decision *d, const struct repository_new *new_repository,
-                    Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
+		    Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
 {
-	Sluice__Store__V1__RepositoryRecord *repository = SL_ARENA_NEW(d->arena, Sluice__Store__V1__RepositoryRecord);
+	Sluice__Store__V1__RepositoryRecord *repository =
+	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__RepositoryRecord);
 	const char *id = decision_id(d, "rep");
 	if (repository == NULL || id == NULL) {
 		return records_out_of_memory(err);
@@ -58,7 +59,8 @@ static sl_code make(struct decision *d, const struct repository_new *new_reposit
 }
 
 sl_code repositories_decide_create(struct decision *d, const struct repository_new *new_repository,
-                                   Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
+				   Sluice__Store__V1__RepositoryRecord **ret_repository,
+				   struct sl_err *err)
 {
 	sl_code code = decision_expect_none(d, err);
 	if (code != SL_OK) {
@@ -67,27 +69,30 @@ sl_code repositories_decide_create(struct decision *d, const struct repository_n
 	code = look_up_name(d, new_repository->name, err);
 	if (code == SL_OK) {
 		return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_NAME_TAKEN,
-		                      "repository '%s' exists: names are unique in a workspace", new_repository->name);
+				      "repository '%s' exists: names are unique in a workspace",
+				      new_repository->name);
 	}
 	return code != SL_NOT_FOUND ? code : make(d, new_repository, ret_repository, err);
 }
 
 /* The oldest with this URL; *ret_repository stays NULL when there is none. */
-static sl_code find_by_url(struct decision *d, const char *url, Sluice__Store__V1__RepositoryRecord **ret_repository,
-                           struct sl_err *err)
+static sl_code find_by_url(struct decision *d, const char *url,
+			   Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
 {
 	struct record_key prefix = key_of(d->workspace);
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, d->view, TABLE_REPOSITORIES, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__RepositoryRecord *repository = NULL;
-		sl_code code = record_unpack(d->arena, walk.value, &sluice__store__v1__repository_record__descriptor,
-		                             &repository, err);
+		sl_code code = record_unpack(d->arena, walk.value,
+					     &sluice__store__v1__repository_record__descriptor,
+					     &repository, err);
 		if (code != SL_OK) {
 			return code;
 		}
 		if (strcmp(repository->url, url) == 0 &&
-		    (*ret_repository == NULL || repository->revision < (*ret_repository)->revision)) {
+		    (*ret_repository == NULL ||
+		     repository->revision < (*ret_repository)->revision)) {
 			*ret_repository = repository;
 		}
 	}
@@ -95,8 +100,8 @@ static sl_code find_by_url(struct decision *d, const char *url, Sluice__Store__V
 }
 
 /* The name from the URL, or the first of -2, -3, ... that is free. */
-static sl_code free_name(const struct decision *d, const char *url, char name[static NAME_MAX_BYTES + 1],
-                         struct sl_err *err)
+static sl_code free_name(const struct decision *d, const char *url,
+			 char name[static NAME_MAX_BYTES + 1], struct sl_err *err)
 {
 	char base[NAME_MAX_BYTES + 1];
 	name_from_url(base, url);
@@ -110,7 +115,8 @@ static sl_code free_name(const struct decision *d, const char *url, char name[st
 }
 
 sl_code repository_find_or_make_in(struct decision *d, const char *url,
-                                   Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
+				   Sluice__Store__V1__RepositoryRecord **ret_repository,
+				   struct sl_err *err)
 {
 	char name[NAME_MAX_BYTES + 1];
 	Sluice__Store__V1__RepositoryRecord *found = NULL;
@@ -124,22 +130,24 @@ sl_code repository_find_or_make_in(struct decision *d, const char *url,
 		return code;
 	}
 	struct repository_new new_repository = {
-		.name = sl_arena_strdup(d->arena, name),
-		.url = url,
-		.branch = "",
-		.publish = SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS,
+	    .name = sl_arena_strdup(d->arena, name),
+	    .url = url,
+	    .branch = "",
+	    .publish = SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS,
 	};
 	return new_repository.name == NULL ? records_out_of_memory(err)
-	                                   : make(d, &new_repository, ret_repository, err);
+					   : make(d, &new_repository, ret_repository, err);
 }
 
 /* --- refresh ------------------------------------------------------------------------------- */
 
 /* The rows of one kind that are owed to the repository, one by one. */
-typedef sl_code owed_fn(struct decision *d, Sluice__Store__V1__OwedRecord *owed, struct sl_err *err);
+typedef sl_code owed_fn(struct decision *d, Sluice__Store__V1__OwedRecord *owed,
+			struct sl_err *err);
 
-static sl_code each_owed(struct decision *d, const char *repository_id, Sluice__Store__V1__OwedKind kind, owed_fn *fn,
-                         uint32_t *ret_count, struct sl_err *err)
+static sl_code each_owed(struct decision *d, const char *repository_id,
+			 Sluice__Store__V1__OwedKind kind, owed_fn *fn, uint32_t *ret_count,
+			 struct sl_err *err)
 {
 	struct record_key prefix = KEY(d->workspace, key_u32(k, (uint32_t)kind));
 	SL_AUTO(store_walk_end) struct store_walk walk;
@@ -147,7 +155,8 @@ static sl_code each_owed(struct decision *d, const char *repository_id, Sluice__
 	*ret_count = 0;
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__OwedRecord *owed = NULL;
-		sl_code code = record_unpack(d->arena, walk.value, &sluice__store__v1__owed_record__descriptor, &owed, err);
+		sl_code code = record_unpack(
+		    d->arena, walk.value, &sluice__store__v1__owed_record__descriptor, &owed, err);
 		if (code == SL_OK && strcmp(owed->repository_id, repository_id) == 0) {
 			(*ret_count)++;
 			code = fn(d, owed, err);
@@ -168,26 +177,32 @@ static void due_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed)
 	decision_put(d, TABLE_OWED, &key, &owed->base);
 }
 
-/* App and version of an owed row; they go together, so one without the others is a fault of the store. */
+/* App and version of an owed row; they go together, so one without the others is a fault of the
+ * store. */
 static sl_code load(struct decision *d, const Sluice__Store__V1__OwedRecord *owed,
-                    Sluice__Store__V1__AppRecord **ret_app, Sluice__Store__V1__VersionRecord **ret_version,
-                    struct sl_err *err)
+		    Sluice__Store__V1__AppRecord **ret_app,
+		    Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	sl_code code = app_get(d->view, d->arena, d->workspace, owed->app_id, ret_app, err);
 	if (code == SL_OK) {
-		code = version_get(d->view, d->arena, d->workspace, owed->app_id, owed->version, ret_version, err);
+		code = version_get(d->view, d->arena, d->workspace, owed->app_id, owed->version,
+				   ret_version, err);
 	}
-	return code != SL_NOT_FOUND ? code
-	                            : sl_err_set(err, SL_DATA_LOSS, "work is owed for version %u of app '%s', which is gone",
-	                                         owed->version, owed->app_id);
+	return code != SL_NOT_FOUND
+		   ? code
+		   : sl_err_set(err, SL_DATA_LOSS,
+				"work is owed for version %u of app '%s', which is gone",
+				owed->version, owed->app_id);
 }
 
-static sl_code resolve_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed, struct sl_err *err)
+static sl_code resolve_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed,
+			   struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = NULL;
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	sl_code code = load(d, owed, &app, &version, err);
-	bool failed = code == SL_OK && version->content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED;
+	bool failed = code == SL_OK &&
+		      version->content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED;
 	if (!failed) {
 		return code; /* it is queued, or being looked for, anyhow */
 	}
@@ -200,7 +215,8 @@ static sl_code resolve_now(struct decision *d, Sluice__Store__V1__OwedRecord *ow
 	return SL_OK;
 }
 
-static sl_code publish_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed, struct sl_err *err)
+static sl_code publish_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed,
+			   struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = NULL;
 	Sluice__Store__V1__VersionRecord *version = NULL;
@@ -210,40 +226,48 @@ static sl_code publish_now(struct decision *d, Sluice__Store__V1__OwedRecord *ow
 	}
 	sl_code code = load(d, owed, &app, &version, err);
 	if (code == SL_OK) {
-		code = publication_get(d->view, d->arena, d->workspace, owed->app_id, owed->version, &publication, err);
+		code = publication_get(d->view, d->arena, d->workspace, owed->app_id, owed->version,
+				       &publication, err);
 	}
 	if (code != SL_OK) {
 		return code != SL_NOT_FOUND
-		               ? code
-		               : sl_err_set(err, SL_DATA_LOSS, "a tag is owed for version '%s', which has no publication",
-		                            version->id);
+			   ? code
+			   : sl_err_set(err, SL_DATA_LOSS,
+					"a tag is owed for version '%s', which has no publication",
+					version->id);
 	}
 	publication->state = SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_OWED;
 	publication->next_ms = 0;
 	publication->revision = d->revision;
 	struct record_key key = version_key(d->workspace, owed->app_id, owed->version);
 	decision_put(d, TABLE_PUBLICATIONS, &key, &publication->base);
-	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, publication, UINT32_MAX);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, publication,
+		      UINT32_MAX);
 	due_now(d, owed);
 	return SL_OK;
 }
 
-sl_code repositories_decide_refresh(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,
-                                    uint32_t *ret_resolving, uint32_t *ret_publishing, struct sl_err *err)
+sl_code repositories_decide_refresh(struct decision *d,
+				    const Sluice__Store__V1__RepositoryRecord *repository,
+				    uint32_t *ret_resolving, uint32_t *ret_publishing,
+				    struct sl_err *err)
 {
-	sl_code code = each_owed(d, repository->id, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, resolve_now,
-	                         ret_resolving, err);
-	return code != SL_OK ? code
-	                     : each_owed(d, repository->id, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH, publish_now,
-	                                 ret_publishing, err);
+	sl_code code = each_owed(d, repository->id, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE,
+				 resolve_now, ret_resolving, err);
+	return code != SL_OK
+		   ? code
+		   : each_owed(d, repository->id, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH,
+			       publish_now, ret_publishing, err);
 }
 
 /* --- delete -------------------------------------------------------------------------------- */
 
-sl_code repositories_decide_delete(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,
-                                   struct sl_err *err)
+sl_code repositories_decide_delete(struct decision *d,
+				   const Sluice__Store__V1__RepositoryRecord *repository,
+				   struct sl_err *err)
 {
-	sl_code code = decision_expect(d, "repository", repository->name, repository->revision, err);
+	sl_code code =
+	    decision_expect(d, "repository", repository->name, repository->revision, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -254,10 +278,11 @@ sl_code repositories_decide_delete(struct decision *d, const Sluice__Store__V1__
 		Sluice__Store__V1__AppRecord *app = NULL;
 		const char *app_id = sl_arena_strdup(d->arena, app_path_key_app_id(walk.key));
 		code = app_id != NULL ? app_get(d->view, d->arena, d->workspace, app_id, &app, err)
-		                      : records_out_of_memory(err);
+				      : records_out_of_memory(err);
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_REPOSITORY_IN_USE,
-		                      "repository '%s' is the one of app '%s': only one that no app refers to can be removed",
-		                      repository->name, code == SL_OK ? app->name : "?");
+				      "repository '%s' is the one of app '%s': only one that no "
+				      "app refers to can be removed",
+				      repository->name, code == SL_OK ? app->name : "?");
 	}
 	code = store_walk_result(&walk, err);
 	if (code != SL_OK) {

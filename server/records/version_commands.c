@@ -8,14 +8,15 @@
 #include "server/records/versions.h"
 #include "server/records/versions_internal.h"
 
-static sl_code expect(const struct decision *d, const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+static sl_code expect(const struct decision *d, const Sluice__Store__V1__VersionRecord *version,
+		      struct sl_err *err)
 {
 	return decision_expect(d, "version", version->name, version->revision, err);
 }
 
 /* The newest in development, else the newest. */
 static sl_code default_origin(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                              Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+			      Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	struct version_origin origin = {0};
 	bool decided = false;
@@ -24,8 +25,9 @@ static sl_code default_origin(struct decision *d, const Sluice__Store__V1__AppRe
 	store_walk_begin(&walk, d->view, TABLE_VERSIONS, key_bytes(&prefix), STORE_BACKWARD);
 	while (!decided && store_walk_next(&walk)) {
 		Sluice__Store__V1__VersionRecord *version = NULL;
-		sl_code code = record_unpack(d->arena, walk.value, &sluice__store__v1__version_record__descriptor,
-		                             &version, err);
+		sl_code code =
+		    record_unpack(d->arena, walk.value,
+				  &sluice__store__v1__version_record__descriptor, &version, err);
 		if (code != SL_OK) {
 			return code;
 		}
@@ -37,9 +39,10 @@ static sl_code default_origin(struct decision *d, const Sluice__Store__V1__AppRe
 	return store_walk_result(&walk, err);
 }
 
-sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord *app, const char *name,
-                               const char *description, const char *from, const char *commit,
-                               Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord *app,
+			       const char *name, const char *description, const char *from,
+			       const char *commit, Sluice__Store__V1__VersionRecord **ret_version,
+			       struct sl_err *err)
 {
 	version_refusal(d, app, NULL);
 	sl_code code = decision_expect_none(d, err);
@@ -49,17 +52,17 @@ sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord 
 	Sluice__Store__V1__VersionRecord *origin = NULL;
 	bool named = from[0] != '\0';
 	code = named ? version_find(d->view, d->arena, d->workspace, app, from, &origin, err)
-	             : default_origin(d, app, &origin, err);
+		     : default_origin(d, app, &origin, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	struct version_new new_version = {
-		.name = name,
-		.description = description,
-		.commit = commit,
-		.path = named ? origin->path : app->path,
-		.from = origin,
-		.from_content = named,
+	    .name = name,
+	    .description = description,
+	    .commit = commit,
+	    .path = named ? origin->path : app->path,
+	    .from = origin,
+	    .from_content = named,
 	};
 	code = version_create_in(d, app, &new_version, ret_version, err);
 	if (code == SL_OK) {
@@ -69,7 +72,8 @@ sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord 
 }
 
 sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                                    Sluice__Store__V1__VersionRecord *version, const char *commit, struct sl_err *err)
+				    Sluice__Store__V1__VersionRecord *version, const char *commit,
+				    struct sl_err *err)
 {
 	sl_code code = expect(d, version, err);
 	if (code == SL_OK) {
@@ -87,22 +91,25 @@ sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1_
 }
 
 /* The facts name the version for when it is gone. */
-static sl_code rename_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+static sl_code rename_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version,
+			    struct sl_err *err)
 {
 	Sluice__Store__V1__FactsRecord *facts = NULL;
-	sl_code code = facts_get(d->view, d->arena, d->workspace, version->app_id, version->number, version->environment,
-	                         &facts, err);
+	sl_code code = facts_get(d->view, d->arena, d->workspace, version->app_id, version->number,
+				 version->environment, &facts, err);
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
 	facts->version_name = version->name;
-	struct record_key key = facts_key(d->workspace, version->app_id, version->number, version->environment);
+	struct record_key key =
+	    facts_key(d->workspace, version->app_id, version->number, version->environment);
 	decision_put(d, TABLE_FACTS, &key, &facts->base);
 	return SL_OK;
 }
 
 static sl_code rename_version(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                              Sluice__Store__V1__VersionRecord *version, const char *new_name, struct sl_err *err)
+			      Sluice__Store__V1__VersionRecord *version, const char *new_name,
+			      struct sl_err *err)
 {
 	/* Another spelling of the same name is its own entry in the index. */
 	if (strcasecmp(version->name, new_name) != 0) {
@@ -119,8 +126,8 @@ static sl_code rename_version(struct decision *d, const Sluice__Store__V1__AppRe
 }
 
 sl_code versions_decide_update(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                               Sluice__Store__V1__VersionRecord *version, const char *new_name, const char *description,
-                               struct sl_err *err)
+			       Sluice__Store__V1__VersionRecord *version, const char *new_name,
+			       const char *description, struct sl_err *err)
 {
 	sl_code code = expect(d, version, err);
 	if (code == SL_OK) {
@@ -144,8 +151,9 @@ sl_code versions_decide_update(struct decision *d, const Sluice__Store__V1__AppR
 }
 
 sl_code versions_decide_seal(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                             Sluice__Store__V1__VersionRecord *version,
-                             Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err)
+			     Sluice__Store__V1__VersionRecord *version,
+			     Sluice__Store__V1__PublicationRecord **ret_publication,
+			     struct sl_err *err)
 {
 	sl_code code = expect(d, version, err);
 	bool sealed = version->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED;
@@ -156,12 +164,13 @@ sl_code versions_decide_seal(struct decision *d, const Sluice__Store__V1__AppRec
 		return code;
 	}
 	version_put(d, version);
-	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, *ret_publication, UINT32_MAX);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, *ret_publication,
+		      UINT32_MAX);
 	return SL_OK;
 }
 
 sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app,
-                               const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+			       const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
 {
 	sl_code code = expect(d, version, err);
 	if (code == SL_OK) {
@@ -172,9 +181,10 @@ sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord 
 	}
 	if (app->version_count <= 1) {
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_LAST_VERSION,
-		                      "version '%s' is the only one of app '%s': an app keeps at least one, delete the app "
-		                      "instead",
-		                      version->name, app->name);
+				      "version '%s' is the only one of app '%s': an app keeps at "
+				      "least one, delete the app "
+				      "instead",
+				      version->name, app->name);
 	}
 	code = version_unused(d, app, version, err);
 	if (code != SL_OK) {

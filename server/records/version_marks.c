@@ -9,19 +9,22 @@
 /* --- facts of the environment that the version is in ------------------------------------- */
 
 static sl_code load_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version,
-                          Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err)
+			  Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err)
 {
-	sl_code code = facts_get(d->view, d->arena, d->workspace, version->app_id, version->number, version->environment,
-	                         ret_facts, err);
-	return code != SL_NOT_FOUND ? code
-	                            : sl_err_set(err, SL_DATA_LOSS, "version '%s' is in %s without facts of its coming",
-	                                         version->id, environment_name(version->environment));
+	sl_code code = facts_get(d->view, d->arena, d->workspace, version->app_id, version->number,
+				 version->environment, ret_facts, err);
+	return code != SL_NOT_FOUND
+		   ? code
+		   : sl_err_set(err, SL_DATA_LOSS,
+				"version '%s' is in %s without facts of its coming", version->id,
+				environment_name(version->environment));
 }
 
 static void put_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version,
-                      const Sluice__Store__V1__FactsRecord *facts)
+		      const Sluice__Store__V1__FactsRecord *facts)
 {
-	struct record_key key = facts_key(d->workspace, version->app_id, version->number, version->environment);
+	struct record_key key =
+	    facts_key(d->workspace, version->app_id, version->number, version->environment);
 	decision_put(d, TABLE_FACTS, &key, &facts->base);
 }
 
@@ -36,10 +39,10 @@ static void lift_blocks(const struct decision *d, Sluice__Store__V1__FactsRecord
 }
 
 static sl_code add_block(struct decision *d, Sluice__Store__V1__FactsRecord *facts,
-                         Sluice__Store__V1__BlockRecord *block, struct sl_err *err)
+			 Sluice__Store__V1__BlockRecord *block, struct sl_err *err)
 {
 	Sluice__Store__V1__BlockRecord **blocks =
-		SL_ARENA_ARRAY(d->arena, Sluice__Store__V1__BlockRecord *, facts->n_blocks + 1);
+	    SL_ARENA_ARRAY(d->arena, Sluice__Store__V1__BlockRecord *, facts->n_blocks + 1);
 	if (blocks == NULL) {
 		return records_out_of_memory(err);
 	}
@@ -55,8 +58,9 @@ static sl_code add_block(struct decision *d, Sluice__Store__V1__FactsRecord *fac
 
 /* Pointer and manifests never disagree: what becomes of the release is said in the same call. */
 static sl_code decide_release(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                              const Sluice__Store__V1__VersionRecord *version, const struct version_recall *recall,
-                              uint32_t *ret_released, struct sl_err *err)
+			      const Sluice__Store__V1__VersionRecord *version,
+			      const struct version_recall *recall, uint32_t *ret_released,
+			      struct sl_err *err)
 {
 	struct release_outcome outcome = {0};
 	sl_code code = SL_OK;
@@ -66,13 +70,16 @@ static sl_code decide_release(struct decision *d, const Sluice__Store__V1__AppRe
 	if (recall->withdraw) {
 		code = releases_decide_withdraw_in(d, app, &outcome, err);
 	} else if (recall->rollback_to[0] != '\0') {
-		const char *to = strcmp(recall->rollback_to, "previous") == 0 ? "" : recall->rollback_to;
+		const char *to =
+		    strcmp(recall->rollback_to, "previous") == 0 ? "" : recall->rollback_to;
 		code = releases_decide_rollback_in(d, app, to, &outcome, err);
 	} else {
-		code = sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_RELEASED_NEEDS_DECISION,
-		                      "version '%s' of app '%s' is released: recalling it needs one of rollback_to, withdraw "
-		                      "and keep_serving",
-		                      version->name, app->name);
+		code =
+		    sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_RELEASED_NEEDS_DECISION,
+				   "version '%s' of app '%s' is released: recalling it needs one "
+				   "of rollback_to, withdraw "
+				   "and keep_serving",
+				   version->name, app->name);
 	}
 	if (code == SL_OK) {
 		*ret_released = outcome.released;
@@ -80,11 +87,12 @@ static sl_code decide_release(struct decision *d, const Sluice__Store__V1__AppRe
 	return code;
 }
 
-static sl_code put_block(struct decision *d, Sluice__Store__V1__VersionRecord *version, Sluice__V1__BlockMode mode,
-                         struct sl_err *err)
+static sl_code put_block(struct decision *d, Sluice__Store__V1__VersionRecord *version,
+			 Sluice__V1__BlockMode mode, struct sl_err *err)
 {
 	Sluice__Store__V1__FactsRecord *facts = NULL;
-	Sluice__Store__V1__BlockRecord *block = SL_ARENA_NEW(d->arena, Sluice__Store__V1__BlockRecord);
+	Sluice__Store__V1__BlockRecord *block =
+	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__BlockRecord);
 	if (block == NULL) {
 		return records_out_of_memory(err);
 	}
@@ -108,7 +116,8 @@ static sl_code put_block(struct decision *d, Sluice__Store__V1__VersionRecord *v
 	return SL_OK;
 }
 
-static sl_code released_now(struct decision *d, const char *app_id, uint32_t *ret_released, struct sl_err *err)
+static sl_code released_now(struct decision *d, const char *app_id, uint32_t *ret_released,
+			    struct sl_err *err)
 {
 	Sluice__Store__V1__ReleaseRecord *release = NULL;
 	sl_code code = release_get(d->view, d->arena, d->workspace, app_id, &release, err);
@@ -117,8 +126,9 @@ static sl_code released_now(struct decision *d, const char *app_id, uint32_t *re
 }
 
 sl_code versions_decide_block(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                              Sluice__Store__V1__VersionRecord *version, Sluice__V1__BlockMode mode,
-                              const struct version_recall *recall, uint32_t *ret_released, struct sl_err *err)
+			      Sluice__Store__V1__VersionRecord *version, Sluice__V1__BlockMode mode,
+			      const struct version_recall *recall, uint32_t *ret_released,
+			      struct sl_err *err)
 {
 	sl_code code = decision_expect(d, "version", version->name, version->revision, err);
 	if (code == SL_OK) {
@@ -128,7 +138,7 @@ sl_code versions_decide_block(struct decision *d, const Sluice__Store__V1__AppRe
 		code = released_now(d, app->id, ret_released, err);
 	}
 	bool recalls_released =
-		mode == SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL && *ret_released == version->number;
+	    mode == SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL && *ret_released == version->number;
 	if (code == SL_OK && recalls_released) {
 		code = decide_release(d, app, version, recall, ret_released, err);
 	}
@@ -136,16 +146,17 @@ sl_code versions_decide_block(struct decision *d, const Sluice__Store__V1__AppRe
 		return code;
 	}
 	bool holds = version->block != NULL && version->block->mode == mode &&
-	             strcmp(version->block->reason, d->reason) == 0;
+		     strcmp(version->block->reason, d->reason) == 0;
 	code = holds ? SL_OK : put_block(d, version, mode, err);
 	if (code == SL_OK && d->changed) {
-		version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL, *ret_released);
+		version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL,
+			      *ret_released);
 	}
 	return code;
 }
 
 sl_code versions_decide_unblock(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                                Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+				Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
 {
 	sl_code code = decision_expect(d, "version", version->name, version->revision, err);
 	if (code == SL_OK) {
@@ -163,15 +174,16 @@ sl_code versions_decide_unblock(struct decision *d, const Sluice__Store__V1__App
 	put_facts(d, version, facts);
 	version->block = NULL;
 	version_put(d, version);
-	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL, UINT32_MAX);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL,
+		      UINT32_MAX);
 	return SL_OK;
 }
 
 /* --- note ------------------------------------------------------------------------------------ */
 
 sl_code versions_decide_note(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                             const Sluice__Store__V1__VersionRecord *version, const char *text,
-                             Sluice__Store__V1__NoteRecord **ret_note, struct sl_err *err)
+			     const Sluice__Store__V1__VersionRecord *version, const char *text,
+			     Sluice__Store__V1__NoteRecord **ret_note, struct sl_err *err)
 {
 	Sluice__Store__V1__FactsRecord *facts = NULL;
 	Sluice__Store__V1__NoteRecord *note = SL_ARENA_NEW(d->arena, Sluice__Store__V1__NoteRecord);
@@ -193,11 +205,11 @@ sl_code versions_decide_note(struct decision *d, const Sluice__Store__V1__AppRec
 	note->at_ms = d->now_ms;
 	note->by = (char *)d->principal;
 	struct record_key key = KEY(d->workspace, key_text(k, app->id), key_u32(k, version->number),
-	                            key_u64(k, d->revision));
+				    key_u64(k, d->revision));
 	decision_put(d, TABLE_NOTES, &key, &note->base);
 	Sluice__V1__Event *event = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_CREATED,
-	                                          SLUICE__V1__EVENT_KIND__EVENT_KIND_NOTE, app->id,
-	                                          version->environment, "");
+						  SLUICE__V1__EVENT_KIND__EVENT_KIND_NOTE, app->id,
+						  version->environment, "");
 	event->object_case = SLUICE__V1__EVENT__OBJECT_NOTE;
 	event->note = wire_note(d->arena, d->revision, note);
 	*ret_note = note;

@@ -10,12 +10,14 @@ static char *text_or_empty(const char *text)
 }
 
 /* App and version by key; SL_NOT_FOUND: one of them is gone, *err is left alone. */
-static sl_code load(struct decision *d, const char *app_id, uint32_t number, Sluice__Store__V1__AppRecord **ret_app,
-                    Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+static sl_code load(struct decision *d, const char *app_id, uint32_t number,
+		    Sluice__Store__V1__AppRecord **ret_app,
+		    Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	sl_code code = app_get(d->view, d->arena, d->workspace, app_id, ret_app, err);
-	return code != SL_OK ? code
-	                     : version_get(d->view, d->arena, d->workspace, app_id, number, ret_version, err);
+	return code != SL_OK
+		   ? code
+		   : version_get(d->view, d->arena, d->workspace, app_id, number, ret_version, err);
 }
 
 static bool is_unreachable(Sluice__V1__ContentReason reason)
@@ -23,13 +25,14 @@ static bool is_unreachable(Sluice__V1__ContentReason reason)
 	return reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE;
 }
 
-/* The owed row, one attempt later. A row that is gone is not made again: nothing is owed any more. */
-static sl_code put_attempt(struct decision *d, const struct record_key *key, uint64_t next_ms, bool parked,
-                           uint32_t *ret_attempts, struct sl_err *err)
+/* The owed row, one attempt later. A row that is gone is not made again: nothing is owed any more.
+ */
+static sl_code put_attempt(struct decision *d, const struct record_key *key, uint64_t next_ms,
+			   bool parked, uint32_t *ret_attempts, struct sl_err *err)
 {
 	Sluice__Store__V1__OwedRecord *owed = NULL;
-	sl_code code = record_get(d->view, d->arena, TABLE_OWED, key, &sluice__store__v1__owed_record__descriptor, &owed,
-	                          err);
+	sl_code code = record_get(d->view, d->arena, TABLE_OWED, key,
+				  &sluice__store__v1__owed_record__descriptor, &owed, err);
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
@@ -44,7 +47,7 @@ static sl_code put_attempt(struct decision *d, const struct record_key *key, uin
 /* --- content ------------------------------------------------------------------------------ */
 
 static sl_code fill_ready(struct decision *d, Sluice__Store__V1__ContentRecord *content,
-                          const struct version_content_result *result, struct sl_err *err)
+			  const struct version_content_result *result, struct sl_err *err)
 {
 	content->state = SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY;
 	content->reason = SLUICE__V1__CONTENT_REASON__CONTENT_REASON_UNSPECIFIED;
@@ -65,7 +68,7 @@ static sl_code fill_ready(struct decision *d, Sluice__Store__V1__ContentRecord *
 }
 
 static void fill_failed(struct decision *d, Sluice__Store__V1__ContentRecord *content,
-                        const struct version_content_result *result)
+			const struct version_content_result *result)
 {
 	content->state = SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED;
 	content->reason = result->reason;
@@ -75,10 +78,11 @@ static void fill_failed(struct decision *d, Sluice__Store__V1__ContentRecord *co
 }
 
 static sl_code apply_content(struct decision *d, Sluice__Store__V1__ContentRecord *content,
-                             const struct version_content_result *result, struct sl_err *err)
+			     const struct version_content_result *result, struct sl_err *err)
 {
-	struct record_key key = owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, result->app_id,
-	                                 result->version);
+	struct record_key key =
+	    owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, result->app_id,
+		     result->version);
 	if (is_unreachable(result->reason)) {
 		uint32_t attempts = 0;
 		fill_failed(d, content, result);
@@ -92,8 +96,9 @@ static sl_code apply_content(struct decision *d, Sluice__Store__V1__ContentRecor
 	return fill_ready(d, content, result, err);
 }
 
-sl_code versions_decide_content_result(struct decision *d, const struct version_content_result *result,
-                                       struct sl_err *err)
+sl_code versions_decide_content_result(struct decision *d,
+				       const struct version_content_result *result,
+				       struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = NULL;
 	Sluice__Store__V1__VersionRecord *version = NULL;
@@ -102,8 +107,9 @@ sl_code versions_decide_content_result(struct decision *d, const struct version_
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
 	/* A version that is READY owes nothing: this is a late repeat. */
-	bool current = version->content != NULL && version->content->generation == result->generation &&
-	               version->content->state != SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY;
+	bool current = version->content != NULL &&
+		       version->content->generation == result->generation &&
+		       version->content->state != SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY;
 	if (!current || version_check(d, VERSION_ACT_CONTENT_RESULT, app, version, NULL) != SL_OK) {
 		return SL_OK;
 	}
@@ -119,7 +125,7 @@ sl_code versions_decide_content_result(struct decision *d, const struct version_
 /* --- publication --------------------------------------------------------------------------- */
 
 static void fill_published(Sluice__Store__V1__PublicationRecord *publication,
-                           const struct version_publish_result *result)
+			   const struct version_publish_result *result)
 {
 	publication->state = SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED;
 	publication->commit = text_or_empty(result->commit);
@@ -129,11 +135,13 @@ static void fill_published(Sluice__Store__V1__PublicationRecord *publication,
 	publication->attempts++;
 }
 
-static sl_code apply_publication(struct decision *d, Sluice__Store__V1__PublicationRecord *publication,
-                                 const struct version_publish_result *result, struct sl_err *err)
+static sl_code apply_publication(struct decision *d,
+				 Sluice__Store__V1__PublicationRecord *publication,
+				 const struct version_publish_result *result, struct sl_err *err)
 {
-	struct record_key key = owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH, result->app_id,
-	                                 result->version);
+	struct record_key key =
+	    owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH, result->app_id,
+		     result->version);
 	if (result->reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_UNSPECIFIED) {
 		decision_delete(d, TABLE_OWED, &key);
 		fill_published(publication, result);
@@ -141,7 +149,7 @@ static sl_code apply_publication(struct decision *d, Sluice__Store__V1__Publicat
 	}
 	bool retry = is_unreachable(result->reason);
 	publication->state = retry ? SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_OWED
-	                           : SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED;
+				   : SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED;
 	publication->reason = result->reason;
 	publication->text = text_or_empty(result->text);
 	publication->next_ms = retry ? result->next_ms : 0;
@@ -150,15 +158,17 @@ static sl_code apply_publication(struct decision *d, Sluice__Store__V1__Publicat
 	return put_attempt(d, &key, publication->next_ms, !retry, &attempts, err);
 }
 
-sl_code versions_decide_publish_result(struct decision *d, const struct version_publish_result *result,
-                                       struct sl_err *err)
+sl_code versions_decide_publish_result(struct decision *d,
+				       const struct version_publish_result *result,
+				       struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = NULL;
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	Sluice__Store__V1__PublicationRecord *publication = NULL;
 	sl_code code = load(d, result->app_id, result->version, &app, &version, err);
 	if (code == SL_OK) {
-		code = publication_get(d->view, d->arena, d->workspace, result->app_id, result->version, &publication, err);
+		code = publication_get(d->view, d->arena, d->workspace, result->app_id,
+				       result->version, &publication, err);
 	}
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
@@ -174,6 +184,7 @@ sl_code versions_decide_publish_result(struct decision *d, const struct version_
 	publication->revision = d->revision;
 	struct record_key key = version_key(d->workspace, app->id, version->number);
 	decision_put(d, TABLE_PUBLICATIONS, &key, &publication->base);
-	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, publication, UINT32_MAX);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, publication,
+		      UINT32_MAX);
 	return SL_OK;
 }

@@ -11,12 +11,14 @@ struct record_key version_key(uint32_t workspace, const char *app_id, uint32_t n
 	return KEY(workspace, key_text(k, app_id), key_u32(k, number));
 }
 
-struct record_key facts_key(uint32_t workspace, const char *app_id, uint32_t number, uint32_t environment)
+struct record_key facts_key(uint32_t workspace, const char *app_id, uint32_t number,
+			    uint32_t environment)
 {
 	return KEY(workspace, key_text(k, app_id), key_u32(k, number), key_u32(k, environment));
 }
 
-struct record_key owed_key(uint32_t workspace, Sluice__Store__V1__OwedKind kind, const char *app_id, uint32_t number)
+struct record_key owed_key(uint32_t workspace, Sluice__Store__V1__OwedKind kind, const char *app_id,
+			   uint32_t number)
 {
 	return KEY(workspace, key_u32(k, (uint32_t)kind), key_text(k, app_id), key_u32(k, number));
 }
@@ -32,18 +34,21 @@ struct record_key version_name_key(uint32_t workspace, const char *app_id, const
 	return KEY(workspace, key_text(k, app_id), key_text(k, lower));
 }
 
-sl_code facts_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *app_id,
-                  uint32_t number, uint32_t environment, Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err)
+sl_code facts_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		  const char *app_id, uint32_t number, uint32_t environment,
+		  Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err)
 {
 	struct record_key key = facts_key(workspace, app_id, number, environment);
-	return record_get(view, arena, TABLE_FACTS, &key, &sluice__store__v1__facts_record__descriptor, ret_facts, err);
+	return record_get(view, arena, TABLE_FACTS, &key,
+			  &sluice__store__v1__facts_record__descriptor, ret_facts, err);
 }
 
 /* --- the life cycle ------------------------------------------------------------------ */
 
 static const char *content_state_text(const Sluice__Store__V1__ContentRecord *content)
 {
-	switch (content != NULL ? content->state : SLUICE__V1__CONTENT_STATE__CONTENT_STATE_UNSPECIFIED) {
+	switch (content != NULL ? content->state
+				: SLUICE__V1__CONTENT_STATE__CONTENT_STATE_UNSPECIFIED) {
 	case SLUICE__V1__CONTENT_STATE__CONTENT_STATE_RESOLVING:
 		return "RESOLVING";
 	case SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY:
@@ -56,39 +61,46 @@ static const char *content_state_text(const Sluice__Store__V1__ContentRecord *co
 }
 
 static sl_code refuse(enum sl_reason reason, const Sluice__Store__V1__AppRecord *app,
-                      const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+		      const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
 {
 	const char *environment = environment_name(version->environment);
 	switch (reason) {
 	case SL_REASON_VERSION_SEALED:
 		return sl_err_because(err, SL_FAILED_PRECONDITION, reason,
-		                      "version '%s' of app '%s' is sealed: nothing of it can change, create another from it",
-		                      version->name, app->name);
+				      "version '%s' of app '%s' is sealed: nothing of it can "
+				      "change, create another from it",
+				      version->name, app->name);
 	case SL_REASON_NOT_IN_DEVELOPMENT:
-		return sl_err_because(err, SL_FAILED_PRECONDITION, reason,
-		                      "version '%s' of app '%s' is in %s: this is possible in development only",
-		                      version->name, app->name, environment);
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, reason,
+		    "version '%s' of app '%s' is in %s: this is possible in development only",
+		    version->name, app->name, environment);
 	case SL_REASON_LAST_ENVIRONMENT:
-		return sl_err_because(err, SL_FAILED_PRECONDITION, reason,
-		                      "version '%s' of app '%s' is in %s: there is no environment after it", version->name,
-		                      app->name, environment);
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, reason,
+		    "version '%s' of app '%s' is in %s: there is no environment after it",
+		    version->name, app->name, environment);
 	case SL_REASON_VERSION_BLOCKED:
-		return sl_err_because(err, SL_FAILED_PRECONDITION, reason, "version '%s' of app '%s' is blocked: %.200s",
-		                      version->name, app->name, version->block != NULL ? version->block->reason : "");
-	case SL_REASON_CONTENT_NOT_READY:
 		return sl_err_because(err, SL_FAILED_PRECONDITION, reason,
-		                      "content of version '%s' of app '%s' is %s and must be READY%s%.200s", version->name,
-		                      app->name, content_state_text(version->content),
-		                      version->content != NULL && version->content->text[0] != '\0' ? ": " : "",
-		                      version->content != NULL ? version->content->text : "");
+				      "version '%s' of app '%s' is blocked: %.200s", version->name,
+				      app->name,
+				      version->block != NULL ? version->block->reason : "");
+	case SL_REASON_CONTENT_NOT_READY:
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, reason,
+		    "content of version '%s' of app '%s' is %s and must be READY%s%.200s",
+		    version->name, app->name, content_state_text(version->content),
+		    version->content != NULL && version->content->text[0] != '\0' ? ": " : "",
+		    version->content != NULL ? version->content->text : "");
 	default:
-		return sl_err_because(err, SL_FAILED_PRECONDITION, reason, "version '%s' of app '%s' in %s: %s",
-		                      version->name, app->name, environment, sl_reason_meaning(reason));
+		return sl_err_because(err, SL_FAILED_PRECONDITION, reason,
+				      "version '%s' of app '%s' in %s: %s", version->name,
+				      app->name, environment, sl_reason_meaning(reason));
 	}
 }
 
 void version_refusal(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                     const Sluice__Store__V1__VersionRecord *version)
+		     const Sluice__Store__V1__VersionRecord *version)
 {
 	d->refusal.app_id = app->id;
 	if (version != NULL) {
@@ -97,14 +109,15 @@ void version_refusal(struct decision *d, const Sluice__Store__V1__AppRecord *app
 	}
 }
 
-sl_code version_check(struct decision *d, enum version_act act, const Sluice__Store__V1__AppRecord *app,
-                      const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+sl_code version_check(struct decision *d, enum version_act act,
+		      const Sluice__Store__V1__AppRecord *app,
+		      const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
 {
 	version_refusal(d, app, version);
 	struct version_traits traits = {
-		.state = version->state,
-		.environment = version->environment,
-		.environments = ENV_COUNT,
+	    .state = version->state,
+	    .environment = version->environment,
+	    .environments = ENV_COUNT,
 	};
 	if (version->content != NULL) {
 		traits.content = version->content->state;
@@ -125,18 +138,21 @@ void version_put(struct decision *d, Sluice__Store__V1__VersionRecord *version)
 	decision_put(d, TABLE_VERSIONS, &key, &version->base);
 }
 
-void version_event(struct decision *d, Sluice__V1__EventType type, const Sluice__Store__V1__AppRecord *app,
-                   const Sluice__Store__V1__VersionRecord *version,
-                   const Sluice__Store__V1__PublicationRecord *publication, uint32_t released_version)
+void version_event(struct decision *d, Sluice__V1__EventType type,
+		   const Sluice__Store__V1__AppRecord *app,
+		   const Sluice__Store__V1__VersionRecord *version,
+		   const Sluice__Store__V1__PublicationRecord *publication,
+		   uint32_t released_version)
 {
 	struct wire wire = wire_of(d);
-	Sluice__V1__Event *event =
-		decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_VERSION, app->id, version->environment, "");
+	Sluice__V1__Event *event = decision_event(
+	    d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_VERSION, app->id, version->environment, "");
 	event->object_case = SLUICE__V1__EVENT__OBJECT_VERSION;
 	event->version = wire_version(&wire, version, app, publication, released_version);
 }
 
-void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *version, uint32_t environment)
+void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *version,
+		      uint32_t environment)
 {
 	version->environment = environment;
 	version->entered_revision = d->revision;
@@ -147,7 +163,8 @@ void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *vers
 	facts.entered_revision = d->revision;
 	facts.version_id = version->id;
 	facts.version_name = version->name;
-	struct record_key key = facts_key(d->workspace, version->app_id, version->number, environment);
+	struct record_key key =
+	    facts_key(d->workspace, version->app_id, version->number, environment);
 	decision_put(d, TABLE_FACTS, &key, &facts.base);
 }
 
@@ -173,8 +190,9 @@ static void put_id(struct decision *d, const Sluice__Store__V1__VersionRecord *v
 	decision_put_bytes(d, TABLE_VERSIONS_BY_ID, &key, SL_BYTES(value, id_size + 4));
 }
 
-void version_owe(struct decision *d, Sluice__Store__V1__OwedKind kind, const Sluice__Store__V1__AppRecord *app,
-                 const Sluice__Store__V1__VersionRecord *version)
+void version_owe(struct decision *d, Sluice__Store__V1__OwedKind kind,
+		 const Sluice__Store__V1__AppRecord *app,
+		 const Sluice__Store__V1__VersionRecord *version)
 {
 	Sluice__Store__V1__OwedRecord owed;
 	sluice__store__v1__owed_record__init(&owed);
@@ -195,9 +213,11 @@ sl_code records_out_of_memory(struct sl_err *err)
 }
 
 sl_code version_content_reset(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                              Sluice__Store__V1__VersionRecord *version, const char *asked, struct sl_err *err)
+			      Sluice__Store__V1__VersionRecord *version, const char *asked,
+			      struct sl_err *err)
 {
-	Sluice__Store__V1__ContentRecord *content = SL_ARENA_NEW(d->arena, Sluice__Store__V1__ContentRecord);
+	Sluice__Store__V1__ContentRecord *content =
+	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__ContentRecord);
 	if (content == NULL) {
 		return records_out_of_memory(err);
 	}
@@ -214,7 +234,7 @@ sl_code version_content_reset(struct decision *d, const Sluice__Store__V1__AppRe
 
 /* With publish = NONE nothing is owed: the commit itself is what agents fetch. */
 static void publish_as_is(Sluice__Store__V1__PublicationRecord *publication,
-                          const Sluice__Store__V1__VersionRecord *version)
+			  const Sluice__Store__V1__VersionRecord *version)
 {
 	publication->state = SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED;
 	publication->ref = version->content->ref;
@@ -222,19 +242,23 @@ static void publish_as_is(Sluice__Store__V1__PublicationRecord *publication,
 }
 
 static sl_code begin_publication(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                                 const Sluice__Store__V1__VersionRecord *version,
-                                 Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err)
+				 const Sluice__Store__V1__VersionRecord *version,
+				 Sluice__Store__V1__PublicationRecord **ret_publication,
+				 struct sl_err *err)
 {
 	Sluice__Store__V1__RepositoryRecord *repository = NULL;
-	sl_code code = repository_get(d->view, d->arena, d->workspace, app->repository_id, &repository, err);
+	sl_code code =
+	    repository_get(d->view, d->arena, d->workspace, app->repository_id, &repository, err);
 	if (code == SL_NOT_FOUND) {
-		return sl_err_set(err, SL_DATA_LOSS, "app '%s' refers to repository '%s', which is gone", app->name,
-		                  app->repository_id);
+		return sl_err_set(err, SL_DATA_LOSS,
+				  "app '%s' refers to repository '%s', which is gone", app->name,
+				  app->repository_id);
 	}
 	if (code != SL_OK) {
 		return code;
 	}
-	Sluice__Store__V1__PublicationRecord *publication = SL_ARENA_NEW(d->arena, Sluice__Store__V1__PublicationRecord);
+	Sluice__Store__V1__PublicationRecord *publication =
+	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__PublicationRecord);
 	char *ref = sl_arena_alloc(d->arena, VERSION_REF_SIZE);
 	if (publication == NULL || ref == NULL) {
 		return records_out_of_memory(err);
@@ -256,21 +280,25 @@ static sl_code begin_publication(struct decision *d, const Sluice__Store__V1__Ap
 }
 
 sl_code version_seal_in(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                        Sluice__Store__V1__VersionRecord *version,
-                        Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err)
+			Sluice__Store__V1__VersionRecord *version,
+			Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err)
 {
 	sl_code code = version_check(d, VERSION_ACT_SEAL, app, version, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	if (version->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED) {
-		code = publication_get(d->view, d->arena, d->workspace, app->id, version->number, ret_publication, err);
-		return code != SL_NOT_FOUND ? code
-		                            : sl_err_set(err, SL_DATA_LOSS, "version '%s' is sealed and has no publication",
-		                                         version->id);
+		code = publication_get(d->view, d->arena, d->workspace, app->id, version->number,
+				       ret_publication, err);
+		return code != SL_NOT_FOUND
+			   ? code
+			   : sl_err_set(err, SL_DATA_LOSS,
+					"version '%s' is sealed and has no publication",
+					version->id);
 	}
 	if (version->content->digest.len < 6) {
-		return sl_err_set(err, SL_DATA_LOSS, "content of version '%s' is READY without a digest", version->id);
+		return sl_err_set(err, SL_DATA_LOSS,
+				  "content of version '%s' is READY without a digest", version->id);
 	}
 	version->state = SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED;
 	version->sealed_ms = d->now_ms;
@@ -280,8 +308,8 @@ sl_code version_seal_in(struct decision *d, const Sluice__Store__V1__AppRecord *
 
 /* --- coming and going ------------------------------------------------------------------- */
 
-sl_code version_name_free(struct decision *d, const Sluice__Store__V1__AppRecord *app, const char *name,
-                          struct sl_err *err)
+sl_code version_name_free(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			  const char *name, struct sl_err *err)
 {
 	struct record_key key = version_name_key(d->workspace, app->id, name);
 	struct sl_bytes value;
@@ -292,18 +320,20 @@ sl_code version_name_free(struct decision *d, const Sluice__Store__V1__AppRecord
 	if (code != SL_OK) {
 		return code;
 	}
-	return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_NAME_TAKEN,
-	                      "app '%s' has a version '%s': names are unique in an app, without regard to case", app->name,
-	                      name);
+	return sl_err_because(
+	    err, SL_ALREADY_EXISTS, SL_REASON_NAME_TAKEN,
+	    "app '%s' has a version '%s': names are unique in an app, without regard to case",
+	    app->name, name);
 }
 
 /* What the new version holds: the bundle of `from`, or what Git is to find out. */
 static sl_code begin_content(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                             Sluice__Store__V1__VersionRecord *version, const struct version_new *new_version,
-                             struct sl_err *err)
+			     Sluice__Store__V1__VersionRecord *version,
+			     const struct version_new *new_version, struct sl_err *err)
 {
 	const Sluice__Store__V1__ContentRecord *from =
-		new_version->from_content && new_version->from != NULL ? new_version->from->content : NULL;
+	    new_version->from_content && new_version->from != NULL ? new_version->from->content
+								   : NULL;
 	if (new_version->commit[0] != '\0' || from == NULL) {
 		return version_content_reset(d, app, version, new_version->commit, err);
 	}
@@ -318,14 +348,16 @@ static sl_code begin_content(struct decision *d, const Sluice__Store__V1__AppRec
 	return SL_OK;
 }
 
-sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app, const struct version_new *new_version,
-                          Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app,
+			  const struct version_new *new_version,
+			  Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	sl_code code = version_name_free(d, app, new_version->name, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	Sluice__Store__V1__VersionRecord *version = SL_ARENA_NEW(d->arena, Sluice__Store__V1__VersionRecord);
+	Sluice__Store__V1__VersionRecord *version =
+	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__VersionRecord);
 	if (version == NULL) {
 		return records_out_of_memory(err);
 	}
@@ -340,7 +372,8 @@ sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app,
 	version->state = SLUICE__V1__VERSION_STATE__VERSION_STATE_DRAFT;
 	version->created_ms = d->now_ms;
 	version->created_by = (char *)d->principal;
-	code = version->id != NULL ? begin_content(d, app, version, new_version, err) : records_out_of_memory(err);
+	code = version->id != NULL ? begin_content(d, app, version, new_version, err)
+				   : records_out_of_memory(err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -355,7 +388,7 @@ sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app,
 }
 
 void version_remove_in(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                       const Sluice__Store__V1__VersionRecord *version)
+		       const Sluice__Store__V1__VersionRecord *version)
 {
 	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED, app, version, NULL, 0);
 	struct record_key key = version_key(d->workspace, app->id, version->number);
@@ -366,9 +399,11 @@ void version_remove_in(struct decision *d, const Sluice__Store__V1__AppRecord *a
 	struct record_key id = KEY(d->workspace, key_text(k, version->id));
 	decision_delete(d, TABLE_VERSIONS_BY_ID, &id);
 	struct record_key resolve =
-		owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, app->id, version->number);
+	    owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, app->id,
+		     version->number);
 	decision_delete(d, TABLE_OWED, &resolve);
 	struct record_key publish =
-		owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH, app->id, version->number);
+	    owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH, app->id,
+		     version->number);
 	decision_delete(d, TABLE_OWED, &publish);
 }

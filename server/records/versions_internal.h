@@ -10,20 +10,22 @@ sl_code records_out_of_memory(struct sl_err *err);
 
 /* Notes what a refusal would be about; version may be NULL. */
 void version_refusal(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                     const Sluice__Store__V1__VersionRecord *version);
+		     const Sluice__Store__V1__VersionRecord *version);
 
 /* SL_ALREADY_EXISTS / NAME_TAKEN. */
-SL_MUST_USE sl_code version_name_free(struct decision *d, const Sluice__Store__V1__AppRecord *app, const char *name,
-                                      struct sl_err *err);
+SL_MUST_USE sl_code version_name_free(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+				      const char *name, struct sl_err *err);
 /* Index by name. */
 void version_put_name(struct decision *d, const Sluice__Store__V1__VersionRecord *version);
 
 /* Clears the content, asks for `asked`, and owes looking for it. The caller puts the version. */
-SL_MUST_USE sl_code version_content_reset(struct decision *d, const Sluice__Store__V1__AppRecord *app,
-                                          Sluice__Store__V1__VersionRecord *version, const char *asked,
-                                          struct sl_err *err);
+SL_MUST_USE sl_code version_content_reset(struct decision *d,
+					  const Sluice__Store__V1__AppRecord *app,
+					  Sluice__Store__V1__VersionRecord *version,
+					  const char *asked, struct sl_err *err);
 /* Writes the OwedRecord, due at once. */
-void version_owe(struct decision *d, Sluice__Store__V1__OwedKind kind, const Sluice__Store__V1__AppRecord *app,
-                 const Sluice__Store__V1__VersionRecord *version);
+void version_owe(struct decision *d, Sluice__Store__V1__OwedKind kind,
+		 const Sluice__Store__V1__AppRecord *app,
+		 const Sluice__Store__V1__VersionRecord *version);
 
 #endif

@@ -56,7 +56,8 @@ const char *revision_broken_rule(const char *revision)
 	}
 	for (size_t i = 0; i < size; i++) {
 		if (is_control(revision[i]) || strchr(" ~^:?*[\\", revision[i]) != NULL) {
-			return "must be a branch, a tag or a full commit id: no control bytes, blanks or any of ~^:?*[\\";
+			return "must be a branch, a tag or a full commit id: no control bytes, "
+			       "blanks or any of ~^:?*[\\";
 		}
 	}
 	if (strstr(revision, "..") != NULL || strstr(revision, "@{") != NULL) {

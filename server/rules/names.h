@@ -1,4 +1,5 @@
-/* names: rules of the texts that people choose: paths in repositories, Git revisions, names made from URLs.
+/* names: rules of the texts that people choose: paths in repositories, Git revisions, names made
+ * from URLs.
  *
  * Pure. (Names of things and versions: server/services/service.h, check_name().) */
 #ifndef SL_SERVER_RULES_NAMES_H
@@ -10,16 +11,17 @@
 #define APP_PATH_MAX_BYTES 1000 /* of a folder in a repository */
 #define REVISION_MAX_BYTES 200  /* of a branch, tag or commit id */
 
-/* NULL if `path` is a folder in a repository: "." (the root), or parts joined by "/", none of them empty, "." or "..",
- * no control bytes, 1 to APP_PATH_MAX_BYTES bytes. Otherwise the rule that it breaks; static. */
+/* NULL if `path` is a folder in a repository: "." (the root), or parts joined by "/", none of them
+ * empty, "." or "..", no control bytes, 1 to APP_PATH_MAX_BYTES bytes. Otherwise the rule that it
+ * breaks; static. */
 const char *path_broken_rule(const char *path);
 
-/* NULL if `revision` may name a branch, a tag or a commit: the characters that Git allows in refs, 1 to
- * REVISION_MAX_BYTES bytes, no leading "-". Otherwise the rule that it breaks; static. */
+/* NULL if `revision` may name a branch, a tag or a commit: the characters that Git allows in refs,
+ * 1 to REVISION_MAX_BYTES bytes, no leading "-". Otherwise the rule that it breaks; static. */
 const char *revision_broken_rule(const char *revision);
 
-/* A name by the rule from the last part of a URL's path: lower case, ".git" cut off, everything else that is not
- * allowed becomes "-"; "repository" when nothing is left. */
+/* A name by the rule from the last part of a URL's path: lower case, ".git" cut off, everything
+ * else that is not allowed becomes "-"; "repository" when nothing is left. */
 void name_from_url(char out[static NAME_MAX_BYTES + 1], const char *url);
 
 /* `<base>-<number>`, the base cut as needed. */

@@ -51,7 +51,8 @@ static enum sl_reason check_state(const struct rule *rule, const struct version_
 	return SL_REASON_NONE;
 }
 
-static enum sl_reason check_environment(const struct rule *rule, const struct version_traits *traits)
+static enum sl_reason check_environment(const struct rule *rule,
+					const struct version_traits *traits)
 {
 	switch (rule->environment) {
 	case ANYWHERE:
@@ -60,10 +61,10 @@ static enum sl_reason check_environment(const struct rule *rule, const struct ve
 		return traits->environment == 1 ? SL_REASON_NONE : SL_REASON_NOT_IN_DEVELOPMENT;
 	case BEFORE_LAST:
 		return traits->environment < traits->environments ? SL_REASON_NONE
-		                                                  : SL_REASON_LAST_ENVIRONMENT;
+								  : SL_REASON_LAST_ENVIRONMENT;
 	case IN_LAST:
 		return traits->environment == traits->environments ? SL_REASON_NONE
-		                                                   : SL_REASON_NOT_ELIGIBLE;
+								   : SL_REASON_NOT_ELIGIBLE;
 	}
 	return SL_REASON_NONE;
 }
@@ -103,7 +104,8 @@ uint32_t version_newest_there(const uint32_t *newest, uint32_t environments, uin
 {
 	for (uint32_t at = *environment; at >= 1; at--) {
 		uint32_t found = newest[at];
-		for (uint32_t beyond = at + 1; newest[at] == 0 && beyond <= environments; beyond++) {
+		for (uint32_t beyond = at + 1; newest[at] == 0 && beyond <= environments;
+		     beyond++) {
 			found = newest[beyond] > found ? newest[beyond] : found;
 		}
 		if (found != 0) {
@@ -115,11 +117,11 @@ uint32_t version_newest_there(const uint32_t *newest, uint32_t environments, uin
 }
 
 void version_ref(char out[static VERSION_REF_SIZE], const char *slug, const char *name,
-                 const uint8_t digest[static 6])
+		 const uint8_t digest[static 6])
 {
 	char hex[2 * 6 + 1];
 	int wrote = snprintf(out, VERSION_REF_SIZE, "refs/tags/sluice/%s/%s-%s", slug, name,
-	                     sl_hex(hex, digest, 6));
+			     sl_hex(hex, digest, 6));
 	assert(wrote > 0 && wrote < VERSION_REF_SIZE);
 	(void)wrote;
 }

@@ -33,36 +33,41 @@ enum version_act {
 struct version_traits {
 	Sluice__V1__VersionState state;
 	Sluice__V1__ContentState content;
-	Sluice__V1__BlockMode block;    /* UNSPECIFIED: none */
-	uint32_t environment;           /* number = rank of the one that it is in, from 1 */
-	uint32_t environments;          /* number of the last one */
+	Sluice__V1__BlockMode block; /* UNSPECIFIED: none */
+	uint32_t environment;        /* number = rank of the one that it is in, from 1 */
+	uint32_t environments;       /* number of the last one */
 };
 
-/* SL_REASON_NONE: allowed. Otherwise the first broken rule, in the order state, environment, block, content:
- * VERSION_SEALED, NOT_IN_DEVELOPMENT, LAST_ENVIRONMENT, NOT_ELIGIBLE (not in the environment that the act needs, or
- * not sealed though the act is about sealed ones), VERSION_BLOCKED, CONTENT_NOT_READY.
+/* SL_REASON_NONE: allowed. Otherwise the first broken rule, in the order state, environment, block,
+ * content: VERSION_SEALED, NOT_IN_DEVELOPMENT, LAST_ENVIRONMENT, NOT_ELIGIBLE (not in the
+ * environment that the act needs, or not sealed though the act is about sealed ones),
+ * VERSION_BLOCKED, CONTENT_NOT_READY.
  *
- * What depends on other records (released, run by an instance, the only one, in Git) is not said here. SELECT speaks
- * of every environment: a draft may be selected in development. Sealing what is sealed is allowed and changes nothing. */
+ * What depends on other records (released, run by an instance, the only one, in Git) is not said
+ * here. SELECT speaks of every environment: a draft may be selected in development. Sealing what is
+ * sealed is allowed and changes nothing. */
 enum sl_reason version_allows(enum version_act act, const struct version_traits *traits);
 
 /* "SET_CONTENT"; static. */
 const char *version_act_name(enum version_act act);
 
-/* Which version a new one derives from when the caller names none: the newest in development, else the newest.
- * {0} to begin with; shown the versions newest first until it answers true; the answer is in `number` (0: there was none). */
+/* Which version a new one derives from when the caller names none: the newest in development, else
+ * the newest. {0} to begin with; shown the versions newest first until it answers true; the answer
+ * is in `number` (0: there was none). */
 struct version_origin {
 	uint32_t number;
 };
 bool version_origin_look(struct version_origin *origin, uint32_t number, uint32_t environment);
 
-/* Which version is opened in *environment: newest[n] is the number of the newest version in environment n (1 to
- * environments; 0: none). The newest in it, else the newest beyond it (lists are cumulative), else the same one
- * environment down; *environment is where it was found. 0: there is no version. */
+/* Which version is opened in *environment: newest[n] is the number of the newest version in
+ * environment n (1 to environments; 0: none). The newest in it, else the newest beyond it (lists
+ * are cumulative), else the same one environment down; *environment is where it was found. 0: there
+ * is no version. */
 uint32_t version_newest_there(const uint32_t *newest, uint32_t environments, uint32_t *environment);
 
 /* `refs/tags/sluice/<slug>/<version>-<first 12 hex of digest>`. */
 #define VERSION_REF_SIZE 128 /* bytes with NUL; slug and name obey their rules */
-void version_ref(char out[static VERSION_REF_SIZE], const char *slug, const char *name, const uint8_t digest[static 6]);
+void version_ref(char out[static VERSION_REF_SIZE], const char *slug, const char *name,
+		 const uint8_t digest[static 6]);
 
 #endif

@@ -16,7 +16,8 @@ struct entries {
 	char **keys, **values;
 };
 
-static bool split(struct sl_arena *arena, ProtobufCMessage *const *entries, size_t count, struct entries *ret_entries)
+static bool split(struct sl_arena *arena, ProtobufCMessage *const *entries, size_t count,
+		  struct entries *ret_entries)
 {
 	ret_entries->keys = SL_ARENA_ARRAY(arena, char *, count + 1);
 	ret_entries->values = SL_ARENA_ARRAY(arena, char *, count + 1);
@@ -30,7 +31,8 @@ static bool split(struct sl_arena *arena, ProtobufCMessage *const *entries, size
 
 static sl_code no_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+			      "out of memory for this call");
 }
 
 static sl_code check_placement(ProtobufCMessage *const *entries, size_t count, struct sl_err *err)
@@ -42,17 +44,21 @@ static sl_code check_placement(ProtobufCMessage *const *entries, size_t count, s
 		return check_refused("placement", "must have at most 16 labels", err);
 	}
 	return split(&arena, entries, count, &parts)
-	               ? check_labels("placement", parts.keys, parts.values, count, PLACEMENT_MAX, err)
-	               : no_memory(err);
+		   ? check_labels("placement", parts.keys, parts.values, count, PLACEMENT_MAX, err)
+		   : no_memory(err);
 }
 
-static Sluice__Store__V1__Label **sorted(struct sl_arena *arena, ProtobufCMessage *const *entries, size_t count)
+static Sluice__Store__V1__Label **sorted(struct sl_arena *arena, ProtobufCMessage *const *entries,
+					 size_t count)
 {
 	struct entries parts;
-	return split(arena, entries, count, &parts) ? labels_sorted(arena, parts.keys, parts.values, count) : NULL;
+	return split(arena, entries, count, &parts)
+		   ? labels_sorted(arena, parts.keys, parts.values, count)
+		   : NULL;
 }
 
-/* Generated entries begin with their ProtobufCMessage, so an array of pointers to them is one of pointers to that. */
+/* Generated entries begin with their ProtobufCMessage, so an array of pointers to them is one of
+ * pointers to that. */
 #define ENTRIES(map) ((ProtobufCMessage *const *)(map))
 
 /* --- CreateApp ------------------------------------------------------------------ */
@@ -60,11 +66,12 @@ static Sluice__Store__V1__Label **sorted(struct sl_arena *arena, ProtobufCMessag
 static sl_code check_where(const Sluice__V1__CreateAppRequest *request, struct sl_err *err)
 {
 	if ((request->repository[0] == '\0') == (request->repository_url[0] == '\0')) {
-		return check_refused("repository", "or repository_url must be given, and not both", err);
+		return check_refused("repository", "or repository_url must be given, and not both",
+				     err);
 	}
 	sl_code code = request->repository[0] != '\0'
-	                       ? check_reference("repository", request->repository, err)
-	                       : check_url("repository_url", request->repository_url, err);
+			   ? check_reference("repository", request->repository, err)
+			   : check_url("repository_url", request->repository_url, err);
 	if (code == SL_OK && request->path[0] != '\0') {
 		code = check_path("path", request->path, err);
 	}
@@ -75,29 +82,34 @@ static sl_code create_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__CreateAppRequest *request = message;
 	sl_code code = check_name("name", request->name, err);
-	code = code != SL_OK ? code : check_text_or_empty("display_name", request->display_name, DISPLAY_NAME_MAX, err);
+	code = code != SL_OK ? code
+			     : check_text_or_empty("display_name", request->display_name,
+						   DISPLAY_NAME_MAX, err);
 	code = code != SL_OK ? code : check_where(request, err);
-	code = code != SL_OK ? code : check_placement(ENTRIES(request->placement), request->n_placement, err);
+	code = code != SL_OK
+		   ? code
+		   : check_placement(ENTRIES(request->placement), request->n_placement, err);
 	if (code == SL_OK && request->version_name[0] != '\0') {
 		code = check_version_name("version_name", request->version_name, err);
 	}
 	return code != SL_OK ? code : check_revision_or_empty("commit", request->commit, err);
 }
 
-static sl_code create_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code create_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__CreateAppRequest *request = message;
 	Sluice__V1__CreateAppResponse *response = reply;
 	struct app_new wanted = {
-		.name = request->name,
-		.display_name = request->display_name,
-		.repository = request->repository,
-		.repository_url = request->repository_url,
-		.path = request->path,
-		.placement = sorted(d->arena, ENTRIES(request->placement), request->n_placement),
-		.placement_count = request->n_placement,
-		.version_name = request->version_name,
-		.commit = request->commit,
+	    .name = request->name,
+	    .display_name = request->display_name,
+	    .repository = request->repository,
+	    .repository_url = request->repository_url,
+	    .path = request->path,
+	    .placement = sorted(d->arena, ENTRIES(request->placement), request->n_placement),
+	    .placement_count = request->n_placement,
+	    .version_name = request->version_name,
+	    .commit = request->commit,
 	};
 	struct app_created created;
 	if (wanted.placement == NULL) {
@@ -126,10 +138,12 @@ static sl_code get_check(const void *message, struct sl_err *err)
 
 static struct wire wire_of_read(const struct service_read *read)
 {
-	return (struct wire){.view = read->view, .arena = read->arena, .workspace = read->workspace};
+	return (struct wire){
+	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
 }
 
-static sl_code get_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code get_read(struct service_read *read, const void *message, void *reply,
+			struct sl_err *err)
 {
 	const Sluice__V1__GetAppRequest *request = message;
 	Sluice__V1__GetAppResponse *response = reply;
@@ -151,41 +165,49 @@ static sl_code list_check(const void *message, struct sl_err *err)
 }
 
 /* The id of the repository to list apps of; "": of all. */
-static sl_code list_filter(struct service_read *read, const char *repository, const char **ret_id, struct sl_err *err)
+static sl_code list_filter(struct service_read *read, const char *repository, const char **ret_id,
+			   struct sl_err *err)
 {
 	Sluice__Store__V1__RepositoryRecord *record = NULL;
 	*ret_id = "";
 	if (repository[0] == '\0') {
 		return SL_OK;
 	}
-	sl_code code = repository_find(read->view, read->arena, read->workspace, repository, &record, err);
+	sl_code code =
+	    repository_find(read->view, read->arena, read->workspace, repository, &record, err);
 	if (code == SL_OK) {
 		*ret_id = record->id;
 	}
 	return code;
 }
 
-static sl_code by_index(struct service_read *read, struct sl_bytes id, Sluice__Store__V1__AppRecord **ret_app,
-                        struct sl_err *err)
+static sl_code by_index(struct service_read *read, struct sl_bytes id,
+			Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
-	const char *text = sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
+	const char *text =
+	    sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
 	if (text == NULL) {
 		return no_memory(err);
 	}
 	sl_code code = app_get(read->view, read->arena, read->workspace, text, ret_app, err);
-	return code != SL_NOT_FOUND ? code
-	                            : sl_err_set(err, SL_DATA_LOSS, "the index names app '%s', which is gone", text);
+	return code != SL_NOT_FOUND
+		   ? code
+		   : sl_err_set(err, SL_DATA_LOSS, "the index names app '%s', which is gone", text);
 }
 
-static sl_code list_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code list_read(struct service_read *read, const void *message, void *reply,
+			 struct sl_err *err)
 {
 	const Sluice__V1__ListAppsRequest *request = message;
 	Sluice__V1__ListAppsResponse *response = reply;
 	const char *repository_id = NULL;
 	struct service_page page;
 	sl_code code = list_filter(read, request->repository, &repository_id, err);
-	const char *scope = sl_arena_printf(read->arena, "ListApps %s", code == SL_OK ? repository_id : "");
-	code = code != SL_OK ? code : service_page_begin(read, request->page, scope != NULL ? scope : "", &page, err);
+	const char *scope =
+	    sl_arena_printf(read->arena, "ListApps %s", code == SL_OK ? repository_id : "");
+	code = code != SL_OK ? code
+			     : service_page_begin(read, request->page, scope != NULL ? scope : "",
+						  &page, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -223,7 +245,8 @@ static sl_code rename_check(const void *message, struct sl_err *err)
 	return code != SL_OK ? code : check_name("new_name", request->new_name, err);
 }
 
-static sl_code rename_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code rename_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__RenameAppRequest *request = message;
 	Sluice__V1__RenameAppResponse *response = reply;
@@ -243,22 +266,29 @@ static sl_code update_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__UpdateAppRequest *request = message;
 	sl_code code = check_reference("app", request->app, err);
-	code = code != SL_OK ? code : check_text_or_empty("display_name", request->display_name, DISPLAY_NAME_MAX, err);
-	return code != SL_OK ? code : check_placement(ENTRIES(request->placement), request->n_placement, err);
+	code = code != SL_OK ? code
+			     : check_text_or_empty("display_name", request->display_name,
+						   DISPLAY_NAME_MAX, err);
+	return code != SL_OK
+		   ? code
+		   : check_placement(ENTRIES(request->placement), request->n_placement, err);
 }
 
-static sl_code update_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code update_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__UpdateAppRequest *request = message;
 	Sluice__V1__UpdateAppResponse *response = reply;
 	Sluice__Store__V1__AppRecord *app = NULL;
-	Sluice__Store__V1__Label **placement = sorted(d->arena, ENTRIES(request->placement), request->n_placement);
+	Sluice__Store__V1__Label **placement =
+	    sorted(d->arena, ENTRIES(request->placement), request->n_placement);
 	if (placement == NULL) {
 		return no_memory(err);
 	}
 	sl_code code = app_find(d->view, d->arena, d->workspace, request->app, &app, err);
 	if (code == SL_OK) {
-		code = apps_decide_update(d, app, request->display_name, placement, request->n_placement, err);
+		code = apps_decide_update(d, app, request->display_name, placement,
+					  request->n_placement, err);
 	}
 	if (code == SL_OK) {
 		struct wire wire = wire_of(d);
@@ -275,7 +305,8 @@ static sl_code delete_check(const void *message, struct sl_err *err)
 	return check_reference("app", request->app, err);
 }
 
-static sl_code delete_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code delete_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__DeleteAppRequest *request = message;
 	Sluice__Store__V1__AppRecord *app = NULL;
@@ -290,7 +321,8 @@ static sl_code open_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__OpenAppRequest *request = message;
 	sl_code code = check_reference("app", request->app, err);
-	code = code != SL_OK ? code : check_reference_or_empty("environment", request->environment, err);
+	code = code != SL_OK ? code
+			     : check_reference_or_empty("environment", request->environment, err);
 	return code != SL_OK ? code : check_reference_or_empty("version", request->version, err);
 }
 
@@ -306,7 +338,8 @@ static sl_code open_decide(struct decision *d, const void *message, void *reply,
 		code = environment_find(request->environment, &environment, err);
 	}
 	if (code == SL_OK) {
-		code = apps_decide_open(d, app, environment, request->version, &environment, &version, err);
+		code = apps_decide_open(d, app, environment, request->version, &environment,
+					&version, err);
 	}
 	if (code == SL_OK) {
 		struct wire wire = wire_of(d);

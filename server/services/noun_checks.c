@@ -7,7 +7,8 @@
 
 sl_code check_refused(const char *field, const char *rule, struct sl_err *err)
 {
-	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s %s", field, rule);
+	sl_code code =
+	    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s %s", field, rule);
 	sl_err_field(err, field, rule);
 	return code;
 }
@@ -19,8 +20,8 @@ static sl_code broken(const char *field, const char *value, const char *rule, st
 	if (check_text_or_empty(field, value, 100, &unshowable) != SL_OK) {
 		return check_refused(field, rule, err);
 	}
-	sl_code code =
-		sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s '%s' %s", field, value, rule);
+	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s '%s' %s",
+				      field, value, rule);
 	sl_err_field(err, field, rule);
 	return code;
 }
@@ -31,7 +32,8 @@ sl_code check_url(const char *field, const char *url, struct sl_err *err)
 	if (code == SL_OK) {
 		code = git_url_check(url, true, err);
 		if (code != SL_OK) {
-			sl_err_field(err, field, "a https, ssh, git or file URL without a password");
+			sl_err_field(err, field,
+				     "a https, ssh, git or file URL without a password");
 		}
 	}
 	return code;
@@ -40,7 +42,8 @@ sl_code check_url(const char *field, const char *url, struct sl_err *err)
 sl_code check_revision(const char *field, const char *revision, struct sl_err *err)
 {
 	const char *rule = revision_broken_rule(revision);
-	return rule != NULL ? broken(field, revision, rule, err) : check_text(field, revision, REVISION_MAX_BYTES, err);
+	return rule != NULL ? broken(field, revision, rule, err)
+			    : check_text(field, revision, REVISION_MAX_BYTES, err);
 }
 
 sl_code check_revision_or_empty(const char *field, const char *revision, struct sl_err *err)
@@ -51,7 +54,8 @@ sl_code check_revision_or_empty(const char *field, const char *revision, struct 
 sl_code check_path(const char *field, const char *path, struct sl_err *err)
 {
 	const char *rule = path_broken_rule(path);
-	return rule != NULL ? broken(field, path, rule, err) : check_text(field, path, APP_PATH_MAX_BYTES, err);
+	return rule != NULL ? broken(field, path, rule, err)
+			    : check_text(field, path, APP_PATH_MAX_BYTES, err);
 }
 
 sl_code check_reference_or_empty(const char *field, const char *value, struct sl_err *err)

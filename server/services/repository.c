@@ -1,8 +1,8 @@
 /* RepositoryService: Git repositories that apps live in. */
-#include "server/records/repositories.h"
 #include "base/git/git.h"
 #include "base/mem/own.h"
 #include "server/gitsync/gitsync.h"
+#include "server/records/repositories.h"
 #include "server/records/wire.h"
 #include "server/services/noun_checks.h"
 #include "server/services/service.h"
@@ -10,12 +10,12 @@
 
 /* A repository as a read tells it: with how its host was last reached. */
 static Sluice__V1__Repository *with_contact(const struct service_read *read,
-                                            const Sluice__Store__V1__RepositoryRecord *record)
+					    const Sluice__Store__V1__RepositoryRecord *record)
 {
 	Sluice__V1__Repository *repository = wire_repository(read->arena, record);
 	if (repository != NULL) {
-		repository->contact = gitsync_contact(read->services->gitsync, read->view, read->arena, read->workspace,
-		                                      record->id);
+		repository->contact = gitsync_contact(read->services->gitsync, read->view,
+						      read->arena, read->workspace, record->id);
 	}
 	return repository;
 }
@@ -36,15 +36,16 @@ static sl_code create_check(const void *message, struct sl_err *err)
 	return check_refused("publish", "must be TAGS or NONE", err);
 }
 
-static sl_code create_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code create_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__CreateRepositoryRequest *request = message;
 	Sluice__V1__CreateRepositoryResponse *response = reply;
 	struct repository_new wanted = {
-		.name = request->name,
-		.url = request->url,
-		.branch = request->branch,
-		.publish = request->publish,
+	    .name = request->name,
+	    .url = request->url,
+	    .branch = request->branch,
+	    .publish = request->publish,
 	};
 	Sluice__Store__V1__RepositoryRecord *record = NULL;
 	sl_code code = repositories_decide_create(d, &wanted, &record, err);
@@ -62,13 +63,14 @@ static sl_code get_check(const void *message, struct sl_err *err)
 	return check_reference("repository", request->repository, err);
 }
 
-static sl_code get_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code get_read(struct service_read *read, const void *message, void *reply,
+			struct sl_err *err)
 {
 	const Sluice__V1__GetRepositoryRequest *request = message;
 	Sluice__V1__GetRepositoryResponse *response = reply;
 	Sluice__Store__V1__RepositoryRecord *record = NULL;
-	sl_code code =
-		repository_find(read->view, read->arena, read->workspace, request->repository, &record, err);
+	sl_code code = repository_find(read->view, read->arena, read->workspace,
+				       request->repository, &record, err);
 	if (code == SL_OK) {
 		response->repository = with_contact(read, record);
 	}
@@ -84,32 +86,40 @@ static sl_code list_check(const void *message, struct sl_err *err)
 }
 
 /* The record that an entry of the index by name points to. */
-static sl_code by_index(struct service_read *read, struct sl_bytes id, Sluice__Store__V1__RepositoryRecord **ret_record,
-                        struct sl_err *err)
+static sl_code by_index(struct service_read *read, struct sl_bytes id,
+			Sluice__Store__V1__RepositoryRecord **ret_record, struct sl_err *err)
 {
-	const char *text = sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
+	const char *text =
+	    sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
 	if (text == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
-	sl_code code = repository_get(read->view, read->arena, read->workspace, text, ret_record, err);
-	return code != SL_NOT_FOUND ? code
-	                            : sl_err_set(err, SL_DATA_LOSS, "the index names repository '%s', which is gone", text);
+	sl_code code =
+	    repository_get(read->view, read->arena, read->workspace, text, ret_record, err);
+	return code != SL_NOT_FOUND
+		   ? code
+		   : sl_err_set(err, SL_DATA_LOSS, "the index names repository '%s', which is gone",
+				text);
 }
 
-static sl_code list_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code list_read(struct service_read *read, const void *message, void *reply,
+			 struct sl_err *err)
 {
 	const Sluice__V1__ListRepositoriesRequest *request = message;
 	Sluice__V1__ListRepositoriesResponse *response = reply;
 	struct service_page page;
 	const char *scope = sl_arena_printf(read->arena, "ListRepositories %s", request->url);
-	sl_code code = service_page_begin(read, request->page, scope != NULL ? scope : "", &page, err);
+	sl_code code =
+	    service_page_begin(read, request->page, scope != NULL ? scope : "", &page, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	struct record_key prefix = key_of(read->workspace);
 	struct sl_bytes next = SL_BYTES_NONE;
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, read->view, TABLE_REPOSITORIES_BY_NAME, key_bytes(&prefix), STORE_FORWARD);
+	store_walk_begin(&walk, read->view, TABLE_REPOSITORIES_BY_NAME, key_bytes(&prefix),
+			 STORE_FORWARD);
 	store_walk_from(&walk, page.from);
 	response->repositories = SL_ARENA_ARRAY(read->arena, Sluice__V1__Repository *, page.size);
 	while (response->repositories != NULL && store_walk_next(&walk)) {
@@ -123,7 +133,8 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 			return code;
 		}
 		if (request->url[0] == '\0' || strcmp(request->url, record->url) == 0) {
-			response->repositories[response->n_repositories++] = with_contact(read, record);
+			response->repositories[response->n_repositories++] =
+			    with_contact(read, record);
 		}
 	}
 	response->page = service_page_end(read, &page, next);
@@ -138,14 +149,17 @@ static sl_code refresh_check(const void *message, struct sl_err *err)
 	return check_reference("repository", request->repository, err);
 }
 
-static sl_code refresh_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code refresh_decide(struct decision *d, const void *message, void *reply,
+			      struct sl_err *err)
 {
 	const Sluice__V1__RefreshRepositoryRequest *request = message;
 	Sluice__V1__RefreshRepositoryResponse *response = reply;
 	Sluice__Store__V1__RepositoryRecord *record = NULL;
-	sl_code code = repository_find(d->view, d->arena, d->workspace, request->repository, &record, err);
+	sl_code code =
+	    repository_find(d->view, d->arena, d->workspace, request->repository, &record, err);
 	if (code == SL_OK) {
-		code = repositories_decide_refresh(d, record, &response->resolving, &response->publishing, err);
+		code = repositories_decide_refresh(d, record, &response->resolving,
+						   &response->publishing, err);
 	}
 	if (code == SL_OK) {
 		response->repository = wire_repository(d->arena, record);
@@ -161,12 +175,14 @@ static sl_code delete_check(const void *message, struct sl_err *err)
 	return check_reference("repository", request->repository, err);
 }
 
-static sl_code delete_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code delete_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__DeleteRepositoryRequest *request = message;
 	Sluice__Store__V1__RepositoryRecord *record = NULL;
 	(void)reply;
-	sl_code code = repository_find(d->view, d->arena, d->workspace, request->repository, &record, err);
+	sl_code code =
+	    repository_find(d->view, d->arena, d->workspace, request->repository, &record, err);
 	return code != SL_OK ? code : repositories_decide_delete(d, record, err);
 }
 

@@ -1,5 +1,5 @@
-/* VersionService, what changes versions: made, given content, renamed, sealed, blocked, noted, deleted.
- * What only looks at them is in version_reads.c. */
+/* VersionService, what changes versions: made, given content, renamed, sealed, blocked, noted,
+ * deleted. What only looks at them is in version_reads.c. */
 #include <string.h>
 
 #include "server/records/versions.h"
@@ -16,13 +16,13 @@ struct about {
 	Sluice__Store__V1__VersionRecord *version;
 };
 
-static sl_code find(struct decision *d, const char *app, const char *version, struct about *ret_about,
-                    struct sl_err *err)
+static sl_code find(struct decision *d, const char *app, const char *version,
+		    struct about *ret_about, struct sl_err *err)
 {
 	sl_code code = app_find(d->view, d->arena, d->workspace, app, &ret_about->app, err);
 	return code != SL_OK ? code
-	                     : version_find(d->view, d->arena, d->workspace, ret_about->app, version,
-	                                    &ret_about->version, err);
+			     : version_find(d->view, d->arena, d->workspace, ret_about->app,
+					    version, &ret_about->version, err);
 }
 
 static sl_code check_about(const char *app, const char *version, struct sl_err *err)
@@ -31,9 +31,11 @@ static sl_code check_about(const char *app, const char *version, struct sl_err *
 	return code != SL_OK ? code : check_reference("version", version, err);
 }
 
-/* As it is now; a draft has no publication and is not released, others are as stored unless said. */
+/* As it is now; a draft has no publication and is not released, others are as stored unless said.
+ */
 static Sluice__V1__Version *told(const struct decision *d, const struct about *about,
-                                 const Sluice__Store__V1__PublicationRecord *publication, uint32_t released)
+				 const Sluice__Store__V1__PublicationRecord *publication,
+				 uint32_t released)
 {
 	struct wire wire = wire_of(d);
 	return wire_version(&wire, about->version, about->app, publication, released);
@@ -48,8 +50,11 @@ static sl_code create_check(const void *message, struct sl_err *err)
 	code = code != SL_OK ? code : check_version_name("name", request->name, err);
 	code = code != SL_OK ? code : check_reference_or_empty("from", request->from, err);
 	code = code != SL_OK ? code : check_revision_or_empty("commit", request->commit, err);
-	code = code != SL_OK ? code : check_text_or_empty("description", request->description, DESCRIPTION_MAX, err);
-	return code != SL_OK ? code : check_reference_or_empty("environment", request->environment, err);
+	code = code != SL_OK
+		   ? code
+		   : check_text_or_empty("description", request->description, DESCRIPTION_MAX, err);
+	return code != SL_OK ? code
+			     : check_reference_or_empty("environment", request->environment, err);
 }
 
 /* New versions start in development only. */
@@ -61,11 +66,13 @@ static sl_code check_starts_in(const char *environment, struct sl_err *err)
 		return code;
 	}
 	return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_NOT_IN_DEVELOPMENT,
-	                      "a version cannot be made in %s: new versions start in development, promote it from there",
-	                      environment_name(number));
+			      "a version cannot be made in %s: new versions start in development, "
+			      "promote it from there",
+			      environment_name(number));
 }
 
-static sl_code create_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code create_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__CreateVersionRequest *request = message;
 	Sluice__V1__CreateVersionResponse *response = reply;
@@ -73,8 +80,8 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	sl_code code = app_find(d->view, d->arena, d->workspace, request->app, &about.app, err);
 	code = code != SL_OK ? code : check_starts_in(request->environment, err);
 	if (code == SL_OK) {
-		code = versions_decide_create(d, about.app, request->name, request->description, request->from,
-		                              request->commit, &about.version, err);
+		code = versions_decide_create(d, about.app, request->name, request->description,
+					      request->from, request->commit, &about.version, err);
 	}
 	if (code == SL_OK) {
 		response->version = told(d, &about, NULL, 0);
@@ -91,14 +98,16 @@ static sl_code set_content_check(const void *message, struct sl_err *err)
 	return code != SL_OK ? code : check_revision_or_empty("commit", request->commit, err);
 }
 
-static sl_code set_content_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code set_content_decide(struct decision *d, const void *message, void *reply,
+				  struct sl_err *err)
 {
 	const Sluice__V1__SetVersionContentRequest *request = message;
 	Sluice__V1__SetVersionContentResponse *response = reply;
 	struct about about = {0};
 	sl_code code = find(d, request->app, request->version, &about, err);
 	if (code == SL_OK) {
-		code = versions_decide_set_content(d, about.app, about.version, request->commit, err);
+		code =
+		    versions_decide_set_content(d, about.app, about.version, request->commit, err);
 	}
 	if (code == SL_OK) {
 		response->version = told(d, &about, NULL, 0);
@@ -115,17 +124,21 @@ static sl_code update_check(const void *message, struct sl_err *err)
 	if (code == SL_OK && request->new_name[0] != '\0') {
 		code = check_version_name("new_name", request->new_name, err);
 	}
-	return code != SL_OK ? code : check_text_or_empty("description", request->description, DESCRIPTION_MAX, err);
+	return code != SL_OK
+		   ? code
+		   : check_text_or_empty("description", request->description, DESCRIPTION_MAX, err);
 }
 
-static sl_code update_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code update_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__UpdateVersionRequest *request = message;
 	Sluice__V1__UpdateVersionResponse *response = reply;
 	struct about about = {0};
 	sl_code code = find(d, request->app, request->version, &about, err);
 	if (code == SL_OK) {
-		code = versions_decide_update(d, about.app, about.version, request->new_name, request->description, err);
+		code = versions_decide_update(d, about.app, about.version, request->new_name,
+					      request->description, err);
 	}
 	if (code == SL_OK) {
 		response->version = told(d, &about, NULL, 0);
@@ -163,7 +176,8 @@ static sl_code block_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__BlockVersionRequest *request = message;
 	bool recall = request->mode == SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL;
-	int decisions = (request->rollback_to[0] != '\0') + (request->withdraw != 0) + (request->keep_serving != 0);
+	int decisions = (request->rollback_to[0] != '\0') + (request->withdraw != 0) +
+			(request->keep_serving != 0);
 	sl_code code = check_about(request->app, request->version, err);
 	if (code != SL_OK) {
 		return code;
@@ -172,35 +186,40 @@ static sl_code block_check(const void *message, struct sl_err *err)
 		return check_refused("mode", "must be NO_NEW or RECALL", err);
 	}
 	if (decisions > 1) {
-		return check_refused("rollback_to", "withdraw and keep_serving exclude each other: give one", err);
+		return check_refused("rollback_to",
+				     "withdraw and keep_serving exclude each other: give one", err);
 	}
 	if (decisions > 0 && !recall) {
-		return check_refused("mode", "must be RECALL for rollback_to, withdraw or keep_serving", err);
+		return check_refused(
+		    "mode", "must be RECALL for rollback_to, withdraw or keep_serving", err);
 	}
 	return check_reference_or_empty("rollback_to", request->rollback_to, err);
 }
 
 /* The released version for the reply: the blocked one itself when it keeps serving. */
-static Sluice__V1__VersionRef *released_ref(const struct decision *d, const struct about *about, uint32_t released)
+static Sluice__V1__VersionRef *released_ref(const struct decision *d, const struct about *about,
+					    uint32_t released)
 {
 	struct wire wire = wire_of(d);
 	return wire_version_ref_get(&wire, about->app->id, released);
 }
 
-static sl_code block_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code block_decide(struct decision *d, const void *message, void *reply,
+			    struct sl_err *err)
 {
 	const Sluice__V1__BlockVersionRequest *request = message;
 	Sluice__V1__BlockVersionResponse *response = reply;
 	struct version_recall recall = {
-		.rollback_to = request->rollback_to,
-		.withdraw = request->withdraw,
-		.keep_serving = request->keep_serving,
+	    .rollback_to = request->rollback_to,
+	    .withdraw = request->withdraw,
+	    .keep_serving = request->keep_serving,
 	};
 	struct about about = {0};
 	uint32_t released = 0;
 	sl_code code = find(d, request->app, request->version, &about, err);
 	if (code == SL_OK) {
-		code = versions_decide_block(d, about.app, about.version, request->mode, &recall, &released, err);
+		code = versions_decide_block(d, about.app, about.version, request->mode, &recall,
+					     &released, err);
 	}
 	if (code == SL_OK) {
 		response->version = told(d, &about, NULL, released);
@@ -209,7 +228,8 @@ static sl_code block_decide(struct decision *d, const void *message, void *reply
 	return code;
 }
 
-/* --- UnblockVersion ---------------------------------------------------------------------------- */
+/* --- UnblockVersion ----------------------------------------------------------------------------
+ */
 
 static sl_code unblock_check(const void *message, struct sl_err *err)
 {
@@ -217,7 +237,8 @@ static sl_code unblock_check(const void *message, struct sl_err *err)
 	return check_about(request->app, request->version, err);
 }
 
-static sl_code unblock_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code unblock_decide(struct decision *d, const void *message, void *reply,
+			      struct sl_err *err)
 {
 	const Sluice__V1__UnblockVersionRequest *request = message;
 	Sluice__V1__UnblockVersionResponse *response = reply;
@@ -230,7 +251,8 @@ static sl_code unblock_decide(struct decision *d, const void *message, void *rep
 	return code;
 }
 
-/* --- NoteVersion ------------------------------------------------------------------------------- */
+/* --- NoteVersion -------------------------------------------------------------------------------
+ */
 
 static sl_code note_check(const void *message, struct sl_err *err)
 {
@@ -246,14 +268,17 @@ static sl_code note_decide(struct decision *d, const void *message, void *reply,
 	Sluice__Store__V1__NoteRecord *note = NULL;
 	struct about about = {0};
 	sl_code code = find(d, request->app, request->version, &about, err);
-	code = code != SL_OK ? code : versions_decide_note(d, about.app, about.version, request->text, &note, err);
+	code = code != SL_OK
+		   ? code
+		   : versions_decide_note(d, about.app, about.version, request->text, &note, err);
 	if (code == SL_OK) {
 		response->note = wire_note(d->arena, d->revision, note);
 	}
 	return code;
 }
 
-/* --- DeleteVersion ------------------------------------------------------------------------------- */
+/* --- DeleteVersion -------------------------------------------------------------------------------
+ */
 
 static sl_code delete_check(const void *message, struct sl_err *err)
 {
@@ -261,7 +286,8 @@ static sl_code delete_check(const void *message, struct sl_err *err)
 	return check_about(request->app, request->version, err);
 }
 
-static sl_code delete_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code delete_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__DeleteVersionRequest *request = message;
 	struct about about = {0};

@@ -29,22 +29,25 @@ sl_code version_diff_check(const void *message, struct sl_err *err)
 
 static sl_code no_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+			      "out of memory for this call");
 }
 
 static sl_code check_ready(const struct diff *diff, const Sluice__Store__V1__VersionRecord *version,
-                           struct sl_err *err)
+			   struct sl_err *err)
 {
 	if (version->content != NULL && version->content->commit[0] != '\0') {
 		return SL_OK;
 	}
-	return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_CONTENT_NOT_READY,
-	                      "content of version '%s' of app '%s' is not READY, so it cannot be compared", version->name,
-	                      diff->app->name);
+	return sl_err_because(
+	    err, SL_FAILED_PRECONDITION, SL_REASON_CONTENT_NOT_READY,
+	    "content of version '%s' of app '%s' is not READY, so it cannot be compared",
+	    version->name, diff->app->name);
 }
 
 /* The older one: as named, else the one that the newer derives from. */
-static sl_code find_from(struct diff *diff, const struct store_view *view, const char *from, struct sl_err *err)
+static sl_code find_from(struct diff *diff, const struct store_view *view, const char *from,
+			 struct sl_err *err)
 {
 	struct sl_arena *arena = service_call_arena(diff->call);
 	uint32_t workspace = service_call_workspace(diff->call);
@@ -52,23 +55,28 @@ static sl_code find_from(struct diff *diff, const struct store_view *view, const
 		return version_find(view, arena, workspace, diff->app, from, &diff->from, err);
 	}
 	sl_code code = diff->to->derived_from != 0
-	                       ? version_get(view, arena, workspace, diff->app->id, diff->to->derived_from, &diff->from, err)
-	                       : SL_NOT_FOUND;
-	return code != SL_NOT_FOUND
-	               ? code
-	               : sl_err_because(err, SL_NOT_FOUND, SL_REASON_VERSION_NOT_FOUND,
-	                                "version '%s' of app '%s' derives from none that is there: name one to compare it with",
-	                                diff->to->name, diff->app->name);
+			   ? version_get(view, arena, workspace, diff->app->id,
+					 diff->to->derived_from, &diff->from, err)
+			   : SL_NOT_FOUND;
+	return code != SL_NOT_FOUND ? code
+				    : sl_err_because(err, SL_NOT_FOUND, SL_REASON_VERSION_NOT_FOUND,
+						     "version '%s' of app '%s' derives from none "
+						     "that is there: name one to compare it with",
+						     diff->to->name, diff->app->name);
 }
 
-static sl_code find_both(struct diff *diff, const Sluice__V1__DiffVersionsRequest *request, struct sl_err *err)
+static sl_code find_both(struct diff *diff, const Sluice__V1__DiffVersionsRequest *request,
+			 struct sl_err *err)
 {
 	struct sl_arena *arena = service_call_arena(diff->call);
 	uint32_t workspace = service_call_workspace(diff->call);
 	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
 	sl_code code = store_view_begin(service_call_services(diff->call)->store, &view, err);
-	code = code != SL_OK ? code : app_find(view, arena, workspace, request->app, &diff->app, err);
-	code = code != SL_OK ? code : version_find(view, arena, workspace, diff->app, request->version, &diff->to, err);
+	code =
+	    code != SL_OK ? code : app_find(view, arena, workspace, request->app, &diff->app, err);
+	code = code != SL_OK ? code
+			     : version_find(view, arena, workspace, diff->app, request->version,
+					    &diff->to, err);
 	code = code != SL_OK ? code : find_from(diff, view, request->from, err);
 	code = code != SL_OK ? code : check_ready(diff, diff->to, err);
 	return code != SL_OK ? code : check_ready(diff, diff->from, err);
@@ -80,11 +88,11 @@ static Sluice__V1__FileChange change_of(char change)
 {
 	return change == 'A'   ? SLUICE__V1__FILE_CHANGE__FILE_CHANGE_ADDED
 	       : change == 'D' ? SLUICE__V1__FILE_CHANGE__FILE_CHANGE_DELETED
-	                       : SLUICE__V1__FILE_CHANGE__FILE_CHANGE_MODIFIED;
+			       : SLUICE__V1__FILE_CHANGE__FILE_CHANGE_MODIFIED;
 }
 
 static bool add_file(struct sl_arena *arena, Sluice__V1__DiffVersionsResponse *response,
-                     const struct git_diff_entry *entry)
+		     const struct git_diff_entry *entry)
 {
 	Sluice__V1__FileDiff *file = SL_ARENA_NEW(arena, Sluice__V1__FileDiff);
 	if (file == NULL) {
@@ -100,7 +108,7 @@ static bool add_file(struct sl_arena *arena, Sluice__V1__DiffVersionsResponse *r
 }
 
 static sl_code fill(const struct diff *diff, const struct git_result *result,
-                    Sluice__V1__DiffVersionsResponse *response, struct sl_err *err)
+		    Sluice__V1__DiffVersionsResponse *response, struct sl_err *err)
 {
 	struct sl_arena *arena = service_call_arena(diff->call);
 	response->from = wire_version_ref(arena, diff->from);
@@ -118,8 +126,9 @@ static sl_code failed(const struct diff *diff, const struct git_result *result, 
 {
 	bool again = git_failure_is_transient(result->failure);
 	return sl_err_set(err, again ? SL_UNAVAILABLE : SL_FAILED_PRECONDITION,
-	                  "versions '%s' and '%s' of app '%s' could not be compared: %s: %.200s", diff->from->name,
-	                  diff->to->name, diff->app->name, git_failure_name(result->failure), result->text);
+			  "versions '%s' and '%s' of app '%s' could not be compared: %s: %.200s",
+			  diff->from->name, diff->to->name, diff->app->name,
+			  git_failure_name(result->failure), result->text);
 }
 
 static void done(void *ctx, const struct git_result *result)
@@ -127,7 +136,8 @@ static void done(void *ctx, const struct git_result *result)
 	struct diff *diff = ctx;
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	Sluice__V1__DiffVersionsResponse response = SLUICE__V1__DIFF_VERSIONS_RESPONSE__INIT;
-	sl_code code = result->failure == GIT_OK ? fill(diff, result, &response, &err) : failed(diff, result, &err);
+	sl_code code = result->failure == GIT_OK ? fill(diff, result, &response, &err)
+						 : failed(diff, result, &err);
 	service_call_finish(diff->call, code, &err, &response.base);
 }
 
@@ -146,6 +156,7 @@ void version_diff_start(struct service_call *call, const void *request)
 		service_call_finish(call, code, &err, NULL);
 		return;
 	}
-	gitsync_diff(service_call_services(call)->gitsync, diff->app->repository_id, diff->from->content->commit,
-	             diff->from->path, diff->to->content->commit, diff->to->path, done, diff);
+	gitsync_diff(service_call_services(call)->gitsync, diff->app->repository_id,
+		     diff->from->content->commit, diff->from->path, diff->to->content->commit,
+		     diff->to->path, done, diff);
 }

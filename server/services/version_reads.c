@@ -11,16 +11,18 @@
 
 static struct wire wire_of_read(const struct service_read *read)
 {
-	return (struct wire){.view = read->view, .arena = read->arena, .workspace = read->workspace};
+	return (struct wire){
+	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
 }
 
 static sl_code no_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+			      "out of memory for this call");
 }
 
-static sl_code find_app(struct service_read *read, const char *app, Sluice__Store__V1__AppRecord **ret_app,
-                        struct sl_err *err)
+static sl_code find_app(struct service_read *read, const char *app,
+			Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
 	return app_find(read->view, read->arena, read->workspace, app, ret_app, err);
 }
@@ -34,53 +36,60 @@ sl_code version_get_check(const void *message, struct sl_err *err)
 	if (code != SL_OK || request->app[0] != '\0') {
 		return code != SL_OK ? code : check_reference("app", request->app, err);
 	}
-	return sl_id_is(request->version, "ver") ? SL_OK
-	                                         : check_refused("app", "must be given when version is not an id", err);
+	return sl_id_is(request->version, "ver")
+		   ? SL_OK
+		   : check_refused("app", "must be given when version is not an id", err);
 }
 
 /* The app of a version that was named by id alone. */
-static sl_code app_of_id(struct service_read *read, const char *id, Sluice__Store__V1__AppRecord **ret_app,
-                         struct sl_err *err)
+static sl_code app_of_id(struct service_read *read, const char *id,
+			 Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
 	struct sl_bytes value;
 	struct record_key key = KEY(read->workspace, key_text(k, id));
 	sl_code code = store_get(read->view, TABLE_VERSIONS_BY_ID, key_bytes(&key), &value, err);
 	if (code == SL_OK && memchr(value.data, '\0', value.size) != NULL) {
-		code = app_get(read->view, read->arena, read->workspace, (const char *)value.data, ret_app, err);
+		code = app_get(read->view, read->arena, read->workspace, (const char *)value.data,
+			       ret_app, err);
 	}
-	return code != SL_NOT_FOUND
-	               ? code
-	               : sl_err_because(err, SL_NOT_FOUND, SL_REASON_VERSION_NOT_FOUND, "no version '%.64s'", id);
+	return code != SL_NOT_FOUND ? code
+				    : sl_err_because(err, SL_NOT_FOUND, SL_REASON_VERSION_NOT_FOUND,
+						     "no version '%.64s'", id);
 }
 
-static sl_code read_facts(struct service_read *read, const Sluice__Store__V1__VersionRecord *version,
-                          Sluice__V1__GetVersionResponse *response, struct sl_err *err)
+static sl_code read_facts(struct service_read *read,
+			  const Sluice__Store__V1__VersionRecord *version,
+			  Sluice__V1__GetVersionResponse *response, struct sl_err *err)
 {
 	response->facts = SL_ARENA_ARRAY(read->arena, Sluice__V1__VersionFacts *, ENV_COUNT);
-	for (uint32_t environment = 1; response->facts != NULL && environment <= ENV_COUNT; environment++) {
+	for (uint32_t environment = 1; response->facts != NULL && environment <= ENV_COUNT;
+	     environment++) {
 		Sluice__Store__V1__FactsRecord *facts = NULL;
-		sl_code code = facts_get(read->view, read->arena, read->workspace, version->app_id, version->number,
-		                         environment, &facts, err);
+		sl_code code = facts_get(read->view, read->arena, read->workspace, version->app_id,
+					 version->number, environment, &facts, err);
 		if (code != SL_OK && code != SL_NOT_FOUND) {
 			return code;
 		}
 		if (code == SL_OK) {
-			response->facts[response->n_facts++] = wire_facts(read->arena, environment, facts);
+			response->facts[response->n_facts++] =
+			    wire_facts(read->arena, environment, facts);
 		}
 	}
 	return SL_OK;
 }
 
-sl_code version_get_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+sl_code version_get_read(struct service_read *read, const void *message, void *reply,
+			 struct sl_err *err)
 {
 	const Sluice__V1__GetVersionRequest *request = message;
 	Sluice__V1__GetVersionResponse *response = reply;
 	Sluice__Store__V1__AppRecord *app = NULL;
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	sl_code code = request->app[0] != '\0' ? find_app(read, request->app, &app, err)
-	                                       : app_of_id(read, request->version, &app, err);
+					       : app_of_id(read, request->version, &app, err);
 	if (code == SL_OK) {
-		code = version_find(read->view, read->arena, read->workspace, app, request->version, &version, err);
+		code = version_find(read->view, read->arena, read->workspace, app, request->version,
+				    &version, err);
 	}
 	if (code != SL_OK) {
 		return code;
@@ -96,7 +105,8 @@ sl_code version_list_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__ListVersionsRequest *request = message;
 	sl_code code = check_reference("app", request->app, err);
-	return code != SL_OK ? code : check_reference_or_empty("environment", request->environment, err);
+	return code != SL_OK ? code
+			     : check_reference_or_empty("environment", request->environment, err);
 }
 
 /* What a list of versions is of. */
@@ -108,7 +118,7 @@ struct version_list {
 };
 
 static sl_code begin_list(struct service_read *read, const Sluice__V1__ListVersionsRequest *request,
-                          struct version_list *list, struct sl_err *err)
+			  struct version_list *list, struct sl_err *err)
 {
 	Sluice__Store__V1__ReleaseRecord *release = NULL;
 	list->environment = ENV_DEVELOPMENT;
@@ -124,12 +134,14 @@ static sl_code begin_list(struct service_read *read, const Sluice__V1__ListVersi
 		return code;
 	}
 	list->released = release != NULL ? release->version : 0;
-	const char *scope = sl_arena_printf(read->arena, "ListVersions %s %u", list->app->id, list->environment);
-	return scope == NULL ? no_memory(err) : service_page_begin(read, request->page, scope, &list->page, err);
+	const char *scope =
+	    sl_arena_printf(read->arena, "ListVersions %s %u", list->app->id, list->environment);
+	return scope == NULL ? no_memory(err)
+			     : service_page_begin(read, request->page, scope, &list->page, err);
 }
 
 static sl_code fill_list(struct service_read *read, const struct version_list *list,
-                         Sluice__V1__ListVersionsResponse *response, struct sl_err *err)
+			 Sluice__V1__ListVersionsResponse *response, struct sl_err *err)
 {
 	struct wire wire = wire_of_read(read);
 	struct record_key prefix = KEY(read->workspace, key_text(k, list->app->id));
@@ -146,21 +158,23 @@ static sl_code fill_list(struct service_read *read, const struct version_list *l
 			break;
 		}
 		Sluice__Store__V1__VersionRecord *version = NULL;
-		sl_code code = record_unpack(read->arena, walk.value, &sluice__store__v1__version_record__descriptor,
-		                             &version, err);
+		sl_code code =
+		    record_unpack(read->arena, walk.value,
+				  &sluice__store__v1__version_record__descriptor, &version, err);
 		if (code != SL_OK) {
 			return code;
 		}
 		if (version->environment >= list->environment) {
 			response->versions[response->n_versions++] =
-				wire_version(&wire, version, list->app, NULL, list->released);
+			    wire_version(&wire, version, list->app, NULL, list->released);
 		}
 	}
 	response->page = service_page_end(read, &list->page, next);
 	return store_walk_result(&walk, err);
 }
 
-sl_code version_list_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+sl_code version_list_read(struct service_read *read, const void *message, void *reply,
+			  struct sl_err *err)
 {
 	struct version_list list;
 	sl_code code = begin_list(read, message, &list, err);
@@ -176,8 +190,9 @@ sl_code version_notes_check(const void *message, struct sl_err *err)
 	return code != SL_OK ? code : check_reference("version", request->version, err);
 }
 
-static sl_code fill_notes(struct service_read *read, const struct record_key *prefix, const struct service_page *page,
-                          Sluice__V1__ListVersionNotesResponse *response, struct sl_err *err)
+static sl_code fill_notes(struct service_read *read, const struct record_key *prefix,
+			  const struct service_page *page,
+			  Sluice__V1__ListVersionNotesResponse *response, struct sl_err *err)
 {
 	struct sl_bytes next = SL_BYTES_NONE;
 	SL_AUTO(store_walk_end) struct store_walk walk;
@@ -190,8 +205,9 @@ static sl_code fill_notes(struct service_read *read, const struct record_key *pr
 			break;
 		}
 		Sluice__Store__V1__NoteRecord *note = NULL;
-		sl_code code = record_unpack(read->arena, walk.value, &sluice__store__v1__note_record__descriptor, &note,
-		                             err);
+		sl_code code =
+		    record_unpack(read->arena, walk.value,
+				  &sluice__store__v1__note_record__descriptor, &note, err);
 		if (code != SL_OK) {
 			return code;
 		}
@@ -202,7 +218,8 @@ static sl_code fill_notes(struct service_read *read, const struct record_key *pr
 	return store_walk_result(&walk, err);
 }
 
-sl_code version_notes_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+sl_code version_notes_read(struct service_read *read, const void *message, void *reply,
+			   struct sl_err *err)
 {
 	const Sluice__V1__ListVersionNotesRequest *request = message;
 	Sluice__Store__V1__AppRecord *app = NULL;
@@ -210,13 +227,15 @@ sl_code version_notes_read(struct service_read *read, const void *message, void 
 	struct service_page page;
 	sl_code code = find_app(read, request->app, &app, err);
 	if (code == SL_OK) {
-		code = version_find(read->view, read->arena, read->workspace, app, request->version, &version, err);
+		code = version_find(read->view, read->arena, read->workspace, app, request->version,
+				    &version, err);
 	}
 	if (code != SL_OK) {
 		return code;
 	}
 	const char *scope = sl_arena_printf(read->arena, "ListVersionNotes %s", version->id);
-	code = scope == NULL ? no_memory(err) : service_page_begin(read, request->page, scope, &page, err);
+	code = scope == NULL ? no_memory(err)
+			     : service_page_begin(read, request->page, scope, &page, err);
 	struct record_key prefix = version_key(read->workspace, app->id, version->number);
 	return code != SL_OK ? code : fill_notes(read, &prefix, &page, reply, err);
 }

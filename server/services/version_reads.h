@@ -1,15 +1,19 @@
-/* version_reads: the methods of VersionService that only look: Get, List, ListVersionNotes, DiffVersions. */
+/* version_reads: the methods of VersionService that only look: Get, List, ListVersionNotes,
+ * DiffVersions. */
 #ifndef SL_SERVER_VERSION_READS_H
 #define SL_SERVER_VERSION_READS_H
 
 #include "server/services/service.h"
 
 sl_code version_get_check(const void *request, struct sl_err *err);
-sl_code version_get_read(struct service_read *read, const void *request, void *response, struct sl_err *err);
+sl_code version_get_read(struct service_read *read, const void *request, void *response,
+			 struct sl_err *err);
 sl_code version_list_check(const void *request, struct sl_err *err);
-sl_code version_list_read(struct service_read *read, const void *request, void *response, struct sl_err *err);
+sl_code version_list_read(struct service_read *read, const void *request, void *response,
+			  struct sl_err *err);
 sl_code version_notes_check(const void *request, struct sl_err *err);
-sl_code version_notes_read(struct service_read *read, const void *request, void *response, struct sl_err *err);
+sl_code version_notes_read(struct service_read *read, const void *request, void *response,
+			   struct sl_err *err);
 sl_code version_diff_check(const void *request, struct sl_err *err);
 /* Answers from a thread of gitsync's. */
 void version_diff_start(struct service_call *call, const void *request);
