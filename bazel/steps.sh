@@ -18,6 +18,11 @@ if [ -z "${HOME:-}" ] || [ ! -d "$HOME" ] || [ ! -w "$HOME" ]; then
 	export HOME
 fi
 
+# Links of a run with another home lead into its outputs, which Bazel would take for packages.
+for _link in bazel-*; do
+	[ ! -L "$_link" ] || rm -f "$_link"
+done
+
 # Outputs of every configuration side by side: changing it costs no second build.
 bazel_flags=(--disk_cache="$HOME/.cache/sluice-disk" --noshow_progress --color=no --curses=no --keep_going)
 
