@@ -1,0 +1,44 @@
+/* gitserver: a Git host for tests: every repository below one folder, over
+ * git:// (git daemon) or smart HTTP (nginx, fcgiwrap, git http-backend), on a
+ * loopback port. Anybody may push. Trouble of the test itself aborts with a
+ * message. Threads: one at a time per server. */
+#ifndef SL_TESTS_GITSERVER_H
+#define SL_TESTS_GITSERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum gitserver_kind { GITSERVER_GIT, GITSERVER_HTTP };
+
+struct gitserver_options {
+	enum gitserver_kind kind;
+	const char *root;     /* folder with the bare repositories; copied */
+	const char *user;     /* HTTP: who may come at all; NULL: everybody */
+	const char *password; /* its password */
+};
+
+struct gitserver;
+
+/* Starts it and waits until it answers. */
+struct gitserver *gitserver_new(const struct gitserver_options *options);
+/* Ends what was started. NULL is fine. */
+void gitserver_free(struct gitserver *server);
+
+/* "git://127.0.0.1:PORT/NAME" or "http://...", for a repository `name` below root. Returns `url`. */
+#define GITSERVER_URL_SIZE 300
+char *gitserver_url(const struct gitserver *server, const char *name, char url[static GITSERVER_URL_SIZE]);
+uint16_t gitserver_port(const struct gitserver *server);
+
+/* Away: nobody listens on the port. start: back, on the same port. */
+void gitserver_stop(struct gitserver *server);
+void gitserver_start(struct gitserver *server);
+
+/* Stalled: connections are taken and nothing is answered, until it goes on. */
+void gitserver_pause(struct gitserver *server);
+void gitserver_resume(struct gitserver *server);
+
+/* A loopback port at which nobody listens now. */
+uint16_t gitserver_free_port(void);
+
+#endif
