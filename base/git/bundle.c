@@ -126,14 +126,15 @@ static bool grow(void **array, size_t count, size_t *room, size_t element)
 }
 
 /* Folders count too: trees of nothing but folders can be endless. */
-static enum git_failure check_count(struct walk *walk, const char *path)
+static enum git_failure check_count(struct walk *walk, const char *path, bool folder)
 {
-	const struct bundle *bundle = walk->bundle;
-	uint64_t count = bundle->count > bundle->folder_count ? bundle->count : bundle->folder_count;
+	uint64_t count = folder ? walk->bundle->folder_count : walk->bundle->count;
 	if (count < walk->limits->files) {
 		return GIT_OK;
 	}
-	return too_big(walk, GIT_RULE_TOO_MANY_FILES, path, "is file or folder number %llu, a bundle must have at most %llu",
+	return too_big(walk, GIT_RULE_TOO_MANY_FILES, path,
+	               folder ? "is folder number %llu, a bundle must have at most %llu"
+	                      : "is file number %llu, a bundle must have at most %llu",
 	               count + 1, walk->limits->files);
 }
 
@@ -195,7 +196,7 @@ static enum git_failure add_entry(struct walk *walk, const struct place *at, con
 	if (path == NULL) {
 		return out_of_memory(walk);
 	}
-	enum git_failure failure = check_count(walk, path);
+	enum git_failure failure = check_count(walk, path, entry->mode == MODE_FOLDER);
 	if (failure != GIT_OK) {
 		return failure;
 	}
