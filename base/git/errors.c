@@ -14,6 +14,8 @@ static const struct row {
 	{ ANY, ANY, "No space left on device", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL },
 	{ ANY, ANY, "Disk quota exceeded", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL },
 	{ ANY, ANY, "File too large", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_WORKER_FAILED },
+	{ ANY, GIT_ERROR_INDEXER, "too many objects", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG },
+	{ ANY, ANY, "exceeds the maximum", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG },
 	{ ANY, GIT_ERROR_NOMEMORY, NULL, GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_WORKER_FAILED },
 	{ GIT_EAUTH, ANY, NULL, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
 	{ ANY, GIT_ERROR_SSH, "Failed to authenticate", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
@@ -53,5 +55,10 @@ enum git_failure work_fail_git(struct work *work, enum error_phase phase, int rc
 	const git_error *last = git_error_last();
 	const char *text = last == NULL || last->message == NULL ? "no words from libgit2" : last->message;
 	enum git_failure failure = errors_meaning(phase, rc, last == NULL ? 0 : last->klass, text);
+	if (failure == GIT_BUNDLE_TOO_BIG) {
+		bool objects = strstr(text, "objects") != NULL;
+		return work_break(work, failure, objects ? GIT_RULE_TOO_MANY_FILES : GIT_RULE_TOO_MANY_BYTES, "%s: %s", doing,
+		                  text);
+	}
 	return work_fail(work, failure, "%s: %s", doing, text);
 }

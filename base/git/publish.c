@@ -76,14 +76,11 @@ static enum git_failure push_new(struct work *work, const git_oid *commit, const
 	if (failure == GIT_OK && !there) {
 		failure = push(work, commit, &remote);
 	}
-	char refused[sizeof(remote.ref_refused)], said[sizeof(remote.said)];
-	(void)snprintf(refused, sizeof(refused), "%s", remote.ref_refused);
-	(void)snprintf(said, sizeof(said), "%s", remote.said);
-	remote_close(&remote);
+	remote_close(&remote); /* its words stay */
 	if (failure != GIT_OK && failure != GIT_PUSH_REFUSED) {
 		return failure;
 	}
-	if (failure == GIT_OK && !there && refused[0] == '\0') {
+	if (failure == GIT_OK && !there && remote.ref_refused[0] == '\0') {
 		return mirror_keep(work, commit);
 	}
 	/* There before, or somebody was faster, or the host will not have it. */
@@ -96,8 +93,9 @@ static enum git_failure push_new(struct work *work, const git_oid *commit, const
 		*work->result = so_far;
 		return failure;
 	}
-	return work_fail(work, GIT_PUSH_REFUSED, "'%s' refuses %s%s%s", work->url, refused,
-	                 said[0] == '\0' ? "" : "; the host says: ", said);
+	failure = work_fail(work, GIT_PUSH_REFUSED, "'%s' refuses %s", work->url, remote.ref_refused);
+	remote_add_words(&remote);
+	return failure;
 }
 
 enum git_failure do_publish(struct work *work)

@@ -42,7 +42,7 @@ static int on_fetched(const git_indexer_progress *stats, void *payload)
 	return 0;
 }
 
-/* Progress overwrites itself with \r, what a hook says ends with \n: what a \r ends is dropped, the newest is kept. */
+/* Progress overwrites itself with \r: what a \r ends is dropped, the newest is kept. */
 static int on_said(const char *text, int bytes, void *payload)
 {
 	struct remote *remote = payload;
@@ -90,13 +90,35 @@ static enum git_failure fail(struct remote *remote, int rc, const char *verb)
 		return work_break(remote->work, remote->refused, remote->refused_rule, "%s: %s", doing, remote->why);
 	}
 	enum git_failure failure = work_fail_git(remote->work, remote->phase, rc, doing);
-	if (remote->said[0] != '\0') {
-		struct git_result *result = remote->work->result;
-		size_t used = strlen(result->text);
-		(void)snprintf(result->text + used, sizeof(result->text) - used, "; the host says: %s", remote->said);
-		text_clean_self(result->text, sizeof(result->text));
-	}
+	remote_add_words(remote);
 	return failure;
+}
+
+static bool is_progress(const char *line)
+{
+	static const char *const begins[] = { "Enumerating objects", "Counting objects", "Compressing objects", "Total ",
+		                              "Delta compression", "Writing objects",  "Resolving deltas",    "Unpacking objects" };
+	for (size_t i = 0; i < SL_COUNT(begins); i++) {
+		if (strncmp(line, begins[i], strlen(begins[i])) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void remote_add_words(const struct remote *remote)
+{
+	struct git_result *result = remote->work->result;
+	const char *between = "; the host says: ";
+	for (const char *line = remote->said; *line != '\0';) {
+		size_t bytes = strcspn(line, "\n"), used = strlen(result->text);
+		if (bytes > 0 && !is_progress(line)) {
+			(void)snprintf(result->text + used, sizeof(result->text) - used, "%s%.*s", between, (int)bytes, line);
+			between = " ";
+		}
+		line += bytes + (line[bytes] == '\n');
+	}
+	text_clean_self(result->text, sizeof(result->text));
 }
 
 /* A public name may lead to a private address. The address can change until

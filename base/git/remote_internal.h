@@ -18,9 +18,13 @@ struct remote {
 	size_t ref_count;
 };
 
-/* Connects and reads the host's refs. Always end with remote_close(). */
+/* Connects and reads the host's refs. Always end with remote_close(),
+ * after which only what the host said can be read. */
 enum git_failure remote_open(struct remote *remote, struct work *work, enum error_phase phase);
 void remote_close(struct remote *remote);
+
+/* Puts what the host printed, but for progress, behind the failure's text. */
+void remote_add_words(const struct remote *remote);
 
 /* The host's ref of that name, NULL when it has none. */
 const git_remote_head *remote_find(const struct remote *remote, const char *name);

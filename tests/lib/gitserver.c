@@ -77,10 +77,12 @@ static void start_git(struct gitserver *server)
 	char port[32], base[440];
 	(void)snprintf(port, sizeof(port), "--port=%u", server->port);
 	(void)snprintf(base, sizeof(base), "--base-path=%s", server->root);
-	const char *args[] = { "daemon", "--listen=127.0.0.1", port, base, "--reuseaddr", "--export-all",
+	const char *args[] = { "--listen=127.0.0.1", port, base, "--reuseaddr", "--export-all",
 		               "--enable=receive-pack", "--enable=upload-pack", "--informative-errors", server->root, NULL };
 	const char *env[] = { "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", NULL };
-	server->front = process_start(&(struct process_options){ .program = "/usr/bin/git", .args = args, .env = env });
+	/* Not by way of `git daemon`: that would be two processes, and pausing the first stops nothing. */
+	server->front = process_start(
+		&(struct process_options){ .program = "/usr/lib/git-core/git-daemon", .args = args, .env = env });
 }
 
 static void write_nginx(const struct gitserver *server)

@@ -1,0 +1,269 @@
+/* The worker as a process: deadlines, stopping, hosts that stall, crash or lie, logins. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock/clock.h"
+#include "base/mem/own.h"
+#include "tests/unit/base/git/fixture.h"
+
+enum { SHORT_MS = 400 };
+
+/* A socket that takes connections and never says a word. */
+static int mute_host(char *url, size_t room, const char *scheme)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	(void)snprintf(url, room, "%s://127.0.0.1:%u/origin.git", scheme, ntohs(address.sin_port));
+	return fd;
+}
+
+/* Every operation that talks, against a host that stalls: killed at its deadline. */
+static void test_git_worker_is_killed_at_its_deadline(void **state)
+{
+	static const char *const schemes[] = { "git", "http", "https", "ssh" };
+	static const enum git_op ops[] = { GIT_RESOLVE, GIT_FETCH, GIT_LS };
+	struct fixture *f = *state;
+	for (size_t i = 0; i < SL_COUNT(schemes) * SL_COUNT(ops); i++) {
+		int host = mute_host(f->url, sizeof(f->url), schemes[i % SL_COUNT(schemes)]);
+		struct git_job job = fixture_job(f, ops[i / SL_COUNT(schemes)]);
+		job.ref = "refs/heads/main";
+		job.deadline_ms = SHORT_MS;
+		uint64_t begin = sl_clock_mono_ms();
+		fixture_expect(f, &job, GIT_REPOSITORY_UNREACHABLE);
+		uint64_t took = sl_clock_mono_ms() - begin;
+		assert_true(took >= SHORT_MS && took < SHORT_MS + 3000);
+		assert_true(strstr(f->result.text, "400 ms") != NULL);
+		(void)close(host);
+	}
+}
+
+static void test_git_worker_is_killed_when_the_host_stalls_and_goes_on_later(void **state)
+{
+	struct fixture *f = *state;
+	fixture_serve(f, GITSERVER_GIT);
+	struct git_job job = fixture_job(f, GIT_RESOLVE);
+	job.deadline_ms = SHORT_MS;
+	gitserver_pause(f->server);
+	fixture_expect(f, &job, GIT_REPOSITORY_UNREACHABLE);
+	gitserver_resume(f->server);
+	job.deadline_ms = 60000;
+	git_mirror_sweep(f->mirror);
+	fixture_expect(f, &job, GIT_OK);
+	gitserver_stop(f->server);
+	fixture_expect(f, &job, GIT_REPOSITORY_UNREACHABLE);
+	assert_true(strstr(f->result.text, "Connection refused") != NULL);
+	gitserver_start(f->server);
+	fixture_expect(f, &job, GIT_OK);
+}
+
+static bool stop_after_three(void *ctx)
+{
+	return ++*(int *)ctx >= 3;
+}
+
+static void test_git_run_stops_when_asked(void **state)
+{
+	struct fixture *f = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	int asked = 0, host = mute_host(f->url, sizeof(f->url), "git");
+	struct git_job job = fixture_job(f, GIT_LS);
+	uint64_t begin = sl_clock_mono_ms();
+	assert_int_equal(git_run(&job, stop_after_three, &asked, &f->result, &err), SL_CANCELLED);
+	assert_true(sl_clock_mono_ms() - begin < 10000);
+	(void)close(host);
+}
+
+static size_t open_descriptors(void)
+{
+	size_t count = 0;
+	DIR *dir = opendir("/proc/self/fd");
+	assert_non_null(dir);
+	while (readdir(dir) != NULL) {
+		count++;
+	}
+	(void)closedir(dir);
+	return count;
+}
+
+/* The child of the worker, found by its parent. */
+static pid_t child_of_me(void)
+{
+	char path[64];
+	pid_t child = 0;
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	FILE *file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &child), 1);
+	(void)fclose(file);
+	return child;
+}
+
+static void test_git_worker_that_is_killed_is_a_failed_attempt(void **state)
+{
+	struct fixture *f = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	int host = mute_host(f->url, sizeof(f->url), "git");
+	size_t before = open_descriptors();
+	struct git_job job = fixture_job(f, GIT_LS);
+	struct git_worker *worker = NULL;
+	assert_int_equal(git_worker_start(&job, &worker, &err), SL_OK);
+	assert_true(git_worker_deadline_mono_ms(worker) > sl_clock_mono_ms());
+	assert_false(git_worker_step(worker, NULL, &f->result));
+	assert_int_equal(kill(child_of_me(), SIGSEGV), 0);
+	struct pollfd waiting = { .fd = git_worker_fd(worker), .events = POLLIN };
+	assert_int_equal(poll(&waiting, 1, 10000), 1);
+	assert_true(git_worker_step(worker, NULL, &f->result));
+	assert_int_equal(f->result.failure, GIT_WORKER_FAILED);
+	assert_true(strstr(f->result.text, "signal 11") != NULL || strstr(f->result.text, "exit status") != NULL ||
+	            strstr(f->result.text, "signal 6") != NULL);
+	git_worker_free(worker);
+	assert_int_equal(open_descriptors(), before);
+	git_worker_free(NULL);
+	(void)close(host);
+}
+
+static bool child_has_only(pid_t child, int highest)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", child);
+	DIR *dir = opendir(path);
+	bool fine = dir != NULL;
+	for (struct dirent *entry = fine ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir)) {
+		fine = fine && (entry->d_name[0] == '.' || atoi(entry->d_name) <= highest);
+	}
+	if (dir != NULL) {
+		(void)closedir(dir);
+	}
+	return fine;
+}
+
+/* One that is not close-on-exec all the same stays here. */
+static void test_git_worker_inherits_nothing(void **state)
+{
+	struct fixture *f = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	int host = mute_host(f->url, sizeof(f->url), "git");
+	int leak = fcntl(open("/dev/null", O_RDONLY | O_CLOEXEC), F_DUPFD, 100);
+	assert_true(leak >= 100);
+	struct git_job job = fixture_job(f, GIT_LS);
+	struct git_worker *worker = NULL;
+	assert_int_equal(git_worker_start(&job, &worker, &err), SL_OK);
+	struct pollfd waiting = { .fd = host, .events = POLLIN };
+	assert_int_equal(poll(&waiting, 1, 10000), 1); /* it has connected: past its start */
+	assert_true(child_has_only(child_of_me(), 20));
+	git_worker_free(worker);
+	(void)close(leak);
+	(void)close(host);
+}
+
+static void test_git_login_is_needed_and_checked(void **state)
+{
+	struct fixture *f = *state;
+	f->server = gitserver_new(&(struct gitserver_options){
+		.kind = GITSERVER_HTTP, .root = f->dir, .user = "robot", .password = "hunter2" });
+	(void)gitserver_url(f->server, "origin.git", f->url);
+	static const struct {
+		const char *user, *password;
+		enum git_failure want;
+	} rows[] = {
+		{ NULL, NULL, GIT_LOGIN_REFUSED },
+		{ "robot", "wrong-secret", GIT_LOGIN_REFUSED },
+		{ "nobody", "hunter2", GIT_LOGIN_REFUSED },
+		{ "robot", "hunter2", GIT_OK },
+	};
+	for (size_t i = 0; i < SL_COUNT(rows); i++) {
+		struct git_job job = fixture_job(f, GIT_RESOLVE);
+		job.user = rows[i].user;
+		job.password = rows[i].password;
+		fixture_expect(f, &job, rows[i].want);
+		assert_null(strstr(f->result.text, "hunter2"));
+		assert_null(strstr(f->result.text, "wrong-secret"));
+	}
+	struct git_job job = fixture_job(f, GIT_PUBLISH);
+	job.user = "robot";
+	job.password = "hunter2";
+	job.commit = f->first;
+	job.ref = "refs/tags/sluice/shop/v1";
+	job.message = "x\n";
+	fixture_expect(f, &job, GIT_OK);
+	job.password = "wrong";
+	job.ref = "refs/tags/sluice/shop/v2";
+	fixture_expect(f, &job, GIT_LOGIN_REFUSED);
+}
+
+static void test_git_fetch_keeps_its_limits(void **state)
+{
+	struct fixture *f = *state;
+	fixture_serve(f, GITSERVER_GIT);
+	struct git_job job = fixture_job(f, GIT_RESOLVE);
+	job.limits.pack_objects = 3;
+	fixture_expect(f, &job, GIT_BUNDLE_TOO_BIG);
+	job = fixture_job(f, GIT_RESOLVE);
+	job.limits.pack_bytes = 100;
+	fixture_expect(f, &job, GIT_BUNDLE_TOO_BIG);
+	git_mirror_sweep(f->mirror);
+	job = fixture_job(f, GIT_RESOLVE);
+	fixture_expect(f, &job, GIT_OK);
+}
+
+/* A worker without a job, and one that is told nonsense, just ends. */
+static void test_git_host_that_hangs_up_is_unreachable(void **state)
+{
+	struct fixture *f = *state;
+	int host = mute_host(f->url, sizeof(f->url), "git");
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct git_job job = fixture_job(f, GIT_LS);
+	struct git_worker *worker = NULL;
+	assert_int_equal(git_worker_start(&job, &worker, &err), SL_OK);
+	int guest = accept(host, NULL, NULL);
+	assert_true(guest >= 0);
+	(void)close(guest);
+	struct pollfd waiting = { .fd = git_worker_fd(worker), .events = POLLIN };
+	assert_int_equal(poll(&waiting, 1, 10000), 1);
+	assert_true(git_worker_step(worker, NULL, &f->result));
+	assert_int_equal(f->result.failure, GIT_REPOSITORY_UNREACHABLE);
+	git_worker_free(worker);
+	(void)close(host);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+
+int main(int argc, char **argv)
+{
+	int status = 0;
+	if (fixture_is_worker(argc, argv, &status)) {
+		return status;
+	}
+	const struct CMUnitTest tests[] = {
+		TEST(test_git_worker_is_killed_at_its_deadline),
+		TEST(test_git_worker_is_killed_when_the_host_stalls_and_goes_on_later),
+		TEST(test_git_run_stops_when_asked),
+		TEST(test_git_worker_that_is_killed_is_a_failed_attempt),
+		TEST(test_git_worker_inherits_nothing),
+		TEST(test_git_login_is_needed_and_checked),
+		TEST(test_git_fetch_keeps_its_limits),
+		TEST(test_git_host_that_hangs_up_is_unreachable),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
