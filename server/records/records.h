@@ -148,6 +148,7 @@ struct decision {
 	const char *method;             /* "Promote" */
 	const char *reason;             /* WriteOptions.reason */
 	uint64_t expected_revision;     /* WriteOptions.expected_revision */
+	const void *services;           /* the service layer's own, for its replies; nothing is decided on it. NULL: none */
 	const char *ids[DECISION_IDS];  /* 20 random characters each */
 	unsigned ids_taken;
 	Sluice__V1__Event **events;     /* in the arena */

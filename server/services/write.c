@@ -243,6 +243,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view, stru
 		.principal = w->principal,
 		.method = w->bound->name,
 		.reason = w->options->reason,
+		.services = w->services,
 		.expected_revision = w->options->expected_revision,
 		.refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
 	};
