@@ -73,7 +73,14 @@ static enum store_prune on_prune(void *ctx, uint64_t revision, struct sl_bytes r
 
 static void on_record(void *ctx, const struct store_view *view, const Sluice__Store__V1__LogRecord *record)
 {
-	fleet_on_record(((struct server *)ctx)->services.fleet, view, record);
+	const struct services *services = &((struct server *)ctx)->services;
+	for (size_t i = 0; i < record->n_events; i++) {
+		const Sluice__V1__Event *event = record->events[i];
+		if (event->object_case == SLUICE__V1__EVENT__OBJECT_REPOSITORY && event->type == SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED) {
+			gitsync_forget(services->gitsync, event->repository->id);
+		}
+	}
+	fleet_on_record(services->fleet, view, record);
 }
 
 static void on_batch(void *ctx, const struct store_view *view)

@@ -16,23 +16,6 @@ struct first {
 	bool finished;
 };
 
-static void log_own(struct decision *d)
-{
-	Sluice__Store__V1__LogRecord record = SLUICE__STORE__V1__LOG_RECORD__INIT;
-	record.revision = d->revision;
-	record.at_ms = d->now_ms;
-	record.workspace = d->workspace;
-	record.principal = (char *)d->principal;
-	record.method = (char *)d->method;
-	record.n_events = d->event_count;
-	record.events = d->events;
-	size_t size = sluice__store__v1__log_record__get_packed_size(&record);
-	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
-	if (bytes != NULL) {
-		store_changes_log(d->changes, SL_BYTES(bytes, sluice__store__v1__log_record__pack(&record, bytes)));
-	}
-}
-
 static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
 {
 	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
@@ -53,7 +36,7 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 	Sluice__Store__V1__WorkspaceRecord *record = NULL;
 	sl_code code = workspaces_create(&d, "default", &record, err);
 	if (code == SL_OK) {
-		log_own(&d);
+		decision_log(&d, NULL);
 	}
 	return code == SL_OK && sl_arena_failed(&first->arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory") : code;
 }
@@ -162,11 +145,11 @@ static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *vie
 	sl_code code = records_revision_before(view, retain->before_ms, &revision, err);
 	if (code == SL_OK && revision > store_view_floor(view)) {
 		struct decision d = { .changes = changes, .arena = &arena, .revision = store_changes_revision(changes),
-			              .now_ms = retain->now_ms, .principal = "sluiced", .method = "retention" };
+			              .now_ms = retain->now_ms, .principal = "sluiced", .method = "retention", .reason = "" };
 		store_changes_set_floor(changes, revision);
-		log_own(&d);
+		decision_log(&d, NULL);
 	}
-	return code;
+	return code == SL_OK && sl_arena_failed(&arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory") : code;
 }
 
 static void retain_done(struct store_cmd *cmd)

@@ -72,6 +72,35 @@ Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type
 	return event;
 }
 
+static ProtobufCBinaryData binary(struct sl_bytes bytes)
+{
+	return (ProtobufCBinaryData){ .len = bytes.size, .data = (uint8_t *)bytes.data };
+}
+
+void decision_log(struct decision *d, const struct decision_reply *kept)
+{
+	Sluice__Store__V1__LogRecord record = SLUICE__STORE__V1__LOG_RECORD__INIT;
+	record.revision = d->revision;
+	record.at_ms = d->now_ms;
+	record.workspace = d->workspace;
+	record.principal = (char *)d->principal;
+	record.method = (char *)d->method;
+	record.reason = (char *)d->reason;
+	record.n_events = d->event_count;
+	record.events = d->events;
+	record.history = d->history;
+	if (kept != NULL) {
+		record.request_key = binary(kept->request_key);
+		record.payload_hash = binary(kept->payload_hash);
+		record.reply = binary(kept->reply);
+	}
+	size_t size = sluice__store__v1__log_record__get_packed_size(&record);
+	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
+	if (bytes != NULL) {
+		store_changes_log(d->changes, SL_BYTES(bytes, sluice__store__v1__log_record__pack(&record, bytes)));
+	}
+}
+
 sl_code decision_expect(const struct decision *d, const char *noun, const char *name, uint64_t current, struct sl_err *err)
 {
 	if (d->expected_revision == 0 || d->expected_revision == current) {

@@ -167,6 +167,12 @@ void decision_delete(struct decision *d, enum record_table table, const struct r
 /* Adds an event and returns it, for its object to be set; never NULL (a spare when memory is out). */
 Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type, Sluice__V1__EventKind kind,
                                   const char *app_id, uint32_t environment, const char *instance_id);
+/* What a retry of the same request id needs to get the same reply. */
+struct decision_reply {
+	struct sl_bytes request_key, payload_hash, reply;
+};
+/* Writes the log record of this revision; the last thing a decision does. `kept` may be NULL. */
+void decision_log(struct decision *d, const struct decision_reply *kept);
 /* SL_ABORTED / STALE_REVISION with the current one in the metadata, unless expected is 0 or equal. */
 SL_MUST_USE sl_code decision_expect(const struct decision *d, const char *noun, const char *name, uint64_t current, struct sl_err *err);
 /* Creates take expected_revision 0 only. */

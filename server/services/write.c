@@ -156,22 +156,12 @@ static sl_code replay(struct write *w, const struct store_view *view, struct sl_
 
 static void log_change(struct write *w, struct decision *d)
 {
-	Sluice__Store__V1__LogRecord record = SLUICE__STORE__V1__LOG_RECORD__INIT;
-	record.revision = d->revision;
-	record.at_ms = d->now_ms;
-	record.workspace = d->workspace;
-	record.principal = (char *)d->principal;
-	record.method = (char *)d->method;
-	record.reason = (char *)d->reason;
-	record.n_events = d->event_count;
-	record.events = d->events;
-	record.history = d->history;
-	if (w->has_request_id) {
-		record.request_key = (ProtobufCBinaryData){ .len = REQUEST_KEY_BYTES, .data = w->request_key };
-		record.payload_hash = (ProtobufCBinaryData){ .len = REQUEST_KEY_BYTES, .data = w->payload_hash };
-		record.reply = (ProtobufCBinaryData){ .len = w->reply.size, .data = (uint8_t *)w->reply.data };
-	}
-	store_changes_log(d->changes, service_pack(&w->arena, &record.base));
+	const struct decision_reply kept = {
+		.request_key = SL_BYTES(w->request_key, REQUEST_KEY_BYTES),
+		.payload_hash = SL_BYTES(w->payload_hash, REQUEST_KEY_BYTES),
+		.reply = w->reply,
+	};
+	decision_log(d, w->has_request_id ? &kept : NULL);
 }
 
 /* A blocked act leaves a trace, though it changes nothing. */

@@ -1,0 +1,130 @@
+#include "server/gitsync/jobs.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock/clock.h"
+#include "base/mem/own.h"
+
+char *gitsync_mirror_path(struct sl_arena *arena, const char *data, const char *repository_id)
+{
+	return sl_arena_printf(arena, "%s%s/mirrors/%s.git", data[0] == '/' ? "" : "./", data, repository_id);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	(void)remove(path);
+	return 0;
+}
+
+void gitsync_remove_tree(const char *path)
+{
+	(void)nftw(path, remove_one, 32, FTW_PHYS | FTW_DEPTH);
+}
+
+sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view, struct sl_err *err)
+{
+	const Sluice__Store__V1__OwedRecord *owed = item->owed;
+	uint32_t ws = item->workspace;
+	sl_code code = repository_get(view, &item->arena, ws, owed->repository_id, &item->repository, err);
+	code = code != SL_OK ? code : app_get(view, &item->arena, ws, owed->app_id, &item->app, err);
+	code = code != SL_OK ? code : version_get(view, &item->arena, ws, owed->app_id, owed->version, &item->version, err);
+	if (code == SL_OK && item->version->content == NULL) {
+		code = SL_NOT_FOUND;
+	}
+	if (code == SL_OK && owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
+		code = publication_get(view, &item->arena, ws, owed->app_id, owed->version, &item->publication, err);
+	}
+	return code;
+}
+
+/* "." is the root for people, "" for Git. */
+static const char *folder(const char *path)
+{
+	return strcmp(path, ".") == 0 ? "" : path;
+}
+
+static void resolve_job(const struct gitsync_item *item, struct git_job *job)
+{
+	job->op = GIT_RESOLVE;
+	job->revision = item->version->content->asked;
+	job->ref = item->repository->branch;
+	job->path = folder(item->version->path);
+}
+
+static void publish_job(const struct gitsync_item *item, struct git_job *job, struct sl_arena *arena)
+{
+	char digest[2 * SL_HASH_BYTES + 1] = "";
+	const Sluice__Store__V1__ContentRecord *content = item->version->content;
+	if (content->digest.len == SL_HASH_BYTES) {
+		(void)sl_hex(digest, content->digest.data, SL_HASH_BYTES);
+	}
+	job->op = GIT_PUBLISH;
+	job->commit = content->commit;
+	job->path = folder(item->version->path);
+	job->ref = item->publication->ref;
+	job->unix_s = item->version->sealed_ms / 1000u;
+	job->message = sl_arena_printf(arena, "app %s\nversion %s\ndigest %s\n", item->app->id, item->version->id, digest);
+}
+
+static bool mirror_lacks_it(const struct git_result *result)
+{
+	return result->failure == GIT_COMMIT_GONE || result->failure == GIT_MIRROR_CORRUPT;
+}
+
+/* The mirror was lost since the version was resolved: get the very commit again. */
+static sl_code fetch_again(const struct gitsync_item *item, const struct git_job *like, const struct gitsync_worker_options *worker,
+                           struct git_result *result, struct sl_err *err)
+{
+	struct git_job job = *like;
+	const Sluice__Store__V1__ContentRecord *content = item->version->content;
+	job.op = content->ref[0] != '\0' ? GIT_FETCH : GIT_RESOLVE;
+	job.ref = content->ref;
+	job.revision = content->commit;
+	if (result->failure == GIT_MIRROR_CORRUPT) {
+		gitsync_remove_tree(job.mirror);
+	}
+	git_result_fini(result);
+	return git_run(&job, worker->stop, worker->ctx, result, err);
+}
+
+sl_code gitsync_item_run(const struct gitsync_item *item, const struct gitsync_worker_options *worker,
+                         struct git_result *ret_result, struct sl_err *err)
+{
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	struct git_job job = {
+		.mirror = gitsync_mirror_path(&arena, worker->options->data, item->repository->id),
+		.url = item->repository->url,
+		.allow_local = worker->options->allow_local,
+		.limits = GIT_LIMITS_DEFAULT,
+		.deadline_ms = worker->options->deadline_ms,
+	};
+	bool publish = item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH;
+	if (publish) {
+		publish_job(item, &job, &arena);
+	} else {
+		resolve_job(item, &job);
+	}
+	if (sl_arena_failed(&arena)) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	sl_code code = git_run(&job, worker->stop, worker->ctx, ret_result, err);
+	if (code == SL_OK && mirror_lacks_it(ret_result) && (publish || ret_result->failure == GIT_MIRROR_CORRUPT)) {
+		code = publish ? fetch_again(item, &job, worker, ret_result, err) : SL_OK;
+		if (!publish) {
+			gitsync_remove_tree(job.mirror);
+		}
+		bool again = code == SL_OK && (!publish || ret_result->failure == GIT_OK);
+		if (again) {
+			git_result_fini(ret_result);
+			code = git_run(&job, worker->stop, worker->ctx, ret_result, err);
+		}
+	}
+	return code;
+}

@@ -1,0 +1,42 @@
+/* jobs: what one owed item asks of Git, and what its result means. Private to gitsync. */
+#ifndef SL_SERVER_GITSYNC_JOBS_H
+#define SL_SERVER_GITSYNC_JOBS_H
+
+#include "base/git/git.h"
+#include "server/gitsync/gitsync.h"
+#include "server/records/records.h"
+
+/* An owed item and the records that it is about, all in `arena`. */
+struct gitsync_item {
+	struct sl_arena arena;
+	uint32_t workspace;
+	Sluice__Store__V1__OwedRecord *owed;
+	Sluice__Store__V1__RepositoryRecord *repository;
+	Sluice__Store__V1__AppRecord *app;
+	Sluice__Store__V1__VersionRecord *version;
+	Sluice__Store__V1__PublicationRecord *publication; /* PUBLISH only */
+};
+
+/* Reads what the item refers to. SL_NOT_FOUND: something is gone, so nothing is owed any more. */
+SL_MUST_USE sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view, struct sl_err *err);
+
+/* Does the item's work; blocks. */
+struct gitsync_worker_options {
+	const struct gitsync_options *options;
+	bool (*stop)(void *ctx);
+	void *ctx;
+};
+SL_MUST_USE sl_code gitsync_item_run(const struct gitsync_item *item, const struct gitsync_worker_options *worker,
+                                     struct git_result *ret_result, struct sl_err *err);
+
+/* Records the result as a command and waits for its commit. Not recorded is not lost: the item stays owed. */
+SL_MUST_USE sl_code gitsync_item_record(struct store *store, const struct gitsync_item *item, const struct git_result *result,
+                                        struct sl_err *err);
+/* Removes an owed row that refers to something that is gone. */
+SL_MUST_USE sl_code gitsync_item_drop(struct store *store, uint32_t workspace, const struct sl_bytes *key, struct sl_err *err);
+
+/* DIR/mirrors/<id>.git */
+char *gitsync_mirror_path(struct sl_arena *arena, const char *data, const char *repository_id);
+void gitsync_remove_tree(const char *path);
+
+#endif

@@ -1,0 +1,168 @@
+/* What became of a job, as a command. */
+#include <pthread.h>
+#include <string.h>
+
+#include "base/clock/clock.h"
+#include "base/mem/own.h"
+#include "server/gitsync/jobs.h"
+#include "server/records/versions.h"
+
+enum { BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 300000 };
+
+/* A command that its submitter waits for. */
+struct result_cmd {
+	struct store_cmd cmd;
+	struct sl_arena arena;
+	uint64_t now_ms;
+	uint32_t workspace;
+	const struct gitsync_item *item; /* NULL: drop `key` */
+	const struct git_result *result;
+	uint64_t next_ms;
+	struct sl_bytes key;
+	pthread_mutex_t lock; /* guards finished */
+	pthread_cond_t wake;
+	bool finished;
+};
+
+static Sluice__V1__ContentReason reason_of(enum git_failure failure)
+{
+#define REASON(name) [GIT_##name] = SLUICE__V1__CONTENT_REASON__CONTENT_REASON_##name
+	static const Sluice__V1__ContentReason reasons[GIT_FAILURE_COUNT] = {
+		REASON(REPOSITORY_UNREACHABLE), REASON(LOGIN_REFUSED),  REASON(REPOSITORY_EMPTY),  REASON(BRANCH_NOT_FOUND),
+		REASON(REVISION_NOT_FOUND),     REASON(COMMIT_GONE),    REASON(PATH_NOT_FOUND),    REASON(PATH_NOT_A_FOLDER),
+		REASON(BUNDLE_EMPTY),           REASON(BUNDLE_REFUSED), REASON(BUNDLE_TOO_BIG),    REASON(TAG_TAKEN),
+		REASON(PUSH_REFUSED),
+	};
+#undef REASON
+	if (failure == GIT_OK) {
+		return SLUICE__V1__CONTENT_REASON__CONTENT_REASON_UNSPECIFIED;
+	}
+	/* What failed on this side (worker crashed, disk full, mirror corrupt) is tried again like a host that is away. */
+	return reasons[failure] == 0 ? SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE : reasons[failure];
+}
+
+static sl_code decide_content(struct decision *d, const struct result_cmd *c, struct sl_err *err)
+{
+	const struct git_result *r = c->result;
+	const struct version_content_result result = {
+		.app_id = c->item->owed->app_id,
+		.version = c->item->owed->version,
+		.generation = c->item->owed->generation,
+		.reason = reason_of(r->failure),
+		.text = r->text,
+		.rule = r->rule == GIT_RULE_NONE ? "" : git_rule_name(r->rule),
+		.next_ms = c->next_ms,
+		.commit = r->commit,
+		.tree = r->tree,
+		.ref = r->ref,
+		.digest = r->digest,
+		.files = r->files,
+		.bytes = r->bytes,
+		.subject = r->subject,
+		.author = r->author,
+		.commit_s = r->commit_unix_s,
+	};
+	return versions_decide_content_result(d, &result, err);
+}
+
+static sl_code decide_publish(struct decision *d, const struct result_cmd *c, struct sl_err *err)
+{
+	const struct version_publish_result result = {
+		.app_id = c->item->owed->app_id,
+		.version = c->item->owed->version,
+		.reason = reason_of(c->result->failure),
+		.text = c->result->text,
+		.commit = c->result->commit,
+		.next_ms = c->next_ms,
+	};
+	return versions_decide_publish_result(d, &result, err);
+}
+
+static sl_code decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+{
+	struct result_cmd *c = SL_CONTAINER_OF(cmd, struct result_cmd, cmd);
+	struct decision d = {
+		.view = view,
+		.changes = changes,
+		.arena = &c->arena,
+		.revision = store_changes_revision(changes),
+		.now_ms = c->now_ms,
+		.workspace = c->workspace,
+		.principal = "gitsync",
+		.method = "gitsync",
+		.reason = "",
+	};
+	sl_code code = SL_OK;
+	if (c->item == NULL) {
+		store_changes_delete(changes, TABLE_OWED, c->key);
+		d.changed = true;
+	} else if (c->item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
+		code = decide_publish(&d, c, err);
+	} else {
+		code = decide_content(&d, c, err);
+	}
+	if (code == SL_OK && d.changed) {
+		decision_log(&d, NULL);
+	}
+	return code == SL_OK && sl_arena_failed(&c->arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory") : code;
+}
+
+static void done(struct store_cmd *cmd)
+{
+	struct result_cmd *c = SL_CONTAINER_OF(cmd, struct result_cmd, cmd);
+	pthread_mutex_lock(&c->lock);
+	c->finished = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static sl_code submit(struct store *store, struct result_cmd *c, struct sl_err *err)
+{
+	c->cmd.decide = decide;
+	c->cmd.done = done;
+	c->now_ms = sl_clock_unix_ms();
+	sl_arena_init(&c->arena, 0);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->wake, NULL);
+	sl_code code = store_submit(store, &c->cmd, err);
+	if (code == SL_OK) {
+		pthread_mutex_lock(&c->lock);
+		while (!c->finished) {
+			pthread_cond_wait(&c->wake, &c->lock);
+		}
+		pthread_mutex_unlock(&c->lock);
+		code = c->cmd.code;
+		if (code != SL_OK) {
+			sl_err_move(err, &c->cmd.err);
+		}
+	}
+	sl_err_clear(&c->cmd.err);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	sl_arena_fini(&c->arena);
+	return code;
+}
+
+/* Doubles with every attempt, and up to a quarter more at random, so that many do not come back at once. */
+static uint64_t backoff_ms(uint32_t attempts)
+{
+	uint64_t pause = attempts >= 9 ? BACKOFF_MAX_MS : (uint64_t)BACKOFF_MIN_MS << attempts;
+	uint32_t random;
+	sl_random(&random, sizeof(random));
+	pause = pause > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause;
+	return pause + random % (pause / 4);
+}
+
+sl_code gitsync_item_record(struct store *store, const struct gitsync_item *item, const struct git_result *result, struct sl_err *err)
+{
+	struct result_cmd c = { .item = item, .result = result, .workspace = item->workspace };
+	c.next_ms = sl_clock_unix_ms() + backoff_ms(item->owed->attempts);
+	return submit(store, &c, err);
+}
+
+sl_code gitsync_item_drop(struct store *store, uint32_t workspace, const struct sl_bytes *key, struct sl_err *err)
+{
+	struct result_cmd c = { .workspace = workspace, .key = *key };
+	c.cmd.shrinks = true;
+	return submit(store, &c, err);
+}
