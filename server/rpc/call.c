@@ -109,22 +109,32 @@ bool rpc_read_all(grpc_byte_buffer *buffer, grpc_slice *ret_slice)
 	return true;
 }
 
+static void refuse_stopping(struct rpc_call *call)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = rpc_stopping(&err);
+	rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+}
+
+static void refuse_unreadable(struct rpc_call *call)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = sl_err_because(&err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "%s needs one request message", call->bound->method->path);
+	rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+}
+
 /* Hands the request to its handler, or refuses it. The last touch of the call:
  * the handler may finish it on another thread. */
 static void hand_over(struct rpc_call *call)
 {
 	struct rpc_bound_method *bound = call->bound;
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	if (rpc_server_is_draining(bound->server) && !bound->builtin) {
-		sl_code code = rpc_stopping(&err);
-		rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+		refuse_stopping(call);
 		return;
 	}
 	if (!rpc_read_all(call->request, &call->request_slice)) {
-		sl_code code = sl_err_because(&err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-					      "%s needs a request message that is not compressed",
-					      bound->method->path);
-		rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+		refuse_unreadable(call);
 		return;
 	}
 	call->busy = !bound->builtin;

@@ -254,15 +254,31 @@ def test_unknown_method_ends_at_once(server):
     assert time.monotonic() - began < 3
 
 
-def test_big_and_compressed_messages(server):
-    """Compressed ones are read, and bounded by their size when unpacked."""
+def peak_kb(server):
+    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
+        return int(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+
+
+def test_big_messages_are_refused(server):
     with pytest.raises(grpc.RpcError) as failed:
         server.unary("/test.Test/Echo", bytes(5 << 20))
     assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert server.unary("/test.Test/Echo", b"z" * 100000, compression=grpc.Compression.Gzip) == b"z" * 100000
+    assert server.unary("/test.Test/Echo", b"still here") == b"still here"
+
+
+@pytest.mark.parametrize("kind", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_messages_are_refused_unread(server, kind):
+    """200 MB that come as 200 KB: memory does not follow."""
+    server.unary("/test.Test/Echo", b"x")
+    before = peak_kb(server)
     with pytest.raises(grpc.RpcError) as failed:
-        server.unary("/test.Test/Echo", bytes(64 << 20), compression=grpc.Compression.Gzip)
-    assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        server.unary("/test.Test/Echo", bytes(200 << 20), compression=kind)
+    assert failed.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    with pytest.raises(grpc.RpcError) as failed:
+        call = server.channel.stream_stream("/test.Test/Chat")
+        list(call(iter([bytes(200 << 20)]), timeout=20, compression=kind))
+    assert failed.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert peak_kb(server) < before + 20000
     assert server.unary("/test.Test/Echo", b"still here") == b"still here"
 
 
