@@ -21,7 +21,8 @@ struct rpc_stream;
 struct rpc_message;
 
 /* Callbacks of a streaming method (server, client or both ways: the client's
- * messages arrive one by one). All run on the queue thread. */
+ * messages arrive one by one). All run on the queue thread, and none may be
+ * NULL. Once the stream is finished, by whomever, only closed() follows. */
 struct rpc_stream_events {
 	void (*opened)(struct rpc_stream *stream, void *ctx);
 	/* message: borrowed until return. */
@@ -55,7 +56,9 @@ struct rpc_options {
 	/* Queue thread, about every tick_ms (100). May be NULL. */
 	void (*on_tick)(void *ctx);
 	unsigned tick_ms;
-	/* Queue thread, once per finished call or stream. May be NULL. */
+	/* Queue thread, once per finished call or stream, those of health and
+	 * reflection included, and "/unknown" for methods that are not there: their
+	 * row is NULL. May be NULL. */
 	void (*on_finished)(void *ctx, const struct rpc_method *method, sl_code code, uint64_t microseconds);
 	unsigned drain_ms; /* after rpc_server_stop(): calls still running then are cancelled; 0: 4000 */
 };
@@ -69,12 +72,14 @@ int rpc_server_port(const struct rpc_server *server);
 void rpc_server_run(struct rpc_server *server);
 
 /* Health goes NOT_SERVING, new calls are refused (UNAVAILABLE), streams end
- * with UNAVAILABLE / STOPPING, running unary calls may finish until drain_ms. Any thread, once. */
+ * with UNAVAILABLE / STOPPING, running unary calls may finish until drain_ms. Any thread, also from a
+ * signal handler: it only leaves a mark that the queue thread sees within tick_ms. */
 void rpc_server_stop(struct rpc_server *server);
 void rpc_server_free(struct rpc_server *server); /* NULL is fine */
 
-/* Any thread. */
-unsigned rpc_server_connections(const struct rpc_server *server); /* accepted through the guard so far */
+/* Accepted through the guard since the server was made; whatever else accepts in
+ * this process (metrics) counts too. Any thread. */
+unsigned rpc_server_connections(const struct rpc_server *server);
 
 /* --- unary calls -------------------------------------------------------------- */
 
@@ -88,7 +93,7 @@ const char *rpc_call_peer(const struct rpc_call *call); /* "ipv4:127.0.0.1:4711"
 
 /* Ends the call with *err when code is not SL_OK (text, and reason and details
  * as google.rpc.Status in grpc-status-details-bin, at most 4 KiB: what is cut
- * is counted), else with `response`, which is copied. Any thread, exactly once;
+ * is counted in its metadata "cut"), else with `response`, which is copied. Any thread, exactly once;
  * the call must not be touched afterwards. err stays the caller's. */
 void rpc_call_finish(struct rpc_call *call, sl_code code, const struct sl_err *err, struct sl_bytes response);
 
