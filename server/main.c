@@ -381,7 +381,7 @@ int main(int argc, char **argv)
 	static struct server_config config;
 	struct sl_args args;
 	struct sl_target target = { .config = &config, .size = sizeof(config) };
-	if (sl_command_parse(&program, &found, argc - 1, words, (struct sl_target){ NULL, 0 }, target, &args, &err) != SL_OK) {
+	if (sl_command_parse(&program, &found, (struct sl_target){ NULL, 0 }, target, &args, &err) != SL_OK) {
 		return usage_error(&err);
 	}
 	int status = EXIT_SUCCESS;
