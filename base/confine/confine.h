@@ -34,7 +34,8 @@ enum confine_right {
 };
 
 struct confine_path {
-	const char *path; /* a folder (with all below) or a file; links are followed; a missing one is skipped */
+	const char *path; /* a folder (with all below) or a file; links are followed; a missing one
+			     is skipped */
 	enum confine_right right;
 };
 
@@ -42,8 +43,9 @@ struct confine_path {
  * to `ports` only and listens nowhere. Open descriptors stay as they are. What
  * the kernel's Landlock does not know is left out: *ret_version (may be NULL)
  * is 0 without Landlock; ports need 4 (Linux 6.7). */
-SL_MUST_USE sl_code confine_reach(const struct confine_path *paths, size_t path_count, const uint16_t *ports,
-                                  size_t port_count, int *ret_version, struct sl_err *err);
+SL_MUST_USE sl_code confine_reach(const struct confine_path *paths, size_t path_count,
+				  const uint16_t *ports, size_t port_count, int *ret_version,
+				  struct sl_err *err);
 
 /* Groups of system calls; memory, time, signals to itself and use of open
  * descriptors are always allowed. */

@@ -34,7 +34,7 @@ static void close_auto(int *fd)
 
 static struct ruleset everything_of(int version)
 {
-	struct ruleset all = { .fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
+	struct ruleset all = {.fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
 	all.fs |= version >= VERSION_REFER ? LANDLOCK_ACCESS_FS_REFER : 0;
 	all.fs |= version >= VERSION_TRUNCATE ? FS_TRUNCATE : 0;
 	all.fs |= version >= VERSION_IOCTL ? FS_IOCTL_DEV : 0;
@@ -45,7 +45,8 @@ static struct ruleset everything_of(int version)
 static uint64_t rights_on(const struct stat *st, enum confine_right right, uint64_t handled)
 {
 	const uint64_t read_only = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-	const uint64_t of_a_file = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE;
+	const uint64_t of_a_file =
+	    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE;
 	uint64_t rights = right == CONFINE_READ ? read_only : ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE;
 	return handled & rights & (S_ISDIR(st->st_mode) ? ~0ull : of_a_file);
 }
@@ -61,22 +62,23 @@ static bool allow_path(int ruleset, const struct confine_path *path, uint64_t ha
 		return false;
 	}
 	struct landlock_path_beneath_attr rule = {
-		.allowed_access = rights_on(&st, path->right, handled),
-		.parent_fd = fd,
+	    .allowed_access = rights_on(&st, path->right, handled),
+	    .parent_fd = fd,
 	};
 	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
 static bool allow_port(int ruleset, uint16_t port)
 {
-	struct port_rule rule = { .allowed = NET_CONNECT_TCP, .port = port };
+	struct port_rule rule = {.allowed = NET_CONNECT_TCP, .port = port};
 	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0;
 }
 
-sl_code confine_reach(const struct confine_path *paths, size_t path_count, const uint16_t *ports, size_t port_count,
-                      int *ret_version, struct sl_err *err)
+sl_code confine_reach(const struct confine_path *paths, size_t path_count, const uint16_t *ports,
+		      size_t port_count, int *ret_version, struct sl_err *err)
 {
-	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	int version =
+	    (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	version = version < 0 ? 0 : version;
 	if (ret_version != NULL) {
 		*ret_version = version;
@@ -88,20 +90,24 @@ sl_code confine_reach(const struct confine_path *paths, size_t path_count, const
 	size_t known = version >= VERSION_NET ? sizeof(all) : sizeof(all.fs);
 	SL_AUTO(close_auto) int ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, known, 0);
 	if (ruleset < 0) {
-		return sl_err_set(err, SL_INTERNAL, "confine: make a Landlock ruleset: %s", strerror(errno));
+		return sl_err_set(err, SL_INTERNAL, "confine: make a Landlock ruleset: %s",
+				  strerror(errno));
 	}
 	for (size_t i = 0; i < path_count; i++) {
 		if (!allow_path(ruleset, &paths[i], all.fs)) {
-			return sl_err_set(err, SL_INTERNAL, "confine: allow '%s': %s", paths[i].path, strerror(errno));
+			return sl_err_set(err, SL_INTERNAL, "confine: allow '%s': %s",
+					  paths[i].path, strerror(errno));
 		}
 	}
 	for (size_t i = 0; i < port_count && all.net != 0; i++) {
 		if (!allow_port(ruleset, ports[i])) {
-			return sl_err_set(err, SL_INTERNAL, "confine: allow port %u: %s", ports[i], strerror(errno));
+			return sl_err_set(err, SL_INTERNAL, "confine: allow port %u: %s", ports[i],
+					  strerror(errno));
 		}
 	}
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
-		return sl_err_set(err, SL_INTERNAL, "confine: enter the Landlock ruleset: %s", strerror(errno));
+		return sl_err_set(err, SL_INTERNAL, "confine: enter the Landlock ruleset: %s",
+				  strerror(errno));
 	}
 	return SL_OK;
 }

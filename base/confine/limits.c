@@ -13,7 +13,8 @@
 #else
 #define HAS_FEATURE(name) 0
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer)
 enum { SANITIZED = 1 };
 #else
 enum { SANITIZED = 0 };
@@ -26,10 +27,11 @@ bool confine_is_sanitized(void)
 
 sl_code confine_basics(struct sl_err *err)
 {
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0) {
-		return sl_err_set(err, SL_INTERNAL, "confine: give up privileges: %s", strerror(errno));
+		return sl_err_set(err, SL_INTERNAL, "confine: give up privileges: %s",
+				  strerror(errno));
 	}
 	return SL_OK;
 }
@@ -45,7 +47,7 @@ static bool lower(__rlimit_resource_t resource, uint64_t value)
 		return false;
 	}
 	rlim_t low = now.rlim_max < value ? now.rlim_max : value;
-	return setrlimit(resource, &(struct rlimit){ .rlim_cur = low, .rlim_max = low }) == 0;
+	return setrlimit(resource, &(struct rlimit){.rlim_cur = low, .rlim_max = low}) == 0;
 }
 
 sl_code confine_limits(const struct confine_limits *limits, struct sl_err *err)
@@ -55,15 +57,16 @@ sl_code confine_limits(const struct confine_limits *limits, struct sl_err *err)
 		__rlimit_resource_t resource;
 		uint64_t value;
 	} rows[] = {
-		{ "address space", RLIMIT_AS, SANITIZED ? 0 : limits->address_bytes },
-		{ "file size", RLIMIT_FSIZE, limits->file_bytes },
-		{ "CPU time", RLIMIT_CPU, limits->cpu_s },
-		{ "open files", RLIMIT_NOFILE, limits->open_files },
+	    {"address space", RLIMIT_AS, SANITIZED ? 0 : limits->address_bytes},
+	    {"file size", RLIMIT_FSIZE, limits->file_bytes},
+	    {"CPU time", RLIMIT_CPU, limits->cpu_s},
+	    {"open files", RLIMIT_NOFILE, limits->open_files},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		if (!lower(rows[i].resource, rows[i].value)) {
-			return sl_err_set(err, SL_INTERNAL, "confine: limit %s to %llu: %s", rows[i].name,
-			                  (unsigned long long)rows[i].value, strerror(errno));
+			return sl_err_set(err, SL_INTERNAL, "confine: limit %s to %llu: %s",
+					  rows[i].name, (unsigned long long)rows[i].value,
+					  strerror(errno));
 		}
 	}
 	return SL_OK;

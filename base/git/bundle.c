@@ -9,8 +9,14 @@
 #include "base/git/names_internal.h"
 #include "base/git/text_internal.h"
 
-enum { MODE_FILE = 0100644, MODE_FILE_OLD = 0100664, MODE_RUNNABLE = 0100755, MODE_FOLDER = 040000, MODE_LINK = 0120000,
-       MODE_GITLINK = 0160000 };
+enum {
+	MODE_FILE = 0100644,
+	MODE_FILE_OLD = 0100664,
+	MODE_RUNNABLE = 0100755,
+	MODE_FOLDER = 040000,
+	MODE_LINK = 0120000,
+	MODE_GITLINK = 0160000
+};
 enum { SHOWN_MAX = 300, TREE_BYTES_MAX = 64 << 20 };
 
 struct walk {
@@ -27,34 +33,38 @@ struct place {
 };
 
 static const char *const rule_texts[GIT_RULE_COUNT] = {
-	[GIT_RULE_NAME_EMPTY] = "a name must not be empty",
-	[GIT_RULE_NAME_DOT] = "a name must not be '.'",
-	[GIT_RULE_NAME_DOT_DOT] = "a name must not be '..'",
-	[GIT_RULE_NAME_SLASH] = "a name must not contain '/'",
-	[GIT_RULE_NAME_BACKSLASH] = "a name must not contain a backslash",
-	[GIT_RULE_NAME_CONTROL] = "a name must not contain control characters",
-	[GIT_RULE_NAME_NOT_UTF8] = "a name must be valid UTF-8",
-	[GIT_RULE_NAME_TOO_LONG] = "a name must have at most 255 bytes",
-	[GIT_RULE_NAME_DOT_GIT] = "a name must not be a spelling of '.git'",
-	[GIT_RULE_LINK] = "links are not allowed",
-	[GIT_RULE_GITLINK] = "gitlinks (submodules) are not allowed",
-	[GIT_RULE_SPECIAL_FILE] = "only plain files (100644, 100755) and folders are allowed",
+    [GIT_RULE_NAME_EMPTY] = "a name must not be empty",
+    [GIT_RULE_NAME_DOT] = "a name must not be '.'",
+    [GIT_RULE_NAME_DOT_DOT] = "a name must not be '..'",
+    [GIT_RULE_NAME_SLASH] = "a name must not contain '/'",
+    [GIT_RULE_NAME_BACKSLASH] = "a name must not contain a backslash",
+    [GIT_RULE_NAME_CONTROL] = "a name must not contain control characters",
+    [GIT_RULE_NAME_NOT_UTF8] = "a name must be valid UTF-8",
+    [GIT_RULE_NAME_TOO_LONG] = "a name must have at most 255 bytes",
+    [GIT_RULE_NAME_DOT_GIT] = "a name must not be a spelling of '.git'",
+    [GIT_RULE_LINK] = "links are not allowed",
+    [GIT_RULE_GITLINK] = "gitlinks (submodules) are not allowed",
+    [GIT_RULE_SPECIAL_FILE] = "only plain files (100644, 100755) and folders are allowed",
 };
 
-static enum git_failure refuse(struct walk *walk, enum git_rule rule, const struct place *at, const struct tree_entry *entry)
+static enum git_failure refuse(struct walk *walk, enum git_rule rule, const struct place *at,
+			       const struct tree_entry *entry)
 {
 	char name[SHOWN_MAX];
 	text_clean(name, sizeof(name), entry->name, entry->name_bytes);
-	return work_break(walk->work, GIT_BUNDLE_REFUSED, rule, "'%s%s%s' (mode %06o): %s (%s)", at->path,
-	                  at->path[0] == '\0' ? "" : "/", name, entry->mode, rule_texts[rule], git_rule_name(rule));
+	return work_break(walk->work, GIT_BUNDLE_REFUSED, rule, "'%s%s%s' (mode %06o): %s (%s)",
+			  at->path, at->path[0] == '\0' ? "" : "/", name, entry->mode,
+			  rule_texts[rule], git_rule_name(rule));
 }
 
-static enum git_failure too_big(struct walk *walk, enum git_rule rule, const char *path, const char *fmt, uint64_t value,
-                                uint64_t limit)
+static enum git_failure too_big(struct walk *walk, enum git_rule rule, const char *path,
+				const char *fmt, uint64_t value, uint64_t limit)
 {
 	char what[120];
-	(void)snprintf(what, sizeof(what), fmt, (unsigned long long)value, (unsigned long long)limit);
-	return work_break(walk->work, GIT_BUNDLE_TOO_BIG, rule, "'%.300s': %s (%s)", path, what, git_rule_name(rule));
+	(void)snprintf(what, sizeof(what), fmt, (unsigned long long)value,
+		       (unsigned long long)limit);
+	return work_break(walk->work, GIT_BUNDLE_TOO_BIG, rule, "'%.300s': %s (%s)", path, what,
+			  git_rule_name(rule));
 }
 
 static enum git_rule mode_rule(uint32_t mode)
@@ -74,7 +84,8 @@ static enum git_rule mode_rule(uint32_t mode)
 	}
 }
 
-static enum git_failure check_entry(struct walk *walk, const struct place *at, const struct tree_entry *entry)
+static enum git_failure check_entry(struct walk *walk, const struct place *at,
+				    const struct tree_entry *entry)
 {
 	enum git_rule rule = GIT_RULE_NONE;
 	if (!git_name_check(entry->name, entry->name_bytes, &rule)) {
@@ -86,27 +97,31 @@ static enum git_failure check_entry(struct walk *walk, const struct place *at, c
 	}
 	if (entry->name_bytes > walk->limits->name_bytes) {
 		return work_break(walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_NAME_TOO_LONG,
-		                  "'%.200s' in '%.200s': has %zu bytes, a name must have at most %u (NAME_TOO_LONG)", entry->name,
-		                  at->path, entry->name_bytes, walk->limits->name_bytes);
+				  "'%.200s' in '%.200s': has %zu bytes, a name must have at most "
+				  "%u (NAME_TOO_LONG)",
+				  entry->name, at->path, entry->name_bytes,
+				  walk->limits->name_bytes);
 	}
 	size_t path_bytes = strlen(at->path) + (at->path[0] != '\0') + entry->name_bytes;
 	if (path_bytes > walk->limits->path_bytes) {
-		return work_break(walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_PATH_TOO_LONG,
-		                  "'%.300s/...': has %zu bytes, a path must have at most %u (PATH_TOO_LONG)", at->path,
-		                  path_bytes, walk->limits->path_bytes);
+		return work_break(
+		    walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_PATH_TOO_LONG,
+		    "'%.300s/...': has %zu bytes, a path must have at most %u (PATH_TOO_LONG)",
+		    at->path, path_bytes, walk->limits->path_bytes);
 	}
 	return GIT_OK;
 }
 
 static const char *join(struct walk *walk, const struct place *at, const struct tree_entry *entry)
 {
-	return sl_arena_printf(&walk->bundle->arena, "%s%s%.*s", at->path, at->path[0] == '\0' ? "" : "/",
-	                       (int)entry->name_bytes, entry->name);
+	return sl_arena_printf(&walk->bundle->arena, "%s%s%.*s", at->path,
+			       at->path[0] == '\0' ? "" : "/", (int)entry->name_bytes, entry->name);
 }
 
 static enum git_failure out_of_memory(struct walk *walk)
 {
-	return work_fail(walk->work, GIT_WORKER_FAILED, "out of memory while reading the bundle's trees");
+	return work_fail(walk->work, GIT_WORKER_FAILED,
+			 "out of memory while reading the bundle's trees");
 }
 
 /* Room for one more element; false: out of memory. */
@@ -133,15 +148,16 @@ static enum git_failure check_count(struct walk *walk, const char *path, bool fo
 		return GIT_OK;
 	}
 	return too_big(walk, GIT_RULE_TOO_MANY_FILES, path,
-	               folder ? "is folder number %llu, a bundle must have at most %llu"
-	                      : "is file number %llu, a bundle must have at most %llu",
-	               count + 1, walk->limits->files);
+		       folder ? "is folder number %llu, a bundle must have at most %llu"
+			      : "is file number %llu, a bundle must have at most %llu",
+		       count + 1, walk->limits->files);
 }
 
-static enum git_failure add_file(struct walk *walk, const char *path, const struct tree_entry *entry)
+static enum git_failure add_file(struct walk *walk, const char *path,
+				 const struct tree_entry *entry)
 {
 	struct bundle *bundle = walk->bundle;
-	struct bundle_file file = { .path = path, .runnable = entry->mode == MODE_RUNNABLE };
+	struct bundle_file file = {.path = path, .runnable = entry->mode == MODE_RUNNABLE};
 	(void)git_oid_fromraw(&file.id, entry->id);
 	size_t size = 0;
 	git_object_t type = GIT_OBJECT_INVALID;
@@ -150,17 +166,20 @@ static enum git_failure add_file(struct walk *walk, const char *path, const stru
 		return work_fail_git(walk->work, ERROR_MIRROR, rc, "read a file's header");
 	}
 	if (type != GIT_OBJECT_BLOB) {
-		return work_fail(walk->work, GIT_MIRROR_CORRUPT, "'%.300s': object %s is not a file's content", path,
-		                 git_oid_tostr_s(&file.id));
+		return work_fail(walk->work, GIT_MIRROR_CORRUPT,
+				 "'%.300s': object %s is not a file's content", path,
+				 git_oid_tostr_s(&file.id));
 	}
 	file.size = size;
 	if (size > walk->limits->file_bytes) {
-		return too_big(walk, GIT_RULE_FILE_TOO_BIG, path, "has %llu bytes, a file must have at most %llu", size,
-		               walk->limits->file_bytes);
+		return too_big(walk, GIT_RULE_FILE_TOO_BIG, path,
+			       "has %llu bytes, a file must have at most %llu", size,
+			       walk->limits->file_bytes);
 	}
 	if (size > walk->limits->bytes - bundle->bytes) {
-		return too_big(walk, GIT_RULE_TOO_MANY_BYTES, path, "makes it %llu bytes, a bundle must have at most %llu",
-		               bundle->bytes + size, walk->limits->bytes);
+		return too_big(walk, GIT_RULE_TOO_MANY_BYTES, path,
+			       "makes it %llu bytes, a bundle must have at most %llu",
+			       bundle->bytes + size, walk->limits->bytes);
 	}
 	if (!grow((void **)&bundle->files, bundle->count, &bundle->room, sizeof(file))) {
 		return out_of_memory(walk);
@@ -173,16 +192,18 @@ static enum git_failure add_file(struct walk *walk, const char *path, const stru
 static enum git_failure walk_folder(struct walk *walk, const struct place *at);
 
 static enum git_failure add_folder(struct walk *walk, const struct place *at, const char *path,
-                                   const struct tree_entry *entry)
+				   const struct tree_entry *entry)
 {
 	struct bundle *bundle = walk->bundle;
-	struct place below = { .path = path, .depth = at->depth + 1 };
+	struct place below = {.path = path, .depth = at->depth + 1};
 	if (below.depth > walk->limits->depth) {
-		return work_break(walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_TOO_DEEP,
-		                  "'%.300s': is folder within folder %u times, at most %u are allowed (TOO_DEEP)", path,
-		                  below.depth, walk->limits->depth);
+		return work_break(
+		    walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_TOO_DEEP,
+		    "'%.300s': is folder within folder %u times, at most %u are allowed (TOO_DEEP)",
+		    path, below.depth, walk->limits->depth);
 	}
-	if (!grow((void **)&bundle->folders, bundle->folder_count, &bundle->folder_room, sizeof(char *))) {
+	if (!grow((void **)&bundle->folders, bundle->folder_count, &bundle->folder_room,
+		  sizeof(char *))) {
 		return out_of_memory(walk);
 	}
 	bundle->folders[bundle->folder_count++] = path;
@@ -190,7 +211,8 @@ static enum git_failure add_folder(struct walk *walk, const struct place *at, co
 	return walk_folder(walk, &below);
 }
 
-static enum git_failure add_entry(struct walk *walk, const struct place *at, const struct tree_entry *entry)
+static enum git_failure add_entry(struct walk *walk, const struct place *at,
+				  const struct tree_entry *entry)
 {
 	const char *path = join(walk, at, entry);
 	if (path == NULL) {
@@ -200,7 +222,8 @@ static enum git_failure add_entry(struct walk *walk, const struct place *at, con
 	if (failure != GIT_OK) {
 		return failure;
 	}
-	return entry->mode == MODE_FOLDER ? add_folder(walk, at, path, entry) : add_file(walk, path, entry);
+	return entry->mode == MODE_FOLDER ? add_folder(walk, at, path, entry)
+					  : add_file(walk, path, entry);
 }
 
 /* --- twins: names that some file system takes for the same --------------------------- */
@@ -240,8 +263,10 @@ static enum git_failure check_twins(struct walk *walk, const struct place *at, s
 	for (size_t i = 1; i < keys->count; i++) {
 		if (strcmp(keys->all[i - 1], keys->all[i]) == 0) {
 			return work_break(walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_NAME_TWIN,
-			                  "'%.200s%s%.250s': two names in one folder must differ in more than case or Unicode form"
-			                  " (NAME_TWIN)", at->path, at->path[0] == '\0' ? "" : "/", keys->all[i]);
+					  "'%.200s%s%.250s': two names in one folder must differ "
+					  "in more than case or Unicode form"
+					  " (NAME_TWIN)",
+					  at->path, at->path[0] == '\0' ? "" : "/", keys->all[i]);
 		}
 	}
 	return GIT_OK;
@@ -249,9 +274,10 @@ static enum git_failure check_twins(struct walk *walk, const struct place *at, s
 
 /* --- one folder ---------------------------------------------------------------------- */
 
-static enum git_failure check_folder(struct walk *walk, const struct place *at, struct sl_bytes rest)
+static enum git_failure check_folder(struct walk *walk, const struct place *at,
+				     struct sl_bytes rest)
 {
-	SL_AUTO(keys_fini) struct keys keys = { 0 };
+	SL_AUTO(keys_fini) struct keys keys = {0};
 	struct tree_entry entry;
 	enum tree_parse_result got = tree_parse_next(&rest, &entry);
 	for (; got == TREE_PARSE_ENTRY; got = tree_parse_next(&rest, &entry)) {
@@ -263,35 +289,41 @@ static enum git_failure check_folder(struct walk *walk, const struct place *at, 
 			return out_of_memory(walk);
 		}
 		if (keys.count > walk->limits->files * 2) {
-			return too_big(walk, GIT_RULE_TOO_MANY_FILES, at->path,
-			               "has %llu entries or more, a bundle must have at most %llu files", keys.count,
-			               walk->limits->files);
+			return too_big(
+			    walk, GIT_RULE_TOO_MANY_FILES, at->path,
+			    "has %llu entries or more, a bundle must have at most %llu files",
+			    keys.count, walk->limits->files);
 		}
 	}
 	if (got == TREE_PARSE_MALFORMED) {
-		return work_break(walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_MALFORMED,
-		                  "folder '%.300s': tree %s is not what Git calls a tree (MALFORMED)", at->path,
-		                  git_oid_tostr_s(&at->tree));
+		return work_break(
+		    walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_MALFORMED,
+		    "folder '%.300s': tree %s is not what Git calls a tree (MALFORMED)", at->path,
+		    git_oid_tostr_s(&at->tree));
 	}
 	return check_twins(walk, at, &keys);
 }
 
-static enum git_failure open_tree(struct walk *walk, const struct place *at, git_odb_object **ret_object)
+static enum git_failure open_tree(struct walk *walk, const struct place *at,
+				  git_odb_object **ret_object)
 {
 	size_t size = 0;
 	git_object_t type = GIT_OBJECT_INVALID;
 	git_odb *odb = walk->work->odb;
 	int rc = git_odb_read_header(&size, &type, odb, &at->tree);
 	if (rc == 0 && type != GIT_OBJECT_TREE) {
-		return work_fail(walk->work, GIT_MIRROR_CORRUPT, "folder '%.300s': object %s is not a tree", at->path,
-		                 git_oid_tostr_s(&at->tree));
+		return work_fail(walk->work, GIT_MIRROR_CORRUPT,
+				 "folder '%.300s': object %s is not a tree", at->path,
+				 git_oid_tostr_s(&at->tree));
 	}
 	if (rc == 0 && size > TREE_BYTES_MAX) {
-		return too_big(walk, GIT_RULE_TOO_MANY_FILES, at->path, "its list of names has %llu bytes, at most %llu are read",
-		               size, TREE_BYTES_MAX);
+		return too_big(walk, GIT_RULE_TOO_MANY_FILES, at->path,
+			       "its list of names has %llu bytes, at most %llu are read", size,
+			       TREE_BYTES_MAX);
 	}
 	rc = rc != 0 ? rc : git_odb_read(ret_object, odb, &at->tree);
-	return rc == 0 ? GIT_OK : work_fail_git(walk->work, ERROR_MIRROR, rc, "read a folder's tree");
+	return rc == 0 ? GIT_OK
+		       : work_fail_git(walk->work, ERROR_MIRROR, rc, "read a folder's tree");
 }
 
 static enum git_failure walk_folder(struct walk *walk, const struct place *at)
@@ -318,16 +350,17 @@ static int compare_files(const void *a, const void *b)
 
 enum git_failure bundle_read(struct work *work, const git_oid *tree, struct bundle *ret_bundle)
 {
-	*ret_bundle = (struct bundle){ 0 };
+	*ret_bundle = (struct bundle){0};
 	sl_arena_init(&ret_bundle->arena, 0);
-	struct walk walk = { .work = work, .limits = &work->job->limits, .bundle = ret_bundle };
-	struct place root = { .path = "", .tree = *tree };
+	struct walk walk = {.work = work, .limits = &work->job->limits, .bundle = ret_bundle};
+	struct place root = {.path = "", .tree = *tree};
 	enum git_failure failure = walk_folder(&walk, &root);
 	if (failure != GIT_OK) {
 		return failure;
 	}
 	if (ret_bundle->count == 0) {
-		return work_fail(work, GIT_BUNDLE_EMPTY, "folder '%s' has no files", work->job->path);
+		return work_fail(work, GIT_BUNDLE_EMPTY, "folder '%s' has no files",
+				 work->job->path);
 	}
 	qsort(ret_bundle->files, ret_bundle->count, sizeof(*ret_bundle->files), compare_files);
 	return GIT_OK;
@@ -338,10 +371,11 @@ void bundle_fini(struct bundle *bundle)
 	free(bundle->files);
 	free(bundle->folders);
 	sl_arena_fini(&bundle->arena);
-	*bundle = (struct bundle){ 0 };
+	*bundle = (struct bundle){0};
 }
 
-enum git_failure bundle_open(struct work *work, const struct bundle_file *file, git_odb_object **ret_object)
+enum git_failure bundle_open(struct work *work, const struct bundle_file *file,
+			     git_odb_object **ret_object)
 {
 	git_odb_object *object = NULL;
 	int rc = git_odb_read(&object, work->odb, &file->id); /* checks the bytes against the id */
@@ -350,7 +384,9 @@ enum git_failure bundle_open(struct work *work, const struct bundle_file *file, 
 	}
 	if (git_odb_object_size(object) != file->size) {
 		git_odb_object_free(object);
-		return work_fail(work, GIT_MIRROR_CORRUPT, "'%.300s': its size is not the one that was announced", file->path);
+		return work_fail(work, GIT_MIRROR_CORRUPT,
+				 "'%.300s': its size is not the one that was announced",
+				 file->path);
 	}
 	*ret_object = object;
 	return GIT_OK;
@@ -361,11 +397,12 @@ void bundle_digest_init(struct bundle_digest *digest)
 	sl_hasher_init(&digest->all);
 }
 
-void bundle_digest_add(struct bundle_digest *digest, const struct bundle_file *file, const uint8_t hash[SL_HASH_BYTES])
+void bundle_digest_add(struct bundle_digest *digest, const struct bundle_file *file,
+		       const uint8_t hash[SL_HASH_BYTES])
 {
 	char head[64], hex[2 * SL_HASH_BYTES + 1];
 	int bytes = snprintf(head, sizeof(head), "%s %llu ", file->runnable ? "100755" : "100644",
-	                     (unsigned long long)file->size);
+			     (unsigned long long)file->size);
 	sl_hasher_add(&digest->all, head, (size_t)bytes);
 	sl_hasher_add(&digest->all, sl_hex(hex, hash, SL_HASH_BYTES), 2 * SL_HASH_BYTES);
 	sl_hasher_add(&digest->all, " ", 1);

@@ -19,15 +19,17 @@ static void close_auto(int *fd)
 	}
 }
 
-/* Opens a path below `dir`, whatever somebody puts in its way: no link is followed, nothing above is reached. */
+/* Opens a path below `dir`, whatever somebody puts in its way: no link is followed, nothing above
+ * is reached. */
 static int open_below(int dir, const char *path, uint64_t flags, uint64_t mode)
 {
 	struct open_how how = {
-		.flags = flags | O_CLOEXEC | O_NOFOLLOW,
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+	    .flags = flags | O_CLOEXEC | O_NOFOLLOW,
+	    .mode = mode,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
 	};
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how)); /* glibc 2.36 has no wrapper */
+	return (int)syscall(SYS_openat2, dir, path, &how,
+			    sizeof(how)); /* glibc 2.36 has no wrapper */
 }
 
 static int open_parent(int dir, const char *path, const char **ret_name)
@@ -68,7 +70,8 @@ static bool write_all(int fd, const uint8_t *data, size_t size)
 	return true;
 }
 
-static enum git_failure write_file(struct work *work, const struct bundle_file *file, struct bundle_digest *digest)
+static enum git_failure write_file(struct work *work, const struct bundle_file *file,
+				   struct bundle_digest *digest)
 {
 	SL_AUTO(git_odb_object_free_auto) git_odb_object *object = NULL;
 	enum git_failure failure = bundle_open(work, file, &object);
@@ -76,8 +79,10 @@ static enum git_failure write_file(struct work *work, const struct bundle_file *
 		return failure;
 	}
 	mode_t mode = file->runnable ? RUNNABLE_DONE : FILE_DONE;
-	SL_AUTO(close_auto) int fd = open_below(work->staging, file->path, O_WRONLY | O_CREAT | O_EXCL, mode);
-	if (fd < 0 || !write_all(fd, git_odb_object_data(object), file->size) || fchmod(fd, mode) != 0) {
+	SL_AUTO(close_auto)
+	int fd = open_below(work->staging, file->path, O_WRONLY | O_CREAT | O_EXCL, mode);
+	if (fd < 0 || !write_all(fd, git_odb_object_data(object), file->size) ||
+	    fchmod(fd, mode) != 0) {
 		return work_fail_errno(work, "write file", file->path);
 	}
 	if (work->job->sync_each && fsync(fd) != 0) {
@@ -105,7 +110,8 @@ static enum git_failure close_folder(struct work *work, const char *path)
 	return GIT_OK;
 }
 
-static enum git_failure write_bundle(struct work *work, const struct bundle *bundle, uint8_t ret_digest[SL_HASH_BYTES])
+static enum git_failure write_bundle(struct work *work, const struct bundle *bundle,
+				     uint8_t ret_digest[SL_HASH_BYTES])
 {
 	struct bundle_digest digest;
 	enum git_failure failure = GIT_OK;
@@ -132,25 +138,29 @@ enum git_failure do_checkout(struct work *work)
 	const struct git_job *job = work->job;
 	struct git_result *result = work->result;
 	git_oid tree;
-	SL_AUTO(bundle_fini) struct bundle bundle = { 0 };
+	SL_AUTO(bundle_fini) struct bundle bundle = {0};
 	enum git_failure failure = commit_folder(work, job->commit, job->path, &tree);
 	if (failure != GIT_OK) {
 		return failure;
 	}
 	(void)git_oid_tostr(result->tree, sizeof(result->tree), &tree);
 	if (job->want_tree[0] != '\0' && strcmp(job->want_tree, result->tree) != 0) {
-		return work_fail(work, GIT_DIGEST_MISMATCH, "folder '%s' of commit %s is tree %s, not %s", job->path, job->commit,
-		                 result->tree, job->want_tree);
+		return work_fail(work, GIT_DIGEST_MISMATCH,
+				 "folder '%s' of commit %s is tree %s, not %s", job->path,
+				 job->commit, result->tree, job->want_tree);
 	}
 	failure = bundle_read(work, &tree, &bundle);
 	failure = failure != GIT_OK ? failure : write_bundle(work, &bundle, result->digest);
 	if (failure != GIT_OK) {
 		return failure;
 	}
-	if (job->want_digest != NULL && memcmp(job->want_digest, result->digest, SL_HASH_BYTES) != 0) {
+	if (job->want_digest != NULL &&
+	    memcmp(job->want_digest, result->digest, SL_HASH_BYTES) != 0) {
 		char have[2 * SL_HASH_BYTES + 1], want[2 * SL_HASH_BYTES + 1];
-		return work_fail(work, GIT_DIGEST_MISMATCH, "what was written has digest %s, not %s",
-		                 sl_hex(have, result->digest, SL_HASH_BYTES), sl_hex(want, job->want_digest, SL_HASH_BYTES));
+		return work_fail(work, GIT_DIGEST_MISMATCH,
+				 "what was written has digest %s, not %s",
+				 sl_hex(have, result->digest, SL_HASH_BYTES),
+				 sl_hex(want, job->want_digest, SL_HASH_BYTES));
 	}
 	(void)snprintf(result->commit, sizeof(result->commit), "%s", job->commit);
 	result->files = bundle.count;

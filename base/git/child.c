@@ -38,8 +38,9 @@ static bool take_job(struct protocol_record *record, struct git_job *ret_job)
 	if (got <= 0 || !protocol_get_job(record, &job) || job_check(&job, NULL) != SL_OK) {
 		return false;
 	}
-	const char **texts[] = { &job.url,  &job.revision,     &job.ref,        &job.commit,  &job.path,
-		                 &job.other_commit, &job.other_path, &job.message, &job.staging, &job.want_tree };
+	const char **texts[] = {&job.url,     &job.revision,     &job.ref,        &job.commit,
+				&job.path,    &job.other_commit, &job.other_path, &job.message,
+				&job.staging, &job.want_tree};
 	for (size_t i = 0; i < SL_COUNT(texts); i++) {
 		*texts[i] = or_empty(*texts[i]);
 	}
@@ -57,7 +58,7 @@ static bool set_roots(const char *pem)
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	size_t size = strlen(pem);
 	bool fine = fd >= 0 && write(fd, pem, size) == (ssize_t)size &&
-	            git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, path, NULL) == 0;
+		    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, path, NULL) == 0;
 	if (fd >= 0) {
 		(void)close(fd);
 	}
@@ -73,7 +74,8 @@ static bool set_options(struct work *work)
 		rc |= git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, nowhere);
 	}
 	rc |= git_libgit2_opts(GIT_OPT_SET_TEMPLATE_PATH, nowhere);
-	rc |= git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0); /* the mirror is ours, by the job */
+	rc |=
+	    git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0); /* the mirror is ours, by the job */
 	rc |= git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
 	rc |= git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 1);
 	rc |= git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECTS, (size_t)limits->pack_objects);
@@ -86,7 +88,8 @@ static bool set_options(struct work *work)
 		return false;
 	}
 	if (work->job->ca_pem != NULL && !set_roots(work->job->ca_pem)) {
-		(void)work_fail(work, GIT_WORKER_FAILED, "the extra CA certificates cannot be read");
+		(void)work_fail(work, GIT_WORKER_FAILED,
+				"the extra CA certificates cannot be read");
 		return false;
 	}
 	return true;
@@ -103,15 +106,22 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 	bool file = url.scheme == URL_FILE;
 	enum confine_right source = job->op == GIT_PUBLISH ? CONFINE_WRITE : CONFINE_READ;
 	const struct confine_path paths[] = {
-		{ job->mirror, CONFINE_WRITE },
-		{ file ? url.path : nowhere, source },
-		/* what looking up a name takes */
-		{ "/etc/resolv.conf", CONFINE_READ }, { "/etc/hosts", CONFINE_READ }, { "/etc/nsswitch.conf", CONFINE_READ },
-		{ "/etc/gai.conf", CONFINE_READ }, { "/etc/host.conf", CONFINE_READ }, { "/etc/services", CONFINE_READ },
-		{ "/usr/lib", CONFINE_READ }, { "/lib", CONFINE_READ }, { "/etc/ld.so.cache", CONFINE_READ },
-		{ "/dev/urandom", CONFINE_READ }, { "/dev/null", CONFINE_WRITE },
+	    {job->mirror, CONFINE_WRITE},
+	    {file ? url.path : nowhere, source},
+	    /* what looking up a name takes */
+	    {"/etc/resolv.conf", CONFINE_READ},
+	    {"/etc/hosts", CONFINE_READ},
+	    {"/etc/nsswitch.conf", CONFINE_READ},
+	    {"/etc/gai.conf", CONFINE_READ},
+	    {"/etc/host.conf", CONFINE_READ},
+	    {"/etc/services", CONFINE_READ},
+	    {"/usr/lib", CONFINE_READ},
+	    {"/lib", CONFINE_READ},
+	    {"/etc/ld.so.cache", CONFINE_READ},
+	    {"/dev/urandom", CONFINE_READ},
+	    {"/dev/null", CONFINE_WRITE},
 	};
-	const uint16_t ports[] = { url.port, DNS_PORT };
+	const uint16_t ports[] = {url.port, DNS_PORT};
 	size_t port_count = file ? 0 : SL_COUNT(ports);
 	unsigned calls = CONFINE_CALLS_FILES | (file ? 0 : CONFINE_CALLS_NET);
 	return confine_reach(paths, SL_COUNT(paths), ports, port_count, NULL, err) == SL_OK &&
@@ -121,10 +131,10 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 static bool confine_local(const struct git_job *job, struct sl_err *err)
 {
 	const struct confine_path paths[] = {
-		{ job->mirror, CONFINE_WRITE },
-		{ job->staging[0] != '\0' ? job->staging : nowhere, CONFINE_WRITE },
-		{ "/dev/urandom", CONFINE_READ },
-		{ "/dev/null", CONFINE_WRITE },
+	    {job->mirror, CONFINE_WRITE},
+	    {job->staging[0] != '\0' ? job->staging : nowhere, CONFINE_WRITE},
+	    {"/dev/urandom", CONFINE_READ},
+	    {"/dev/null", CONFINE_WRITE},
 	};
 	return confine_reach(paths, SL_COUNT(paths), NULL, 0, NULL, err) == SL_OK &&
 	       confine_calls(CONFINE_CALLS_FILES, err) == SL_OK;
@@ -134,17 +144,19 @@ static bool confine(struct work *work)
 {
 	const struct git_job *job = work->job;
 	const struct git_limits *limits = &job->limits;
-	uint64_t biggest = limits->pack_bytes > limits->file_bytes ? limits->pack_bytes : limits->file_bytes;
+	uint64_t biggest =
+	    limits->pack_bytes > limits->file_bytes ? limits->pack_bytes : limits->file_bytes;
 	/* A file, what it is a delta of, and both packed, besides windows on the packs. */
 	struct confine_limits own = {
-		.address_bytes = 2048 * mib + 3 * limits->file_bytes,
-		.file_bytes = biggest + 64 * mib,
-		.cpu_s = job->deadline_ms / 1000 + CPU_SLACK_S,
-		.open_files = OPEN_FILES,
+	    .address_bytes = 2048 * mib + 3 * limits->file_bytes,
+	    .file_bytes = biggest + 64 * mib,
+	    .cpu_s = job->deadline_ms / 1000 + CPU_SLACK_S,
+	    .open_files = OPEN_FILES,
 	};
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	bool fine = confine_limits(&own, &err) == SL_OK &&
-	            (job_uses_network(job->op) ? confine_network(job, &err) : confine_local(job, &err));
+	bool fine =
+	    confine_limits(&own, &err) == SL_OK &&
+	    (job_uses_network(job->op) ? confine_network(job, &err) : confine_local(job, &err));
 	if (!fine) {
 		(void)work_fail(work, GIT_WORKER_FAILED, "%s", err.msg);
 	}
@@ -179,7 +191,7 @@ static int report(struct work *work)
 int git_worker_main(void)
 {
 	static struct protocol_record record;
-	static struct work work = { .staging = -1 };
+	static struct work work = {.staging = -1};
 	static struct git_result result;
 	struct git_job job;
 	(void)umask(077);
@@ -196,7 +208,8 @@ int git_worker_main(void)
 	text_url(work.url, sizeof(work.url), job.url);
 	/* Before the confinement: reads the machine's certificates and seeds its random numbers. */
 	if (!sl_crypto_init() || git_libgit2_init() < 0) {
-		(void)work_fail(&work, GIT_WORKER_FAILED, "libgit2 or its random numbers cannot start");
+		(void)work_fail(&work, GIT_WORKER_FAILED,
+				"libgit2 or its random numbers cannot start");
 		return report(&work);
 	}
 	if (open_places(&work) && set_options(&work) && confine(&work)) {

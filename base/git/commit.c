@@ -29,7 +29,8 @@ static enum git_failure read_tree(struct work *work, const git_oid *id, git_odb_
 	}
 	if (git_odb_object_type(object) != GIT_OBJECT_TREE) {
 		git_odb_object_free(object);
-		return work_fail(work, GIT_MIRROR_CORRUPT, "object %s is not a tree", git_oid_tostr_s(id));
+		return work_fail(work, GIT_MIRROR_CORRUPT, "object %s is not a tree",
+				 git_oid_tostr_s(id));
 	}
 	*ret_object = object;
 	return GIT_OK;
@@ -58,7 +59,8 @@ static enum git_failure step_down(struct work *work, git_oid *id, const char *na
 	return GIT_PATH_NOT_FOUND;
 }
 
-enum git_failure commit_folder(struct work *work, const char *hex, const char *path, git_oid *ret_tree)
+enum git_failure commit_folder(struct work *work, const char *hex, const char *path,
+			       git_oid *ret_tree)
 {
 	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
 	enum git_failure failure = find_commit(work, hex, &commit);
@@ -75,7 +77,8 @@ enum git_failure commit_folder(struct work *work, const char *hex, const char *p
 		return work_fail(work, failure, "commit %s has no path '%s'", hex, path);
 	}
 	if (failure == GIT_PATH_NOT_A_FOLDER) {
-		return work_fail(work, failure, "path '%s' is not a folder in commit %s", path, hex);
+		return work_fail(work, failure, "path '%s' is not a folder in commit %s", path,
+				 hex);
 	}
 	if (failure == GIT_OK) {
 		*ret_tree = id;
@@ -95,10 +98,11 @@ enum git_failure commit_describe(struct work *work, const git_oid *id)
 	char author[512];
 	const git_signature *who = git_commit_author(commit);
 	const char *summary = git_commit_summary(commit);
-	(void)snprintf(author, sizeof(author), "%s <%s>", who == NULL ? "" : who->name, who == NULL ? "" : who->email);
+	(void)snprintf(author, sizeof(author), "%s <%s>", who == NULL ? "" : who->name,
+		       who == NULL ? "" : who->email);
 	text_clean(result->author, sizeof(result->author), author, strlen(author));
 	text_clean(result->subject, sizeof(result->subject), summary == NULL ? "" : summary,
-	           summary == NULL ? 0 : strlen(summary));
+		   summary == NULL ? 0 : strlen(summary));
 	git_time_t seconds = git_commit_time(commit);
 	result->commit_unix_s = seconds < 0 ? 0 : (uint64_t)seconds;
 	return GIT_OK;

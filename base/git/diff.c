@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static enum git_failure read_side(struct work *work, const char *commit, const char *path, struct bundle *ret_bundle)
+static enum git_failure read_side(struct work *work, const char *commit, const char *path,
+				  struct bundle *ret_bundle)
 {
 	git_oid tree;
 	enum git_failure failure = commit_folder(work, commit, path, &tree);
@@ -16,20 +17,21 @@ static bool same(const struct bundle_file *a, const struct bundle_file *b)
 }
 
 static enum git_failure tell(struct work *work, char change, const struct bundle_file *before,
-                             const struct bundle_file *after)
+			     const struct bundle_file *after)
 {
 	struct git_diff_entry entry = {
-		.change = change,
-		.path = (char *)(uintptr_t)(after != NULL ? after->path : before->path), /* only read */
-		.old_bytes = before == NULL ? 0 : before->size,
-		.new_bytes = after == NULL ? 0 : after->size,
+	    .change = change,
+	    .path = (char *)(uintptr_t)(after != NULL ? after->path : before->path), /* only read */
+	    .old_bytes = before == NULL ? 0 : before->size,
+	    .new_bytes = after == NULL ? 0 : after->size,
 	};
 	protocol_put_diff_entry(&work->record, &entry);
 	return work_send(work) ? GIT_OK : work_fail(work, GIT_WORKER_FAILED, "the parent is gone");
 }
 
 /* Both lists are in order of path: one pass. */
-static enum git_failure merge(struct work *work, const struct bundle *before, const struct bundle *after)
+static enum git_failure merge(struct work *work, const struct bundle *before,
+			      const struct bundle *after)
 {
 	size_t b = 0, a = 0, told = 0;
 	while (b < before->count || a < after->count) {
@@ -47,7 +49,11 @@ static enum git_failure merge(struct work *work, const struct bundle *before, co
 			work->result->diff_cut = true;
 			return GIT_OK;
 		}
-		enum git_failure failure = tell(work, old == NULL ? 'A' : new == NULL ? 'D' : 'M', old, new);
+		enum git_failure failure = tell(work,
+						old == NULL   ? 'A'
+						: new == NULL ? 'D'
+							      : 'M',
+						old, new);
 		if (failure != GIT_OK) {
 			return failure;
 		}
@@ -58,9 +64,10 @@ static enum git_failure merge(struct work *work, const struct bundle *before, co
 enum git_failure do_diff(struct work *work)
 {
 	const struct git_job *job = work->job;
-	SL_AUTO(bundle_fini) struct bundle before = { 0 };
-	SL_AUTO(bundle_fini) struct bundle after = { 0 };
+	SL_AUTO(bundle_fini) struct bundle before = {0};
+	SL_AUTO(bundle_fini) struct bundle after = {0};
 	enum git_failure failure = read_side(work, job->commit, job->path, &before);
-	failure = failure != GIT_OK ? failure : read_side(work, job->other_commit, job->other_path, &after);
+	failure = failure != GIT_OK ? failure
+				    : read_side(work, job->other_commit, job->other_path, &after);
 	return failure != GIT_OK ? failure : merge(work, &before, &after);
 }

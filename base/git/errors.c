@@ -5,36 +5,51 @@
 
 enum { ANY = 1000 };
 
-/* First match counts. libgit2 says much in words only: an HTTP status, what the other side wrote. */
+/* First match counts. libgit2 says much in words only: an HTTP status, what the other side wrote.
+ */
 static const struct row {
 	int rc, klass;
 	const char *words; /* NULL: any */
 	enum git_failure in_mirror, in_fetch, in_push;
 } rows[] = {
-	{ ANY, ANY, "No space left on device", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL },
-	{ ANY, ANY, "Disk quota exceeded", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL },
-	{ ANY, ANY, "File too large", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_WORKER_FAILED },
-	{ ANY, GIT_ERROR_INDEXER, "too many objects", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG },
-	{ ANY, ANY, "exceeds the maximum", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG },
-	{ ANY, GIT_ERROR_NOMEMORY, NULL, GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_WORKER_FAILED },
-	{ GIT_EAUTH, ANY, NULL, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
-	{ ANY, GIT_ERROR_SSH, "Failed to authenticate", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
-	{ ANY, GIT_ERROR_SSH, "authentication", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
-	{ GIT_ECERTIFICATE, ANY, NULL, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
-	{ ANY, GIT_ERROR_HTTP, "status code: 401", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED },
-	{ ANY, GIT_ERROR_HTTP, "status code: 403", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_PUSH_REFUSED },
-	{ ANY, GIT_ERROR_HTTP, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
-	{ ANY, ANY, "failed to connect", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
-	{ ANY, ANY, "failed to resolve", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
-	{ ANY, ANY, "could not find repository", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
-	{ ANY, ANY, "unpacking the sent packfile failed", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
-	{ ANY, ANY, "remote error:", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
-	{ ANY, ANY, "non-bare", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
-	{ GIT_ENONFASTFORWARD, ANY, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
-	{ ANY, ANY, "Permission denied", GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
-	{ ANY, ANY, "Read-only file system", GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED },
-	{ GIT_ELOCKED, ANY, NULL, GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE },
-	{ ANY, ANY, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE },
+    {ANY, ANY, "No space left on device", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL},
+    {ANY, ANY, "Disk quota exceeded", GIT_DISK_FULL, GIT_DISK_FULL, GIT_DISK_FULL},
+    {ANY, ANY, "File too large", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_WORKER_FAILED},
+    {ANY, GIT_ERROR_INDEXER, "too many objects", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG,
+     GIT_BUNDLE_TOO_BIG},
+    {ANY, ANY, "exceeds the maximum", GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG, GIT_BUNDLE_TOO_BIG},
+    {ANY, ANY, "Out of memory", GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_WORKER_FAILED},
+    {ANY, GIT_ERROR_NOMEMORY, NULL, GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_WORKER_FAILED},
+    {GIT_EAUTH, ANY, NULL, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED},
+    {ANY, GIT_ERROR_SSH, "Failed to authenticate", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED,
+     GIT_LOGIN_REFUSED},
+    {ANY, GIT_ERROR_SSH, "authentication", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED},
+    {GIT_ECERTIFICATE, ANY, NULL, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE,
+     GIT_REPOSITORY_UNREACHABLE},
+    {ANY, GIT_ERROR_HTTP, "status code: 401", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED,
+     GIT_LOGIN_REFUSED},
+    {ANY, GIT_ERROR_HTTP, "status code: 403", GIT_LOGIN_REFUSED, GIT_LOGIN_REFUSED,
+     GIT_PUSH_REFUSED},
+    {ANY, GIT_ERROR_HTTP, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE,
+     GIT_REPOSITORY_UNREACHABLE},
+    {ANY, ANY, "failed to connect", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE,
+     GIT_REPOSITORY_UNREACHABLE},
+    {ANY, ANY, "failed to resolve", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE,
+     GIT_REPOSITORY_UNREACHABLE},
+    {ANY, ANY, "could not find repository", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE,
+     GIT_REPOSITORY_UNREACHABLE},
+    {ANY, ANY, "unpacking the sent packfile failed", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE,
+     GIT_PUSH_REFUSED},
+    {ANY, ANY, "remote error:", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED},
+    {ANY, ANY, "non-bare", GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_PUSH_REFUSED},
+    {GIT_ENONFASTFORWARD, ANY, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE,
+     GIT_PUSH_REFUSED},
+    {ANY, ANY, "Permission denied", GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE,
+     GIT_PUSH_REFUSED},
+    {ANY, ANY, "Read-only file system", GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE,
+     GIT_PUSH_REFUSED},
+    {GIT_ELOCKED, ANY, NULL, GIT_WORKER_FAILED, GIT_WORKER_FAILED, GIT_REPOSITORY_UNREACHABLE},
+    {ANY, ANY, NULL, GIT_MIRROR_CORRUPT, GIT_REPOSITORY_UNREACHABLE, GIT_REPOSITORY_UNREACHABLE},
 };
 
 enum git_failure errors_meaning(enum error_phase phase, int rc, int klass, const char *text)
@@ -45,7 +60,9 @@ enum git_failure errors_meaning(enum error_phase phase, int rc, int klass, const
 		row++; /* the last row matches anything */
 	}
 	const enum git_failure of_phase[] = {
-		[ERROR_MIRROR] = row->in_mirror, [ERROR_FETCH] = row->in_fetch, [ERROR_PUSH] = row->in_push,
+	    [ERROR_MIRROR] = row->in_mirror,
+	    [ERROR_FETCH] = row->in_fetch,
+	    [ERROR_PUSH] = row->in_push,
 	};
 	return of_phase[phase];
 }
@@ -53,12 +70,14 @@ enum git_failure errors_meaning(enum error_phase phase, int rc, int klass, const
 enum git_failure work_fail_git(struct work *work, enum error_phase phase, int rc, const char *doing)
 {
 	const git_error *last = git_error_last();
-	const char *text = last == NULL || last->message == NULL ? "no words from libgit2" : last->message;
+	const char *text =
+	    last == NULL || last->message == NULL ? "no words from libgit2" : last->message;
 	enum git_failure failure = errors_meaning(phase, rc, last == NULL ? 0 : last->klass, text);
 	if (failure == GIT_BUNDLE_TOO_BIG) {
 		bool objects = strstr(text, "objects") != NULL;
-		return work_break(work, failure, objects ? GIT_RULE_TOO_MANY_FILES : GIT_RULE_TOO_MANY_BYTES, "%s: %s", doing,
-		                  text);
+		return work_break(work, failure,
+				  objects ? GIT_RULE_TOO_MANY_FILES : GIT_RULE_TOO_MANY_BYTES,
+				  "%s: %s", doing, text);
 	}
 	return work_fail(work, failure, "%s: %s", doing, text);
 }

@@ -15,7 +15,7 @@ enum git_failure fetch_ref(struct remote *remote, const git_remote_head *head, g
 	git_oid target = head->oid;
 	char name[GIT_REF_MAX];
 	(void)snprintf(name, sizeof(name), "%s", head->name);
-	enum git_failure failure = remote_download(remote, (char *[]){ spec }, 1);
+	enum git_failure failure = remote_download(remote, (char *[]){spec}, 1);
 	if (failure != GIT_OK) {
 		return failure;
 	}
@@ -27,8 +27,9 @@ enum git_failure fetch_ref(struct remote *remote, const git_remote_head *head, g
 	}
 	rc = git_object_peel(&commit, object, GIT_OBJECT_COMMIT);
 	if (rc != 0) {
-		return work_fail(work, GIT_REVISION_NOT_FOUND, "'%s' of '%s' is a %s and leads to no commit", name, work->url,
-		                 git_object_type2string(git_object_type(object)));
+		return work_fail(work, GIT_REVISION_NOT_FOUND,
+				 "'%s' of '%s' is a %s and leads to no commit", name, work->url,
+				 git_object_type2string(git_object_type(object)));
 	}
 	*ret_commit = *git_object_id(commit);
 	return mirror_keep(work, ret_commit);
@@ -47,13 +48,14 @@ static enum git_failure reconnect(struct remote *remote)
 	return remote_open(remote, work, ERROR_FETCH);
 }
 
-/* By its bare id, which a host may allow or not; what it answers does not count, what has come does. */
+/* By its bare id, which a host may allow or not; what it answers does not count, what has come
+ * does. */
 static enum git_failure try_by_id(struct remote *remote, const git_oid *id)
 {
 	char hex[GIT_OID_TEXT], spec[2 * GIT_OID_TEXT + 32];
 	(void)git_oid_tostr(hex, sizeof(hex), id);
 	(void)snprintf(spec, sizeof(spec), "%s:refs/sluice/keep/%s", hex, hex);
-	enum git_failure failure = remote_download(remote, (char *[]){ spec }, 1);
+	enum git_failure failure = remote_download(remote, (char *[]){spec}, 1);
 	if (failure == GIT_OK || failure == GIT_BUNDLE_TOO_BIG || failure == GIT_DISK_FULL) {
 		return failure;
 	}
@@ -74,7 +76,8 @@ enum git_failure fetch_commit(struct remote *remote, const git_oid *id, bool *re
 		failure = try_by_id(remote, id);
 	}
 	if (failure == GIT_OK && !has_commit(work, id)) {
-		char *all[] = { "+refs/heads/*:refs/sluice/fetch/heads/*", "+refs/tags/*:refs/sluice/fetch/tags/*" };
+		char *all[] = {"+refs/heads/*:refs/sluice/fetch/heads/*",
+			       "+refs/tags/*:refs/sluice/fetch/tags/*"};
 		failure = remote_download(remote, all, SL_COUNT(all));
 	}
 	if (failure != GIT_OK) {
@@ -86,7 +89,8 @@ enum git_failure fetch_commit(struct remote *remote, const git_oid *id, bool *re
 
 /* --- FETCH ------------------------------------------------------------------------ */
 
-static enum git_failure fetch_named(struct work *work, struct remote *remote, const git_oid *want, git_oid *ret_commit)
+static enum git_failure fetch_named(struct work *work, struct remote *remote, const git_oid *want,
+				    git_oid *ret_commit)
 {
 	const struct git_job *job = work->job;
 	const git_remote_head *head = job->ref[0] == '\0' ? NULL : remote_find(remote, job->ref);
@@ -99,8 +103,8 @@ static enum git_failure fetch_named(struct work *work, struct remote *remote, co
 	}
 	if (want == NULL) {
 		bool branch = strncmp(job->ref, "refs/heads/", 11) == 0;
-		return work_fail(work, branch ? GIT_BRANCH_NOT_FOUND : GIT_REVISION_NOT_FOUND, "'%s' has no ref '%s'", work->url,
-		                 job->ref);
+		return work_fail(work, branch ? GIT_BRANCH_NOT_FOUND : GIT_REVISION_NOT_FOUND,
+				 "'%s' has no ref '%s'", work->url, job->ref);
 	}
 	enum git_failure failure = GIT_OK;
 	found = has_commit(work, want);
@@ -111,8 +115,9 @@ static enum git_failure fetch_named(struct work *work, struct remote *remote, co
 		failure = failure != GIT_OK ? failure : fetch_commit(remote, want, &found);
 	}
 	if (failure == GIT_OK && !found) {
-		return work_fail(work, GIT_COMMIT_GONE, "'%s' no longer has commit %s%s%s", work->url, job->commit,
-		                 job->ref[0] == '\0' ? "" : ", looked for through ", job->ref);
+		return work_fail(work, GIT_COMMIT_GONE, "'%s' no longer has commit %s%s%s",
+				 work->url, job->commit,
+				 job->ref[0] == '\0' ? "" : ", looked for through ", job->ref);
 	}
 	*ret_commit = *want;
 	return failure;
@@ -121,8 +126,8 @@ static enum git_failure fetch_named(struct work *work, struct remote *remote, co
 enum git_failure do_fetch(struct work *work)
 {
 	const struct git_job *job = work->job;
-	struct remote remote = { 0 };
-	git_oid want = { 0 }, commit;
+	struct remote remote = {0};
+	git_oid want = {0}, commit;
 	bool named = job->commit[0] != '\0' && git_oid_fromstr(&want, job->commit) == 0;
 	enum git_failure failure = GIT_OK;
 	if (named && mirror_has_whole(work, &want)) {
@@ -130,11 +135,15 @@ enum git_failure do_fetch(struct work *work)
 		failure = mirror_keep(work, &want);
 	} else {
 		failure = remote_open(&remote, work, ERROR_FETCH);
-		failure = failure != GIT_OK ? failure : fetch_named(work, &remote, named ? &want : NULL, &commit);
+		failure = failure != GIT_OK
+			      ? failure
+			      : fetch_named(work, &remote, named ? &want : NULL, &commit);
 		remote_close(&remote);
 		if (failure == GIT_OK && !mirror_has_whole(work, &commit)) {
-			failure = work_fail(work, GIT_MIRROR_CORRUPT, "commit %s has objects missing in the mirror after the fetch",
-			                    git_oid_tostr_s(&commit));
+			failure =
+			    work_fail(work, GIT_MIRROR_CORRUPT,
+				      "commit %s has objects missing in the mirror after the fetch",
+				      git_oid_tostr_s(&commit));
 		}
 	}
 	if (failure != GIT_OK) {
@@ -149,7 +158,7 @@ enum git_failure do_fetch(struct work *work)
 enum git_failure fetch_default_branch(struct remote *remote, const git_remote_head **ret_head)
 {
 	struct work *work = remote->work;
-	git_buf name = { 0 };
+	git_buf name = {0};
 	if (remote->ref_count == 0) {
 		return work_fail(work, GIT_REPOSITORY_EMPTY, "'%s' has no commits yet", work->url);
 	}
@@ -159,7 +168,9 @@ enum git_failure fetch_default_branch(struct remote *remote, const git_remote_he
 	}
 	git_buf_dispose(&name);
 	if (head == NULL) {
-		return work_fail(work, GIT_BRANCH_NOT_FOUND, "the default branch of '%s' does not exist; name a branch", work->url);
+		return work_fail(work, GIT_BRANCH_NOT_FOUND,
+				 "the default branch of '%s' does not exist; name a branch",
+				 work->url);
 	}
 	*ret_head = head;
 	return GIT_OK;
@@ -167,7 +178,7 @@ enum git_failure fetch_default_branch(struct remote *remote, const git_remote_he
 
 enum git_failure do_ls(struct work *work)
 {
-	struct remote remote = { 0 };
+	struct remote remote = {0};
 	const git_remote_head *head = NULL;
 	enum git_failure failure = remote_open(&remote, work, ERROR_FETCH);
 	failure = failure != GIT_OK ? failure : fetch_default_branch(&remote, &head);

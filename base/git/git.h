@@ -16,8 +16,8 @@
 #include "base/crypto/crypto.h"
 #include "base/err/err.h"
 
-#define GIT_OID_TEXT 41   /* 40 hex digits and NUL (SHA-1) */
-#define GIT_URL_MAX 1024  /* bytes with NUL */
+#define GIT_OID_TEXT 41  /* 40 hex digits and NUL (SHA-1) */
+#define GIT_URL_MAX 1024 /* bytes with NUL */
 #define GIT_REF_MAX 256
 #define GIT_PATH_MAX 1024
 
@@ -46,16 +46,19 @@ enum git_op {
 	 * compares tree id and digest when given. Nothing outside staging is touched.
 	 * After a failure staging may hold anything: remove it. No network. */
 	GIT_CHECKOUT,
-	/* Lists what differs from (commit, path) to (other_commit, other_path): 'A' is in the other only. No network. */
+	/* Lists what differs from (commit, path) to (other_commit, other_path): 'A' is in the other
+	   only. No network. */
 	GIT_DIFF,
-	/* Asks the remote for its refs: can it be reached, what is the default branch (result: ref and commit). */
+	/* Asks the remote for its refs: can it be reached, what is the default branch (result: ref
+	   and commit). */
 	GIT_LS,
 };
 
 /* Why content could not be had: SEMANTICS' closed list, and what only a worker meets. */
 enum git_failure {
 	GIT_OK = 0,
-	GIT_REPOSITORY_UNREACHABLE, /* the one that is worth retrying: also killed at the deadline (jobs without network: WORKER_FAILED) */
+	GIT_REPOSITORY_UNREACHABLE, /* the one that is worth retrying: also killed at the deadline
+				       (jobs without network: WORKER_FAILED) */
 	GIT_LOGIN_REFUSED,
 	GIT_REPOSITORY_EMPTY,
 	GIT_BRANCH_NOT_FOUND,
@@ -64,14 +67,14 @@ enum git_failure {
 	GIT_PATH_NOT_FOUND,
 	GIT_PATH_NOT_A_FOLDER,
 	GIT_BUNDLE_EMPTY,
-	GIT_BUNDLE_REFUSED,  /* `rule` says which */
-	GIT_BUNDLE_TOO_BIG,  /* `rule` says which limit */
+	GIT_BUNDLE_REFUSED, /* `rule` says which */
+	GIT_BUNDLE_TOO_BIG, /* `rule` says which limit */
 	GIT_TAG_TAKEN,
 	GIT_PUSH_REFUSED,
 	GIT_DIGEST_MISMATCH, /* checkout: not the bundle that was named */
 	GIT_MIRROR_CORRUPT,  /* remove the mirror and fetch anew */
 	GIT_DISK_FULL,
-	GIT_WORKER_FAILED,   /* the worker itself crashed or could not start: try again */
+	GIT_WORKER_FAILED, /* the worker itself crashed or could not start: try again */
 	GIT_FAILURE_COUNT
 };
 const char *git_failure_name(enum git_failure failure); /* "REPOSITORY_UNREACHABLE"; static */
@@ -80,10 +83,24 @@ bool git_failure_is_transient(enum git_failure failure);
 /* Rules that a bundle can break; a name each, for errors and tests. */
 enum git_rule {
 	GIT_RULE_NONE = 0,
-	GIT_RULE_NAME_EMPTY, GIT_RULE_NAME_DOT, GIT_RULE_NAME_DOT_DOT, GIT_RULE_NAME_SLASH, GIT_RULE_NAME_BACKSLASH,
-	GIT_RULE_NAME_CONTROL, GIT_RULE_NAME_NOT_UTF8, GIT_RULE_NAME_TOO_LONG, GIT_RULE_NAME_DOT_GIT, GIT_RULE_NAME_TWIN,
-	GIT_RULE_PATH_TOO_LONG, GIT_RULE_TOO_DEEP, GIT_RULE_TOO_MANY_FILES, GIT_RULE_TOO_MANY_BYTES,
-	GIT_RULE_FILE_TOO_BIG, GIT_RULE_LINK, GIT_RULE_GITLINK, GIT_RULE_SPECIAL_FILE,
+	GIT_RULE_NAME_EMPTY,
+	GIT_RULE_NAME_DOT,
+	GIT_RULE_NAME_DOT_DOT,
+	GIT_RULE_NAME_SLASH,
+	GIT_RULE_NAME_BACKSLASH,
+	GIT_RULE_NAME_CONTROL,
+	GIT_RULE_NAME_NOT_UTF8,
+	GIT_RULE_NAME_TOO_LONG,
+	GIT_RULE_NAME_DOT_GIT,
+	GIT_RULE_NAME_TWIN,
+	GIT_RULE_PATH_TOO_LONG,
+	GIT_RULE_TOO_DEEP,
+	GIT_RULE_TOO_MANY_FILES,
+	GIT_RULE_TOO_MANY_BYTES,
+	GIT_RULE_FILE_TOO_BIG,
+	GIT_RULE_LINK,
+	GIT_RULE_GITLINK,
+	GIT_RULE_SPECIAL_FILE,
 	GIT_RULE_MALFORMED, /* a tree object that is none */
 	GIT_RULE_COUNT
 };
@@ -97,50 +114,60 @@ struct git_limits {
 	unsigned name_bytes, path_bytes;
 	uint64_t pack_bytes, pack_objects; /* of one fetch */
 };
-#define GIT_LIMITS_DEFAULT { .files = 100000, .bytes = 2ull << 30, .file_bytes = 1ull << 30, .depth = 64, \
-	.name_bytes = 255, .path_bytes = 1024, .pack_bytes = 4ull << 30, .pack_objects = 2000000 }
+#define GIT_LIMITS_DEFAULT                                                                         \
+	{                                                                                          \
+		.files = 100000, .bytes = 2ull << 30, .file_bytes = 1ull << 30, .depth = 64,       \
+		.name_bytes = 255, .path_bytes = 1024, .pack_bytes = 4ull << 30,                   \
+		.pack_objects = 2000000                                                            \
+	}
 
 struct git_job {
 	enum git_op op;
-	const char *mirror;   /* absolute path of the bare mirror; made when missing */
-	const char *url;      /* https, ssh, git, file, and http when allow_local; "" for jobs without network */
-	bool allow_local;     /* file, git, http and private addresses (`--allow-local-repos`, `--insecure`) */
-	const char *user, *password; /* for https and ssh; NULL: none. Never logged, wiped after the job was sent */
+	const char *mirror; /* absolute path of the bare mirror; made when missing */
+	const char *
+	    url; /* https, ssh, git, file, and http when allow_local; "" for jobs without network */
+	bool allow_local; /* file, git, http and private addresses (`--allow-local-repos`,
+			     `--insecure`) */
+	const char *user, *password; /* for https and ssh; NULL: none. Never logged, wiped after the
+					job was sent */
 	const char *ssh_key, *ssh_phrase; /* private key's text */
-	const char *host_keys;   /* hex SHA-256 of accepted ssh host keys, commas between */
-	const char *ca_pem;      /* extra roots; NULL: the machine's */
+	const char *host_keys; /* hex SHA-256 of accepted ssh host keys, commas between */
+	const char *ca_pem;    /* extra roots; NULL: the machine's */
 	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
-	const char *want_tree;        /* hex tree id; NULL: any */
-	const uint8_t *want_digest;   /* SL_HASH_BYTES; NULL: any */
+	const char *want_tree;      /* hex tree id; NULL: any */
+	const uint8_t *want_digest; /* SL_HASH_BYTES; NULL: any */
 	uint64_t unix_s;
 	struct git_limits limits; /* a field that is 0 is its default */
-	unsigned deadline_ms; /* 0: 300 000 */
-	bool sync_each;       /* checkout: fsync every file instead of one syncfs */
+	unsigned deadline_ms;     /* 0: 300 000 */
+	bool sync_each;           /* checkout: fsync every file instead of one syncfs */
 };
 
 struct git_diff_entry {
-	char change;         /* 'A', 'D', 'M' */
-	char *path;          /* owned by the result */
+	char change; /* 'A', 'D', 'M' */
+	char *path;  /* owned by the result */
 	uint64_t old_bytes, new_bytes;
 };
 
 struct git_result {
 	enum git_failure failure;
 	enum git_rule rule;
-	char text[512];            /* what went wrong, for people: names thing, value, rule. No credential in it */
+	char text[512]; /* what went wrong, for people: names thing, value, rule. No credential in
+			   it */
 	char commit[GIT_OID_TEXT]; /* resolved, fetched or published */
 	char tree[GIT_OID_TEXT];   /* of the folder */
-	char ref[GIT_REF_MAX];     /* through which it was resolved: "refs/heads/main"; "" for a bare commit id */
+	char ref[GIT_REF_MAX]; /* through which it was resolved: "refs/heads/main"; "" for a bare
+				  commit id */
 	uint8_t digest[SL_HASH_BYTES];
 	uint64_t files, bytes;
 	uint64_t fetched_objects, fetched_bytes;
-	char subject[256];         /* first line of the commit's message */
-	char author[128];          /* "Name <mail>" */
+	char subject[256]; /* first line of the commit's message */
+	char author[128];  /* "Name <mail>" */
 	uint64_t commit_unix_s;
-	char *sluice_json;         /* the folder's sluice.json when there is one and it is at most 64 KiB; owned */
+	char *sluice_json; /* the folder's sluice.json when there is one and it is at most 64 KiB;
+			      owned */
 	struct git_diff_entry *diff; /* owned */
 	size_t diff_count;
-	bool diff_cut;             /* more than 10 000 entries: the rest is left out */
+	bool diff_cut; /* more than 10 000 entries: the rest is left out */
 };
 void git_result_fini(struct git_result *result);
 
@@ -154,29 +181,32 @@ struct git_progress {
 struct git_worker;
 
 /* Checks the job (URL scheme, no leading '-', ref and path forms), starts the
- * child and sends it the job. SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. The strings are copied.
- * Spawn from a thread that lives as long as the process: the child dies with it. */
-SL_MUST_USE sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_worker, struct sl_err *err);
-int git_worker_fd(const struct git_worker *worker);               /* poll for POLLIN */
+ * child and sends it the job. SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. The strings are
+ * copied. Spawn from a thread that lives as long as the process: the child dies with it. */
+SL_MUST_USE sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_worker,
+				     struct sl_err *err);
+int git_worker_fd(const struct git_worker *worker); /* poll for POLLIN */
 uint64_t git_worker_deadline_mono_ms(const struct git_worker *worker);
 /* Reads what has come; true when the result is in (or the child is dead or past
  * its deadline, which is a result too: call it when poll times out). Never
  * blocks. The caller ends *ret_result with git_result_fini(); not to be called
  * again after it returned true. ret_progress may be NULL. */
-bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progress, struct git_result *ret_result);
+bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progress,
+		     struct git_result *ret_result);
 /* Kills the child if it runs, reaps it. NULL is fine. */
 void git_worker_free(struct git_worker *worker);
 
 /* Start, wait, free: for threads that may block. `stop` (may be NULL) is looked
  * at ten times a second; true kills the child: SL_CANCELLED. The failure is in
  * the result, which the caller ends with git_result_fini(). */
-SL_MUST_USE sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx, struct git_result *ret_result,
-                            struct sl_err *err);
+SL_MUST_USE sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx,
+			    struct git_result *ret_result, struct sl_err *err);
 
 /* Removes what killed jobs left in a mirror (pack_git2_*, *.lock). No job may run on it. */
 void git_mirror_sweep(const char *mirror);
 
-/* Is this URL one that Sluice may talk to? SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. No look-up of names. */
+/* Is this URL one that Sluice may talk to? SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. No
+ * look-up of names. */
 SL_MUST_USE sl_code git_url_check(const char *url, bool allow_local, struct sl_err *err);
 
 /* True if one name of a bundle is harmless; *ret_rule says what it breaks. Pure. */

@@ -11,7 +11,8 @@ static enum git_failure send_json(struct work *work, const char *data, size_t si
 	return work_send(work) ? GIT_OK : work_fail(work, GIT_WORKER_FAILED, "the parent is gone");
 }
 
-static enum git_failure hash_file(struct work *work, const struct bundle_file *file, struct bundle_digest *digest)
+static enum git_failure hash_file(struct work *work, const struct bundle_file *file,
+				  struct bundle_digest *digest)
 {
 	SL_AUTO(git_odb_object_free_auto) git_odb_object *object = NULL;
 	enum git_failure failure = bundle_open(work, file, &object);
@@ -30,7 +31,7 @@ static enum git_failure hash_file(struct work *work, const struct bundle_file *f
 enum git_failure inspect(struct work *work, const char *commit, const char *path)
 {
 	git_oid tree, id;
-	SL_AUTO(bundle_fini) struct bundle bundle = { 0 };
+	SL_AUTO(bundle_fini) struct bundle bundle = {0};
 	enum git_failure failure = commit_folder(work, commit, path, &tree);
 	if (failure == GIT_OK && git_oid_fromstr(&id, commit) == 0) {
 		failure = commit_describe(work, &id);

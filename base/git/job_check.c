@@ -13,13 +13,13 @@ static const struct op_row {
 	const char *name;
 	unsigned needs;
 } ops[] = {
-	[GIT_RESOLVE] = { "RESOLVE", NEEDS_URL },
-	[GIT_INSPECT] = { "INSPECT", NEEDS_COMMIT },
-	[GIT_PUBLISH] = { "PUBLISH", NEEDS_URL | NEEDS_COMMIT | NEEDS_REF },
-	[GIT_FETCH] = { "FETCH", NEEDS_URL },
-	[GIT_CHECKOUT] = { "CHECKOUT", NEEDS_COMMIT | NEEDS_STAGING },
-	[GIT_DIFF] = { "DIFF", NEEDS_COMMIT | NEEDS_OTHER },
-	[GIT_LS] = { "LS", NEEDS_URL },
+    [GIT_RESOLVE] = {"RESOLVE", NEEDS_URL},
+    [GIT_INSPECT] = {"INSPECT", NEEDS_COMMIT},
+    [GIT_PUBLISH] = {"PUBLISH", NEEDS_URL | NEEDS_COMMIT | NEEDS_REF},
+    [GIT_FETCH] = {"FETCH", NEEDS_URL},
+    [GIT_CHECKOUT] = {"CHECKOUT", NEEDS_COMMIT | NEEDS_STAGING},
+    [GIT_DIFF] = {"DIFF", NEEDS_COMMIT | NEEDS_OTHER},
+    [GIT_LS] = {"LS", NEEDS_URL},
 };
 
 bool job_uses_network(enum git_op op)
@@ -34,7 +34,8 @@ const char *job_op_name(enum git_op op)
 
 bool job_is_oid(const char *text)
 {
-	return strlen(text) == GIT_OID_TEXT - 1 && strspn(text, "0123456789abcdef") == GIT_OID_TEXT - 1;
+	return strlen(text) == GIT_OID_TEXT - 1 &&
+	       strspn(text, "0123456789abcdef") == GIT_OID_TEXT - 1;
 }
 
 /* One part of a ref, as git-check-ref-format(1) has it. */
@@ -49,8 +50,8 @@ static bool ref_part_is_fine(const char *part, size_t bytes)
 bool job_ref_is_fine(const char *ref)
 {
 	size_t bytes = strnlen(ref, GIT_REF_MAX);
-	if (bytes == 0 || bytes >= GIT_REF_MAX || ref[0] == '-' || strstr(ref, "..") != NULL || strstr(ref, "@{") != NULL ||
-	    strcmp(ref, "@") == 0) {
+	if (bytes == 0 || bytes >= GIT_REF_MAX || ref[0] == '-' || strstr(ref, "..") != NULL ||
+	    strstr(ref, "@{") != NULL || strcmp(ref, "@") == 0) {
 		return false;
 	}
 	for (const char *c = ref; *c != '\0'; c++) {
@@ -91,7 +92,8 @@ static bool path_is_fine(const char *path)
 
 static sl_code refuse(struct sl_err *err, const char *field, const char *value, const char *rule)
 {
-	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s '%.120s' %s", field, value, rule);
+	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "%s '%.120s' %s", field, value, rule);
 	sl_err_field(err, field, rule);
 	return code;
 }
@@ -109,21 +111,23 @@ static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 		bool needed, fine;
 		const char *rule;
 	} rows[] = {
-		{ "mirror", or_empty(job->mirror), true, or_empty(job->mirror)[0] == '/', "must be an absolute path" },
-		{ "staging", or_empty(job->staging), (needs & NEEDS_STAGING) != 0, or_empty(job->staging)[0] == '/',
-		  "must be an absolute path" },
-		{ "commit", or_empty(job->commit), (needs & NEEDS_COMMIT) != 0, job_is_oid(or_empty(job->commit)),
-		  "must be 40 lower-case hex digits" },
-		{ "other_commit", or_empty(job->other_commit), (needs & NEEDS_OTHER) != 0,
-		  job_is_oid(or_empty(job->other_commit)), "must be 40 lower-case hex digits" },
-		{ "want_tree", or_empty(job->want_tree), false, job_is_oid(or_empty(job->want_tree)),
-		  "must be 40 lower-case hex digits" },
-		{ "ref", or_empty(job->ref), (needs & NEEDS_REF) != 0, job_ref_is_fine(or_empty(job->ref)),
-		  "must be a legal Git ref" },
-		{ "path", or_empty(job->path), false, path_is_fine(or_empty(job->path)),
-		  "must be a relative path of legal names with single slashes" },
-		{ "other_path", or_empty(job->other_path), false, path_is_fine(or_empty(job->other_path)),
-		  "must be a relative path of legal names with single slashes" },
+	    {"mirror", or_empty(job->mirror), true, or_empty(job->mirror)[0] == '/',
+	     "must be an absolute path"},
+	    {"staging", or_empty(job->staging), (needs & NEEDS_STAGING) != 0,
+	     or_empty(job->staging)[0] == '/', "must be an absolute path"},
+	    {"commit", or_empty(job->commit), (needs & NEEDS_COMMIT) != 0,
+	     job_is_oid(or_empty(job->commit)), "must be 40 lower-case hex digits"},
+	    {"other_commit", or_empty(job->other_commit), (needs & NEEDS_OTHER) != 0,
+	     job_is_oid(or_empty(job->other_commit)), "must be 40 lower-case hex digits"},
+	    {"want_tree", or_empty(job->want_tree), false, job_is_oid(or_empty(job->want_tree)),
+	     "must be 40 lower-case hex digits"},
+	    {"ref", or_empty(job->ref), (needs & NEEDS_REF) != 0,
+	     job_ref_is_fine(or_empty(job->ref)), "must be a legal Git ref"},
+	    {"path", or_empty(job->path), false, path_is_fine(or_empty(job->path)),
+	     "must be a relative path of legal names with single slashes"},
+	    {"other_path", or_empty(job->other_path), false,
+	     path_is_fine(or_empty(job->other_path)),
+	     "must be a relative path of legal names with single slashes"},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		bool given = rows[i].value[0] != '\0';
@@ -149,14 +153,17 @@ static sl_code check_fetch(const struct git_job *job, struct sl_err *err)
 sl_code job_check(const struct git_job *job, struct sl_err *err)
 {
 	if ((unsigned)job->op >= SL_COUNT(ops)) {
-		return sl_err_set(err, SL_INVALID_ARGUMENT, "git job: no operation %d", (int)job->op);
+		return sl_err_set(err, SL_INVALID_ARGUMENT, "git job: no operation %d",
+				  (int)job->op);
 	}
 	const struct git_limits *limits = &job->limits;
-	if (limits->depth == 0 || limits->depth > JOB_DEPTH_MAX || limits->files == 0 || limits->files > JOB_FILES_MAX ||
-	    limits->path_bytes == 0 || limits->path_bytes >= JOB_PATH_BYTES_MAX || limits->name_bytes == 0) {
+	if (limits->depth == 0 || limits->depth > JOB_DEPTH_MAX || limits->files == 0 ||
+	    limits->files > JOB_FILES_MAX || limits->path_bytes == 0 ||
+	    limits->path_bytes >= JOB_PATH_BYTES_MAX || limits->name_bytes == 0) {
 		return sl_err_set(err, SL_INVALID_ARGUMENT,
-		                  "git job: limits must be: depth 1 to %d, files 1 to %d, path_bytes 1 to %d, name_bytes not 0",
-		                  JOB_DEPTH_MAX, JOB_FILES_MAX, JOB_PATH_BYTES_MAX - 1);
+				  "git job: limits must be: depth 1 to %d, files 1 to %d, "
+				  "path_bytes 1 to %d, name_bytes not 0",
+				  JOB_DEPTH_MAX, JOB_FILES_MAX, JOB_PATH_BYTES_MAX - 1);
 	}
 	sl_code code = check_texts(job, err);
 	if (code == SL_OK) {

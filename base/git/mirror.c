@@ -85,8 +85,9 @@ static bool has_tree(struct look *look, const git_oid *id, unsigned depth)
 bool mirror_has_whole(struct work *work, const git_oid *id)
 {
 	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
-	struct look look = { .odb = work->odb, .entries_left = 4 * (uint64_t)JOB_FILES_MAX };
-	return git_commit_lookup(&commit, work->repo, id) == 0 && has_tree(&look, git_commit_tree_id(commit), 0);
+	struct look look = {.odb = work->odb, .entries_left = 4 * (uint64_t)JOB_FILES_MAX};
+	return git_commit_lookup(&commit, work->repo, id) == 0 &&
+	       has_tree(&look, git_commit_tree_id(commit), 0);
 }
 
 enum git_failure mirror_keep(struct work *work, const git_oid *id)
@@ -95,7 +96,8 @@ enum git_failure mirror_keep(struct work *work, const git_oid *id)
 	char name[64];
 	(void)snprintf(name, sizeof(name), "refs/sluice/keep/%s", git_oid_tostr_s(id));
 	int rc = git_reference_create(&kept, work->repo, name, id, 1, NULL);
-	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "keep the commit in the mirror");
+	return rc == 0 ? GIT_OK
+		       : work_fail_git(work, ERROR_MIRROR, rc, "keep the commit in the mirror");
 }
 
 /* --- what killed jobs leave behind ------------------------------------------------ */
@@ -104,7 +106,8 @@ static bool is_left_over(const char *name)
 {
 	static const char pack[] = "pack_git2_", lock[] = ".lock";
 	size_t bytes = strlen(name), tail = sizeof(lock) - 1;
-	return strncmp(name, pack, sizeof(pack) - 1) == 0 || strncmp(name, "tmp_object_git2_", 16) == 0 ||
+	return strncmp(name, pack, sizeof(pack) - 1) == 0 ||
+	       strncmp(name, "tmp_object_git2_", 16) == 0 ||
 	       (bytes > tail && strcmp(name + bytes - tail, lock) == 0);
 }
 

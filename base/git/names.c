@@ -74,7 +74,8 @@ static bool has_control(const char *name, size_t bytes)
 			return true;
 		}
 		/* U+0080 to U+009F steer terminals as ESC does. */
-		if (c == 0xc2 && i + 1 < bytes && (uint8_t)name[i + 1] >= C1_FIRST && (uint8_t)name[i + 1] <= C1_LAST) {
+		if (c == 0xc2 && i + 1 < bytes && (uint8_t)name[i + 1] >= C1_FIRST &&
+		    (uint8_t)name[i + 1] <= C1_LAST) {
 			return true;
 		}
 	}

@@ -20,36 +20,69 @@ struct field {
 	size_t at, size;
 };
 
-#define FIELD(type, kind, name) { kind, offsetof(struct type, name), sizeof(((struct type *)0)->name) }
+#define FIELD(type, kind, name)                                                                    \
+	{                                                                                          \
+		kind, offsetof(struct type, name), sizeof(((struct type *)0)->name)                \
+	}
 #define JOB(kind, name) FIELD(git_job, kind, name)
 #define RESULT(kind, name) FIELD(git_result, kind, name)
 
 static const struct field job_fields[] = {
-	JOB(NUMBER4, op), JOB(TEXT, mirror), JOB(TEXT, url), JOB(FLAG, allow_local), JOB(TEXT, user), JOB(TEXT, password),
-	JOB(TEXT, ssh_key), JOB(TEXT, ssh_phrase), JOB(TEXT, host_keys), JOB(TEXT, ca_pem), JOB(TEXT, revision),
-	JOB(TEXT, ref), JOB(TEXT, commit), JOB(TEXT, path), JOB(TEXT, other_commit), JOB(TEXT, other_path),
-	JOB(TEXT, message), JOB(TEXT, staging), JOB(TEXT, want_tree), JOB(HASH_AT, want_digest), JOB(NUMBER, unix_s),
-	JOB(NUMBER, limits.files), JOB(NUMBER, limits.bytes), JOB(NUMBER, limits.file_bytes), JOB(NUMBER4, limits.depth),
-	JOB(NUMBER4, limits.name_bytes), JOB(NUMBER4, limits.path_bytes), JOB(NUMBER, limits.pack_bytes),
-	JOB(NUMBER, limits.pack_objects), JOB(NUMBER4, deadline_ms), JOB(FLAG, sync_each),
+    JOB(NUMBER4, op),
+    JOB(TEXT, mirror),
+    JOB(TEXT, url),
+    JOB(FLAG, allow_local),
+    JOB(TEXT, user),
+    JOB(TEXT, password),
+    JOB(TEXT, ssh_key),
+    JOB(TEXT, ssh_phrase),
+    JOB(TEXT, host_keys),
+    JOB(TEXT, ca_pem),
+    JOB(TEXT, revision),
+    JOB(TEXT, ref),
+    JOB(TEXT, commit),
+    JOB(TEXT, path),
+    JOB(TEXT, other_commit),
+    JOB(TEXT, other_path),
+    JOB(TEXT, message),
+    JOB(TEXT, staging),
+    JOB(TEXT, want_tree),
+    JOB(HASH_AT, want_digest),
+    JOB(NUMBER, unix_s),
+    JOB(NUMBER, limits.files),
+    JOB(NUMBER, limits.bytes),
+    JOB(NUMBER, limits.file_bytes),
+    JOB(NUMBER4, limits.depth),
+    JOB(NUMBER4, limits.name_bytes),
+    JOB(NUMBER4, limits.path_bytes),
+    JOB(NUMBER, limits.pack_bytes),
+    JOB(NUMBER, limits.pack_objects),
+    JOB(NUMBER4, deadline_ms),
+    JOB(FLAG, sync_each),
 };
 
 static const struct field result_fields[] = {
-	RESULT(NUMBER4, failure), RESULT(NUMBER4, rule), RESULT(CHARS, text), RESULT(CHARS, commit), RESULT(CHARS, tree),
-	RESULT(CHARS, ref), RESULT(HASH, digest), RESULT(NUMBER, files), RESULT(NUMBER, bytes),
-	RESULT(NUMBER, fetched_objects), RESULT(NUMBER, fetched_bytes), RESULT(CHARS, subject), RESULT(CHARS, author),
-	RESULT(NUMBER, commit_unix_s), RESULT(FLAG, diff_cut),
+    RESULT(NUMBER4, failure),      RESULT(NUMBER4, rule),
+    RESULT(CHARS, text),           RESULT(CHARS, commit),
+    RESULT(CHARS, tree),           RESULT(CHARS, ref),
+    RESULT(HASH, digest),          RESULT(NUMBER, files),
+    RESULT(NUMBER, bytes),         RESULT(NUMBER, fetched_objects),
+    RESULT(NUMBER, fetched_bytes), RESULT(CHARS, subject),
+    RESULT(CHARS, author),         RESULT(NUMBER, commit_unix_s),
+    RESULT(FLAG, diff_cut),
 };
 
 static const struct field progress_fields[] = {
-	FIELD(git_progress, NUMBER, done_objects),  FIELD(git_progress, NUMBER, total_objects),
-	FIELD(git_progress, NUMBER, received_bytes), FIELD(git_progress, NUMBER, written_files),
-	FIELD(git_progress, NUMBER, written_bytes),
+    FIELD(git_progress, NUMBER, done_objects),   FIELD(git_progress, NUMBER, total_objects),
+    FIELD(git_progress, NUMBER, received_bytes), FIELD(git_progress, NUMBER, written_files),
+    FIELD(git_progress, NUMBER, written_bytes),
 };
 
 static const struct field diff_fields[] = {
-	FIELD(git_diff_entry, LETTER, change), FIELD(git_diff_entry, TEXT, path),
-	FIELD(git_diff_entry, NUMBER, old_bytes), FIELD(git_diff_entry, NUMBER, new_bytes),
+    FIELD(git_diff_entry, LETTER, change),
+    FIELD(git_diff_entry, TEXT, path),
+    FIELD(git_diff_entry, NUMBER, old_bytes),
+    FIELD(git_diff_entry, NUMBER, new_bytes),
 };
 
 _Static_assert(sizeof(enum git_op) == sizeof(unsigned), "NUMBER4 carries enums");
@@ -66,13 +99,14 @@ static void append(struct protocol_record *record, const void *data, size_t size
 
 static void put_bytes(struct protocol_record *record, size_t tag, const void *data, size_t size)
 {
-	uint8_t head[5] = { (uint8_t)tag };
+	uint8_t head[5] = {(uint8_t)tag};
 	sl_put_be32(head + 1, (uint32_t)size);
 	append(record, head, sizeof(head));
 	append(record, data, size);
 }
 
-static void put_field(struct protocol_record *record, size_t tag, const struct field *field, const uint8_t *at)
+static void put_field(struct protocol_record *record, size_t tag, const struct field *field,
+		      const uint8_t *at)
 {
 	uint64_t number = 0;
 	const void *pointer = NULL;
@@ -100,19 +134,20 @@ static void put_field(struct protocol_record *record, size_t tag, const struct f
 	case NUMBER4:
 	case FLAG:
 	case LETTER:
-		memcpy(&number, at, field->size); /* little-endian machines only: Debian's amd64 and arm64 */
+		memcpy(&number, at,
+		       field->size); /* little-endian machines only: Debian's amd64 and arm64 */
 		sl_put_be64(wide, number);
 		put_bytes(record, tag, wide, sizeof(wide));
 		return;
 	}
 }
 
-static void put_struct(struct protocol_record *record, enum protocol_kind kind, const struct field *fields,
-                       size_t count, const void *from)
+static void put_struct(struct protocol_record *record, enum protocol_kind kind,
+		       const struct field *fields, size_t count, const void *from)
 {
 	record->size = 0;
 	record->failed = false;
-	append(record, &(uint8_t){ (uint8_t)kind }, 1);
+	append(record, &(uint8_t){(uint8_t)kind}, 1);
 	for (size_t i = 0; i < count; i++) {
 		put_field(record, i + 1, &fields[i], (const uint8_t *)from + fields[i].at);
 	}
@@ -128,7 +163,8 @@ static bool get_text(const struct field *field, struct sl_bytes value, uint8_t *
 		at[value.size] = '\0';
 		return true;
 	}
-	if (value.size == 0 || memchr(value.data, '\0', value.size) != value.data + value.size - 1) {
+	if (value.size == 0 ||
+	    memchr(value.data, '\0', value.size) != value.data + value.size - 1) {
 		return false;
 	}
 	memcpy(at, &value.data, sizeof(value.data));
@@ -142,7 +178,8 @@ static bool get_number(const struct field *field, struct sl_bytes value, uint8_t
 	}
 	uint64_t number = sl_get_be64(value.data);
 	bool fits = field->kind == NUMBER || (field->kind == NUMBER4 && number <= UINT32_MAX) ||
-	            (field->kind == FLAG && number <= 1) || (field->kind == LETTER && number <= 0x7f);
+		    (field->kind == FLAG && number <= 1) ||
+		    (field->kind == LETTER && number <= 0x7f);
 	if (fits) {
 		memcpy(at, &number, field->size);
 	}
@@ -171,15 +208,16 @@ static bool get_field(const struct field *field, struct sl_bytes value, uint8_t 
 	}
 }
 
-static bool get_struct(const struct protocol_record *record, enum protocol_kind kind, const struct field *fields,
-                       size_t count, void *to)
+static bool get_struct(const struct protocol_record *record, enum protocol_kind kind,
+		       const struct field *fields, size_t count, void *to)
 {
 	if (protocol_kind_of(record) != kind) {
 		return false;
 	}
 	struct sl_bytes rest = SL_BYTES(record->data + 1, record->size - 1);
 	while (rest.size > 0) {
-		size_t tag = rest.data[0], size = rest.size < 5 ? SIZE_MAX : sl_get_be32(rest.data + 1);
+		size_t tag = rest.data[0],
+		       size = rest.size < 5 ? SIZE_MAX : sl_get_be32(rest.data + 1);
 		if (tag == 0 || tag > count || rest.size < 5 || size > rest.size - 5) {
 			return false;
 		}
@@ -225,7 +263,7 @@ void protocol_put_result(struct protocol_record *record, const struct git_result
 
 bool protocol_get_job(const struct protocol_record *record, struct git_job *ret_job)
 {
-	struct git_job job = { 0 };
+	struct git_job job = {0};
 	if (!get_struct(record, PROTOCOL_JOB, job_fields, SL_COUNT(job_fields), &job)) {
 		return false;
 	}
@@ -235,8 +273,9 @@ bool protocol_get_job(const struct protocol_record *record, struct git_job *ret_
 
 bool protocol_get_progress(const struct protocol_record *record, struct git_progress *ret_progress)
 {
-	struct git_progress progress = { 0 };
-	if (!get_struct(record, PROTOCOL_PROGRESS, progress_fields, SL_COUNT(progress_fields), &progress)) {
+	struct git_progress progress = {0};
+	if (!get_struct(record, PROTOCOL_PROGRESS, progress_fields, SL_COUNT(progress_fields),
+			&progress)) {
 		return false;
 	}
 	*ret_progress = progress;
@@ -245,7 +284,7 @@ bool protocol_get_progress(const struct protocol_record *record, struct git_prog
 
 bool protocol_get_diff_entry(const struct protocol_record *record, struct git_diff_entry *ret_entry)
 {
-	struct git_diff_entry entry = { 0 };
+	struct git_diff_entry entry = {0};
 	if (!get_struct(record, PROTOCOL_DIFF_ENTRY, diff_fields, SL_COUNT(diff_fields), &entry) ||
 	    entry.path == NULL || entry.change == '\0' || strchr("ADM", entry.change) == NULL) {
 		return false;
@@ -261,9 +300,10 @@ struct sl_bytes protocol_get_json(const struct protocol_record *record)
 
 bool protocol_get_result(const struct protocol_record *record, struct git_result *ret_result)
 {
-	struct git_result result = { 0 };
+	struct git_result result = {0};
 	if (!get_struct(record, PROTOCOL_RESULT, result_fields, SL_COUNT(result_fields), &result) ||
-	    (unsigned)result.failure >= GIT_FAILURE_COUNT || (unsigned)result.rule >= GIT_RULE_COUNT) {
+	    (unsigned)result.failure >= GIT_FAILURE_COUNT ||
+	    (unsigned)result.rule >= GIT_RULE_COUNT) {
 		return false;
 	}
 	*ret_result = result;

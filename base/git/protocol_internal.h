@@ -15,9 +15,10 @@
 #include "base/git/git.h"
 
 enum {
-	PROTOCOL_FD = 3,             /* the child's end */
-	PROTOCOL_RECORD_MAX = 98304, /* bytes; a job with its certificates, sluice.json with its 64 KiB */
-	PROTOCOL_DIFF_MAX = 10000,   /* entries of one diff */
+	PROTOCOL_FD = 3, /* the child's end */
+	PROTOCOL_RECORD_MAX =
+	    98304, /* bytes; a job with its certificates, sluice.json with its 64 KiB */
+	PROTOCOL_DIFF_MAX = 10000, /* entries of one diff */
 	PROTOCOL_JSON_MAX = 65536,
 };
 
@@ -40,7 +41,8 @@ void protocol_put_job(struct protocol_record *record, const struct git_job *job)
 void protocol_put_progress(struct protocol_record *record, const struct git_progress *progress);
 void protocol_put_diff_entry(struct protocol_record *record, const struct git_diff_entry *entry);
 void protocol_put_json(struct protocol_record *record, const void *data, size_t size);
-void protocol_put_result(struct protocol_record *record, const struct git_result *result); /* its inline fields */
+void protocol_put_result(struct protocol_record *record,
+			 const struct git_result *result); /* its inline fields */
 
 /* 0: no record. */
 enum protocol_kind protocol_kind_of(const struct protocol_record *record);
@@ -48,7 +50,8 @@ enum protocol_kind protocol_kind_of(const struct protocol_record *record);
 /* False: not a record of this kind. Pointers in *ret_job and *ret_entry point into the record. */
 bool protocol_get_job(const struct protocol_record *record, struct git_job *ret_job);
 bool protocol_get_progress(const struct protocol_record *record, struct git_progress *ret_progress);
-bool protocol_get_diff_entry(const struct protocol_record *record, struct git_diff_entry *ret_entry);
+bool protocol_get_diff_entry(const struct protocol_record *record,
+			     struct git_diff_entry *ret_entry);
 bool protocol_get_result(const struct protocol_record *record, struct git_result *ret_result);
 struct sl_bytes protocol_get_json(const struct protocol_record *record);
 

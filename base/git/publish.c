@@ -9,10 +9,12 @@
 static enum git_failure make_commit(struct work *work, const git_oid *tree, git_oid *ret_commit)
 {
 	const struct git_job *job = work->job;
-	SL_AUTO(sl_buf_fini) struct sl_buf bytes = { 0 };
+	SL_AUTO(sl_buf_fini) struct sl_buf bytes = {0};
 	unsigned long long at = job->unix_s;
-	sl_buf_printf(&bytes, "tree %s\nauthor sluice <sluice@localhost> %llu +0000\n", git_oid_tostr_s(tree), at);
-	sl_buf_printf(&bytes, "committer sluice <sluice@localhost> %llu +0000\n\n%s", at, job->message);
+	sl_buf_printf(&bytes, "tree %s\nauthor sluice <sluice@localhost> %llu +0000\n",
+		      git_oid_tostr_s(tree), at);
+	sl_buf_printf(&bytes, "committer sluice <sluice@localhost> %llu +0000\n\n%s", at,
+		      job->message);
 	if (bytes.failed) {
 		return work_fail(work, GIT_WORKER_FAILED, "out of memory while writing the commit");
 	}
@@ -23,18 +25,21 @@ static enum git_failure make_commit(struct work *work, const git_oid *tree, git_
 /* The ref is there already: fine if it leads to the same tree. */
 static enum git_failure compare(struct work *work, const git_oid *tree, bool *ret_there)
 {
-	struct remote remote = { 0 };
+	struct remote remote = {0};
 	git_oid theirs;
 	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
 	enum git_failure failure = remote_open(&remote, work, ERROR_FETCH);
-	const git_remote_head *head = failure == GIT_OK ? remote_find(&remote, work->job->ref) : NULL;
+	const git_remote_head *head =
+	    failure == GIT_OK ? remote_find(&remote, work->job->ref) : NULL;
 	*ret_there = head != NULL;
 	if (head != NULL) {
 		failure = fetch_ref(&remote, head, &theirs);
 	}
 	remote_close(&remote);
 	if (failure == GIT_REVISION_NOT_FOUND) {
-		return work_fail(work, GIT_TAG_TAKEN, "'%s' has '%s' already, which leads to no commit", work->url, work->job->ref);
+		return work_fail(work, GIT_TAG_TAKEN,
+				 "'%s' has '%s' already, which leads to no commit", work->url,
+				 work->job->ref);
 	}
 	if (failure != GIT_OK || head == NULL) {
 		return failure;
@@ -46,8 +51,9 @@ static enum git_failure compare(struct work *work, const git_oid *tree, bool *re
 	char hex[GIT_OID_TEXT];
 	(void)git_oid_tostr(hex, sizeof(hex), git_commit_tree_id(commit));
 	if (!git_oid_equal(git_commit_tree_id(commit), tree)) {
-		return work_fail(work, GIT_TAG_TAKEN, "'%s' has '%s' already, with tree %s and not %s", work->url, work->job->ref,
-		                 hex, git_oid_tostr_s(tree));
+		return work_fail(work, GIT_TAG_TAKEN,
+				 "'%s' has '%s' already, with tree %s and not %s", work->url,
+				 work->job->ref, hex, git_oid_tostr_s(tree));
 	}
 	(void)git_oid_tostr(work->result->commit, sizeof(work->result->commit), &theirs);
 	return GIT_OK;
@@ -70,7 +76,7 @@ static enum git_failure push(struct work *work, const git_oid *commit, struct re
 
 static enum git_failure push_new(struct work *work, const git_oid *commit, const git_oid *tree)
 {
-	struct remote remote = { 0 };
+	struct remote remote = {0};
 	enum git_failure failure = remote_open(&remote, work, ERROR_PUSH);
 	bool there = failure == GIT_OK && remote_find(&remote, work->job->ref) != NULL;
 	if (failure == GIT_OK && !there) {
@@ -93,7 +99,8 @@ static enum git_failure push_new(struct work *work, const git_oid *commit, const
 		*work->result = so_far;
 		return failure;
 	}
-	failure = work_fail(work, GIT_PUSH_REFUSED, "'%s' refuses %s", work->url, remote.ref_refused);
+	failure =
+	    work_fail(work, GIT_PUSH_REFUSED, "'%s' refuses %s", work->url, remote.ref_refused);
 	remote_add_words(&remote);
 	return failure;
 }
@@ -102,15 +109,16 @@ enum git_failure do_publish(struct work *work)
 {
 	const struct git_job *job = work->job;
 	git_oid tree, commit;
-	SL_AUTO(bundle_fini) struct bundle bundle = { 0 };
+	SL_AUTO(bundle_fini) struct bundle bundle = {0};
 	enum git_failure failure = commit_folder(work, job->commit, job->path, &tree);
 	if (failure != GIT_OK) {
 		return failure;
 	}
 	(void)git_oid_tostr(work->result->tree, sizeof(work->result->tree), &tree);
 	if (job->want_tree[0] != '\0' && strcmp(job->want_tree, work->result->tree) != 0) {
-		return work_fail(work, GIT_DIGEST_MISMATCH, "folder '%s' of commit %s is tree %s, not %s", job->path, job->commit,
-		                 work->result->tree, job->want_tree);
+		return work_fail(work, GIT_DIGEST_MISMATCH,
+				 "folder '%s' of commit %s is tree %s, not %s", job->path,
+				 job->commit, work->result->tree, job->want_tree);
 	}
 	failure = bundle_read(work, &tree, &bundle);
 	failure = failure != GIT_OK ? failure : make_commit(work, &tree, &commit);

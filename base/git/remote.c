@@ -31,13 +31,16 @@ static int on_fetched(const git_indexer_progress *stats, void *payload)
 	work_tell(work);
 	if (stats->received_bytes > limits->pack_bytes) {
 		remote->refused_rule = GIT_RULE_TOO_MANY_BYTES;
-		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG, "the fetch has more than %llu bytes",
-		                     (unsigned long long)limits->pack_bytes);
+		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG,
+				     "the fetch has more than %llu bytes",
+				     (unsigned long long)limits->pack_bytes);
 	}
 	if (stats->total_objects > limits->pack_objects) {
 		remote->refused_rule = GIT_RULE_TOO_MANY_FILES;
-		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG, "the fetch has %u objects, more than %llu",
-		                     stats->total_objects, (unsigned long long)limits->pack_objects);
+		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG,
+				     "the fetch has %u objects, more than %llu",
+				     stats->total_objects,
+				     (unsigned long long)limits->pack_objects);
 	}
 	return 0;
 }
@@ -67,7 +70,8 @@ static int on_ref_pushed(const char *ref, const char *status, void *payload)
 {
 	struct remote *remote = payload;
 	if (status != NULL) {
-		(void)snprintf(remote->ref_refused, sizeof(remote->ref_refused), "%s: %s", ref, status);
+		(void)snprintf(remote->ref_refused, sizeof(remote->ref_refused), "%s: %s", ref,
+			       status);
 	}
 	return 0;
 }
@@ -87,7 +91,8 @@ static enum git_failure fail(struct remote *remote, int rc, const char *verb)
 	char doing[260];
 	(void)snprintf(doing, sizeof(doing), "%s '%s'", verb, remote->work->url);
 	if (remote->refused != GIT_OK) {
-		return work_break(remote->work, remote->refused, remote->refused_rule, "%s: %s", doing, remote->why);
+		return work_break(remote->work, remote->refused, remote->refused_rule, "%s: %s",
+				  doing, remote->why);
 	}
 	enum git_failure failure = work_fail_git(remote->work, remote->phase, rc, doing);
 	remote_add_words(remote);
@@ -96,8 +101,9 @@ static enum git_failure fail(struct remote *remote, int rc, const char *verb)
 
 static bool is_progress(const char *line)
 {
-	static const char *const begins[] = { "Enumerating objects", "Counting objects", "Compressing objects", "Total ",
-		                              "Delta compression", "Writing objects",  "Resolving deltas",    "Unpacking objects" };
+	static const char *const begins[] = {
+	    "Enumerating objects", "Counting objects", "Compressing objects", "Total ",
+	    "Delta compression",   "Writing objects",  "Resolving deltas",    "Unpacking objects"};
 	for (size_t i = 0; i < SL_COUNT(begins); i++) {
 		if (strncmp(line, begins[i], strlen(begins[i])) == 0) {
 			return true;
@@ -113,7 +119,8 @@ void remote_add_words(const struct remote *remote)
 	for (const char *line = remote->said; *line != '\0';) {
 		size_t bytes = strcspn(line, "\n"), used = strlen(result->text);
 		if (bytes > 0 && !is_progress(line)) {
-			(void)snprintf(result->text + used, sizeof(result->text) - used, "%s%.*s", between, (int)bytes, line);
+			(void)snprintf(result->text + used, sizeof(result->text) - used, "%s%.*s",
+				       between, (int)bytes, line);
 			between = " ";
 		}
 		line += bytes + (line[bytes] == '\n');
@@ -129,11 +136,11 @@ static enum git_failure check_addresses(struct work *work)
 	if (work->job->allow_local || url_parse(work->job->url, &url, NULL) != SL_OK) {
 		return GIT_OK;
 	}
-	struct addrinfo *found = NULL, hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL, hints = {.ai_socktype = SOCK_STREAM};
 	int rc = getaddrinfo(url.host, NULL, &hints, &found);
 	if (rc != 0) {
-		return work_fail(work, GIT_REPOSITORY_UNREACHABLE, "reach '%s': look up '%s': %s", work->url, url.host,
-		                 gai_strerror(rc));
+		return work_fail(work, GIT_REPOSITORY_UNREACHABLE, "reach '%s': look up '%s': %s",
+				 work->url, url.host, gai_strerror(rc));
 	}
 	bool local = false;
 	for (struct addrinfo *one = found; one != NULL; one = one->ai_next) {
@@ -142,15 +149,16 @@ static enum git_failure check_addresses(struct work *work)
 	freeaddrinfo(found);
 	if (local) {
 		return work_fail(work, GIT_REPOSITORY_UNREACHABLE,
-		                 "reach '%s': '%s' has a loopback, link-local or private address, which needs --allow-local-repos",
-		                 work->url, url.host);
+				 "reach '%s': '%s' has a loopback, link-local or private address, "
+				 "which needs --allow-local-repos",
+				 work->url, url.host);
 	}
 	return GIT_OK;
 }
 
 enum git_failure remote_open(struct remote *remote, struct work *work, enum error_phase phase)
 {
-	*remote = (struct remote){ .work = work, .phase = phase };
+	*remote = (struct remote){.work = work, .phase = phase};
 	enum git_failure failure = check_addresses(work);
 	if (failure != GIT_OK) {
 		return failure;
@@ -162,8 +170,9 @@ enum git_failure remote_open(struct remote *remote, struct work *work, enum erro
 	git_error_clear();
 	int rc = git_remote_create_anonymous(&remote->handle, work->repo, work->job->url);
 	if (rc == 0) {
-		rc = git_remote_connect_ext(remote->handle, phase == ERROR_PUSH ? GIT_DIRECTION_PUSH : GIT_DIRECTION_FETCH,
-		                            &opts);
+		rc = git_remote_connect_ext(
+		    remote->handle, phase == ERROR_PUSH ? GIT_DIRECTION_PUSH : GIT_DIRECTION_FETCH,
+		    &opts);
 	}
 	rc = rc != 0 ? rc : git_remote_ls(&remote->refs, &remote->ref_count, remote->handle);
 	return rc == 0 ? GIT_OK : fail(remote, rc, "reach");
@@ -191,8 +200,10 @@ const git_remote_head *remote_find_id(const struct remote *remote, const git_oid
 {
 	for (size_t i = 0; i < remote->ref_count; i++) {
 		const char *name = remote->refs[i]->name;
-		bool peeled = strchr(name, '^') != NULL; /* says what a tag leads to; cannot be fetched by name */
-		if (git_oid_equal(&remote->refs[i]->oid, id) && !peeled && strncmp(name, "refs/", 5) == 0) {
+		bool peeled = strchr(name, '^') !=
+			      NULL; /* says what a tag leads to; cannot be fetched by name */
+		if (git_oid_equal(&remote->refs[i]->oid, id) && !peeled &&
+		    strncmp(name, "refs/", 5) == 0) {
 			return remote->refs[i];
 		}
 	}
@@ -201,7 +212,7 @@ const git_remote_head *remote_find_id(const struct remote *remote, const git_oid
 
 enum git_failure remote_download(struct remote *remote, char **refspecs, size_t count)
 {
-	git_strarray specs = { .strings = refspecs, .count = count };
+	git_strarray specs = {.strings = refspecs, .count = count};
 	git_fetch_options opts;
 	(void)git_fetch_options_init(&opts, GIT_FETCH_OPTIONS_VERSION);
 	set_callbacks(&opts.callbacks, remote);
@@ -225,7 +236,7 @@ enum git_failure remote_push(struct remote *remote, const char *from, const char
 {
 	char spec[2 * GIT_REF_MAX];
 	(void)snprintf(spec, sizeof(spec), "%s:%s", from, to); /* no '+': never forced */
-	git_strarray specs = { .strings = (char *[]){ spec }, .count = 1 };
+	git_strarray specs = {.strings = (char *[]){spec}, .count = 1};
 	git_push_options opts;
 	(void)git_push_options_init(&opts, GIT_PUSH_OPTIONS_VERSION);
 	set_callbacks(&opts.callbacks, remote);

@@ -6,14 +6,14 @@
 
 struct remote {
 	struct work *work;
-	git_remote *handle;          /* owned */
-	enum error_phase phase;      /* ERROR_FETCH or ERROR_PUSH */
-	unsigned asked;              /* times that the host wanted credentials */
-	enum git_failure refused;    /* what a callback of ours said no to; GIT_OK: nothing */
+	git_remote *handle;       /* owned */
+	enum error_phase phase;   /* ERROR_FETCH or ERROR_PUSH */
+	unsigned asked;           /* times that the host wanted credentials */
+	enum git_failure refused; /* what a callback of ours said no to; GIT_OK: nothing */
 	enum git_rule refused_rule;
-	char why[256];               /* its words */
-	char said[512];              /* what the host printed for people */
-	char ref_refused[300];       /* the host's word on the pushed ref; "": it took it */
+	char why[256];                /* its words */
+	char said[512];               /* what the host printed for people */
+	char ref_refused[300];        /* the host's word on the pushed ref; "": it took it */
 	const git_remote_head **refs; /* borrowed from handle while connected */
 	size_t ref_count;
 };

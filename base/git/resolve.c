@@ -13,7 +13,8 @@ static const git_remote_head *find_in(struct remote *remote, const char *folder,
 }
 
 /* The app's branch, by its name or its full ref. */
-static enum git_failure find_branch(struct remote *remote, const char *branch, const git_remote_head **ret_head)
+static enum git_failure find_branch(struct remote *remote, const char *branch,
+				    const git_remote_head **ret_head)
 {
 	struct work *work = remote->work;
 	if (remote->ref_count == 0) {
@@ -21,16 +22,19 @@ static enum git_failure find_branch(struct remote *remote, const char *branch, c
 	}
 	*ret_head = find_in(remote, strncmp(branch, "refs/", 5) == 0 ? "" : "refs/heads/", branch);
 	if (*ret_head == NULL) {
-		return work_fail(work, GIT_BRANCH_NOT_FOUND, "'%s' has no branch '%s'", work->url, branch);
+		return work_fail(work, GIT_BRANCH_NOT_FOUND, "'%s' has no branch '%s'", work->url,
+				 branch);
 	}
 	return GIT_OK;
 }
 
-static enum git_failure find_revision(struct remote *remote, const char *revision, const git_remote_head **ret_head)
+static enum git_failure find_revision(struct remote *remote, const char *revision,
+				      const git_remote_head **ret_head)
 {
-	static const char *const folders[] = { "refs/heads/", "refs/tags/" };
+	static const char *const folders[] = {"refs/heads/", "refs/tags/"};
 	struct work *work = remote->work;
-	const git_remote_head *head = strncmp(revision, "refs/", 5) == 0 ? remote_find(remote, revision) : NULL;
+	const git_remote_head *head =
+	    strncmp(revision, "refs/", 5) == 0 ? remote_find(remote, revision) : NULL;
 	for (size_t i = 0; i < SL_COUNT(folders) && head == NULL; i++) {
 		head = find_in(remote, folders[i], revision);
 	}
@@ -39,8 +43,10 @@ static enum git_failure find_revision(struct remote *remote, const char *revisio
 	}
 	if (head == NULL || strchr(head->name, '^') != NULL) {
 		return work_fail(work, GIT_REVISION_NOT_FOUND,
-		                 "'%.200s' is no branch or tag of '%s'; a revision is a branch, a tag or a full commit id of 40"
-		                 " hex digits (no short ids, no expressions)", revision, work->url);
+				 "'%.200s' is no branch or tag of '%s'; a revision is a branch, a "
+				 "tag or a full commit id of 40"
+				 " hex digits (no short ids, no expressions)",
+				 revision, work->url);
 	}
 	*ret_head = head;
 	return GIT_OK;
@@ -56,7 +62,8 @@ static enum git_failure by_id(struct remote *remote, const char *hex, git_oid *r
 	(void)git_oid_fromstr(ret_commit, hex);
 	enum git_failure failure = fetch_commit(remote, ret_commit, &found);
 	if (failure == GIT_OK && !found) {
-		return work_fail(work, GIT_REVISION_NOT_FOUND, "'%s' has no commit %s", work->url, hex);
+		return work_fail(work, GIT_REVISION_NOT_FOUND, "'%s' has no commit %s", work->url,
+				 hex);
 	}
 	return failure;
 }
@@ -86,7 +93,7 @@ static enum git_failure resolve_on(struct remote *remote, git_oid *ret_commit)
 
 enum git_failure do_resolve(struct work *work)
 {
-	struct remote remote = { 0 };
+	struct remote remote = {0};
 	git_oid commit;
 	enum git_failure failure = remote_open(&remote, work, ERROR_FETCH);
 	failure = failure != GIT_OK ? failure : resolve_on(&remote, &commit);

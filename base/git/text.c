@@ -25,7 +25,8 @@ void text_clean(char *to, size_t room, const char *from, size_t size)
 			break;
 		}
 		if (width == 0) {
-			to[used] = from[at] == '\n' || from[at] == '\r' || from[at] == '\t' ? ' ' : '?';
+			to[used] =
+			    from[at] == '\n' || from[at] == '\r' || from[at] == '\t' ? ' ' : '?';
 		}
 		if (width > 0) {
 			memmove(to + used, from + at, width);

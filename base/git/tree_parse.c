@@ -7,7 +7,8 @@ static size_t parse_mode(struct sl_bytes bytes, uint32_t *ret_mode)
 {
 	uint32_t mode = 0;
 	size_t at = 0;
-	while (at < bytes.size && at < MODE_DIGITS_MAX && bytes.data[at] >= '0' && bytes.data[at] <= '7') {
+	while (at < bytes.size && at < MODE_DIGITS_MAX && bytes.data[at] >= '0' &&
+	       bytes.data[at] <= '7') {
 		mode = mode << 3 | (uint32_t)(bytes.data[at] - '0');
 		at++;
 	}
@@ -23,7 +24,7 @@ enum tree_parse_result tree_parse_next(struct sl_bytes *rest, struct tree_entry 
 	if (rest->size == 0) {
 		return TREE_PARSE_END;
 	}
-	struct tree_entry entry = { 0 };
+	struct tree_entry entry = {0};
 	size_t name_at = parse_mode(*rest, &entry.mode);
 	if (name_at == 0) {
 		return TREE_PARSE_MALFORMED;

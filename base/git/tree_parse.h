@@ -14,10 +14,10 @@
 #define TREE_ID_BYTES 20 /* SHA-1 */
 
 struct tree_entry {
-	uint32_t mode;         /* as stored: 0100644, 040000, ... */
-	const char *name;      /* points into the object */
-	size_t name_bytes;     /* may be 0 */
-	const uint8_t *id;     /* TREE_ID_BYTES, points into the object */
+	uint32_t mode;     /* as stored: 0100644, 040000, ... */
+	const char *name;  /* points into the object */
+	size_t name_bytes; /* may be 0 */
+	const uint8_t *id; /* TREE_ID_BYTES, points into the object */
 };
 
 enum tree_parse_result {

@@ -15,18 +15,17 @@ static const struct scheme {
 	uint16_t port;
 	bool local_only; /* neither encrypted nor authenticated, or this machine's own */
 } schemes[URL_SCHEME_COUNT] = {
-	[URL_HTTPS] = { "https://", 443, false },
-	[URL_SSH] = { "ssh://", 22, false },
-	[URL_GIT] = { "git://", 9418, true },
-	[URL_HTTP] = { "http://", 80, true },
-	[URL_FILE] = { "file://", 0, true },
+    [URL_HTTPS] = {"https://", 443, false}, [URL_SSH] = {"ssh://", 22, false},
+    [URL_GIT] = {"git://", 9418, true},     [URL_HTTP] = {"http://", 80, true},
+    [URL_FILE] = {"file://", 0, true},
 };
 
 static sl_code refuse(struct sl_err *err, const char *text, const char *rule)
 {
 	char shown[200];
 	text_url(shown, sizeof(shown), text);
-	return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_URL_NOT_ALLOWED, "url '%s': %s", shown, rule);
+	return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_URL_NOT_ALLOWED, "url '%s': %s",
+			      shown, rule);
 }
 
 /* Characters that no Git URL needs and that a shell or a log at the other end could take amiss. */
@@ -38,7 +37,9 @@ static const char *broken_bytes(const char *text, bool is_file)
 			return "must not contain control characters";
 		}
 		if (strchr(refused, *c) != NULL) {
-			return is_file ? "must not contain any of % ? # \" \\" : "must not contain spaces, quotes or any of < > \\ ^ { | } # ?";
+			return is_file
+				   ? "must not contain any of % ? # \" \\"
+				   : "must not contain spaces, quotes or any of < > \\ ^ { | } # ?";
 		}
 		if (!is_file && (unsigned char)*c > 0x7f) {
 			return "must be ASCII";
@@ -100,17 +101,20 @@ static const char *parse_authority(const char *text, struct url *url)
 	return parse_host(host, (size_t)(url->path - host), url);
 }
 
-/* Its rule, or NULL. libgit2 is not asked: it takes "/etc" for a local repository and "ext::" for a host. */
+/* Its rule, or NULL. libgit2 is not asked: it takes "/etc" for a local repository and "ext::" for a
+ * host. */
 static const char *parse(const char *text, struct url *url)
 {
 	size_t i = 0;
-	while (i < URL_SCHEME_COUNT && strncmp(text, schemes[i].prefix, strlen(schemes[i].prefix)) != 0) {
+	while (i < URL_SCHEME_COUNT &&
+	       strncmp(text, schemes[i].prefix, strlen(schemes[i].prefix)) != 0) {
 		i++;
 	}
 	if (i == URL_SCHEME_COUNT) {
-		return "must begin with https://, ssh://, git://, http:// or file:// (for user@host:path write ssh://user@host/path)";
+		return "must begin with https://, ssh://, git://, http:// or file:// (for "
+		       "user@host:path write ssh://user@host/path)";
 	}
-	*url = (struct url){ .scheme = (enum url_scheme)i, .port = schemes[i].port };
+	*url = (struct url){.scheme = (enum url_scheme)i, .port = schemes[i].port};
 	const char *rest = text + strlen(schemes[i].prefix);
 	const char *rule = url->scheme == URL_FILE ? NULL : parse_authority(rest, url);
 	if (rule != NULL) {
@@ -118,14 +122,15 @@ static const char *parse(const char *text, struct url *url)
 	}
 	url->path = url->scheme == URL_FILE ? rest : url->path;
 	if (url->path[0] != '/' || url->path[1] == '\0') {
-		return url->scheme == URL_FILE ? "must be file:// and an absolute path" : "must have a path after the host";
+		return url->scheme == URL_FILE ? "must be file:// and an absolute path"
+					       : "must have a path after the host";
 	}
 	return broken_bytes(rest, url->scheme == URL_FILE);
 }
 
 sl_code url_parse(const char *text, struct url *ret_url, struct sl_err *err)
 {
-	struct url url = { 0 };
+	struct url url = {0};
 	if (strnlen(text, GIT_URL_MAX) >= GIT_URL_MAX) {
 		return refuse(err, "", "must have at most 1023 bytes");
 	}
@@ -143,8 +148,9 @@ static bool is_local_v4(uint32_t ip)
 		uint32_t net;
 		unsigned bits;
 	} nets[] = {
-		{ 0x00000000, 8 },  { 0x0a000000, 8 },  { 0x64400000, 10 }, { 0x7f000000, 8 }, { 0xa9fe0000, 16 },
-		{ 0xac100000, 12 }, { 0xc0000000, 24 }, { 0xc0a80000, 16 }, { 0xc6120000, 15 }, { 0xe0000000, 3 },
+	    {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},
+	    {0xa9fe0000, 16}, {0xac100000, 12}, {0xc0000000, 24}, {0xc0a80000, 16},
+	    {0xc6120000, 15}, {0xe0000000, 3},
 	};
 	for (size_t i = 0; i < SL_COUNT(nets); i++) {
 		if ((ip ^ nets[i].net) >> (32 - nets[i].bits) == 0) {
@@ -156,9 +162,10 @@ static bool is_local_v4(uint32_t ip)
 
 static bool is_local_v6(const struct in6_addr *ip)
 {
-	static const uint8_t translated[12] = { 0x00, 0x64, 0xff, 0x9b };
+	static const uint8_t translated[12] = {0x00, 0x64, 0xff, 0x9b};
 	const uint8_t *b = ip->s6_addr;
-	uint32_t inner = (uint32_t)b[12] << 24 | (uint32_t)b[13] << 16 | (uint32_t)b[14] << 8 | b[15];
+	uint32_t inner =
+	    (uint32_t)b[12] << 24 | (uint32_t)b[13] << 16 | (uint32_t)b[14] << 8 | b[15];
 	if (IN6_IS_ADDR_V4MAPPED(ip) || memcmp(b, translated, sizeof(translated)) == 0) {
 		return is_local_v4(inner);
 	}
@@ -169,7 +176,8 @@ static bool is_local_v6(const struct in6_addr *ip)
 bool url_address_is_local(const struct sockaddr *address)
 {
 	if (address->sa_family == AF_INET) {
-		return is_local_v4(ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr));
+		return is_local_v4(
+		    ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr));
 	}
 	return address->sa_family != AF_INET6 ||
 	       is_local_v6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
@@ -177,13 +185,16 @@ bool url_address_is_local(const struct sockaddr *address)
 
 static bool host_is_local(const char *host)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
-	if (inet_aton(host, &v4.sin_addr) != 0) { /* also "127.1" and "0x7f000001", as the resolver takes them */
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	if (inet_aton(host, &v4.sin_addr) !=
+	    0) { /* also "127.1" and "0x7f000001", as the resolver takes them */
 		return url_address_is_local((struct sockaddr *)&v4);
 	}
-	if (strchr(host, ':') != NULL) { /* a zone ("fe80::1%eth0") makes it unreadable here: local */
-		return inet_pton(AF_INET6, host, &v6.sin6_addr) != 1 || url_address_is_local((struct sockaddr *)&v6);
+	if (strchr(host, ':') !=
+	    NULL) { /* a zone ("fe80::1%eth0") makes it unreadable here: local */
+		return inet_pton(AF_INET6, host, &v6.sin6_addr) != 1 ||
+		       url_address_is_local((struct sockaddr *)&v6);
 	}
 	size_t bytes = strlen(host);
 	bytes -= host[bytes - 1] == '.';
@@ -204,7 +215,8 @@ sl_code git_url_check(const char *url, bool allow_local, struct sl_err *err)
 		return refuse(err, url, "file, git and http need --allow-local-repos");
 	}
 	if (host_is_local(parts.host)) {
-		return refuse(err, url, "a loopback, link-local or private host needs --allow-local-repos");
+		return refuse(err, url,
+			      "a loopback, link-local or private host needs --allow-local-repos");
 	}
 	return SL_OK;
 }

@@ -11,7 +11,8 @@
 
 enum { TELL_EVERY_MS = 100 };
 
-static void note(struct work *work, enum git_failure failure, enum git_rule rule, const char *fmt, va_list args)
+static void note(struct work *work, enum git_failure failure, enum git_rule rule, const char *fmt,
+		 va_list args)
 {
 	char text[1024]; /* longer than the result's, so that cleaning cuts at a whole character */
 	(void)vsnprintf(text, sizeof(text), fmt, args);
@@ -29,7 +30,8 @@ enum git_failure work_fail(struct work *work, enum git_failure failure, const ch
 	return failure;
 }
 
-enum git_failure work_break(struct work *work, enum git_failure failure, enum git_rule rule, const char *fmt, ...)
+enum git_failure work_break(struct work *work, enum git_failure failure, enum git_rule rule,
+			    const char *fmt, ...)
 {
 	va_list args;
 	va_start(args, fmt);
@@ -42,7 +44,8 @@ enum git_failure work_fail_errno(struct work *work, const char *doing, const cha
 {
 	int why = errno;
 	bool full = why == ENOSPC || why == EDQUOT;
-	return work_fail(work, full ? GIT_DISK_FULL : GIT_WORKER_FAILED, "%s '%s': %s", doing, name, strerror(why));
+	return work_fail(work, full ? GIT_DISK_FULL : GIT_WORKER_FAILED, "%s '%s': %s", doing, name,
+			 strerror(why));
 }
 
 bool work_send(struct work *work)
@@ -73,8 +76,9 @@ static enum git_failure do_inspect(struct work *work)
 void work_run(struct work *work)
 {
 	static enum git_failure (*const steps[])(struct work *) = {
-		[GIT_RESOLVE] = do_resolve, [GIT_INSPECT] = do_inspect,   [GIT_PUBLISH] = do_publish, [GIT_FETCH] = do_fetch,
-		[GIT_CHECKOUT] = do_checkout, [GIT_DIFF] = do_diff, [GIT_LS] = do_ls,
+	    [GIT_RESOLVE] = do_resolve, [GIT_INSPECT] = do_inspect,   [GIT_PUBLISH] = do_publish,
+	    [GIT_FETCH] = do_fetch,     [GIT_CHECKOUT] = do_checkout, [GIT_DIFF] = do_diff,
+	    [GIT_LS] = do_ls,
 	};
 	enum git_failure failure = mirror_open(work);
 	if (failure == GIT_OK) {

@@ -18,14 +18,15 @@
 #include "base/mem/own.h"
 
 struct work {
-	const struct git_job *job;  /* texts are never NULL but for credentials, ca_pem, want_digest */
-	struct git_result *result;  /* failure, rule and text are set by work_fail() alone */
-	git_repository *repo;       /* owned */
-	git_odb *odb;               /* owned */
-	int staging;                /* checkout: the empty folder's descriptor; else -1 */
-	char url[200];              /* without credentials, for texts */
+	const struct git_job
+	    *job; /* texts are never NULL but for credentials, ca_pem, want_digest */
+	struct git_result *result; /* failure, rule and text are set by work_fail() alone */
+	git_repository *repo;      /* owned */
+	git_odb *odb;              /* owned */
+	int staging;               /* checkout: the empty folder's descriptor; else -1 */
+	char url[200];             /* without credentials, for texts */
 	struct git_progress progress;
-	uint64_t told_mono_ms;      /* when progress was last sent */
+	uint64_t told_mono_ms;         /* when progress was last sent */
 	struct protocol_record record; /* to the parent */
 };
 
@@ -34,9 +35,9 @@ void work_run(struct work *work);
 
 /* Notes the failure (rule: GIT_RULE_NONE mostly) and returns it. */
 enum git_failure work_fail(struct work *work, enum git_failure failure, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-enum git_failure work_break(struct work *work, enum git_failure failure, enum git_rule rule, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 3, 4)));
+enum git_failure work_break(struct work *work, enum git_failure failure, enum git_rule rule,
+			    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Sends work->progress, ten times a second at most; dropped when the parent is slow. */
 void work_tell(struct work *work);
@@ -53,8 +54,10 @@ enum error_phase {
 
 /* What a return code of libgit2 with its class and text means. Pure. */
 enum git_failure errors_meaning(enum error_phase phase, int rc, int klass, const char *text);
-/* Notes the failure of the libgit2 call that just returned rc; `doing` goes in front of its words. */
-enum git_failure work_fail_git(struct work *work, enum error_phase phase, int rc, const char *doing);
+/* Notes the failure of the libgit2 call that just returned rc; `doing` goes in front of its words.
+ */
+enum git_failure work_fail_git(struct work *work, enum error_phase phase, int rc,
+			       const char *doing);
 enum git_failure work_fail_errno(struct work *work, const char *doing, const char *name);
 
 /* --- mirror.c ----------------------------------------------------------------------- */
@@ -69,8 +72,10 @@ enum git_failure mirror_keep(struct work *work, const git_oid *commit);
 
 /* --- commit.c: from commit and path to a folder --------------------------------------- */
 
-/* The tree at `path` ("" = the root) of the commit; COMMIT_GONE, PATH_NOT_FOUND, PATH_NOT_A_FOLDER. */
-enum git_failure commit_folder(struct work *work, const char *commit, const char *path, git_oid *ret_tree);
+/* The tree at `path` ("" = the root) of the commit; COMMIT_GONE, PATH_NOT_FOUND, PATH_NOT_A_FOLDER.
+ */
+enum git_failure commit_folder(struct work *work, const char *commit, const char *path,
+			       git_oid *ret_tree);
 /* Fills the result's commit, subject, author and time. */
 enum git_failure commit_describe(struct work *work, const git_oid *commit);
 
@@ -97,15 +102,18 @@ struct bundle {
 enum git_failure bundle_read(struct work *work, const git_oid *tree, struct bundle *ret_bundle);
 void bundle_fini(struct bundle *bundle);
 
-/* Reads one file's bytes; the caller frees *ret_object. MIRROR_CORRUPT when it is not what the tree says. */
-enum git_failure bundle_open(struct work *work, const struct bundle_file *file, git_odb_object **ret_object);
+/* Reads one file's bytes; the caller frees *ret_object. MIRROR_CORRUPT when it is not what the tree
+ * says. */
+enum git_failure bundle_open(struct work *work, const struct bundle_file *file,
+			     git_odb_object **ret_object);
 
 /* The digest, file by file in the bundle's order. */
 struct bundle_digest {
 	struct sl_hasher all;
 };
 void bundle_digest_init(struct bundle_digest *digest);
-void bundle_digest_add(struct bundle_digest *digest, const struct bundle_file *file, const uint8_t hash[SL_HASH_BYTES]);
+void bundle_digest_add(struct bundle_digest *digest, const struct bundle_file *file,
+		       const uint8_t hash[SL_HASH_BYTES]);
 void bundle_digest_end(struct bundle_digest *digest, uint8_t ret_digest[SL_HASH_BYTES]);
 
 /* --- one file per operation --------------------------------------------------------------- */

@@ -51,7 +51,7 @@ void git_result_fini(struct git_result *result)
 	}
 	free(result->diff);
 	free(result->sluice_json);
-	*result = (struct git_result){ 0 };
+	*result = (struct git_result){0};
 }
 
 /* --- start ---------------------------------------------------------------------- */
@@ -76,9 +76,12 @@ static struct git_job with_defaults(const struct git_job *job)
 static int fill_actions(posix_spawn_file_actions_t *actions, int child_fd)
 {
 	int rc = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	rc = rc != 0 ? rc : posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	rc = rc != 0 ? rc
+		     : posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null",
+							O_WRONLY, 0);
 	if (rc == 0 && !confine_is_sanitized()) { /* a sanitizer's report must be seen */
-		rc = posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+		rc = posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY,
+						      0);
 	}
 	rc = rc != 0 ? rc : posix_spawn_file_actions_adddup2(actions, child_fd, PROTOCOL_FD);
 	return rc != 0 ? rc : posix_spawn_file_actions_addclosefrom_np(actions, PROTOCOL_FD + 1);
@@ -91,14 +94,17 @@ static int fill_attributes(posix_spawnattr_t *attributes)
 	(void)sigemptyset(&none);
 	int rc = posix_spawnattr_setsigdefault(attributes, &all);
 	rc = rc != 0 ? rc : posix_spawnattr_setsigmask(attributes, &none);
-	return rc != 0 ? rc : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	return rc != 0 ? rc
+		       : posix_spawnattr_setflags(attributes,
+						  POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 }
 
 /* Returns an errno value. */
 static int spawn(int child_fd, pid_t *ret_pid)
 {
-	char *argv[] = { "sluice", "git-worker", NULL };
-	char *env[] = { "MALLOC_ARENA_MAX=1", "HOME=/nonexistent", "PATH=/nonexistent", "LC_ALL=C", NULL };
+	char *argv[] = {"sluice", "git-worker", NULL};
+	char *env[] = {"MALLOC_ARENA_MAX=1", "HOME=/nonexistent", "PATH=/nonexistent", "LC_ALL=C",
+		       NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	int rc = posix_spawn_file_actions_init(&actions);
@@ -112,7 +118,8 @@ static int spawn(int child_fd, pid_t *ret_pid)
 	}
 	rc = fill_actions(&actions, child_fd);
 	rc = rc != 0 ? rc : fill_attributes(&attributes);
-	rc = rc != 0 ? rc : posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, env);
+	rc =
+	    rc != 0 ? rc : posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, env);
 	(void)posix_spawnattr_destroy(&attributes);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return rc;
@@ -123,23 +130,27 @@ static sl_code send_job(struct git_worker *worker, const struct git_job *job, st
 	protocol_put_job(&worker->record, job);
 	ssize_t sent = -1;
 	if (!worker->record.failed) {
-		sent = send(worker->fd, worker->record.data, worker->record.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = send(worker->fd, worker->record.data, worker->record.size,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
 	int why = errno;
 	bool too_big = worker->record.failed;
 	explicit_bzero(worker->record.data, sizeof(worker->record.data));
 	if (too_big) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-		                      "git job: its texts and certificates must have at most %d bytes together",
-		                      PROTOCOL_RECORD_MAX);
+		return sl_err_because(
+		    err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+		    "git job: its texts and certificates must have at most %d bytes together",
+		    PROTOCOL_RECORD_MAX);
 	}
 	if (sent < 0) {
-		return sl_err_set(err, SL_UNAVAILABLE, "git worker: send the job: %s", strerror(why));
+		return sl_err_set(err, SL_UNAVAILABLE, "git worker: send the job: %s",
+				  strerror(why));
 	}
 	return SL_OK;
 }
 
-sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_worker, struct sl_err *err)
+sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_worker,
+			 struct sl_err *err)
 {
 	struct git_job full = with_defaults(job);
 	sl_code code = job_check(&full, err);
@@ -148,12 +159,14 @@ sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_work
 	}
 	SL_AUTO(git_worker_free_auto) struct git_worker *worker = calloc(1, sizeof(*worker));
 	if (worker == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "git worker: out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "git worker: out of memory");
 	}
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
 		worker->fd = -1;
-		return sl_err_set(err, SL_UNAVAILABLE, "git worker: make a socket pair: %s", strerror(errno));
+		return sl_err_set(err, SL_UNAVAILABLE, "git worker: make a socket pair: %s",
+				  strerror(errno));
 	}
 	worker->fd = pair[0];
 	SL_AUTO(close_auto) int child_fd = pair[1];
@@ -163,7 +176,8 @@ sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_work
 	int rc = spawn(child_fd, &worker->pid);
 	if (rc != 0) {
 		worker->pid = 0;
-		return sl_err_set(err, SL_UNAVAILABLE, "git worker: start /proc/self/exe: %s", strerror(rc));
+		return sl_err_set(err, SL_UNAVAILABLE, "git worker: start /proc/self/exe: %s",
+				  strerror(rc));
 	}
 	worker->deadline_mono_ms = sl_clock_mono_ms() + full.deadline_ms;
 	code = send_job(worker, &full, err);
@@ -189,7 +203,8 @@ static bool keep_diff_entry(struct git_worker *worker)
 {
 	struct git_diff_entry entry;
 	struct git_result *result = &worker->result;
-	if (!protocol_get_diff_entry(&worker->record, &entry) || result->diff_count == PROTOCOL_DIFF_MAX) {
+	if (!protocol_get_diff_entry(&worker->record, &entry) ||
+	    result->diff_count == PROTOCOL_DIFF_MAX) {
 		return false;
 	}
 	if (result->diff_count == worker->diff_room) {
@@ -222,8 +237,10 @@ static bool keep_json(struct git_worker *worker)
 static bool keep_result(struct git_worker *worker)
 {
 	struct git_result end;
-	if (!protocol_get_result(&worker->record, &end) || (end.commit[0] != '\0' && !job_is_oid(end.commit)) ||
-	    (end.tree[0] != '\0' && !job_is_oid(end.tree)) || (end.ref[0] != '\0' && !job_ref_is_fine(end.ref))) {
+	if (!protocol_get_result(&worker->record, &end) ||
+	    (end.commit[0] != '\0' && !job_is_oid(end.commit)) ||
+	    (end.tree[0] != '\0' && !job_is_oid(end.tree)) ||
+	    (end.ref[0] != '\0' && !job_ref_is_fine(end.ref))) {
 		return false;
 	}
 	end.diff = worker->result.diff;
@@ -262,8 +279,8 @@ static void fail_dead(struct git_worker *worker)
 	end_child(worker, &status);
 	bool killed = WIFSIGNALED(status);
 	(void)snprintf(text, sizeof(text), "the git worker ended without a result (%s %d) in %s",
-	               killed ? "signal" : "exit status", killed ? WTERMSIG(status) : WEXITSTATUS(status),
-	               job_op_name(worker->op));
+		       killed ? "signal" : "exit status",
+		       killed ? WTERMSIG(status) : WEXITSTATUS(status), job_op_name(worker->op));
 	fail(worker, GIT_WORKER_FAILED, text);
 }
 
@@ -272,8 +289,9 @@ static void fail_late(struct git_worker *worker)
 	char text[400];
 	bool network = job_uses_network(worker->op);
 	end_child(worker, NULL);
-	(void)snprintf(text, sizeof(text), "%s %s%snot done after %u ms, its deadline: stopped", job_op_name(worker->op),
-	               network ? worker->url : "", network ? " " : "", worker->deadline_ms);
+	(void)snprintf(text, sizeof(text), "%s %s%snot done after %u ms, its deadline: stopped",
+		       job_op_name(worker->op), network ? worker->url : "", network ? " " : "",
+		       worker->deadline_ms);
 	fail(worker, network ? GIT_REPOSITORY_UNREACHABLE : GIT_WORKER_FAILED, text);
 }
 
@@ -311,7 +329,8 @@ static bool take_record(struct git_worker *worker)
 static bool listen_to(struct git_worker *worker)
 {
 	for (int i = 0; i < RECORDS_A_STEP; i++) {
-		ssize_t got = recv(worker->fd, worker->record.data, sizeof(worker->record.data), MSG_DONTWAIT);
+		ssize_t got = recv(worker->fd, worker->record.data, sizeof(worker->record.data),
+				   MSG_DONTWAIT);
 		if (got < 0 && errno == EINTR) {
 			continue;
 		}
@@ -330,7 +349,8 @@ static bool listen_to(struct git_worker *worker)
 	return false;
 }
 
-bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progress, struct git_result *ret_result)
+bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progress,
+		     struct git_result *ret_result)
 {
 	bool over = worker->pid == 0 || listen_to(worker);
 	if (!over && sl_clock_mono_ms() >= worker->deadline_mono_ms) {
@@ -342,7 +362,7 @@ bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progres
 	}
 	if (over) {
 		*ret_result = worker->result;
-		worker->result = (struct git_result){ 0 };
+		worker->result = (struct git_result){0};
 	}
 	return over;
 }
@@ -371,8 +391,8 @@ static int wait_ms(const struct git_worker *worker)
 	return left < STOP_LOOK_MS ? (int)left : STOP_LOOK_MS;
 }
 
-sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx, struct git_result *ret_result,
-                struct sl_err *err)
+sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx,
+		struct git_result *ret_result, struct sl_err *err)
 {
 	SL_AUTO(git_worker_free_auto) struct git_worker *worker = NULL;
 	sl_code code = git_worker_start(job, &worker, err);
@@ -381,10 +401,10 @@ sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx, s
 	}
 	while (!git_worker_step(worker, NULL, ret_result)) {
 		if (stop != NULL && stop(ctx)) {
-			return sl_err_because(err, SL_CANCELLED, SL_REASON_STOPPING, "git job %s was stopped",
-			                      job_op_name(job->op));
+			return sl_err_because(err, SL_CANCELLED, SL_REASON_STOPPING,
+					      "git job %s was stopped", job_op_name(job->op));
 		}
-		struct pollfd waiting = { .fd = worker->fd, .events = POLLIN };
+		struct pollfd waiting = {.fd = worker->fd, .events = POLLIN};
 		(void)poll(&waiting, 1, wait_ms(worker));
 	}
 	return SL_OK;

@@ -43,15 +43,25 @@ static void read_whole(int fd, char *out, size_t room)
 
 static void run(char **argv, int in, int out)
 {
-	char *env[] = { "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "HOME=/nonexistent", "LC_ALL=C",
-		        "PATH=/usr/local/bin:/usr/bin:/bin", "GIT_AUTHOR_NAME=Ada Lovelace", "GIT_AUTHOR_EMAIL=ada@example.org",
-		        "GIT_COMMITTER_NAME=Ada Lovelace", "GIT_COMMITTER_EMAIL=ada@example.org", "GIT_TERMINAL_PROMPT=0", NULL };
+	char *env[] = {"GIT_CONFIG_NOSYSTEM=1",
+		       "GIT_CONFIG_GLOBAL=/dev/null",
+		       "HOME=/nonexistent",
+		       "LC_ALL=C",
+		       "PATH=/usr/local/bin:/usr/bin:/bin",
+		       "GIT_AUTHOR_NAME=Ada Lovelace",
+		       "GIT_AUTHOR_EMAIL=ada@example.org",
+		       "GIT_COMMITTER_NAME=Ada Lovelace",
+		       "GIT_COMMITTER_EMAIL=ada@example.org",
+		       "GIT_TERMINAL_PROMPT=0",
+		       NULL};
 	posix_spawn_file_actions_t actions;
 	pid_t pid = 0;
 	int status = 0;
-	if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawn_file_actions_adddup2(&actions, in, 0) != 0 ||
+	if (posix_spawn_file_actions_init(&actions) != 0 ||
+	    posix_spawn_file_actions_adddup2(&actions, in, 0) != 0 ||
 	    posix_spawn_file_actions_adddup2(&actions, out, 1) != 0 ||
-	    posix_spawn(&pid, "/usr/bin/git", &actions, NULL, argv, env) != 0 || waitpid(pid, &status, 0) != pid) {
+	    posix_spawn(&pid, "/usr/bin/git", &actions, NULL, argv, env) != 0 ||
+	    waitpid(pid, &status, 0) != pid) {
 		die("cannot run git");
 	}
 	(void)posix_spawn_file_actions_destroy(&actions);
@@ -63,7 +73,8 @@ static void run(char **argv, int in, int out)
 static int scratch(const void *data, size_t size)
 {
 	FILE *file = tmpfile();
-	if (file == NULL || (size > 0 && fwrite(data, 1, size, file) != size) || fflush(file) != 0) {
+	if (file == NULL || (size > 0 && fwrite(data, 1, size, file) != size) ||
+	    fflush(file) != 0) {
 		die("no scratch file");
 	}
 	int fd = dup(fileno(file));
@@ -74,7 +85,7 @@ static int scratch(const void *data, size_t size)
 
 static void feed(const char *dir, int in, char *out, size_t room, va_list args)
 {
-	char *argv[ARGS_MAX] = { "git", "-C", (char *)(size_t)dir };
+	char *argv[ARGS_MAX] = {"git", "-C", (char *)(size_t)dir};
 	for (size_t i = 3; i < ARGS_MAX && (argv[i] = va_arg(args, char *)) != NULL; i++) {
 	}
 	int result = scratch("", 0);
@@ -115,7 +126,8 @@ void gitrepo_write(const struct gitrepo *repo, const char *path, const void *dat
 {
 	char full[1024];
 	(void)snprintf(full, sizeof(full), "%s/%s", repo->work, path);
-	for (char *slash = strchr(full + strlen(repo->work) + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+	for (char *slash = strchr(full + strlen(repo->work) + 1, '/'); slash != NULL;
+	     slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		(void)mkdir(full, 0755);
 		*slash = '/';
@@ -143,7 +155,8 @@ static unsigned nibble(char c)
 	return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a' + 10);
 }
 
-size_t gitrepo_entry(unsigned char *tree, size_t at, const char *mode, const void *name, size_t name_bytes, const char *oid)
+size_t gitrepo_entry(unsigned char *tree, size_t at, const char *mode, const void *name,
+		     size_t name_bytes, const char *oid)
 {
 	size_t mode_bytes = strlen(mode);
 	memcpy(tree + at, mode, mode_bytes);
@@ -158,10 +171,12 @@ size_t gitrepo_entry(unsigned char *tree, size_t at, const char *mode, const voi
 	return at;
 }
 
-void gitrepo_raw_commit(const char *bare, const unsigned char *tree, size_t size, const char *ref, char *ret_commit)
+void gitrepo_raw_commit(const char *bare, const unsigned char *tree, size_t size, const char *ref,
+			char *ret_commit)
 {
 	char id[64], commit[64];
-	gitrepo_feed(bare, tree, size, id, sizeof(id), "hash-object", "-w", "-t", "tree", "--literally", "--stdin", NULL);
+	gitrepo_feed(bare, tree, size, id, sizeof(id), "hash-object", "-w", "-t", "tree",
+		     "--literally", "--stdin", NULL);
 	gitrepo_git(bare, commit, sizeof(commit), "commit-tree", "-m", "raw", id, NULL);
 	gitrepo_git(bare, NULL, 0, "update-ref", ref, commit, NULL);
 	memcpy(ret_commit, commit, 41);

@@ -17,7 +17,8 @@ void gitrepo_init(struct gitrepo *repo, const char *dir);
 void gitrepo_write(const struct gitrepo *repo, const char *path, const void *data, size_t size);
 void gitrepo_text(const struct gitrepo *repo, const char *path, const char *text);
 
-/* Commits all of the work tree, pushes the branch; *ret_commit (41 bytes, may be NULL) is the commit's id. */
+/* Commits all of the work tree, pushes the branch; *ret_commit (41 bytes, may be NULL) is the
+ * commit's id. */
 void gitrepo_commit(const struct gitrepo *repo, const char *message, char *ret_commit);
 
 /* Runs git in the folder with the arguments up to NULL; `out` (may be NULL) takes
@@ -25,12 +26,17 @@ void gitrepo_commit(const struct gitrepo *repo, const char *message, char *ret_c
 void gitrepo_git(const char *dir, char *out, size_t room, ...) __attribute__((sentinel));
 
 /* The same, with `data` as its standard input. */
-void gitrepo_feed(const char *dir, const void *data, size_t size, char *out, size_t room, ...) __attribute__((sentinel));
+void gitrepo_feed(const char *dir, const void *data, size_t size, char *out, size_t room, ...)
+    __attribute__((sentinel));
 
-/* Puts one tree entry behind what `tree` holds: mode text, name, 40 hex digits. Returns the new size. */
-size_t gitrepo_entry(unsigned char *tree, size_t at, const char *mode, const void *name, size_t name_bytes, const char *oid);
+/* Puts one tree entry behind what `tree` holds: mode text, name, 40 hex digits. Returns the new
+ * size. */
+size_t gitrepo_entry(unsigned char *tree, size_t at, const char *mode, const void *name,
+		     size_t name_bytes, const char *oid);
 
-/* Writes a raw tree object, whatever is in it, into the repository and a commit of it; *ret_commit has 41 bytes. */
-void gitrepo_raw_commit(const char *bare, const unsigned char *tree, size_t size, const char *ref, char *ret_commit);
+/* Writes a raw tree object, whatever is in it, into the repository and a commit of it; *ret_commit
+ * has 41 bytes. */
+void gitrepo_raw_commit(const char *bare, const unsigned char *tree, size_t size, const char *ref,
+			char *ret_commit);
 
 #endif

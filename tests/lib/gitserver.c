@@ -19,8 +19,9 @@ struct gitserver {
 	enum gitserver_kind kind;
 	uint16_t port;
 	char root[400];
-	char user[64], password[64];  /* "": everybody */
-	char scratch[64];             /* HTTP: sockets, configuration; short, for a socket's path has 107 bytes */
+	char user[64], password[64]; /* "": everybody */
+	char scratch[64]; /* HTTP: sockets, configuration; short, for a socket's path has 107 bytes
+			   */
 	struct process *front, *back; /* git daemon, or nginx and fcgiwrap */
 };
 
@@ -32,7 +33,7 @@ static void die(const char *what)
 
 static int loopback(uint16_t port, struct sockaddr_in *ret_address)
 {
-	*ret_address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port) };
+	*ret_address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
 	ret_address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
@@ -46,7 +47,8 @@ uint16_t gitserver_free_port(void)
 	struct sockaddr_in address;
 	socklen_t size = sizeof(address);
 	int fd = loopback(0, &address);
-	if (bind(fd, (struct sockaddr *)&address, size) != 0 || getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+	if (bind(fd, (struct sockaddr *)&address, size) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
 		die("no free port");
 	}
 	(void)close(fd);
@@ -77,43 +79,63 @@ static void start_git(struct gitserver *server)
 	char port[32], base[440];
 	(void)snprintf(port, sizeof(port), "--port=%u", server->port);
 	(void)snprintf(base, sizeof(base), "--base-path=%s", server->root);
-	const char *args[] = { "--listen=127.0.0.1", port, base, "--reuseaddr", "--export-all",
-		               "--enable=receive-pack", "--enable=upload-pack", "--informative-errors", server->root, NULL };
-	const char *env[] = { "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", NULL };
-	/* Not by way of `git daemon`: that would be two processes, and pausing the first stops nothing. */
-	server->front = process_start(
-		&(struct process_options){ .program = "/usr/lib/git-core/git-daemon", .args = args, .env = env });
+	const char *args[] = {"--listen=127.0.0.1",
+			      port,
+			      base,
+			      "--reuseaddr",
+			      "--export-all",
+			      "--enable=receive-pack",
+			      "--enable=upload-pack",
+			      "--informative-errors",
+			      server->root,
+			      NULL};
+	const char *env[] = {"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", NULL};
+	/* Not by way of `git daemon`: that would be two processes, and pausing the first stops
+	 * nothing. */
+	server->front = process_start(&(struct process_options){
+	    .program = "/usr/lib/git-core/git-daemon", .args = args, .env = env});
 }
 
 static void write_nginx(const struct gitserver *server)
 {
 	static const char form[] =
-		"daemon off;\nmaster_process off;\nerror_log stderr;\npid %1$s/pid;\n%2$s"
-		"events { worker_connections 64; }\n"
-		"http {\n  access_log off;\n  client_max_body_size 0;\n  client_body_temp_path %1$s/body;\n"
-		"  proxy_temp_path %1$s/proxy;\n  fastcgi_temp_path %1$s/fastcgi;\n  uwsgi_temp_path %1$s/uwsgi;\n"
-		"  scgi_temp_path %1$s/scgi;\n"
-		"  server {\n    listen 127.0.0.1:%3$u;\n%4$s"
-		"    location / {\n      fastcgi_pass unix:%1$s/s;\n"
-		"      fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;\n"
-		"      fastcgi_param GIT_PROJECT_ROOT %5$s;\n      fastcgi_param GIT_HTTP_EXPORT_ALL 1;\n"
-		"      fastcgi_param GIT_CONFIG_NOSYSTEM 1;\n      fastcgi_param GIT_CONFIG_GLOBAL /dev/null;\n"
-		"      fastcgi_param GIT_CONFIG_COUNT 1;\n      fastcgi_param GIT_CONFIG_KEY_0 http.receivepack;\n"
-		"      fastcgi_param GIT_CONFIG_VALUE_0 true;\n"
-		"      fastcgi_param PATH_INFO $uri;\n      fastcgi_param QUERY_STRING $query_string;\n"
-		"      fastcgi_param REQUEST_METHOD $request_method;\n      fastcgi_param CONTENT_TYPE $content_type;\n"
-		"      fastcgi_param CONTENT_LENGTH $content_length;\n      fastcgi_param REMOTE_USER $remote_user;\n"
-		"      fastcgi_param REMOTE_ADDR $remote_addr;\n      fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;\n"
-		"    }\n  }\n}\n";
+	    "daemon off;\nmaster_process off;\nerror_log stderr;\npid %1$s/pid;\n%2$s"
+	    "events { worker_connections 64; }\n"
+	    "http {\n  access_log off;\n  client_max_body_size 0;\n  client_body_temp_path "
+	    "%1$s/body;\n"
+	    "  proxy_temp_path %1$s/proxy;\n  fastcgi_temp_path %1$s/fastcgi;\n  uwsgi_temp_path "
+	    "%1$s/uwsgi;\n"
+	    "  scgi_temp_path %1$s/scgi;\n"
+	    "  server {\n    listen 127.0.0.1:%3$u;\n%4$s"
+	    "    location / {\n      fastcgi_pass unix:%1$s/s;\n"
+	    "      fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;\n"
+	    "      fastcgi_param GIT_PROJECT_ROOT %5$s;\n      fastcgi_param GIT_HTTP_EXPORT_ALL "
+	    "1;\n"
+	    "      fastcgi_param GIT_CONFIG_NOSYSTEM 1;\n      fastcgi_param GIT_CONFIG_GLOBAL "
+	    "/dev/null;\n"
+	    "      fastcgi_param GIT_CONFIG_COUNT 1;\n      fastcgi_param GIT_CONFIG_KEY_0 "
+	    "http.receivepack;\n"
+	    "      fastcgi_param GIT_CONFIG_VALUE_0 true;\n"
+	    "      fastcgi_param PATH_INFO $uri;\n      fastcgi_param QUERY_STRING $query_string;\n"
+	    "      fastcgi_param REQUEST_METHOD $request_method;\n      fastcgi_param CONTENT_TYPE "
+	    "$content_type;\n"
+	    "      fastcgi_param CONTENT_LENGTH $content_length;\n      fastcgi_param REMOTE_USER "
+	    "$remote_user;\n"
+	    "      fastcgi_param REMOTE_ADDR $remote_addr;\n      fastcgi_param "
+	    "HTTP_CONTENT_ENCODING $http_content_encoding;\n"
+	    "    }\n  }\n}\n";
 	char text[4096], login[200] = "";
 	if (server->user[0] != '\0') {
 		char line[160];
-		(void)snprintf(line, sizeof(line), "%s:{PLAIN}%s\n", server->user, server->password);
+		(void)snprintf(line, sizeof(line), "%s:{PLAIN}%s\n", server->user,
+			       server->password);
 		write_file(server, "users", line);
-		(void)snprintf(login, sizeof(login), "    auth_basic git;\n    auth_basic_user_file %s/users;\n", server->scratch);
+		(void)snprintf(login, sizeof(login),
+			       "    auth_basic git;\n    auth_basic_user_file %s/users;\n",
+			       server->scratch);
 	}
-	(void)snprintf(text, sizeof(text), form, server->scratch, geteuid() == 0 ? "user root;\n" : "", server->port, login,
-	               server->root);
+	(void)snprintf(text, sizeof(text), form, server->scratch,
+		       geteuid() == 0 ? "user root;\n" : "", server->port, login, server->root);
 	write_file(server, "nginx.conf", text);
 }
 
@@ -131,13 +153,15 @@ static void start_http(struct gitserver *server)
 	(void)snprintf(config, sizeof(config), "%s/nginx.conf", server->scratch);
 	(void)unlink(socket_path);
 	write_nginx(server);
-	const char *back[] = { "-c", "4", "-s", bound, NULL };
-	server->back = process_start(&(struct process_options){ .program = "/usr/sbin/fcgiwrap", .args = back });
+	const char *back[] = {"-c", "4", "-s", bound, NULL};
+	server->back =
+	    process_start(&(struct process_options){.program = "/usr/sbin/fcgiwrap", .args = back});
 	if (!WAIT_FOR(socket_is_there(socket_path), START_MS)) {
 		die("fcgiwrap does not start");
 	}
-	const char *front[] = { "-e", "stderr", "-p", server->scratch, "-c", config, NULL };
-	server->front = process_start(&(struct process_options){ .program = "/usr/sbin/nginx", .args = front });
+	const char *front[] = {"-e", "stderr", "-p", server->scratch, "-c", config, NULL};
+	server->front =
+	    process_start(&(struct process_options){.program = "/usr/sbin/nginx", .args = front});
 }
 
 static void end(struct process **process)
@@ -183,8 +207,10 @@ struct gitserver *gitserver_new(const struct gitserver_options *options)
 	server->kind = options->kind;
 	server->port = gitserver_free_port();
 	(void)snprintf(server->root, sizeof(server->root), "%s", options->root);
-	(void)snprintf(server->user, sizeof(server->user), "%s", options->user == NULL ? "" : options->user);
-	(void)snprintf(server->password, sizeof(server->password), "%s", options->password == NULL ? "" : options->password);
+	(void)snprintf(server->user, sizeof(server->user), "%s",
+		       options->user == NULL ? "" : options->user);
+	(void)snprintf(server->password, sizeof(server->password), "%s",
+		       options->password == NULL ? "" : options->password);
 	(void)snprintf(server->scratch, sizeof(server->scratch), "/tmp/sl-git-XXXXXX");
 	if (mkdtemp(server->scratch) == NULL) {
 		die("no scratch folder");
@@ -195,8 +221,9 @@ struct gitserver *gitserver_new(const struct gitserver_options *options)
 
 static void remove_scratch(const struct gitserver *server)
 {
-	const char *args[] = { "-rf", server->scratch, NULL };
-	(void)process_run(&(struct process_options){ .program = "/bin/rm", .args = args }, STOP_MS, NULL, NULL);
+	const char *args[] = {"-rf", server->scratch, NULL};
+	(void)process_run(&(struct process_options){.program = "/bin/rm", .args = args}, STOP_MS,
+			  NULL, NULL);
 }
 
 void gitserver_free(struct gitserver *server)
@@ -210,10 +237,11 @@ void gitserver_free(struct gitserver *server)
 	free(server);
 }
 
-char *gitserver_url(const struct gitserver *server, const char *name, char url[static GITSERVER_URL_SIZE])
+char *gitserver_url(const struct gitserver *server, const char *name,
+		    char url[static GITSERVER_URL_SIZE])
 {
-	(void)snprintf(url, GITSERVER_URL_SIZE, "%s://127.0.0.1:%u/%s", server->kind == GITSERVER_GIT ? "git" : "http",
-	               server->port, name);
+	(void)snprintf(url, GITSERVER_URL_SIZE, "%s://127.0.0.1:%u/%s",
+		       server->kind == GITSERVER_GIT ? "git" : "http", server->port, name);
 	return url;
 }
 

@@ -25,9 +25,11 @@ struct gitserver *gitserver_new(const struct gitserver_options *options);
 /* Ends what was started. NULL is fine. */
 void gitserver_free(struct gitserver *server);
 
-/* "git://127.0.0.1:PORT/NAME" or "http://...", for a repository `name` below root. Returns `url`. */
+/* "git://127.0.0.1:PORT/NAME" or "http://...", for a repository `name` below root. Returns `url`.
+ */
 #define GITSERVER_URL_SIZE 300
-char *gitserver_url(const struct gitserver *server, const char *name, char url[static GITSERVER_URL_SIZE]);
+char *gitserver_url(const struct gitserver *server, const char *name,
+		    char url[static GITSERVER_URL_SIZE]);
 uint16_t gitserver_port(const struct gitserver *server);
 
 /* Away: nobody listens on the port. start: back, on the same port. */

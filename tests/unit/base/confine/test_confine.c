@@ -92,9 +92,11 @@ static bool opens(const char *path, int flags)
 
 static int reach(const struct fixture *f, enum confine_right right)
 {
-	const struct confine_path paths[] = { { f->inside, right }, { "/nonexistent/at/all", CONFINE_WRITE } };
+	const struct confine_path paths[] = {{f->inside, right},
+					     {"/nonexistent/at/all", CONFINE_WRITE}};
 	int version = 0;
-	if (confine_basics(NULL) != SL_OK || confine_reach(paths, SL_COUNT(paths), NULL, 0, &version, NULL) != SL_OK) {
+	if (confine_basics(NULL) != SL_OK ||
+	    confine_reach(paths, SL_COUNT(paths), NULL, 0, &version, NULL) != SL_OK) {
 		return NOT_CONFINED;
 	}
 	return version == 0 ? NO_LANDLOCK : FINE;
@@ -108,8 +110,9 @@ static int read_only(const struct fixture *f)
 	if (rc != FINE) {
 		return rc;
 	}
-	bool fine = opens(f->in_file, O_RDONLY) && !opens(f->in_file, O_WRONLY) && !opens(more, O_WRONLY | O_CREAT) &&
-	            unlink(f->in_file) != 0 && !opens(f->out_file, O_RDONLY) && !opens("/etc/passwd", O_RDONLY);
+	bool fine = opens(f->in_file, O_RDONLY) && !opens(f->in_file, O_WRONLY) &&
+		    !opens(more, O_WRONLY | O_CREAT) && unlink(f->in_file) != 0 &&
+		    !opens(f->out_file, O_RDONLY) && !opens("/etc/passwd", O_RDONLY);
 	return fine ? FINE : WRONG;
 }
 
@@ -123,9 +126,10 @@ static int read_write(const struct fixture *f)
 	if (rc != FINE) {
 		return rc;
 	}
-	bool fine = opens(more, O_WRONLY | O_CREAT) && unlink(more) == 0 && !opens(away, O_WRONLY | O_CREAT) &&
-	            !opens(f->out_file, O_WRONLY) && !opens("/etc/passwd", O_RDONLY) && unlink(f->out_file) != 0 &&
-	            rename(f->in_file, away) != 0;
+	bool fine = opens(more, O_WRONLY | O_CREAT) && unlink(more) == 0 &&
+		    !opens(away, O_WRONLY | O_CREAT) && !opens(f->out_file, O_WRONLY) &&
+		    !opens("/etc/passwd", O_RDONLY) && unlink(f->out_file) != 0 &&
+		    rename(f->in_file, away) != 0;
 	/* A link leads nowhere that was out of reach before. */
 	fine = fine && symlink(f->out_file, link) == 0 && !opens(link, O_RDONLY);
 	return fine ? FINE : WRONG;
@@ -141,10 +145,12 @@ static int descriptors_stay(const struct fixture *f)
 
 static uint16_t listen_somewhere(int *ret_fd)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
 	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&address, size) != 0 || listen(*ret_fd, 8) != 0 ||
+	if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&address, size) != 0 ||
+	    listen(*ret_fd, 8) != 0 ||
 	    getsockname(*ret_fd, (struct sockaddr *)&address, &size) != 0) {
 		_exit(NOT_CONFINED);
 	}
@@ -153,7 +159,7 @@ static uint16_t listen_somewhere(int *ret_fd)
 
 static bool connects(uint16_t port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool connected = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
@@ -166,21 +172,25 @@ static int ports(const struct fixture *f)
 	(void)f;
 	int one_fd = -1, other_fd = -1, version = 0;
 	uint16_t one = listen_somewhere(&one_fd), other = listen_somewhere(&other_fd);
-	if (confine_basics(NULL) != SL_OK || confine_reach(NULL, 0, &one, 1, &version, NULL) != SL_OK) {
+	if (confine_basics(NULL) != SL_OK ||
+	    confine_reach(NULL, 0, &one, 1, &version, NULL) != SL_OK) {
 		return NOT_CONFINED;
 	}
 	if (version < 4) {
 		return NO_LANDLOCK;
 	}
-	struct sockaddr_in any = { .sin_family = AF_INET };
+	struct sockaddr_in any = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool fine = connects(one) && !connects(other) && bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0;
+	bool fine = connects(one) && !connects(other) &&
+		    bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0;
 	return fine ? FINE : WRONG;
 }
 
 static int calls_of_files(void)
 {
-	return confine_basics(NULL) == SL_OK && confine_calls(CONFINE_CALLS_FILES, NULL) == SL_OK ? FINE : NOT_CONFINED;
+	return confine_basics(NULL) == SL_OK && confine_calls(CONFINE_CALLS_FILES, NULL) == SL_OK
+		   ? FINE
+		   : NOT_CONFINED;
 }
 
 static int run_program(const struct fixture *f)
@@ -245,33 +255,36 @@ static int still_works(const struct fixture *f)
 	if (calls_of_files() != FINE) {
 		return NOT_CONFINED;
 	}
-	bool fine = opens(f->in_file, O_RDONLY) && pthread_create(&thread, NULL, set_flag, &flag) == 0 &&
-	            pthread_join(thread, NULL) == 0 && flag == 1;
+	bool fine = opens(f->in_file, O_RDONLY) &&
+		    pthread_create(&thread, NULL, set_flag, &flag) == 0 &&
+		    pthread_join(thread, NULL) == 0 && flag == 1;
 	return fine ? FINE : WRONG;
 }
 
 static int limits(const struct fixture *f)
 {
 	(void)f;
-	const struct confine_limits low = { .file_bytes = 1000, .cpu_s = 9, .open_files = 20 };
-	const struct confine_limits high = { .file_bytes = 100000, .open_files = 4000 };
+	const struct confine_limits low = {.file_bytes = 1000, .cpu_s = 9, .open_files = 20};
+	const struct confine_limits high = {.file_bytes = 100000, .open_files = 4000};
 	struct rlimit file, cpu, core, files;
-	if (confine_basics(NULL) != SL_OK || confine_limits(&low, NULL) != SL_OK || confine_limits(&high, NULL) != SL_OK) {
+	if (confine_basics(NULL) != SL_OK || confine_limits(&low, NULL) != SL_OK ||
+	    confine_limits(&high, NULL) != SL_OK) {
 		return NOT_CONFINED;
 	}
 	(void)getrlimit(RLIMIT_FSIZE, &file);
 	(void)getrlimit(RLIMIT_CPU, &cpu);
 	(void)getrlimit(RLIMIT_CORE, &core);
 	(void)getrlimit(RLIMIT_NOFILE, &files);
-	bool fine = file.rlim_max == 1000 && cpu.rlim_max == 9 && core.rlim_max == 0 && files.rlim_max == 20 &&
-	            prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0;
+	bool fine = file.rlim_max == 1000 && cpu.rlim_max == 9 && core.rlim_max == 0 &&
+		    files.rlim_max == 20 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 &&
+		    prctl(PR_GET_DUMPABLE) == 0;
 	return fine ? FINE : WRONG;
 }
 
 static int memory(const struct fixture *f)
 {
 	(void)f;
-	const struct confine_limits low = { .address_bytes = 64u << 20 };
+	const struct confine_limits low = {.address_bytes = 64u << 20};
 	if (confine_is_sanitized()) {
 		return FINE;
 	}
@@ -316,24 +329,25 @@ static void test_confine_binds(void **state)
 		int (*run)(const struct fixture *f);
 		int want;
 	} rows[] = {
-		{ "read only", read_only, FINE },
-		{ "read and write", read_write, FINE },
-		{ "open descriptors stay", descriptors_stay, FINE },
-		{ "ports", ports, FINE },
-		{ "run a program", run_program, -SIGSYS },
-		{ "make a socket", make_socket, -SIGSYS },
-		{ "make a process", make_process, -SIGSYS },
-		{ "trace", trace_other, -SIGSYS },
-		{ "open a file", open_file, -SIGSYS },
-		{ "files and threads", still_works, FINE },
-		{ "limits", limits, FINE },
-		{ "memory", memory, FINE },
-		{ "dies with its parent", orphan, FINE },
+	    {"read only", read_only, FINE},
+	    {"read and write", read_write, FINE},
+	    {"open descriptors stay", descriptors_stay, FINE},
+	    {"ports", ports, FINE},
+	    {"run a program", run_program, -SIGSYS},
+	    {"make a socket", make_socket, -SIGSYS},
+	    {"make a process", make_process, -SIGSYS},
+	    {"trace", trace_other, -SIGSYS},
+	    {"open a file", open_file, -SIGSYS},
+	    {"files and threads", still_works, FINE},
+	    {"limits", limits, FINE},
+	    {"memory", memory, FINE},
+	    {"dies with its parent", orphan, FINE},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		int got = in_child(rows[i].run, *state);
 		if (got == NO_LANDLOCK) {
-			print_message("%s: this kernel's Landlock does not know it\n", rows[i].name);
+			print_message("%s: this kernel's Landlock does not know it\n",
+				      rows[i].name);
 		} else if (got != rows[i].want) {
 			fail_msg("%s: is %d and not %d", rows[i].name, got, rows[i].want);
 		}
@@ -348,10 +362,12 @@ static int broken_path(const struct fixture *f)
 	if (symlink("loop", loop) != 0) {
 		return NOT_CONFINED;
 	}
-	const struct confine_path paths[] = { { loop, CONFINE_READ } };
+	const struct confine_path paths[] = {{loop, CONFINE_READ}};
 	int version = 0;
 	sl_code code = confine_reach(paths, 1, NULL, 0, &version, &err);
-	return version == 0 ? NO_LANDLOCK : code == SL_INTERNAL && strstr(err.msg, loop) != NULL ? FINE : WRONG;
+	return version == 0                                           ? NO_LANDLOCK
+	       : code == SL_INTERNAL && strstr(err.msg, loop) != NULL ? FINE
+								      : WRONG;
 }
 
 static void test_confine_names_the_path_that_cannot_be_opened(void **state)
@@ -363,8 +379,9 @@ static void test_confine_names_the_path_that_cannot_be_opened(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_confine_binds, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_confine_names_the_path_that_cannot_be_opened, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_confine_binds, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_confine_names_the_path_that_cannot_be_opened,
+					    setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,8 @@ int fixture_setup(void **state)
 	(void)snprintf(f->staging, sizeof(f->staging), "%s/staging", f->dir);
 	gitrepo_text(&f->repo, "apps/shop/index.html", "<h1>Shop</h1>\n");
 	gitrepo_text(&f->repo, "apps/shop/a/b/c.txt", "deep\n");
-	gitrepo_text(&f->repo, "apps/shop/a.txt", "comes before a/b in bytes, after a in Git's trees\n");
+	gitrepo_text(&f->repo, "apps/shop/a.txt",
+		     "comes before a/b in bytes, after a in Git's trees\n");
 	gitrepo_text(&f->repo, "apps/shop/sluice.json", "{\"requires\":{}}\n");
 	gitrepo_text(&f->repo, "README", "not the app\n");
 	gitrepo_commit(&f->repo, "First of all\n\nAnd more.", f->first);
@@ -45,20 +46,20 @@ int fixture_teardown(void **state)
 
 void fixture_serve(struct fixture *f, enum gitserver_kind kind)
 {
-	f->server = gitserver_new(&(struct gitserver_options){ .kind = kind, .root = f->dir });
+	f->server = gitserver_new(&(struct gitserver_options){.kind = kind, .root = f->dir});
 	(void)gitserver_url(f->server, "origin.git", f->url);
 }
 
 struct git_job fixture_job(const struct fixture *f, enum git_op op)
 {
 	return (struct git_job){
-		.op = op,
-		.mirror = f->mirror,
-		.url = f->url,
-		.allow_local = true,
-		.path = "apps/shop",
-		.limits = GIT_LIMITS_DEFAULT,
-		.deadline_ms = DEADLINE_MS,
+	    .op = op,
+	    .mirror = f->mirror,
+	    .url = f->url,
+	    .allow_local = true,
+	    .path = "apps/shop",
+	    .limits = GIT_LIMITS_DEFAULT,
+	    .deadline_ms = DEADLINE_MS,
 	};
 }
 
@@ -76,8 +77,8 @@ void fixture_expect(struct fixture *f, const struct git_job *job, enum git_failu
 {
 	enum git_failure got = fixture_run(f, job);
 	if (got != want) {
-		fail_msg("is %s (%s: %s) and not %s", git_failure_name(got), git_rule_name(f->result.rule), f->result.text,
-		         git_failure_name(want));
+		fail_msg("is %s (%s: %s) and not %s", git_failure_name(got),
+			 git_rule_name(f->result.rule), f->result.text, git_failure_name(want));
 	}
 	assert_int_equal(f->result.text[0] == '\0', want == GIT_OK);
 }

@@ -14,9 +14,9 @@ struct fixture {
 	char *dir; /* owned */
 	struct gitrepo repo;
 	char url[GIT_URL_MAX], mirror[500], staging[500];
-	char first[GIT_OID_TEXT];     /* the commit of what fixture_new() writes; main is there */
-	struct gitserver *server;     /* owned; NULL over file:// */
-	struct git_result result;     /* of the last job */
+	char first[GIT_OID_TEXT]; /* the commit of what fixture_new() writes; main is there */
+	struct gitserver *server; /* owned; NULL over file:// */
+	struct git_result result; /* of the last job */
 };
 
 /* apps/shop: 4 files, one of them sluice.json; README beside it. The URL is file://. */

@@ -88,12 +88,14 @@ static void test_git_checkout_writes_the_folder_and_nothing_else(void **state)
 	}
 }
 
-static void add_to_digest(struct sl_hasher *all, const char *mode, const char *path, const char *content)
+static void add_to_digest(struct sl_hasher *all, const char *mode, const char *path,
+			  const char *content)
 {
 	uint8_t hash[SL_HASH_BYTES];
 	char hex[2 * SL_HASH_BYTES + 1], line[300];
 	sl_hash(hash, content, strlen(content), NULL, 0);
-	int bytes = snprintf(line, sizeof(line), "%s %zu %s %s", mode, strlen(content), sl_hex(hex, hash, sizeof(hash)), path);
+	int bytes = snprintf(line, sizeof(line), "%s %zu %s %s", mode, strlen(content),
+			     sl_hex(hex, hash, sizeof(hash)), path);
 	sl_hasher_add(all, line, (size_t)bytes + 1);
 }
 
@@ -102,7 +104,8 @@ static void expected_digest(uint8_t digest[SL_HASH_BYTES])
 {
 	struct sl_hasher all;
 	sl_hasher_init(&all);
-	add_to_digest(&all, "100644", "a.txt", "comes before a/b in bytes, after a in Git's trees\n");
+	add_to_digest(&all, "100644", "a.txt",
+		      "comes before a/b in bytes, after a in Git's trees\n");
 	add_to_digest(&all, "100644", "a/b/c.txt", "deep\n");
 	add_to_digest(&all, "100644", "index.html", "<h1>Shop</h1>\n");
 	add_to_digest(&all, "100644", "sluice.json", "{\"requires\":{}}\n");
@@ -134,7 +137,7 @@ static void test_git_digest_is_the_one_of_the_rule(void **state)
 static void test_git_checkout_refuses_another_bundle(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t wrong[SL_HASH_BYTES] = { 1 };
+	uint8_t wrong[SL_HASH_BYTES] = {1};
 	struct git_job job = checkout_of(f, f->first);
 	job.want_tree = "0123456789012345678901234567890123456789";
 	fixture_expect(f, &job, GIT_DIGEST_MISMATCH);
@@ -186,10 +189,11 @@ static void test_git_a_broken_mirror_says_so(void **state)
 {
 	struct fixture *f = *state;
 	char command[1400];
-	(void)snprintf(command, sizeof(command),
-	               "cd '%s/objects/pack' && chmod u+w *.pack && for p in *.pack; do "
-	               "dd if=/dev/zero of=$p bs=1 seek=60 count=120 conv=notrunc 2>/dev/null; done",
-	               f->mirror);
+	(void)snprintf(
+	    command, sizeof(command),
+	    "cd '%s/objects/pack' && chmod u+w *.pack && for p in *.pack; do "
+	    "dd if=/dev/zero of=$p bs=1 seek=60 count=120 conv=notrunc 2>/dev/null; done",
+	    f->mirror);
 	assert_int_equal(system(command), 0);
 	struct git_job job = checkout_of(f, f->first);
 	fixture_expect(f, &job, GIT_MIRROR_CORRUPT);
@@ -199,12 +203,14 @@ static void test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken(voi
 {
 	struct fixture *f = *state;
 	char command[1400], blob[64];
-	gitrepo_git(f->repo.work, blob, sizeof(blob), "rev-parse", "HEAD:apps/shop/index.html", NULL);
+	gitrepo_git(f->repo.work, blob, sizeof(blob), "rev-parse", "HEAD:apps/shop/index.html",
+		    NULL);
 	/* All loose, then one away. */
 	(void)snprintf(command, sizeof(command),
-	               "cd '%s' && mv objects/pack/*.pack . && rm -f objects/pack/* && cat *.pack | git unpack-objects -q && "
-	               "rm -f *.pack objects/%.2s/%s",
-	               f->mirror, blob, blob + 2);
+		       "cd '%s' && mv objects/pack/*.pack . && rm -f objects/pack/* && cat *.pack "
+		       "| git unpack-objects -q && "
+		       "rm -f *.pack objects/%.2s/%s",
+		       f->mirror, blob, blob + 2);
 	assert_int_equal(system(command), 0);
 	struct git_job job = checkout_of(f, f->first);
 	fixture_expect(f, &job, GIT_MIRROR_CORRUPT);
@@ -239,10 +245,10 @@ static void test_git_diff_lists_what_changed(void **state)
 	job.other_path = "apps/shop";
 	fixture_expect(f, &job, GIT_OK);
 	static const struct git_diff_entry want[] = {
-		{ 'M', (char *)(uintptr_t)"a.txt", 50, 50 },
-		{ 'D', (char *)(uintptr_t)"a/b/c.txt", 5, 0 },
-		{ 'A', (char *)(uintptr_t)"b.txt", 0, 4 },
-		{ 'M', (char *)(uintptr_t)"index.html", 14, 13 },
+	    {'M', (char *)(uintptr_t) "a.txt", 50, 50},
+	    {'D', (char *)(uintptr_t) "a/b/c.txt", 5, 0},
+	    {'A', (char *)(uintptr_t) "b.txt", 0, 4},
+	    {'M', (char *)(uintptr_t) "index.html", 14, 13},
 	};
 	assert_int_equal(f->result.diff_count, SL_COUNT(want));
 	for (size_t i = 0; i < SL_COUNT(want); i++) {
@@ -284,7 +290,8 @@ static void test_git_diff_of_too_much_is_cut(void **state)
 static void test_git_sweep_removes_what_killed_jobs_leave(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const left[] = { "objects/pack/pack_git2_abc", "refs/sluice/keep/x.lock", "config.lock" };
+	static const char *const left[] = {"objects/pack/pack_git2_abc", "refs/sluice/keep/x.lock",
+					   "config.lock"};
 	for (size_t i = 0; i < SL_COUNT(left); i++) {
 		char path[600];
 		(void)snprintf(path, sizeof(path), "%s/%s", f->mirror, left[i]);
@@ -308,16 +315,16 @@ int main(int argc, char **argv)
 		return status;
 	}
 	const struct CMUnitTest tests[] = {
-		TEST(test_git_checkout_writes_the_folder_and_nothing_else),
-		TEST(test_git_digest_is_the_one_of_the_rule),
-		TEST(test_git_checkout_refuses_another_bundle),
-		TEST(test_git_checkout_names_what_is_missing),
-		TEST(test_git_checkout_follows_no_link),
-		TEST(test_git_a_broken_mirror_says_so),
-		TEST(test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken),
-		TEST(test_git_diff_lists_what_changed),
-		TEST(test_git_diff_of_too_much_is_cut),
-		TEST(test_git_sweep_removes_what_killed_jobs_leave),
+	    TEST(test_git_checkout_writes_the_folder_and_nothing_else),
+	    TEST(test_git_digest_is_the_one_of_the_rule),
+	    TEST(test_git_checkout_refuses_another_bundle),
+	    TEST(test_git_checkout_names_what_is_missing),
+	    TEST(test_git_checkout_follows_no_link),
+	    TEST(test_git_a_broken_mirror_says_so),
+	    TEST(test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken),
+	    TEST(test_git_diff_lists_what_changed),
+	    TEST(test_git_diff_of_too_much_is_cut),
+	    TEST(test_git_sweep_removes_what_killed_jobs_leave),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

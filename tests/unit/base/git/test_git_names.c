@@ -24,22 +24,26 @@ static void test_git_name_check_says_which_rule(void **state)
 		size_t bytes;
 		enum git_rule want;
 	} rows[] = {
-		{ NAME("index.html"), GIT_RULE_NONE },
-		{ NAME("nul\0"), GIT_RULE_NAME_CONTROL },
-		{ NAME(""), GIT_RULE_NAME_EMPTY },
-		{ NAME(".git"), GIT_RULE_NAME_DOT_GIT },
-		{ NAME(".git:x"), GIT_RULE_NAME_DOT_GIT },
-		{ NAME(".gitx"), GIT_RULE_NONE },
-		{ NAME("x.git"), GIT_RULE_NONE },
-		{ NAME("git~12. "), GIT_RULE_NAME_DOT_GIT },
-		{ NAME("git~1x"), GIT_RULE_NONE },
-		{ NAME("git~x"), GIT_RULE_NONE },
-		{ NAME("\xe2\x80\x8d"), GIT_RULE_NONE },
-		{ NAME(".\xe2\x80\x8d" "G\xef\xbb\xbf" "IT\xe2\x81\xaf"), GIT_RULE_NAME_DOT_GIT },
+	    {NAME("index.html"), GIT_RULE_NONE},
+	    {NAME("nul\0"), GIT_RULE_NAME_CONTROL},
+	    {NAME(""), GIT_RULE_NAME_EMPTY},
+	    {NAME(".git"), GIT_RULE_NAME_DOT_GIT},
+	    {NAME(".git:x"), GIT_RULE_NAME_DOT_GIT},
+	    {NAME(".gitx"), GIT_RULE_NONE},
+	    {NAME("x.git"), GIT_RULE_NONE},
+	    {NAME("git~12. "), GIT_RULE_NAME_DOT_GIT},
+	    {NAME("git~1x"), GIT_RULE_NONE},
+	    {NAME("git~x"), GIT_RULE_NONE},
+	    {NAME("\xe2\x80\x8d"), GIT_RULE_NONE},
+	    {NAME(".\xe2\x80\x8d"
+		  "G\xef\xbb\xbf"
+		  "IT\xe2\x81\xaf"),
+	     GIT_RULE_NAME_DOT_GIT},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		enum git_rule rule = GIT_RULE_NONE;
-		assert_int_equal(git_name_check(rows[i].name, rows[i].bytes, &rule), rows[i].want == GIT_RULE_NONE);
+		assert_int_equal(git_name_check(rows[i].name, rows[i].bytes, &rule),
+				 rows[i].want == GIT_RULE_NONE);
 		assert_int_equal(rule, rows[i].want);
 	}
 }
@@ -51,59 +55,59 @@ static void test_git_url_check_allows_the_public(void **state)
 		const char *url;
 		bool open, local; /* allowed without and with allow_local */
 	} rows[] = {
-		{ "https://github.com/a/b.git", true, true },
-		{ "https://user@github.com:8443/a/b.git", true, true },
-		{ "ssh://git@gitlab.com/a/b.git", true, true },
-		{ "https://8.8.8.8/a", true, true },
-		{ "https://[2606:4700::1]/a", true, true },
-		{ "http://github.com/a", false, true },
-		{ "git://github.com/a", false, true },
-		{ "file:///srv/a b.git", false, true },
-		{ "https://localhost/a", false, true },
-		{ "https://LOCALHOST./a", false, true },
-		{ "https://x.localhost/a", false, true },
-		{ "https://127.0.0.1/a", false, true },
-		{ "https://127.1/a", false, true },
-		{ "https://2130706433/a", false, true },
-		{ "https://0x7f000001/a", false, true },
-		{ "https://10.1.2.3/a", false, true },
-		{ "https://172.16.0.1/a", false, true },
-		{ "https://192.168.1.1/a", false, true },
-		{ "https://169.254.169.254/a", false, true },
-		{ "https://100.64.0.1/a", false, true },
-		{ "https://0.0.0.0/a", false, true },
-		{ "https://[::1]/a", false, true },
-		{ "https://[fe80::1]/a", false, true },
-		{ "https://[fd00::1]/a", false, true },
-		{ "https://[::ffff:127.0.0.1]/a", false, true },
-		{ "https://[64:ff9b::7f00:1]/a", false, true },
-		{ "https://user:secret@github.com/a", false, false },
-		{ "https://github.com", false, false },
-		{ "https://github.com/", false, false },
-		{ "https:///a", false, false },
-		{ "https://github.com:0/a", false, false },
-		{ "https://github.com:65536/a", false, false },
-		{ "https://github.com:99999999999999999999/a", false, false },
-		{ "https://github.com:/a", false, false },
-		{ "https://github.com:8o/a", false, false },
-		{ "https://[::1/a", false, false },
-		{ "https://-x/a", false, false },
-		{ "ssh://-oProxyCommand=x@host/a", false, false },
-		{ "ssh://-oProxyCommand=x/a", false, false },
-		{ "https://github.com/a b", false, false },
-		{ "https://github.com/a'b", false, false },
-		{ "https://github.com/a?b", false, false },
-		{ "https://github.com/a\nb", false, false },
-		{ "https://github.com/\xc3\xbc", false, false },
-		{ "file://srv/a", false, false },
-		{ "file:///", false, false },
-		{ "file:///a%2fb", false, false },
-		{ "git@github.com:a/b.git", false, false },
-		{ "ext::sh -c x", false, false },
-		{ "ftp://host/a", false, false },
-		{ "/srv/a.git", false, false },
-		{ "-x", false, false },
-		{ "", false, false },
+	    {"https://github.com/a/b.git", true, true},
+	    {"https://user@github.com:8443/a/b.git", true, true},
+	    {"ssh://git@gitlab.com/a/b.git", true, true},
+	    {"https://8.8.8.8/a", true, true},
+	    {"https://[2606:4700::1]/a", true, true},
+	    {"http://github.com/a", false, true},
+	    {"git://github.com/a", false, true},
+	    {"file:///srv/a b.git", false, true},
+	    {"https://localhost/a", false, true},
+	    {"https://LOCALHOST./a", false, true},
+	    {"https://x.localhost/a", false, true},
+	    {"https://127.0.0.1/a", false, true},
+	    {"https://127.1/a", false, true},
+	    {"https://2130706433/a", false, true},
+	    {"https://0x7f000001/a", false, true},
+	    {"https://10.1.2.3/a", false, true},
+	    {"https://172.16.0.1/a", false, true},
+	    {"https://192.168.1.1/a", false, true},
+	    {"https://169.254.169.254/a", false, true},
+	    {"https://100.64.0.1/a", false, true},
+	    {"https://0.0.0.0/a", false, true},
+	    {"https://[::1]/a", false, true},
+	    {"https://[fe80::1]/a", false, true},
+	    {"https://[fd00::1]/a", false, true},
+	    {"https://[::ffff:127.0.0.1]/a", false, true},
+	    {"https://[64:ff9b::7f00:1]/a", false, true},
+	    {"https://user:secret@github.com/a", false, false},
+	    {"https://github.com", false, false},
+	    {"https://github.com/", false, false},
+	    {"https:///a", false, false},
+	    {"https://github.com:0/a", false, false},
+	    {"https://github.com:65536/a", false, false},
+	    {"https://github.com:99999999999999999999/a", false, false},
+	    {"https://github.com:/a", false, false},
+	    {"https://github.com:8o/a", false, false},
+	    {"https://[::1/a", false, false},
+	    {"https://-x/a", false, false},
+	    {"ssh://-oProxyCommand=x@host/a", false, false},
+	    {"ssh://-oProxyCommand=x/a", false, false},
+	    {"https://github.com/a b", false, false},
+	    {"https://github.com/a'b", false, false},
+	    {"https://github.com/a?b", false, false},
+	    {"https://github.com/a\nb", false, false},
+	    {"https://github.com/\xc3\xbc", false, false},
+	    {"file://srv/a", false, false},
+	    {"file:///", false, false},
+	    {"file:///a%2fb", false, false},
+	    {"git@github.com:a/b.git", false, false},
+	    {"ext::sh -c x", false, false},
+	    {"ftp://host/a", false, false},
+	    {"/srv/a.git", false, false},
+	    {"-x", false, false},
+	    {"", false, false},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		for (int local = 0; local < 2; local++) {
@@ -130,10 +134,10 @@ static void test_git_url_check_allows_the_public(void **state)
 static struct git_job sound_job(void)
 {
 	return (struct git_job){
-		.op = GIT_CHECKOUT,
-		.mirror = "/nonexistent/m",
-		.staging = "/nonexistent/s",
-		.commit = "0123456789012345678901234567890123456789",
+	    .op = GIT_CHECKOUT,
+	    .mirror = "/nonexistent/m",
+	    .staging = "/nonexistent/s",
+	    .commit = "0123456789012345678901234567890123456789",
 	};
 }
 
@@ -144,15 +148,31 @@ static void test_git_worker_start_checks_the_job(void **state)
 		size_t at;
 		const char *value;
 	} rows[] = {
-#define ROW(field, value) { offsetof(struct git_job, field), value }
-		ROW(mirror, "relative"),       ROW(mirror, NULL),           ROW(staging, ""),
-		ROW(commit, "0123"),           ROW(commit, NULL),           ROW(commit, "012345678901234567890123456789012345678G"),
-		ROW(path, "/abs"),             ROW(path, "a//b"),           ROW(path, "a/"),
-		ROW(path, "../x"),             ROW(path, "a/./b"),          ROW(path, "a/.git/b"),
-		ROW(want_tree, "x"),           ROW(ref, "refs/heads/a b"),  ROW(ref, "refs/heads/a..b"),
-		ROW(ref, "refs/heads/x.lock"), ROW(ref, "refs/heads/.x"),   ROW(ref, "refs//x"),
-		ROW(ref, "refs/heads/"),       ROW(ref, "refs/heads/x^{}"), ROW(ref, "-x"),
-		ROW(ref, "main"),              ROW(ref, "refs/a:b"),        ROW(ref, "refs/heads/@{x"),
+#define ROW(field, value) {offsetof(struct git_job, field), value}
+	    ROW(mirror, "relative"),
+	    ROW(mirror, NULL),
+	    ROW(staging, ""),
+	    ROW(commit, "0123"),
+	    ROW(commit, NULL),
+	    ROW(commit, "012345678901234567890123456789012345678G"),
+	    ROW(path, "/abs"),
+	    ROW(path, "a//b"),
+	    ROW(path, "a/"),
+	    ROW(path, "../x"),
+	    ROW(path, "a/./b"),
+	    ROW(path, "a/.git/b"),
+	    ROW(want_tree, "x"),
+	    ROW(ref, "refs/heads/a b"),
+	    ROW(ref, "refs/heads/a..b"),
+	    ROW(ref, "refs/heads/x.lock"),
+	    ROW(ref, "refs/heads/.x"),
+	    ROW(ref, "refs//x"),
+	    ROW(ref, "refs/heads/"),
+	    ROW(ref, "refs/heads/x^{}"),
+	    ROW(ref, "-x"),
+	    ROW(ref, "main"),
+	    ROW(ref, "refs/a:b"),
+	    ROW(ref, "refs/heads/@{x"),
 #undef ROW
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
@@ -198,7 +218,10 @@ static void test_git_worker_start_refuses_a_job_that_is_too_long(void **state)
 static void test_tree_parse_reads_what_git_writes(void **state)
 {
 	(void)state;
-	static const char bytes[] = "100644 a\0" "AAAAAAAAAAAAAAAAAAAA" "40000 b\0" "BBBBBBBBBBBBBBBBBBBB";
+	static const char bytes[] = "100644 a\0"
+				    "AAAAAAAAAAAAAAAAAAAA"
+				    "40000 b\0"
+				    "BBBBBBBBBBBBBBBBBBBB";
 	struct sl_bytes rest = SL_BYTES(bytes, sizeof(bytes) - 1);
 	struct tree_entry entry;
 	assert_int_equal(tree_parse_next(&rest, &entry), TREE_PARSE_ENTRY);
@@ -240,12 +263,12 @@ static void test_git_failures_and_rules_have_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_git_name_check_says_which_rule),
-		cmocka_unit_test(test_git_url_check_allows_the_public),
-		cmocka_unit_test(test_git_worker_start_checks_the_job),
-		cmocka_unit_test(test_git_worker_start_refuses_a_job_that_is_too_long),
-		cmocka_unit_test(test_tree_parse_reads_what_git_writes),
-		cmocka_unit_test(test_git_failures_and_rules_have_names),
+	    cmocka_unit_test(test_git_name_check_says_which_rule),
+	    cmocka_unit_test(test_git_url_check_allows_the_public),
+	    cmocka_unit_test(test_git_worker_start_checks_the_job),
+	    cmocka_unit_test(test_git_worker_start_refuses_a_job_that_is_too_long),
+	    cmocka_unit_test(test_tree_parse_reads_what_git_writes),
+	    cmocka_unit_test(test_git_failures_and_rules_have_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

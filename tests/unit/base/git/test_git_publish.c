@@ -66,9 +66,10 @@ static void test_git_publish_makes_a_parentless_commit_of_the_folder(void **stat
 	gitrepo_git(f->repo.bare, text, sizeof(text), "cat-file", "commit", tag, NULL);
 	gitrepo_git(f->repo.work, tree, sizeof(tree), "rev-parse", "HEAD:apps/shop", NULL);
 	(void)snprintf(want, sizeof(want),
-	               "tree %s\nauthor sluice <sluice@localhost> 1700000000 +0000\n"
-	               "committer sluice <sluice@localhost> 1700000000 +0000\n\nVersion v1 of shop\n\napp_1 ver_1",
-	               tree);
+		       "tree %s\nauthor sluice <sluice@localhost> 1700000000 +0000\n"
+		       "committer sluice <sluice@localhost> 1700000000 +0000\n\nVersion v1 of "
+		       "shop\n\napp_1 ver_1",
+		       tree);
 	assert_string_equal(text, want);
 	char id[64];
 	gitrepo_git(f->repo.bare, id, sizeof(id), "rev-parse", tag, NULL);
@@ -108,7 +109,8 @@ static void test_git_publish_accepts_the_same_tree_of_somebody_else(void **state
 	struct fixture *f = *state;
 	char tree[64], commit[64];
 	gitrepo_git(f->repo.work, tree, sizeof(tree), "rev-parse", "HEAD:apps/shop", NULL);
-	gitrepo_git(f->repo.bare, commit, sizeof(commit), "commit-tree", "-m", "by hand", tree, NULL);
+	gitrepo_git(f->repo.bare, commit, sizeof(commit), "commit-tree", "-m", "by hand", tree,
+		    NULL);
 	gitrepo_git(f->repo.bare, NULL, 0, "tag", "-a", "-m", "by hand", tag + 10, commit, NULL);
 	struct git_job job = publish_of(f, f->first);
 	fixture_expect(f, &job, GIT_OK);
@@ -138,10 +140,11 @@ static void put_hook(const struct fixture *f, const char *name, const char *text
 
 static void test_git_publish_says_what_a_hook_says(void **state)
 {
-	static const char *const hooks[] = { "pre-receive", "update" };
+	static const char *const hooks[] = {"pre-receive", "update"};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < SL_COUNT(hooks); i++) {
-		put_hook(f, hooks[i], "#!/bin/sh\necho 'tags are made by robots only' >&2\nexit 1\n");
+		put_hook(f, hooks[i],
+			 "#!/bin/sh\necho 'tags are made by robots only' >&2\nexit 1\n");
 		struct git_job job = publish_of(f, f->first);
 		fixture_expect(f, &job, GIT_PUSH_REFUSED);
 		assert_true(strstr(f->result.text, "tags are made by robots only") != NULL);
@@ -188,15 +191,15 @@ int main(int argc, char **argv)
 		return status;
 	}
 	const struct CMUnitTest tests[] = {
-		OVER_ALL(test_git_publish_makes_a_parentless_commit_of_the_folder),
-		OVER_ALL(test_git_publish_onto_another_tree_is_tag_taken),
-		OVER_ALL(test_git_publish_accepts_the_same_tree_of_somebody_else),
-		OVER_ALL(test_git_publish_onto_what_is_no_commit_is_tag_taken),
-		OVER_ALL(test_git_publish_names_what_is_missing),
-		/* libgit2 runs no hooks when it pushes to a folder. */
-		OVER(setup_git, test_git_publish_says_what_a_hook_says),
-		OVER(setup_http, test_git_publish_says_what_a_hook_says),
-		OVER(setup_git, test_git_publish_to_where_nobody_may_push_is_refused),
+	    OVER_ALL(test_git_publish_makes_a_parentless_commit_of_the_folder),
+	    OVER_ALL(test_git_publish_onto_another_tree_is_tag_taken),
+	    OVER_ALL(test_git_publish_accepts_the_same_tree_of_somebody_else),
+	    OVER_ALL(test_git_publish_onto_what_is_no_commit_is_tag_taken),
+	    OVER_ALL(test_git_publish_names_what_is_missing),
+	    /* libgit2 runs no hooks when it pushes to a folder. */
+	    OVER(setup_git, test_git_publish_says_what_a_hook_says),
+	    OVER(setup_http, test_git_publish_says_what_a_hook_says),
+	    OVER(setup_git, test_git_publish_to_where_nobody_may_push_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,18 +47,18 @@ static void test_git_resolve_takes_branch_tag_and_commit(void **state)
 	const struct {
 		const char *revision, *ref, *commit, *found;
 	} rows[] = {
-		{ "", "", f->first, "refs/heads/main" },
-		{ "HEAD", "next/one", f->first, "refs/heads/main" },
-		{ NULL, NULL, f->first, "refs/heads/main" },
-		{ "", "next/one", second, "refs/heads/next/one" },
-		{ "", "refs/heads/next/one", second, "refs/heads/next/one" },
-		{ "main", "next/one", f->first, "refs/heads/main" },
-		{ "next/one", "", second, "refs/heads/next/one" },
-		{ "refs/heads/next/one", "", second, "refs/heads/next/one" },
-		{ "t1", "", f->first, "refs/tags/t1" },
-		{ "refs/tags/t1", "", f->first, "refs/tags/t1" },
-		{ f->first, "", f->first, "" },
-		{ second, "", second, "" },
+	    {"", "", f->first, "refs/heads/main"},
+	    {"HEAD", "next/one", f->first, "refs/heads/main"},
+	    {NULL, NULL, f->first, "refs/heads/main"},
+	    {"", "next/one", second, "refs/heads/next/one"},
+	    {"", "refs/heads/next/one", second, "refs/heads/next/one"},
+	    {"main", "next/one", f->first, "refs/heads/main"},
+	    {"next/one", "", second, "refs/heads/next/one"},
+	    {"refs/heads/next/one", "", second, "refs/heads/next/one"},
+	    {"t1", "", f->first, "refs/tags/t1"},
+	    {"refs/tags/t1", "", f->first, "refs/tags/t1"},
+	    {f->first, "", f->first, ""},
+	    {second, "", second, ""},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		assert_int_equal(resolve(f, rows[i].revision, rows[i].ref), GIT_OK);
@@ -79,17 +79,19 @@ static void test_git_resolve_names_what_is_missing(void **state)
 		const char *revision, *ref;
 		enum git_failure want;
 	} rows[] = {
-		{ "", "nope", GIT_BRANCH_NOT_FOUND },
-		{ "nope", "main", GIT_REVISION_NOT_FOUND },
-		{ "refs/tags/nope", "", GIT_REVISION_NOT_FOUND },
-		{ "HEAD~1", "", GIT_REVISION_NOT_FOUND },
-		{ "0123456", "", GIT_REVISION_NOT_FOUND },
-		{ "0123456789012345678901234567890123456789", "", GIT_REVISION_NOT_FOUND },
-		{ "--upload-pack=x", "", GIT_REVISION_NOT_FOUND },
+	    {"", "nope", GIT_BRANCH_NOT_FOUND},
+	    {"nope", "main", GIT_REVISION_NOT_FOUND},
+	    {"refs/tags/nope", "", GIT_REVISION_NOT_FOUND},
+	    {"HEAD~1", "", GIT_REVISION_NOT_FOUND},
+	    {"0123456", "", GIT_REVISION_NOT_FOUND},
+	    {"0123456789012345678901234567890123456789", "", GIT_REVISION_NOT_FOUND},
+	    {"--upload-pack=x", "", GIT_REVISION_NOT_FOUND},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		assert_int_equal(resolve(f, rows[i].revision, rows[i].ref), rows[i].want);
-		assert_true(strstr(f->result.text, rows[i].revision[0] != '\0' ? rows[i].revision : rows[i].ref) != NULL);
+		assert_true(strstr(f->result.text,
+				   rows[i].revision[0] != '\0' ? rows[i].revision : rows[i].ref) !=
+			    NULL);
 	}
 	struct git_job job = fixture_job(f, GIT_RESOLVE);
 	job.path = "apps/none";
@@ -118,7 +120,8 @@ static void test_git_resolve_of_an_empty_repository_says_so(void **state)
 	gitrepo_git(f->dir, NULL, 0, "init", "-q", "--bare", "-b", "main", empty, NULL);
 	char *slash = strstr(f->url, "origin.git");
 	(void)snprintf(slash, 20, "empty.git");
-	static const char *const revisions[] = { "", "main", "0123456789012345678901234567890123456789" };
+	static const char *const revisions[] = {"", "main",
+						"0123456789012345678901234567890123456789"};
 	for (size_t i = 0; i < SL_COUNT(revisions); i++) {
 		assert_int_equal(resolve(f, revisions[i], ""), GIT_REPOSITORY_EMPTY);
 	}
@@ -216,16 +219,16 @@ int main(int argc, char **argv)
 		return status;
 	}
 	const struct CMUnitTest tests[] = {
-		OVER_ALL(test_git_resolve_takes_branch_tag_and_commit),
-		OVER_ALL(test_git_resolve_names_what_is_missing),
-		OVER_ALL(test_git_resolve_finds_a_commit_that_no_ref_is_at),
-		OVER_ALL(test_git_resolve_of_an_empty_repository_says_so),
-		OVER_ALL(test_git_ls_names_the_default_branch),
-		OVER_ALL(test_git_a_repository_that_is_not_there_is_unreachable),
-		OVER_ALL(test_git_fetch_takes_the_ref_alone_and_then_needs_no_network),
-		OVER_ALL(test_git_fetch_finds_the_commit_when_the_ref_moved_on),
-		OVER_ALL(test_git_fetch_names_what_is_gone),
-		OVER_ALL(test_git_fetch_is_incremental),
+	    OVER_ALL(test_git_resolve_takes_branch_tag_and_commit),
+	    OVER_ALL(test_git_resolve_names_what_is_missing),
+	    OVER_ALL(test_git_resolve_finds_a_commit_that_no_ref_is_at),
+	    OVER_ALL(test_git_resolve_of_an_empty_repository_says_so),
+	    OVER_ALL(test_git_ls_names_the_default_branch),
+	    OVER_ALL(test_git_a_repository_that_is_not_there_is_unreachable),
+	    OVER_ALL(test_git_fetch_takes_the_ref_alone_and_then_needs_no_network),
+	    OVER_ALL(test_git_fetch_finds_the_commit_when_the_ref_moved_on),
+	    OVER_ALL(test_git_fetch_names_what_is_gone),
+	    OVER_ALL(test_git_fetch_is_incremental),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,8 @@ enum { SHORT_MS = 400 };
 /* A socket that takes connections and never says a word. */
 static int mute_host(char *url, size_t room, const char *scheme)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
@@ -41,8 +42,8 @@ static int mute_host(char *url, size_t room, const char *scheme)
 /* Every operation that talks, against a host that stalls: killed at its deadline. */
 static void test_git_worker_is_killed_at_its_deadline(void **state)
 {
-	static const char *const schemes[] = { "git", "http", "https", "ssh" };
-	static const enum git_op ops[] = { GIT_RESOLVE, GIT_FETCH, GIT_LS };
+	static const char *const schemes[] = {"git", "http", "https", "ssh"};
+	static const enum git_op ops[] = {GIT_RESOLVE, GIT_FETCH, GIT_LS};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < SL_COUNT(schemes) * SL_COUNT(ops); i++) {
 		int host = mute_host(f->url, sizeof(f->url), schemes[i % SL_COUNT(schemes)]);
@@ -131,12 +132,13 @@ static void test_git_worker_that_is_killed_is_a_failed_attempt(void **state)
 	assert_true(git_worker_deadline_mono_ms(worker) > sl_clock_mono_ms());
 	assert_false(git_worker_step(worker, NULL, &f->result));
 	assert_int_equal(kill(child_of_me(), SIGSEGV), 0);
-	struct pollfd waiting = { .fd = git_worker_fd(worker), .events = POLLIN };
+	struct pollfd waiting = {.fd = git_worker_fd(worker), .events = POLLIN};
 	assert_int_equal(poll(&waiting, 1, 10000), 1);
 	assert_true(git_worker_step(worker, NULL, &f->result));
 	assert_int_equal(f->result.failure, GIT_WORKER_FAILED);
-	assert_true(strstr(f->result.text, "signal 11") != NULL || strstr(f->result.text, "exit status") != NULL ||
-	            strstr(f->result.text, "signal 6") != NULL);
+	assert_true(strstr(f->result.text, "signal 11") != NULL ||
+		    strstr(f->result.text, "exit status") != NULL ||
+		    strstr(f->result.text, "signal 6") != NULL);
 	git_worker_free(worker);
 	assert_int_equal(open_descriptors(), before);
 	git_worker_free(NULL);
@@ -149,7 +151,8 @@ static bool child_has_only(pid_t child, int highest)
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", child);
 	DIR *dir = opendir(path);
 	bool fine = dir != NULL;
-	for (struct dirent *entry = fine ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir)) {
+	for (struct dirent *entry = fine ? readdir(dir) : NULL; entry != NULL;
+	     entry = readdir(dir)) {
 		fine = fine && (entry->d_name[0] == '.' || atoi(entry->d_name) <= highest);
 	}
 	if (dir != NULL) {
@@ -169,7 +172,7 @@ static void test_git_worker_inherits_nothing(void **state)
 	struct git_job job = fixture_job(f, GIT_LS);
 	struct git_worker *worker = NULL;
 	assert_int_equal(git_worker_start(&job, &worker, &err), SL_OK);
-	struct pollfd waiting = { .fd = host, .events = POLLIN };
+	struct pollfd waiting = {.fd = host, .events = POLLIN};
 	assert_int_equal(poll(&waiting, 1, 10000), 1); /* it has connected: past its start */
 	assert_true(child_has_only(child_of_me(), 20));
 	git_worker_free(worker);
@@ -181,16 +184,16 @@ static void test_git_login_is_needed_and_checked(void **state)
 {
 	struct fixture *f = *state;
 	f->server = gitserver_new(&(struct gitserver_options){
-		.kind = GITSERVER_HTTP, .root = f->dir, .user = "robot", .password = "hunter2" });
+	    .kind = GITSERVER_HTTP, .root = f->dir, .user = "robot", .password = "hunter2"});
 	(void)gitserver_url(f->server, "origin.git", f->url);
 	static const struct {
 		const char *user, *password;
 		enum git_failure want;
 	} rows[] = {
-		{ NULL, NULL, GIT_LOGIN_REFUSED },
-		{ "robot", "wrong-secret", GIT_LOGIN_REFUSED },
-		{ "nobody", "hunter2", GIT_LOGIN_REFUSED },
-		{ "robot", "hunter2", GIT_OK },
+	    {NULL, NULL, GIT_LOGIN_REFUSED},
+	    {"robot", "wrong-secret", GIT_LOGIN_REFUSED},
+	    {"nobody", "hunter2", GIT_LOGIN_REFUSED},
+	    {"robot", "hunter2", GIT_OK},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		struct git_job job = fixture_job(f, GIT_RESOLVE);
@@ -239,7 +242,7 @@ static void test_git_host_that_hangs_up_is_unreachable(void **state)
 	int guest = accept(host, NULL, NULL);
 	assert_true(guest >= 0);
 	(void)close(guest);
-	struct pollfd waiting = { .fd = git_worker_fd(worker), .events = POLLIN };
+	struct pollfd waiting = {.fd = git_worker_fd(worker), .events = POLLIN};
 	assert_int_equal(poll(&waiting, 1, 10000), 1);
 	assert_true(git_worker_step(worker, NULL, &f->result));
 	assert_int_equal(f->result.failure, GIT_REPOSITORY_UNREACHABLE);
@@ -256,14 +259,14 @@ int main(int argc, char **argv)
 		return status;
 	}
 	const struct CMUnitTest tests[] = {
-		TEST(test_git_worker_is_killed_at_its_deadline),
-		TEST(test_git_worker_is_killed_when_the_host_stalls_and_goes_on_later),
-		TEST(test_git_run_stops_when_asked),
-		TEST(test_git_worker_that_is_killed_is_a_failed_attempt),
-		TEST(test_git_worker_inherits_nothing),
-		TEST(test_git_login_is_needed_and_checked),
-		TEST(test_git_fetch_keeps_its_limits),
-		TEST(test_git_host_that_hangs_up_is_unreachable),
+	    TEST(test_git_worker_is_killed_at_its_deadline),
+	    TEST(test_git_worker_is_killed_when_the_host_stalls_and_goes_on_later),
+	    TEST(test_git_run_stops_when_asked),
+	    TEST(test_git_worker_that_is_killed_is_a_failed_attempt),
+	    TEST(test_git_worker_inherits_nothing),
+	    TEST(test_git_login_is_needed_and_checked),
+	    TEST(test_git_fetch_keeps_its_limits),
+	    TEST(test_git_host_that_hangs_up_is_unreachable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
