@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/git/names_internal.h"
 #include "base/git/text_internal.h"
+#include "base/git/twins_internal.h"
 
 enum {
 	MODE_FILE = 0100644,
@@ -226,58 +226,23 @@ static enum git_failure add_entry(struct walk *walk, const struct place *at,
 					  : add_file(walk, path, entry);
 }
 
-/* --- twins: names that some file system takes for the same --------------------------- */
-
-struct keys {
-	char **all;
-	size_t count, room;
-};
-
-static void keys_fini(struct keys *keys)
+static enum git_failure check_twins(struct walk *walk, const struct place *at, struct twins *twins)
 {
-	for (size_t i = 0; i < keys->count; i++) {
-		free(keys->all[i]);
+	const char *twin = twins_find(twins);
+	if (twin == NULL) {
+		return GIT_OK;
 	}
-	free(keys->all);
+	return work_break(
+	    walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_NAME_TWIN,
+	    "'%.200s%s%.250s': two names in one folder must differ in more than case or "
+	    "Unicode form (NAME_TWIN)",
+	    at->path, at->path[0] == '\0' ? "" : "/", twin);
 }
-
-static int compare_keys(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool keys_add(struct keys *keys, const struct tree_entry *entry)
-{
-	if (!grow((void **)&keys->all, keys->count, &keys->room, sizeof(char *))) {
-		return false;
-	}
-	keys->all[keys->count] = names_twin_key(entry->name, entry->name_bytes);
-	return keys->all[keys->count] != NULL && ++keys->count > 0;
-}
-
-static enum git_failure check_twins(struct walk *walk, const struct place *at, struct keys *keys)
-{
-	if (keys->count > 1) {
-		qsort(keys->all, keys->count, sizeof(char *), compare_keys);
-	}
-	for (size_t i = 1; i < keys->count; i++) {
-		if (strcmp(keys->all[i - 1], keys->all[i]) == 0) {
-			return work_break(walk->work, GIT_BUNDLE_REFUSED, GIT_RULE_NAME_TWIN,
-					  "'%.200s%s%.250s': two names in one folder must differ "
-					  "in more than case or Unicode form"
-					  " (NAME_TWIN)",
-					  at->path, at->path[0] == '\0' ? "" : "/", keys->all[i]);
-		}
-	}
-	return GIT_OK;
-}
-
-/* --- one folder ---------------------------------------------------------------------- */
 
 static enum git_failure check_folder(struct walk *walk, const struct place *at,
 				     struct sl_bytes rest)
 {
-	SL_AUTO(keys_fini) struct keys keys = {0};
+	SL_AUTO(twins_fini) struct twins twins = {0};
 	struct tree_entry entry;
 	enum tree_parse_result got = tree_parse_next(&rest, &entry);
 	for (; got == TREE_PARSE_ENTRY; got = tree_parse_next(&rest, &entry)) {
@@ -285,14 +250,14 @@ static enum git_failure check_folder(struct walk *walk, const struct place *at,
 		if (failure != GIT_OK) {
 			return failure;
 		}
-		if (!keys_add(&keys, &entry)) {
+		if (!twins_add(&twins, entry.name, entry.name_bytes)) {
 			return out_of_memory(walk);
 		}
-		if (keys.count > walk->limits->files * 2) {
+		if (twins.count > walk->limits->files * 2) {
 			return too_big(
 			    walk, GIT_RULE_TOO_MANY_FILES, at->path,
 			    "has %llu entries or more, a bundle must have at most %llu files",
-			    keys.count, walk->limits->files);
+			    twins.count, walk->limits->files);
 		}
 	}
 	if (got == TREE_PARSE_MALFORMED) {
@@ -301,7 +266,7 @@ static enum git_failure check_folder(struct walk *walk, const struct place *at,
 		    "folder '%.300s': tree %s is not what Git calls a tree (MALFORMED)", at->path,
 		    git_oid_tostr_s(&at->tree));
 	}
-	return check_twins(walk, at, &keys);
+	return check_twins(walk, at, &twins);
 }
 
 static enum git_failure open_tree(struct walk *walk, const struct place *at,
@@ -372,44 +337,4 @@ void bundle_fini(struct bundle *bundle)
 	free(bundle->folders);
 	sl_arena_fini(&bundle->arena);
 	*bundle = (struct bundle){0};
-}
-
-enum git_failure bundle_open(struct work *work, const struct bundle_file *file,
-			     git_odb_object **ret_object)
-{
-	git_odb_object *object = NULL;
-	int rc = git_odb_read(&object, work->odb, &file->id); /* checks the bytes against the id */
-	if (rc != 0) {
-		return work_fail_git(work, ERROR_MIRROR, rc, "read a file's content");
-	}
-	if (git_odb_object_size(object) != file->size) {
-		git_odb_object_free(object);
-		return work_fail(work, GIT_MIRROR_CORRUPT,
-				 "'%.300s': its size is not the one that was announced",
-				 file->path);
-	}
-	*ret_object = object;
-	return GIT_OK;
-}
-
-void bundle_digest_init(struct bundle_digest *digest)
-{
-	sl_hasher_init(&digest->all);
-}
-
-void bundle_digest_add(struct bundle_digest *digest, const struct bundle_file *file,
-		       const uint8_t hash[SL_HASH_BYTES])
-{
-	char head[64], hex[2 * SL_HASH_BYTES + 1];
-	int bytes = snprintf(head, sizeof(head), "%s %llu ", file->runnable ? "100755" : "100644",
-			     (unsigned long long)file->size);
-	sl_hasher_add(&digest->all, head, (size_t)bytes);
-	sl_hasher_add(&digest->all, sl_hex(hex, hash, SL_HASH_BYTES), 2 * SL_HASH_BYTES);
-	sl_hasher_add(&digest->all, " ", 1);
-	sl_hasher_add(&digest->all, file->path, strlen(file->path) + 1);
-}
-
-void bundle_digest_end(struct bundle_digest *digest, uint8_t ret_digest[SL_HASH_BYTES])
-{
-	sl_hasher_end(&digest->all, ret_digest);
 }

@@ -131,7 +131,7 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 static bool confine_local(const struct git_job *job, struct sl_err *err)
 {
 	const struct confine_path paths[] = {
-	    {job->mirror, CONFINE_WRITE},
+	    {job->mirror, CONFINE_READ},
 	    {job->staging[0] != '\0' ? job->staging : nowhere, CONFINE_WRITE},
 	    {"/dev/urandom", CONFINE_READ},
 	    {"/dev/null", CONFINE_WRITE},

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/git/job_internal.h"
-#include "base/git/names_internal.h"
 #include "base/git/url_internal.h"
 #include "base/mem/own.h"
 

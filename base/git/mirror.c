@@ -95,6 +95,10 @@ enum git_failure mirror_keep(struct work *work, const git_oid *id)
 	SL_AUTO(git_reference_free_auto) git_reference *kept = NULL;
 	char name[64];
 	(void)snprintf(name, sizeof(name), "refs/sluice/keep/%s", git_oid_tostr_s(id));
+	git_oid there;
+	if (git_reference_name_to_id(&there, work->repo, name) == 0 && git_oid_equal(&there, id)) {
+		return GIT_OK;
+	}
 	int rc = git_reference_create(&kept, work->repo, name, id, 1, NULL);
 	return rc == 0 ? GIT_OK
 		       : work_fail_git(work, ERROR_MIRROR, rc, "keep the commit in the mirror");

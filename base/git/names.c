@@ -1,13 +1,9 @@
-#include "base/git/names_internal.h"
+/* What a name in a bundle may be. */
+#include "base/git/git.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unicase.h>
-#include <uninorm.h>
 #include <unistr.h>
-
-#include "base/mem/own.h"
 
 enum { NAME_BYTES_MAX = 255, DEL = 0x7f, C1_FIRST = 0x80, C1_LAST = 0x9f };
 
@@ -118,37 +114,4 @@ bool git_name_check(const char *name, size_t bytes, enum git_rule *ret_rule)
 		*ret_rule = rule;
 	}
 	return rule == GIT_RULE_NONE;
-}
-
-static bool is_ascii(const char *name, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++) {
-		if ((uint8_t)name[i] > DEL) {
-			return false;
-		}
-	}
-	return true;
-}
-
-char *names_twin_key(const char *name, size_t bytes)
-{
-	SL_AUTO(sl_free_auto) uint8_t *folded = NULL;
-	size_t size = bytes;
-	bool ascii = is_ascii(name, bytes);
-	if (!ascii) {
-		folded = u8_casefold((const uint8_t *)name, bytes, NULL, UNINORM_NFD, NULL, &size);
-		if (folded == NULL) {
-			return NULL;
-		}
-	}
-	char *key = malloc(size + 1);
-	if (key == NULL) {
-		return NULL;
-	}
-	const char *from = ascii ? name : (const char *)folded;
-	for (size_t i = 0; i < size; i++) {
-		key[i] = ascii ? lower(from[i]) : from[i];
-	}
-	key[size] = '\0';
-	return key;
 }

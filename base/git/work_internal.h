@@ -2,7 +2,7 @@
  *
  * Every function that can fail returns an enum git_failure; the first failure
  * is written once, by work_fail(), at the place that knows most, and handed
- * up unchanged. One thread. Include libgit2_internal.h comes with it. */
+ * up unchanged. One thread. libgit2_internal.h comes with it, so include it first. */
 #ifndef SL_BASE_GIT_WORK_INTERNAL_H
 #define SL_BASE_GIT_WORK_INTERNAL_H
 
@@ -101,6 +101,8 @@ struct bundle {
  * done with it. Fill nothing on failure but what bundle_fini() frees. */
 enum git_failure bundle_read(struct work *work, const git_oid *tree, struct bundle *ret_bundle);
 void bundle_fini(struct bundle *bundle);
+
+/* --- digest.c */
 
 /* Reads one file's bytes; the caller frees *ret_object. MIRROR_CORRUPT when it is not what the tree
  * says. */

@@ -1,9 +1,7 @@
-/* The parent's side: spawn, listen, kill at the deadline, reap. */
+/* The parent's side: start, listen, kill at the deadline, reap. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +10,10 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
-#include "base/confine/confine.h"
 #include "base/git/git.h"
 #include "base/git/job_internal.h"
 #include "base/git/protocol_internal.h"
+#include "base/git/spawn_internal.h"
 #include "base/git/text_internal.h"
 #include "base/mem/own.h"
 
@@ -73,58 +71,6 @@ static struct git_job with_defaults(const struct git_job *job)
 	return full;
 }
 
-static int fill_actions(posix_spawn_file_actions_t *actions, int child_fd)
-{
-	int rc = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	rc = rc != 0 ? rc
-		     : posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null",
-							O_WRONLY, 0);
-	if (rc == 0 && !confine_is_sanitized()) { /* a sanitizer's report must be seen */
-		rc = posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY,
-						      0);
-	}
-	rc = rc != 0 ? rc : posix_spawn_file_actions_adddup2(actions, child_fd, PROTOCOL_FD);
-	return rc != 0 ? rc : posix_spawn_file_actions_addclosefrom_np(actions, PROTOCOL_FD + 1);
-}
-
-static int fill_attributes(posix_spawnattr_t *attributes)
-{
-	sigset_t all, none;
-	(void)sigfillset(&all);
-	(void)sigemptyset(&none);
-	int rc = posix_spawnattr_setsigdefault(attributes, &all);
-	rc = rc != 0 ? rc : posix_spawnattr_setsigmask(attributes, &none);
-	return rc != 0 ? rc
-		       : posix_spawnattr_setflags(attributes,
-						  POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-}
-
-/* Returns an errno value. */
-static int spawn(int child_fd, pid_t *ret_pid)
-{
-	char *argv[] = {"sluice", "git-worker", NULL};
-	char *env[] = {"MALLOC_ARENA_MAX=1", "HOME=/nonexistent", "PATH=/nonexistent", "LC_ALL=C",
-		       NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	int rc = posix_spawn_file_actions_init(&actions);
-	if (rc != 0) {
-		return rc;
-	}
-	rc = posix_spawnattr_init(&attributes);
-	if (rc != 0) {
-		(void)posix_spawn_file_actions_destroy(&actions);
-		return rc;
-	}
-	rc = fill_actions(&actions, child_fd);
-	rc = rc != 0 ? rc : fill_attributes(&attributes);
-	rc =
-	    rc != 0 ? rc : posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, env);
-	(void)posix_spawnattr_destroy(&attributes);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return rc;
-}
-
 static sl_code send_job(struct git_worker *worker, const struct git_job *job, struct sl_err *err)
 {
 	protocol_put_job(&worker->record, job);
@@ -173,7 +119,7 @@ sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_work
 	worker->op = full.op;
 	worker->deadline_ms = full.deadline_ms;
 	text_url(worker->url, sizeof(worker->url), full.url == NULL ? "" : full.url);
-	int rc = spawn(child_fd, &worker->pid);
+	int rc = spawn_worker(child_fd, &worker->pid);
 	if (rc != 0) {
 		worker->pid = 0;
 		return sl_err_set(err, SL_UNAVAILABLE, "git worker: start /proc/self/exe: %s",
