@@ -48,6 +48,11 @@ SL_MUST_USE sl_code crpc_stream_open(struct crpc_channel *channel, const char *p
 /* Queues one message and waits until gRPC has taken it.
  * SL_DEADLINE_EXCEEDED: not within timeout_ms (it may still go out); SL_UNAVAILABLE etc.: the stream has ended. */
 SL_MUST_USE sl_code crpc_stream_send(struct crpc_stream *stream, struct sl_bytes message, unsigned timeout_ms, struct sl_err *err);
+/* The same without waiting, for poll loops: *ret_taken = false says that gRPC
+ * still has an earlier message or no connection; then crpc_stream_fd() becomes
+ * readable as soon as another offer is worth while. */
+SL_MUST_USE sl_code crpc_stream_offer(struct crpc_stream *stream, struct sl_bytes message, bool *ret_taken,
+                                      struct sl_err *err);
 SL_MUST_USE sl_code crpc_stream_close_send(struct crpc_stream *stream, struct sl_err *err);
 
 /* Waits up to timeout_ms (0: just looks) for a message, which is malloc'ed and
@@ -56,8 +61,8 @@ SL_MUST_USE sl_code crpc_stream_close_send(struct crpc_stream *stream, struct sl
  * return value (SL_OK for a good end). */
 SL_MUST_USE sl_code crpc_stream_recv(struct crpc_stream *stream, unsigned timeout_ms, uint8_t **ret_message,
                                      size_t *ret_size, bool *ret_ended, struct sl_err *err);
-/* Readable (poll, POLLIN) whenever crpc_stream_recv(…, 0, …) may have news: an
- * eventfd fed by the stream's own small thread. Borrowed until free. */
+/* Readable (poll, POLLIN) whenever crpc_stream_recv(…, 0, …) may have news or a
+ * refused offer may be made again: an eventfd fed by the stream's own small thread. Borrowed until free. */
 int crpc_stream_fd(const struct crpc_stream *stream);
 
 /* Cancels if it is still running. NULL is fine. */

@@ -240,6 +240,22 @@ sl_code crpc_stream_send(struct crpc_stream *s, struct sl_bytes message, unsigne
 	return s->taken != before ? SL_OK : no_more_sends(s, &until, err);
 }
 
+sl_code crpc_stream_offer(struct crpc_stream *s, struct sl_bytes message, bool *ret_taken,
+			  struct sl_err *err)
+{
+	struct timespec now = time_after(0);
+	HOLD(s);
+	*ret_taken = false;
+	s->room_wanted = can_send(s) && s->write.at != W_IDLE;
+	if (can_send(s) && !s->room_wanted) {
+		s->outgoing = crpc_message_new(message);
+		crpc_write_step(s, true);
+		*ret_taken = true;
+	}
+	crpc_update_fd(s);
+	return can_send(s) || *ret_taken ? SL_OK : no_more_sends(s, &now, err);
+}
+
 sl_code crpc_stream_close_send(struct crpc_stream *s, struct sl_err *err)
 {
 	HOLD(s);

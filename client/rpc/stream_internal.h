@@ -41,6 +41,7 @@ struct crpc_stream {
 	bool close_wanted; /* crpc_stream_close_send() was called */
 	bool discard;      /* being freed: what comes in is dropped */
 	bool raised;       /* fd is readable */
+	bool room_wanted;  /* an offer was refused: fd tells when another is worth while */
 	uint64_t taken;    /* messages that gRPC has taken */
 	struct {
 		uint8_t *data;
@@ -62,7 +63,7 @@ static inline void crpc_unlock_auto(pthread_mutex_t **lock)
 
 /* Status there and nothing more to read: the end may be told. */
 bool crpc_is_over(const struct crpc_stream *stream);
-/* Makes fd say whether crpc_stream_recv() has news. */
+/* Makes fd say whether crpc_stream_recv() has news, or a refused offer may be made again. */
 void crpc_update_fd(struct crpc_stream *stream);
 
 /* No further message is asked for. */

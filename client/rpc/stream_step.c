@@ -58,7 +58,8 @@ bool crpc_is_over(const struct crpc_stream *s)
 /* Makes fd say whether crpc_stream_recv() has news. */
 void crpc_update_fd(struct crpc_stream *s)
 {
-	bool news = s->waiting > 0 || crpc_is_over(s);
+	bool room = s->room_wanted && (s->write.at == W_IDLE || s->write.at == W_CLOSED);
+	bool news = s->waiting > 0 || crpc_is_over(s) || room;
 	if (news == s->raised) {
 		return;
 	}
