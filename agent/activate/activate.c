@@ -1,0 +1,227 @@
+#include "agent/activate/activate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/bytes/bytes.h"
+#include "base/crypto/crypto.h"
+#include "base/mem/own.h"
+
+static void close_auto(int *fd)
+{
+	if (*fd >= 0) {
+		(void)close(*fd);
+	}
+}
+
+static sl_code io_error(struct sl_err *err, const char *doing, const char *path)
+{
+	int error = errno;
+	bool full = error == ENOSPC || error == EDQUOT;
+	return sl_err_set(err, full ? SL_RESOURCE_EXHAUSTED : SL_INTERNAL, "%s '%s': %s", doing,
+			  path, strerror(error));
+}
+
+struct path {
+	char text[ACTIVATE_PATH_SIZE];
+};
+
+/* DIR is bounded at start, the rest by the rules for names. */
+static struct path path_of(const char *dir, const char *a, const char *b, const char *c)
+{
+	struct path path;
+	(void)snprintf(path.text, sizeof(path.text), "%s/%s%s%s%s%s", dir, a, *b != '\0' ? "/" : "",
+		       b, *c != '\0' ? "/" : "", c);
+	return path;
+}
+
+static struct path app_path(const char *dir, const char *slug, const char *rest)
+{
+	return path_of(dir, "apps", slug, rest);
+}
+
+static sl_code sync_dir(const char *path, struct sl_err *err)
+{
+	SL_AUTO(close_auto) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) != 0 ? io_error(err, "sync", path) : SL_OK;
+}
+
+/* Makes `path` in `parent` when it is missing, durably. */
+static sl_code make_dir(const char *path, const char *parent, struct sl_err *err)
+{
+	if (mkdir(path, 0755) == 0) {
+		return sync_dir(parent, err);
+	}
+	return errno == EEXIST ? SL_OK : io_error(err, "make", path);
+}
+
+sl_code activate_prepare(const char *dir, struct sl_err *err)
+{
+	static const char *const names[] = {"mirrors", "staging", "apps"};
+	for (size_t i = 0; i < SL_COUNT(names); i++) {
+		struct path path = path_of(dir, names[i], "", "");
+		sl_code code = make_dir(path.text, dir, err);
+		if (code != SL_OK) {
+			return code;
+		}
+	}
+	return SL_OK;
+}
+
+sl_code activate_prepare_app(const char *dir, const char *slug, struct sl_err *err)
+{
+	struct path apps = path_of(dir, "apps", "", "");
+	struct path app = app_path(dir, slug, "");
+	struct path versions = app_path(dir, slug, "versions");
+	sl_code code = make_dir(app.text, apps.text, err);
+	return code == SL_OK ? make_dir(versions.text, app.text, err) : code;
+}
+
+/* A name below staging that is not in use. */
+static struct path staging_path(const char *dir, const char *kind)
+{
+	uint8_t random[8];
+	char hex[2 * sizeof(random) + 1], name[40];
+	sl_random(random, sizeof(random));
+	(void)snprintf(name, sizeof(name), "%s-%s", kind, sl_hex(hex, random, sizeof(random)));
+	return path_of(dir, "staging", name, "");
+}
+
+sl_code activate_stage(const char *dir, char ret_path[static ACTIVATE_PATH_SIZE],
+		       struct sl_err *err)
+{
+	struct path path = staging_path(dir, "new");
+	if (mkdir(path.text, 0700) != 0) {
+		return io_error(err, "make", path.text);
+	}
+	memcpy(ret_path, path.text, sizeof(path.text));
+	return SL_OK;
+}
+
+sl_code activate_place(const char *dir, const char *staged, const char *slug, const char *folder,
+		       struct sl_err *err)
+{
+	sl_code code = activate_prepare_app(dir, slug, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	struct path versions = app_path(dir, slug, "versions");
+	struct path place = path_of(versions.text, folder, "", "");
+	/* A folder that changes its parent must be writable to its owner. */
+	if (chmod(staged, 0755) != 0) {
+		return io_error(err, "open up", staged);
+	}
+	if (renameat2(AT_FDCWD, staged, AT_FDCWD, place.text, RENAME_NOREPLACE) != 0) {
+		return errno == EEXIST
+			   ? sl_err_set(err, SL_ALREADY_EXISTS, "'%s' is there", place.text)
+			   : io_error(err, "place", place.text);
+	}
+	(void)chmod(place.text, 0555);
+	return sync_dir(versions.text, err);
+}
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool activate_has(const char *dir, const char *slug, const char *folder)
+{
+	struct path versions = app_path(dir, slug, "versions");
+	return *folder != '\0' && is_dir(path_of(versions.text, folder, "", "").text);
+}
+
+sl_code activate_flip(const char *dir, const char *slug, const char *folder, struct sl_err *err)
+{
+	struct path app = app_path(dir, slug, "");
+	struct path link = app_path(dir, slug, "current");
+	if (*folder == '\0') {
+		if (unlink(link.text) != 0 && errno != ENOENT) {
+			return io_error(err, "remove", link.text);
+		}
+		return is_dir(app.text) ? sync_dir(app.text, err) : SL_OK;
+	}
+	struct path aside = app_path(dir, slug, "current.new");
+	char target[ACTIVATE_NAME_SIZE + 16];
+	(void)snprintf(target, sizeof(target), "versions/%s", folder);
+	if ((unlink(aside.text) != 0 && errno != ENOENT) || symlink(target, aside.text) != 0) {
+		return io_error(err, "make", aside.text);
+	}
+	if (rename(aside.text, link.text) != 0) {
+		return io_error(err, "flip", link.text);
+	}
+	return sync_dir(app.text, err);
+}
+
+void activate_current(const char *dir, const char *slug, char ret_folder[static ACTIVATE_NAME_SIZE])
+{
+	static const char prefix[] = "versions/";
+	struct path link = app_path(dir, slug, "current");
+	char target[ACTIVATE_NAME_SIZE + sizeof(prefix)] = "";
+	ssize_t length = readlink(link.text, target, sizeof(target) - 1);
+	ret_folder[0] = '\0';
+	const char *folder = target + sizeof(prefix) - 1;
+	if (length < (ssize_t)sizeof(prefix) || strncmp(target, prefix, sizeof(prefix) - 1) != 0 ||
+	    strchr(folder, '/') != NULL || strlen(folder) >= ACTIVATE_NAME_SIZE || *folder == '.' ||
+	    !activate_has(dir, slug, folder)) {
+		return;
+	}
+	(void)snprintf(ret_folder, ACTIVATE_NAME_SIZE, "%s", folder);
+}
+
+/* The move is durable before anybody forgets what was there. */
+static sl_code to_trash(const char *dir, const char *path, const char *parent, struct sl_err *err)
+{
+	struct path trash = staging_path(dir, "old");
+	if (!is_dir(path)) {
+		return SL_OK;
+	}
+	if (chmod(path, 0755) != 0 || rename(path, trash.text) != 0) {
+		return io_error(err, "discard", path);
+	}
+	return sync_dir(parent, err);
+}
+
+sl_code activate_discard(const char *dir, const char *slug, const char *folder, struct sl_err *err)
+{
+	struct path versions = app_path(dir, slug, "versions");
+	struct path path = path_of(versions.text, folder, "", "");
+	return to_trash(dir, path.text, versions.text, err);
+}
+
+sl_code activate_discard_app(const char *dir, const char *slug, struct sl_err *err)
+{
+	struct path apps = path_of(dir, "apps", "", "");
+	struct path path = app_path(dir, slug, "");
+	return to_trash(dir, path.text, apps.text, err);
+}
+
+void activate_mirror_path(const char *dir, const char *repository_id,
+			  char ret_path[static ACTIVATE_PATH_SIZE])
+{
+	(void)snprintf(ret_path, ACTIVATE_PATH_SIZE, "%s/mirrors/%s.git", dir, repository_id);
+}
+
+sl_code activate_discard_mirror(const char *dir, const char *repository_id, struct sl_err *err)
+{
+	struct path path, mirrors = path_of(dir, "mirrors", "", "");
+	activate_mirror_path(dir, repository_id, path.text);
+	return to_trash(dir, path.text, mirrors.text, err);
+}
+
+sl_code activate_free_bytes(const char *dir, uint64_t *ret_bytes, struct sl_err *err)
+{
+	struct statvfs fs;
+	if (statvfs(dir, &fs) != 0) {
+		return io_error(err, "look at the disk of", dir);
+	}
+	*ret_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	return SL_OK;
+}

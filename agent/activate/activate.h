@@ -1,0 +1,67 @@
+/* activate: the folders of an instance, and the one rename that changes what it serves.
+ *
+ *   DIR/mirrors/<repository id>.git
+ *   DIR/staging/<anything>                 being written, or being removed
+ *   DIR/apps/<slug>/versions/<folder>/     whole: appears by one rename
+ *   DIR/apps/<slug>/current -> versions/<folder>
+ *
+ * Every function leaves, at whichever instruction the machine stops, either
+ * what was there before or what was asked for; what lies in staging is thrown
+ * away at the next start. DIR is an absolute path. Threads: one. */
+#ifndef SL_AGENT_ACTIVATE_H
+#define SL_AGENT_ACTIVATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err/err.h"
+
+enum { ACTIVATE_PATH_SIZE = 4096, ACTIVATE_NAME_SIZE = 64 };
+
+/* All functions: SL_RESOURCE_EXHAUSTED for a full disk, SL_INTERNAL otherwise; the text names the
+ * path. */
+
+/* Makes the folders that are missing. */
+SL_MUST_USE sl_code activate_prepare(const char *dir, struct sl_err *err);
+SL_MUST_USE sl_code activate_prepare_app(const char *dir, const char *slug, struct sl_err *err);
+
+/* A new, empty folder below staging; its path. */
+SL_MUST_USE sl_code activate_stage(const char *dir, char ret_path[static ACTIVATE_PATH_SIZE],
+				   struct sl_err *err);
+/* Moves a staged, synced bundle to its place, durably. SL_ALREADY_EXISTS: the place is taken. */
+SL_MUST_USE sl_code activate_place(const char *dir, const char *staged, const char *slug,
+				   const char *folder, struct sl_err *err);
+bool activate_has(const char *dir, const char *slug, const char *folder);
+
+/* Points `current` at `folder`, durably; "" removes it. */
+SL_MUST_USE sl_code activate_flip(const char *dir, const char *slug, const char *folder,
+				  struct sl_err *err);
+/* Where `current` points; "" when there is none, or when it points at nothing
+ * that is a folder below versions/. */
+void activate_current(const char *dir, const char *slug,
+		      char ret_folder[static ACTIVATE_NAME_SIZE]);
+
+/* Moves a version's, an app's or a mirror's folder into staging, from where it is swept.
+ * Success when there is none. The caller sees to it that nobody serves it. */
+SL_MUST_USE sl_code activate_discard(const char *dir, const char *slug, const char *folder,
+				     struct sl_err *err);
+SL_MUST_USE sl_code activate_discard_app(const char *dir, const char *slug, struct sl_err *err);
+SL_MUST_USE sl_code activate_discard_mirror(const char *dir, const char *repository_id,
+					    struct sl_err *err);
+/* Removes at most `budget` entries of staging, but for the folder at path `keep`
+ * (may be NULL). True when nothing else is left. */
+bool activate_sweep(const char *dir, const char *keep, unsigned budget);
+
+/* Calls on_name for each folder below apps/, or with a slug below its versions/. */
+void activate_list(const char *dir, const char *slug, void (*on_name)(const char *name, void *ctx),
+		   void *ctx);
+
+/* "DIR/mirrors/<repository id>.git". */
+void activate_mirror_path(const char *dir, const char *repository_id,
+			  char ret_path[static ACTIVATE_PATH_SIZE]);
+
+/* Bytes that this user can still write. */
+SL_MUST_USE sl_code activate_free_bytes(const char *dir, uint64_t *ret_bytes, struct sl_err *err);
+
+#endif

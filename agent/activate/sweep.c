@@ -1,0 +1,107 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/activate/activate.h"
+#include "base/mem/own.h"
+
+static void close_dir_auto(DIR **dir)
+{
+	if (*dir != NULL) {
+		(void)closedir(*dir);
+	}
+}
+
+enum { DEPTH_MAX = 4096 };
+
+static DIR *open_dir(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (fd >= 0 && dir == NULL) {
+		(void)close(fd);
+	}
+	return dir;
+}
+
+static bool is_dot(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static bool remove_dir(int parent, const char *name, unsigned *budget, unsigned depth);
+
+/* True when the entry is gone. */
+static bool remove_entry(int parent, const char *name, unsigned *budget, unsigned depth)
+{
+	if (*budget == 0) {
+		return false;
+	}
+	(*budget)--;
+	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
+		return true;
+	}
+	return (errno == EISDIR || errno == EPERM) && depth < DEPTH_MAX &&
+	       remove_dir(parent, name, budget, depth);
+}
+
+static bool remove_dir(int parent, const char *name, unsigned *budget, unsigned depth)
+{
+	(void)fchmodat(parent, name, 0700, 0); /* bundles are view-only */
+	SL_AUTO(close_dir_auto) DIR *dir = open_dir(parent, name);
+	if (dir == NULL) {
+		return false;
+	}
+	bool empty = true;
+	for (const struct dirent *entry = readdir(dir); entry != NULL && *budget > 0;
+	     entry = readdir(dir)) {
+		if (!is_dot(entry->d_name)) {
+			empty = remove_entry(dirfd(dir), entry->d_name, budget, depth + 1) && empty;
+		}
+	}
+	return empty && *budget > 0 && unlinkat(parent, name, AT_REMOVEDIR) == 0;
+}
+
+bool activate_sweep(const char *dir, const char *keep, unsigned budget)
+{
+	char path[ACTIVATE_PATH_SIZE];
+	(void)snprintf(path, sizeof(path), "%s/staging", dir);
+	const char *slash = keep != NULL ? strrchr(keep, '/') : NULL;
+	SL_AUTO(close_dir_auto) DIR *staging = open_dir(AT_FDCWD, path);
+	if (staging == NULL) {
+		return true;
+	}
+	for (const struct dirent *entry = readdir(staging); entry != NULL;
+	     entry = readdir(staging)) {
+		bool kept = slash != NULL && strcmp(entry->d_name, slash + 1) == 0;
+		if (is_dot(entry->d_name) || kept) {
+			continue;
+		}
+		(void)remove_entry(dirfd(staging), entry->d_name, &budget, 0);
+		if (budget == 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+void activate_list(const char *dir, const char *slug, void (*on_name)(const char *name, void *ctx),
+		   void *ctx)
+{
+	char path[ACTIVATE_PATH_SIZE];
+	(void)snprintf(path, sizeof(path), "%s/apps%s%s%s", dir, slug != NULL ? "/" : "",
+		       slug != NULL ? slug : "", slug != NULL ? "/versions" : "");
+	SL_AUTO(close_dir_auto) DIR *list = open_dir(AT_FDCWD, path);
+	if (list == NULL) {
+		return;
+	}
+	for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+		if (!is_dot(entry->d_name)) {
+			on_name(entry->d_name, ctx);
+		}
+	}
+}

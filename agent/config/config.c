@@ -1,0 +1,264 @@
+#include "agent/config/config.h"
+
+#include <stddef.h>
+
+#include "agent/probe/probe.h"
+
+#define AT(field) offsetof(struct agent_config, field)
+#define STATE_FLAG                                                                                 \
+	{                                                                                          \
+		.name = "state", .kind = SL_FLAG_TEXT, .offset = AT(state_dir), .min = 1,          \
+		.max = 2048, .fallback = "/var/lib/sluice-agent", .placeholder = "DIR",            \
+		.help = "Folder of this instance: what it serves, and what it knows."              \
+	}
+#define RESERVE_FLAG                                                                               \
+	{                                                                                          \
+		.name = "disk-reserve", .kind = SL_FLAG_BYTES, .offset = AT(disk_reserve),         \
+		.fallback = "256M", .help = "Bytes that stay free: no bundle is fetched below."    \
+	}
+#define LOCAL_FLAG                                                                                 \
+	{                                                                                          \
+		.name = "allow-local-repos", .kind = SL_FLAG_BOOL, .offset = AT(allow_local),      \
+		.fallback = "true",                                                                \
+		.help = "Accept repositories by file, git and http and at private addresses. On "  \
+			"while manifests are not signed, since the server runs on loopback then."  \
+	}
+#define GIT_DEADLINE_FLAG                                                                          \
+	{                                                                                          \
+		.name = "git-deadline", .kind = SL_FLAG_DURATION, .offset = AT(git_deadline_ms),   \
+		.fallback = "5m", .min = 1000, .max = 86400000,                                    \
+		.help = "Longest time of one fetch or checkout."                                   \
+	}
+
+static const struct sl_flag run_flags[] = {
+    {.name = "server",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(server),
+     .min = 3,
+     .max = 256,
+     .placeholder = "HOST:PORT",
+     .required = true,
+     .help = "Server to dial."},
+    {.name = "instance",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(instance),
+     .min = 1,
+     .max = 50,
+     .placeholder = "NAME",
+     .required = true,
+     .help = "Instance that this agent is for: its name or id."},
+    {.name = "workspace",
+     .letter = 'w',
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(workspace),
+     .min = 1,
+     .max = 50,
+     .fallback = "default",
+     .placeholder = "NAME",
+     .help = "Workspace of the instance."},
+    STATE_FLAG,
+    {.name = "hook",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(hook),
+     .placeholder = "PROGRAM",
+     .help =
+	 "Run after each change of what an app serves, with the app's slug, the version and its "
+	 "path as arguments (the last two empty when the app is taken down), and with "
+	 "SLUICE_APP, SLUICE_APP_ID, SLUICE_VERSION, SLUICE_PATH and SLUICE_REASON (activate, "
+	 "rollback, recover) in its environment. It runs at least once per change, also on the way "
+	 "back and after a crash."},
+    {.name = "hook-timeout",
+     .kind = SL_FLAG_DURATION,
+     .offset = AT(hook_timeout_ms),
+     .fallback = "30s",
+     .min = 100,
+     .max = 3600000,
+     .help = "Longest time of one run of the hook."},
+    {.name = "probe",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(probe),
+     .max = 1024,
+     .placeholder = "PROBE",
+     .help =
+	 "How to ask whether an app is well: http://HOST:PORT/PATH, tcp:HOST:PORT or cmd:WORDS; "
+	 "{app} and {slug} become the app's id and slug. HOST is an IP address or localhost."},
+    {.name = "probe-timeout",
+     .kind = SL_FLAG_DURATION,
+     .offset = AT(probe_timeout_ms),
+     .fallback = "10s",
+     .min = 10,
+     .max = 600000,
+     .help = "Longest time of one probe."},
+    {.name = "probe-deadline",
+     .kind = SL_FLAG_DURATION,
+     .offset = AT(probe_deadline_ms),
+     .fallback = "60s",
+     .min = 10,
+     .max = 3600000,
+     .help =
+	 "Time for the probe to say yes after a change; then the previous version is put back."},
+    {.name = "probe-every",
+     .kind = SL_FLAG_DURATION,
+     .offset = AT(probe_every_ms),
+     .fallback = "10s",
+     .min = 100,
+     .max = 3600000,
+     .help = "Pause between probes of a healthy app; three misses in a row make it DEGRADED."},
+    {.name = "keep",
+     .kind = SL_FLAG_INT,
+     .offset = AT(keep),
+     .fallback = "1",
+     .max = 1000,
+     .help = "Versions kept on disk beyond what the server names and the one before."},
+    {.name = "max-files",
+     .kind = SL_FLAG_INT,
+     .offset = AT(max_files),
+     .fallback = "100000",
+     .min = 1,
+     .max = 10000000,
+     .help = "Most files in a bundle."},
+    {.name = "max-bytes",
+     .kind = SL_FLAG_BYTES,
+     .offset = AT(max_bytes),
+     .fallback = "2G",
+     .min = 1,
+     .help = "Most bytes in a bundle."},
+    {.name = "max-file-bytes",
+     .kind = SL_FLAG_BYTES,
+     .offset = AT(max_file_bytes),
+     .fallback = "1G",
+     .min = 1,
+     .help = "Most bytes in one file of a bundle."},
+    {.name = "max-depth",
+     .kind = SL_FLAG_INT,
+     .offset = AT(max_depth),
+     .fallback = "64",
+     .min = 1,
+     .max = 512,
+     .help = "Most folders within folders in a bundle."},
+    {.name = "max-name",
+     .kind = SL_FLAG_INT,
+     .offset = AT(max_name),
+     .fallback = "255",
+     .min = 1,
+     .max = 255,
+     .help = "Most bytes in one name in a bundle."},
+    GIT_DEADLINE_FLAG,
+    {.name = "sync",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(sync),
+     .fallback = "fs",
+     .choices = "fs|each",
+     .help = "How a bundle gets to the disk: one sync of the file system, or one of each file."},
+    RESERVE_FLAG,
+    LOCAL_FLAG,
+    {.name = "log-level",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(log_level),
+     .fallback = "info",
+     .choices = "debug|info|warn|error",
+     .help = "What is logged on stderr."},
+    {.name = NULL},
+};
+
+static const struct sl_flag status_flags[] = {
+    STATE_FLAG,
+    {.name = "output",
+     .letter = 'o',
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(output),
+     .fallback = "table",
+     .choices = "table|json",
+     .help = "Form of the answer."},
+    {.name = NULL},
+};
+
+static const struct sl_flag check_flags[] = {
+    STATE_FLAG,
+    {.name = "server",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(server),
+     .min = 3,
+     .max = 256,
+     .placeholder = "HOST:PORT",
+     .help = "Server to reach; without it that check is left out."},
+    RESERVE_FLAG,
+    LOCAL_FLAG,
+    GIT_DEADLINE_FLAG,
+    {.name = NULL},
+};
+
+static const struct sl_example run_examples[] = {
+    {"sluice-agent --server 127.0.0.1:7443 --instance prod-1 --state /srv/prod-1",
+     "keep prod-1 as the server wants it"},
+    {"sluice-agent run ... --probe http://127.0.0.1:8080/{slug}/",
+     "put the previous version back when the new one does not answer"},
+    {NULL, NULL},
+};
+static const struct sl_exit_code exit_codes[] = {
+    {0, "done; for run: ended by a signal"},
+    {3, "failed"},
+    {64, "usage"},
+    {0, NULL},
+};
+
+static const struct sl_command run_command = {
+    .name = "run",
+    .synopsis = "--server HOST:PORT --instance NAME",
+    .summary = "pull and serve what the server wants; the default command",
+    .description = "Dials the server, fetches through Git what it names, verifies it, and points "
+		   "DIR/apps/SLUG/current at it by one rename. What is served goes on when server, "
+		   "Git host or agent are away.",
+    .flags = run_flags,
+    .env_prefix = "SLUICE_",
+    .examples = run_examples,
+};
+static const struct sl_command status_command = {
+    .name = "status",
+    .synopsis = "",
+    .summary = "show what this instance serves, from its own disk",
+    .flags = status_flags,
+    .env_prefix = "SLUICE_",
+};
+static const struct sl_command check_command = {
+    .name = "check",
+    .synopsis = "",
+    .summary = "check clock, server, Git hosts, disk and what is served",
+    .flags = check_flags,
+    .env_prefix = "SLUICE_",
+};
+static const struct sl_command *const commands[] = {&run_command, &status_command, &check_command,
+						    NULL};
+
+const struct sl_program agent_program = {
+    .name = "sluice-agent",
+    .version = AGENT_VERSION,
+    .summary = "keep one instance as a Sluice server wants it",
+    .description =
+	"The program beside an instance: it pulls versions of apps through Git, verifies and "
+	"activates them, and reports. It only ever dials out.",
+    .commands = commands,
+    .exit_codes = exit_codes,
+};
+
+sl_code agent_config_check(const struct agent_config *config, struct sl_err *err)
+{
+	if (config->probe != NULL && config->probe[0] != '\0') {
+		sl_code code = probe_check(config->probe, err);
+		if (code != SL_OK) {
+			return sl_err_wrap(err, "--probe");
+		}
+	}
+	return SL_OK;
+}
+
+struct git_limits agent_config_limits(const struct agent_config *config)
+{
+	struct git_limits limits = GIT_LIMITS_DEFAULT;
+	limits.files = config->max_files;
+	limits.bytes = config->max_bytes;
+	limits.file_bytes = config->max_file_bytes;
+	limits.depth = (unsigned)config->max_depth;
+	limits.name_bytes = (unsigned)config->max_name;
+	return limits;
+}

@@ -1,0 +1,30 @@
+/* config: what the agent's commands can be told; one table of flags each. */
+#ifndef SL_AGENT_CONFIG_H
+#define SL_AGENT_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err/err.h"
+#include "base/flags/flags.h"
+#include "base/git/git.h"
+
+#define AGENT_VERSION "0.1.0"
+
+struct agent_config {
+	const char *server, *instance, *workspace, *state_dir;
+	const char *hook, *probe, *sync, *log_level, *output;
+	uint64_t hook_timeout_ms, probe_timeout_ms, probe_deadline_ms, probe_every_ms;
+	uint64_t keep, disk_reserve, git_deadline_ms;
+	uint64_t max_files, max_bytes, max_file_bytes, max_depth, max_name;
+	bool allow_local;
+};
+
+extern const struct sl_program agent_program;
+
+/* What single flags cannot say: the probe's form. SL_INVALID_ARGUMENT names flag and rule. */
+SL_MUST_USE sl_code agent_config_check(const struct agent_config *config, struct sl_err *err);
+
+struct git_limits agent_config_limits(const struct agent_config *config);
+
+#endif

@@ -1,0 +1,320 @@
+#include "agent/loop/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "agent/loop/loop_internal.h"
+#include "base/clock/clock.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+
+enum { SAVE_AGAIN_MS = 2000, DIR_MAX = 2048 };
+
+uint32_t loop_random(void)
+{
+	uint32_t value = 0;
+	sl_random(&value, sizeof(value));
+	return value;
+}
+
+uint64_t loop_now_unix_ms(const struct loop *loop)
+{
+	uint64_t floor = loop->state->time_floor_unix_ms;
+	uint64_t now = loop->time_known
+			   ? loop->time_unix_ms + (sl_clock_mono_ms() - loop->time_mono_ms)
+			   : sl_clock_unix_ms();
+	return !loop->time_known && now < floor ? floor : now;
+}
+
+void loop_wake_at(struct loop *loop, uint64_t mono_ms)
+{
+	if (mono_ms != 0 && (loop->wake_at_ms == 0 || mono_ms < loop->wake_at_ms)) {
+		loop->wake_at_ms = mono_ms;
+	}
+}
+
+sl_code loop_save(struct loop *loop, struct sl_err *err)
+{
+	loop->state->time_floor_unix_ms = loop_now_unix_ms(loop);
+	sl_code code = state_save(loop->dir, loop->state, err);
+	loop->dirty = code != SL_OK;
+	return code;
+}
+
+void loop_note_error(struct loop *loop, const char *text)
+{
+	state_error_text(loop->state->last_error, text);
+	loop->state->last_error_unix_ms = loop_now_unix_ms(loop);
+	loop->dirty = true;
+}
+
+struct reconcile_input loop_input(const struct loop *loop, const struct run *run)
+{
+	return (struct reconcile_input){
+	    .state = loop->state,
+	    .manifest = loop->manifest,
+	    .busy = run_is_busy(run),
+	    .now_unix_ms = loop_now_unix_ms(loop),
+	    .now_mono_ms = sl_clock_mono_ms(),
+	    .settled_mono_ms = run->settled_ms,
+	    .keep_extra = (unsigned)loop->config->keep,
+	};
+}
+
+static struct run *take_run(struct run **runs, size_t count, const struct state_app *app)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (runs[i] != NULL && runs[i]->app == app) {
+			return SL_TAKE(runs[i]);
+		}
+	}
+	return NULL;
+}
+
+sl_code loop_sync_runs(struct loop *loop, struct sl_err *err)
+{
+	const struct state *state = loop->state;
+	struct run **runs = calloc(state->app_count + 1, sizeof(*runs));
+	bool whole = runs != NULL;
+	size_t count = 0;
+	for (; whole && count < state->app_count; count++) {
+		runs[count] = take_run(loop->runs, loop->run_count, state->apps[count]);
+		runs[count] = runs[count] != NULL ? runs[count] : run_new(state->apps[count]);
+		whole = runs[count] != NULL;
+	}
+	for (size_t i = 0; i < loop->run_count; i++) {
+		run_free(loop->runs[i]); /* its app is gone */
+	}
+	free(loop->runs);
+	loop->runs = runs;
+	loop->run_count = whole ? count : count > 0 ? count - 1 : 0;
+	return whole ? SL_OK : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* --- start -------------------------------------------------------------------------- */
+
+/* A folder belongs to one instance for life. */
+static sl_code check_owner(const struct loop *loop, struct sl_err *err)
+{
+	const struct state *state = loop->state;
+	const struct agent_config *config = loop->config;
+	bool mine = strcmp(config->instance, state->instance) == 0 ||
+		    strcmp(config->instance, state->instance_id) == 0;
+	if (mine && strcmp(config->workspace, state->workspace) == 0) {
+		return SL_OK;
+	}
+	return sl_err_because(
+	    err, SL_FAILED_PRECONDITION, SL_REASON_INSTANCE_MISMATCH,
+	    "state folder '%s' belongs to instance '%s' of workspace '%s', not to '%s' of "
+	    "'%s': another instance needs another folder",
+	    loop->dir, state->instance, state->workspace, config->instance, config->workspace);
+}
+
+static sl_code load_state(struct loop *loop, struct sl_err *err)
+{
+	sl_code code = state_load(loop->dir, &loop->state, err);
+	if (code == SL_OK) {
+		return check_owner(loop, err);
+	}
+	if (code != SL_NOT_FOUND) {
+		return code;
+	}
+	sl_err_clear(err);
+	loop->state = state_new();
+	if (loop->state == NULL ||
+	    !state_text(loop->state->workspace, STATE_SLUG_SIZE, loop->config->workspace) ||
+	    !state_text(loop->state->instance, STATE_SLUG_SIZE, loop->config->instance)) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	return SL_OK;
+}
+
+static sl_code load_manifest(struct loop *loop, struct sl_err *err)
+{
+	sl_code code = manifest_of_state(loop->state, &loop->manifest, err);
+	if (code == SL_OK && loop->manifest != NULL) {
+		code = reconcile_merge(loop->state, loop->manifest, err);
+	}
+	return code;
+}
+
+static uint64_t sequence_of(void *ctx)
+{
+	const struct loop *loop = ctx;
+	return loop->state->sequence;
+}
+
+static sl_code open_session(struct loop *loop, struct sl_err *err)
+{
+	if (loop->state->removed) {
+		log_warn("removed", "instance=%s msg=\"the server removed it: serving only\"",
+			 loop->config->instance);
+		return SL_OK;
+	}
+	struct session_options options = {
+	    .server = loop->config->server,
+	    .user_agent = "sluice-agent/" AGENT_VERSION,
+	    .ctx = loop,
+	    .on_greet = report_greet,
+	    .on_greeted = report_greeted,
+	    .on_message = server_message,
+	    .on_end = server_end,
+	    .sequence = sequence_of,
+	};
+	return session_new(&options, &loop->session, err);
+}
+
+/* --- one turn ------------------------------------------------------------------------- */
+
+static void save_if_dirty(struct loop *loop)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	uint64_t now = sl_clock_mono_ms();
+	if (!loop->dirty) {
+		return;
+	}
+	if (now >= loop->save_at_ms && loop_save(loop, &err) != SL_OK) {
+		log_warn("state-not-saved", "why=%s", SL_QUOTE(err.msg));
+		loop->save_at_ms = now + SAVE_AGAIN_MS;
+	}
+	if (loop->dirty) {
+		loop_wake_at(loop, loop->save_at_ms);
+	}
+}
+
+static void turn(struct loop *loop)
+{
+	loop->wake_at_ms = 0;
+	if (loop->session != NULL) {
+		session_step(loop->session);
+	}
+	work_step(loop);
+	report_step(loop);
+	save_if_dirty(loop);
+	if (loop->session != NULL) {
+		loop_wake_at(loop, session_wake_mono_ms(loop->session));
+	}
+}
+
+static int timeout_of(const struct loop *loop)
+{
+	uint64_t now = sl_clock_mono_ms();
+	if (loop->wake_at_ms == 0) {
+		return 60000;
+	}
+	if (loop->wake_at_ms <= now) {
+		return 0;
+	}
+	uint64_t pause = loop->wake_at_ms - now;
+	return pause > 60000 ? 60000 : (int)pause;
+}
+
+static void add_fd(struct pollfd *fds, nfds_t *count, int fd, short events)
+{
+	if (fd >= 0) {
+		fds[(*count)++] = (struct pollfd){.fd = fd, .events = events};
+	}
+}
+
+/* Everything that can have news. False: out of memory. */
+static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signalled)
+{
+	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(3 + 2 * loop->run_count, sizeof(*fds));
+	nfds_t count = 0;
+	if (fds == NULL) {
+		return false;
+	}
+	add_fd(fds, &count, signals, POLLIN);
+	add_fd(fds, &count, loop->session != NULL ? session_fd(loop->session) : -1, POLLIN);
+	add_fd(fds, &count, loop->pull != NULL ? pull_fd(loop->pull) : -1, POLLIN);
+	for (size_t i = 0; i < loop->run_count; i++) {
+		const struct run *run = loop->runs[i];
+		add_fd(fds, &count, run->hook != NULL ? child_fd(run->hook) : -1, POLLIN);
+		add_fd(fds, &count, run->probe != NULL ? probe_fd(run->probe) : -1,
+		       run->probe != NULL ? probe_events(run->probe) : 0);
+	}
+	(void)poll(fds, count, timeout_of(loop));
+	*ret_signalled = (fds[0].revents & POLLIN) != 0;
+	return true;
+}
+
+static sl_code serve(struct loop *loop, int signals, struct sl_err *err)
+{
+	bool signalled = false;
+	while (!signalled) {
+		turn(loop);
+		if (!wait_for_news(loop, signals, &signalled)) {
+			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		}
+	}
+	log_info("stopping", "msg=\"what is served stays\"");
+	if (loop->dirty) {
+		return loop_save(loop, err);
+	}
+	return SL_OK;
+}
+
+static sl_code start(struct loop *loop, struct sl_err *err)
+{
+	sl_code code = load_state(loop, err);
+	code = code == SL_OK ? activate_prepare(loop->dir, err) : code;
+	code = code == SL_OK ? load_manifest(loop, err) : code;
+	code = code == SL_OK ? recover(loop, err) : code;
+	return code == SL_OK ? open_session(loop, err) : code;
+}
+
+static void stop(struct loop *loop)
+{
+	session_free(loop->session);
+	pull_free(loop->pull);
+	for (size_t i = 0; i < loop->run_count; i++) {
+		run_free(loop->runs[i]);
+	}
+	free(loop->runs);
+	manifest_free(loop->manifest);
+	state_free(loop->state);
+}
+
+static int open_signals(void)
+{
+	sigset_t mask;
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+sl_code loop_run(const struct agent_config *config, struct sl_err *err)
+{
+	struct loop loop = {.config = config};
+	int lock = -1;
+	sl_code code = state_lock(config->state_dir, &lock, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	SL_AUTO(sl_free_auto) char *dir = realpath(config->state_dir, NULL);
+	int signals = open_signals();
+	if (dir == NULL || strlen(dir) >= DIR_MAX || signals < 0) {
+		code = sl_err_set(err, SL_INTERNAL, "state folder '%s': %s", config->state_dir,
+				  errno != 0 ? strerror(errno) : "its path is too long");
+	} else {
+		(void)state_text(loop.dir, sizeof(loop.dir), dir);
+		log_info("start", "version=%s instance=%s server=%s state=%s", AGENT_VERSION,
+			 config->instance, config->server, loop.dir);
+		code = start(&loop, err);
+	}
+	if (code == SL_OK) {
+		code = serve(&loop, signals, err);
+	}
+	stop(&loop);
+	if (signals >= 0) {
+		(void)close(signals);
+	}
+	(void)close(lock);
+	return code;
+}

@@ -1,0 +1,108 @@
+/* loop_internal: what the files of agent/loop share. */
+#ifndef SL_AGENT_LOOP_INTERNAL_H
+#define SL_AGENT_LOOP_INTERNAL_H
+
+#include "agent/activate/activate.h"
+#include "agent/child/child.h"
+#include "agent/config/config.h"
+#include "agent/manifest/manifest.h"
+#include "agent/probe/probe.h"
+#include "agent/pull/pull.h"
+#include "agent/reconcile/reconcile.h"
+#include "agent/session/session.h"
+#include "agent/state/state.h"
+#include "base/sm/sm.h"
+
+/* What goes on with one app, beside what is kept on disk:
+ *
+ *   QUIET --flip--> HOOKING --> PROBING --> QUIET
+ *                     ^  |         |
+ *                     |  +----+----+ no: the previous version is put back
+ *                     +-------+
+ */
+enum { RUN_QUIET, RUN_HOOKING, RUN_PROBING };
+
+struct run {
+	struct sl_sm sm;
+	struct state_app *app; /* borrowed from the state; the run goes before it */
+	struct child *hook;    /* HOOKING */
+	struct probe *probe;   /* PROBING, or a look at a healthy app */
+	bool recovering;       /* the flip is finished after a crash */
+	uint64_t probe_at_ms;  /* monotonic: the next probe begins */
+	uint64_t probe_by_ms;  /* monotonic: PROBING ends */
+	unsigned misses;
+	uint64_t settled_ms;          /* monotonic: the last flip was seen through */
+	uint64_t hold_until_ms;       /* monotonic: disk work of this app failed, not before */
+	char aside_id[STATE_ID_SIZE]; /* a version to tell about that is not the app's subject */
+	bool told;                    /* told_hash is what the server knows */
+	uint8_t told_hash[SL_HASH_BYTES];
+};
+
+struct loop {
+	const struct agent_config *config;
+	char dir[ACTIVATE_PATH_SIZE]; /* absolute */
+	struct state *state;
+	Sluice__V1__Manifest *manifest; /* of the state; NULL: none */
+	struct session *session;        /* NULL: the instance is removed */
+	struct run **runs;              /* one per app of the state, in its order */
+	size_t run_count;
+
+	struct pull *pull; /* the one Git job; NULL: none */
+	char pull_app[STATE_ID_SIZE], pull_version[STATE_ID_SIZE];
+	uint8_t pull_digest[SL_HASH_BYTES];
+
+	bool dirty;            /* the state differs from its file */
+	uint64_t save_at_ms;   /* monotonic: not before, after a failed save */
+	bool sweeping;         /* staging holds what is to be removed */
+	uint64_t wake_at_ms;   /* monotonic: soonest thing that a step asked for; 0: none */
+	bool time_known;       /* the server has told its time */
+	uint64_t time_unix_ms; /* what it told */
+	uint64_t time_mono_ms; /* when */
+};
+
+/* loop.c */
+uint64_t loop_now_unix_ms(const struct loop *loop); /* the server's time, as far as it is known */
+void loop_wake_at(struct loop *loop, uint64_t mono_ms);
+uint32_t loop_random(void);
+/* Writes the state now. A failure stays dirty and is tried again. */
+SL_MUST_USE sl_code loop_save(struct loop *loop, struct sl_err *err);
+void loop_note_error(struct loop *loop, const char *text); /* for `status` */
+/* A run for each app of the state. SL_RESOURCE_EXHAUSTED: out of memory. */
+SL_MUST_USE sl_code loop_sync_runs(struct loop *loop, struct sl_err *err);
+struct reconcile_input loop_input(const struct loop *loop, const struct run *run);
+
+/* run.c */
+struct run *run_new(struct state_app *app);
+void run_free(struct run *run); /* NULL is fine */
+bool run_is_busy(const struct run *run);
+/* Serve `version`; NULL: nothing. */
+void run_activate(struct loop *loop, struct run *run, struct state_version *version);
+/* Hook and probe of this app, as far as they can go now. */
+void run_step(struct loop *loop, struct run *run);
+/* Hook and probe after a flip that a crash cut short. */
+void run_resume(struct loop *loop, struct run *run);
+/* Puts the link where the flip under way wants it, then as run_resume(). */
+void run_redo(struct loop *loop, struct run *run);
+
+/* recover.c: brings state and disk in line at start. */
+SL_MUST_USE sl_code recover(struct loop *loop, struct sl_err *err);
+
+/* work.c: does what reconcile asks for. */
+void work_step(struct loop *loop);
+/* The transient failure of a version: error, back-off. */
+void work_retry_later(struct loop *loop, struct state_version *version, const char *why);
+/* The pull's version is no longer wanted, or is gone: stops it. */
+void work_check_pull(struct loop *loop);
+struct state_version *work_pulled(const struct loop *loop, struct run **ret_run); /* NULL: none */
+
+/* report.c: tells the server. */
+void report_step(struct loop *loop);
+void report_greet(void *loop, Sluice__V1__AgentHello *hello, struct sl_arena *arena);
+void report_greeted(void *loop);
+void report_forget(struct loop *loop); /* everything is told again */
+
+/* server.c: hears the server. */
+void server_message(void *loop, const Sluice__V1__SyncResponse *message);
+void server_end(void *loop, const struct sl_err *err);
+
+#endif

@@ -1,0 +1,245 @@
+#include <string.h>
+
+#include "agent/loop/loop_internal.h"
+#include "base/clock/clock.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+
+static char *text(const char *borrowed)
+{
+	return (char *)(uintptr_t)borrowed; /* protobuf-c never writes through it */
+}
+
+static Google__Protobuf__Timestamp *now_stamp(struct sl_arena *arena)
+{
+	Google__Protobuf__Timestamp *at = SL_ARENA_NEW(arena, Google__Protobuf__Timestamp);
+	if (at != NULL) {
+		uint64_t now = sl_clock_unix_ms();
+		google__protobuf__timestamp__init(at);
+		at->seconds = (int64_t)(now / 1000);
+		at->nanos = (int32_t)(now % 1000 * 1000000);
+	}
+	return at;
+}
+
+/* A version's content may have been set anew: only what the manifest means by
+ * its id counts as staged. */
+static bool is_staged(const struct loop *loop, const struct state_app *app,
+		      const struct state_version *version)
+{
+	const Sluice__V1__ManifestApp *want = manifest_app(loop->manifest, app->id);
+	const Sluice__V1__Bundle *bundle = want != NULL ? manifest_bundle(want, version->id) : NULL;
+	return version->on_disk && version->id[0] != '\0' &&
+	       (bundle == NULL || reconcile_version(app, bundle) == version);
+}
+
+static size_t staged_ids(const struct loop *loop, const struct state_app *app,
+			 struct sl_arena *arena, char ***ret_ids)
+{
+	char **ids = SL_ARENA_ARRAY(arena, char *, app->version_count + 1);
+	size_t count = 0;
+	for (size_t i = 0; ids != NULL && i < app->version_count; i++) {
+		if (is_staged(loop, app, app->versions[i])) {
+			ids[count++] = app->versions[i]->id;
+		}
+	}
+	*ret_ids = ids;
+	return count;
+}
+
+static const char *active_id(const struct state_app *app)
+{
+	const struct state_version *active = state_active(app);
+	return active != NULL ? active->id : "";
+}
+
+static Sluice__V1__AgentReport *make_report(const struct loop *loop, const struct run *run,
+					    const struct reconcile_view *view,
+					    struct sl_arena *arena)
+{
+	Sluice__V1__AgentReport *report = SL_ARENA_NEW(arena, Sluice__V1__AgentReport);
+	if (report == NULL) {
+		return NULL;
+	}
+	sluice__v1__agent_report__init(report);
+	report->app_id = run->app->id;
+	report->version_id = text(view->subject != NULL ? view->subject->id : "");
+	report->phase = view->phase;
+	uint32_t attempt = view->subject != NULL ? view->subject->attempt : 1;
+	report->attempt = attempt == 0 ? 1 : attempt;
+	report->sequence = loop->state->sequence;
+	report->error_class = view->error_class;
+	report->error = text(view->error);
+	report->active_version_id = text(active_id(run->app));
+	report->n_staged_version_ids =
+	    staged_ids(loop, run->app, arena, &report->staged_version_ids);
+	report->percent = view->percent / 25 * 25;
+	return report;
+}
+
+static struct reconcile_view view_of(const struct loop *loop, const struct run *run)
+{
+	struct run *pulling = NULL;
+	const struct state_version *pulled = work_pulled(loop, &pulling);
+	struct reconcile_activity activity = {.activating = run->sm.at != RUN_QUIET};
+	if (pulled != NULL && pulling == run) {
+		activity.pulling = pulled;
+		activity.verifying = pull_is_verifying(loop->pull);
+		activity.percent = pull_percent(loop->pull);
+	}
+	struct reconcile_input in = loop_input(loop, run);
+	return reconcile_view(&in, run->app, &activity);
+}
+
+/* Of everything but the time: whether there is something to tell. */
+static bool report_hash(const Sluice__V1__AgentReport *report, struct sl_arena *arena,
+			uint8_t out[static SL_HASH_BYTES])
+{
+	size_t size = sluice__v1__agent_report__get_packed_size(report);
+	uint8_t *bytes = sl_arena_alloc(arena, size);
+	if (bytes == NULL) {
+		return false;
+	}
+	(void)sluice__v1__agent_report__pack(report, bytes);
+	sl_hash(out, bytes, size, NULL, 0);
+	return true;
+}
+
+static bool send(struct loop *loop, Sluice__V1__AgentReport *report, struct sl_arena *arena)
+{
+	report->at = now_stamp(arena);
+	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
+	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_REPORT;
+	request.report = report;
+	return session_send(loop->session, &request);
+}
+
+/* A version that is not the subject: once, then the subject again, so that the
+ * last word about an app is about what it serves. False: not now. */
+static bool tell_aside(struct loop *loop, struct run *run, struct sl_arena *arena)
+{
+	const struct state_version *version = state_version_by_id(run->app, run->aside_id);
+	struct reconcile_view subject = view_of(loop, run);
+	if (version == NULL || version == subject.subject) {
+		run->aside_id[0] = '\0';
+		return true;
+	}
+	struct reconcile_view view = reconcile_view_of(version);
+	Sluice__V1__AgentReport *report = make_report(loop, run, &view, arena);
+	if (report == NULL || !send(loop, report, arena)) {
+		return false;
+	}
+	run->aside_id[0] = '\0';
+	run->told = false;
+	return true;
+}
+
+/* False: the session takes no more now. */
+static bool tell(struct loop *loop, struct run *run, struct sl_arena *arena)
+{
+	uint8_t hash[SL_HASH_BYTES];
+	if (run->app->id[0] == '\0') {
+		return true; /* nobody knows which app it is */
+	}
+	if (run->aside_id[0] != '\0' && !tell_aside(loop, run, arena)) {
+		return false;
+	}
+	struct reconcile_view view = view_of(loop, run);
+	Sluice__V1__AgentReport *report = make_report(loop, run, &view, arena);
+	if (report == NULL || !report_hash(report, arena, hash)) {
+		return false;
+	}
+	if (run->told && memcmp(hash, run->told_hash, SL_HASH_BYTES) == 0) {
+		return true;
+	}
+	if (!send(loop, report, arena)) {
+		return false;
+	}
+	run->told = true;
+	memcpy(run->told_hash, hash, SL_HASH_BYTES);
+	log_debug("told", "app=%s version=%s phase=%d", run->app->slug, report->version_id,
+		  (int)report->phase);
+	return true;
+}
+
+void report_step(struct loop *loop)
+{
+	bool on = loop->session != NULL && session_is_greeted(loop->session);
+	for (size_t i = 0; on && i < loop->run_count; i++) {
+		struct sl_arena arena;
+		sl_arena_init(&arena, 0);
+		on = tell(loop, loop->runs[i], &arena);
+		sl_arena_fini(&arena);
+	}
+}
+
+static Sluice__V1__AppInventory *inventory_of(const struct loop *loop, const struct run *run,
+					      struct sl_arena *arena)
+{
+	Sluice__V1__AppInventory *inventory = SL_ARENA_NEW(arena, Sluice__V1__AppInventory);
+	struct reconcile_view view = view_of(loop, run);
+	Sluice__V1__AgentReport *report = make_report(loop, run, &view, arena);
+	if (inventory == NULL || report == NULL) {
+		return NULL;
+	}
+	report->at = now_stamp(arena);
+	sluice__v1__app_inventory__init(inventory);
+	inventory->app_id = run->app->id;
+	inventory->slug = run->app->slug;
+	inventory->active_version_id = report->active_version_id;
+	inventory->n_staged_version_ids = report->n_staged_version_ids;
+	inventory->staged_version_ids = report->staged_version_ids;
+	inventory->last = report;
+	inventory->orphaned = view.orphaned;
+	return inventory;
+}
+
+void report_greet(void *ctx, Sluice__V1__AgentHello *hello, struct sl_arena *arena)
+{
+	struct loop *loop = ctx;
+	const struct state *state = loop->state;
+	hello->workspace = text(loop->config->workspace);
+	hello->instance = text(loop->config->instance);
+	hello->instance_id = text(state->instance_id);
+	hello->agent_version = text(AGENT_VERSION);
+	hello->protocol = 1;
+	hello->sequence = state->sequence;
+	if (state->manifest != NULL) {
+		hello->manifest_digest.data = sl_arena_alloc(arena, SL_HASH_BYTES);
+		if (hello->manifest_digest.data != NULL) {
+			hello->manifest_digest.len = SL_HASH_BYTES;
+			sl_hash(hello->manifest_digest.data, state->manifest, state->manifest_size,
+				NULL, 0);
+		}
+	}
+	hello->inventory = SL_ARENA_ARRAY(arena, Sluice__V1__AppInventory *, loop->run_count + 1);
+	for (size_t i = 0; !sl_arena_failed(arena) && i < loop->run_count; i++) {
+		if (loop->runs[i]->app->id[0] != '\0') {
+			hello->inventory[hello->n_inventory++] =
+			    inventory_of(loop, loop->runs[i], arena);
+		}
+	}
+}
+
+/* What the Hello said need not be said again. */
+void report_greeted(void *ctx)
+{
+	struct loop *loop = ctx;
+	for (size_t i = 0; i < loop->run_count; i++) {
+		struct run *run = loop->runs[i];
+		struct sl_arena arena;
+		sl_arena_init(&arena, 0);
+		struct reconcile_view view = view_of(loop, run);
+		Sluice__V1__AgentReport *report = make_report(loop, run, &view, &arena);
+		run->told = report != NULL && report_hash(report, &arena, run->told_hash);
+		run->aside_id[0] = '\0';
+		sl_arena_fini(&arena);
+	}
+}
+
+void report_forget(struct loop *loop)
+{
+	for (size_t i = 0; i < loop->run_count; i++) {
+		loop->runs[i]->told = false;
+	}
+}

@@ -1,0 +1,167 @@
+/* sluice-agent: keeps one instance as a Sluice server wants it.
+ *
+ *   sluice-agent [run] --server HOST:PORT --instance NAME --state DIR
+ *   sluice-agent status|check [--state DIR]
+ *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/config/config.h"
+#include "agent/loop/loop.h"
+#include "agent/status/status.h"
+#include "base/crypto/crypto.h"
+#include "base/git/git.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+#include "client/rpc/rpc.h"
+
+enum { EXIT_FAILED = 3, EXIT_USAGE = 64 };
+
+static int failed(const char *what, const struct sl_err *err, int status)
+{
+	(void)fprintf(stderr, "sluice-agent %s: %s\n", what, err->msg);
+	return status;
+}
+
+/* gRPC's threads inherit the mask: signals come to the loop's descriptor only. */
+static void block_signals(void)
+{
+	sigset_t mask;
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(const struct agent_config *config)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	enum sl_log_level level = SL_LOG_INFO;
+	if (agent_config_check(config, &err) != SL_OK ||
+	    sl_log_level_parse(config->log_level, &level, &err) != SL_OK) {
+		return failed("run", &err, EXIT_USAGE);
+	}
+	sl_log_level_set(level);
+	block_signals();
+	if (config->allow_local) {
+		log_info("allow-local-repos",
+			 "msg=\"on: manifests are not signed, the server runs on "
+			 "loopback only\"");
+	}
+	crpc_init();
+	sl_code code = loop_run(config, &err);
+	crpc_shutdown();
+	return code == SL_OK ? EXIT_SUCCESS : failed("run", &err, EXIT_FAILED);
+}
+
+static int show(const struct agent_config *config)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = status_show(config, stdout, &err);
+	return code == SL_OK ? EXIT_SUCCESS : failed("status", &err, EXIT_FAILED);
+}
+
+static int check(const struct agent_config *config)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	unsigned count = 0;
+	crpc_init();
+	sl_code code = status_check(config, stdout, &count, &err);
+	crpc_shutdown();
+	if (code != SL_OK) {
+		return failed("check", &err, EXIT_FAILED);
+	}
+	return count == 0 ? EXIT_SUCCESS : EXIT_FAILED;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct agent_config *config);
+} actions[] = {
+    {"run", run},
+    {"status", show},
+    {"check", check},
+};
+
+static int act(const struct sl_found *found, const struct agent_config *config)
+{
+	for (size_t i = 0; i < SL_COUNT(actions); i++) {
+		if (strcmp(actions[i].name, found->command->name) == 0) {
+			return actions[i].run(config);
+		}
+	}
+	return EXIT_USAGE;
+}
+
+static int command_line(int argc, const char *const *argv)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct sl_found found = {.command = NULL};
+	struct agent_config config = {.server = ""};
+	struct sl_args args = {.help = false};
+	if (sl_command_find(&agent_program, argc, argv, &found, &err) != SL_OK) {
+		return failed("", &err, EXIT_USAGE);
+	}
+	if (found.version) {
+		(void)printf("sluice-agent %s\n", AGENT_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (found.command == NULL) {
+		sl_command_help(stdout, &agent_program, &found, sl_help_width(stdout));
+		return EXIT_SUCCESS;
+	}
+	struct sl_target none = {.config = NULL};
+	struct sl_target target = {.config = &config, .size = sizeof(config)};
+	if (sl_command_parse(&agent_program, &found, argc, argv, none, target, &args, &err) !=
+	    SL_OK) {
+		return failed(found.command->name, &err, EXIT_USAGE);
+	}
+	int status = EXIT_SUCCESS;
+	if (args.help) {
+		sl_command_help(stdout, &agent_program, &found, sl_help_width(stdout));
+	} else {
+		status = act(&found, &config);
+	}
+	sl_args_fini(&args);
+	return status;
+}
+
+/* `run` is what is meant when only flags are there. */
+static bool is_bare(int argc, const char *const *argv)
+{
+	static const char *const own[] = {"-h", "--help", "--version"};
+	for (size_t i = 0; argc > 1 && i < SL_COUNT(own); i++) {
+		if (strcmp(argv[1], own[i]) == 0) {
+			return false;
+		}
+	}
+	return argc < 2 || argv[1][0] == '-';
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "git-worker") == 0) {
+		return git_worker_main();
+	}
+	if (!sl_crypto_init()) {
+		(void)fputs("sluice-agent: the machine gives no random numbers\n", stderr);
+		return EXIT_FAILED;
+	}
+	const char *const *words = (const char *const *)argv;
+	if (!is_bare(argc, words)) {
+		return command_line(argc - 1, words + 1);
+	}
+	SL_AUTO(sl_free_auto) const char **with_run = calloc((size_t)argc + 1, sizeof(*with_run));
+	if (with_run == NULL) {
+		return EXIT_FAILED;
+	}
+	with_run[0] = "run";
+	for (int i = 1; i < argc; i++) {
+		with_run[i] = words[i];
+	}
+	return command_line(argc > 0 ? argc : 1, with_run);
+}

@@ -1,0 +1,53 @@
+/* manifest: the whole desired state of this instance, once it is believed.
+ *
+ * Pure: no I/O, no clock. A manifest comes from the wire or from the state
+ * file; both ways it goes through the same checks of form. */
+#ifndef SL_AGENT_MANIFEST_H
+#define SL_AGENT_MANIFEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/state/state.h"
+#include "base/err/err.h"
+#include "sluice/v1/agent.pb-c.h"
+
+/* Believes a manifest or says why not. The rules, in their order:
+ *
+ *   1. signed by the key of its epoch (no signature from a server that runs --insecure, epoch 0);
+ *   2. well-formed: ids, names, digests, no app or slug twice, `activate` in `keep`;
+ *   3. for this instance (a fresh folder takes the instance that the server names);
+ *   4. of the last accepted key epoch or a later one;
+ *   5. above the last accepted sequence of that epoch, or equal with the same body;
+ *   6. not expired at `now_unix_ms`, which is the server's time.
+ *
+ * SL_FAILED_PRECONDITION or SL_INVALID_ARGUMENT says which rule. The caller
+ * frees *ret_manifest with manifest_free(). */
+SL_MUST_USE sl_code manifest_accept(const struct state *state,
+				    const Sluice__V1__SignedManifest *signed_manifest,
+				    uint64_t now_unix_ms, Sluice__V1__Manifest **ret_manifest,
+				    struct sl_err *err);
+
+/* The manifest that the state holds; NULL with SL_OK when there is none. */
+SL_MUST_USE sl_code manifest_of_state(const struct state *state,
+				      Sluice__V1__Manifest **ret_manifest, struct sl_err *err);
+
+/* Body, sequence, expiry and names go into the state. SL_RESOURCE_EXHAUSTED: out of memory, state
+ * untouched. */
+SL_MUST_USE sl_code manifest_store(struct state *state, struct sl_bytes body,
+				   const Sluice__V1__Manifest *manifest, struct sl_err *err);
+
+/* What the agent has is still right, at a later sequence and with a later expiry. */
+void manifest_refresh(struct state *state, const Sluice__V1__NotModified *not_modified);
+
+uint64_t manifest_time_ms(const Google__Protobuf__Timestamp *at); /* 0 when unset or before 1970 */
+
+/* Borrowed from the manifest; NULL: not there. */
+const Sluice__V1__ManifestApp *manifest_app(const Sluice__V1__Manifest *manifest, const char *id);
+const Sluice__V1__Bundle *manifest_bundle(const Sluice__V1__ManifestApp *app,
+					  const char *version_id);
+bool manifest_removes(const Sluice__V1__Manifest *manifest, const char *app_id);
+
+void manifest_free(Sluice__V1__Manifest *manifest); /* NULL is fine */
+
+#endif

@@ -1,0 +1,219 @@
+#include "agent/pull/pull.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem/arena.h"
+#include "base/mem/own.h"
+#include "base/sm/sm.h"
+
+enum { FETCHING, VERIFYING };
+static const struct sl_sm_state pull_states[] = {
+    [FETCHING] = {"FETCHING", SL_SM_TO(VERIFYING)},
+    [VERIFYING] = {"VERIFYING", SL_SM_TO(FETCHING)},
+};
+
+struct pull {
+	struct sl_sm sm;
+	struct pull_options options;
+	const Sluice__V1__Bundle *bundle; /* in arena */
+	struct sl_arena arena;
+	struct git_worker *worker;
+	struct git_progress progress;
+	bool rebuilt; /* the mirror was made anew once */
+	char mirror[ACTIVATE_PATH_SIZE];
+	char staging[ACTIVATE_PATH_SIZE];
+};
+
+SL_DEFINE_AUTO(struct pull *, pull_free);
+
+static sl_code check_disk(const struct pull *pull, struct sl_err *err)
+{
+	uint64_t room = 0;
+	sl_code code = activate_free_bytes(pull->options.dir, &room, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	/* Once packed in the mirror, once written out. */
+	uint64_t need = pull->options.disk_reserve + 2 * pull->bundle->bytes;
+	if (room >= need && need >= pull->options.disk_reserve) {
+		return SL_OK;
+	}
+	return sl_err_set(err, SL_RESOURCE_EXHAUSTED,
+			  "disk full: %" PRIu64 " bytes are free, the bundle needs %" PRIu64
+			  " and %" PRIu64 " stay in reserve (--disk-reserve)",
+			  room, need - pull->options.disk_reserve, pull->options.disk_reserve);
+}
+
+static sl_code start_fetch(struct pull *pull, struct sl_err *err)
+{
+	git_mirror_sweep(pull->mirror); /* no other job runs */
+	struct git_job job = {
+	    .op = GIT_FETCH,
+	    .mirror = pull->mirror,
+	    .url = pull->bundle->url,
+	    .allow_local = pull->options.allow_local,
+	    .ref = pull->bundle->ref,
+	    .commit = pull->bundle->commit,
+	    .limits = pull->options.limits,
+	    .deadline_ms = pull->options.deadline_ms,
+	};
+	return git_worker_start(&job, &pull->worker, err);
+}
+
+static sl_code start_checkout(struct pull *pull, struct sl_err *err)
+{
+	sl_code code = activate_stage(pull->options.dir, pull->staging, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	struct git_job job = {
+	    .op = GIT_CHECKOUT,
+	    .mirror = pull->mirror,
+	    .url = "",
+	    .commit = pull->bundle->commit,
+	    .path = pull->bundle->path,
+	    .staging = pull->staging,
+	    .want_tree = pull->bundle->tree,
+	    .want_digest = pull->bundle->digest.data,
+	    .limits = pull->options.limits,
+	    .deadline_ms = pull->options.deadline_ms,
+	    .sync_each = pull->options.sync_each,
+	};
+	return git_worker_start(&job, &pull->worker, err);
+}
+
+/* A deep copy: the manifest that it came from may be replaced meanwhile. */
+static const Sluice__V1__Bundle *copy_bundle(const Sluice__V1__Bundle *bundle,
+					     struct sl_arena *arena)
+{
+	size_t size = sluice__v1__bundle__get_packed_size(bundle);
+	uint8_t *bytes = sl_arena_alloc(arena, size);
+	if (bytes == NULL) {
+		return NULL;
+	}
+	(void)sluice__v1__bundle__pack(bundle, bytes);
+	return sluice__v1__bundle__unpack(sl_arena_protobuf(arena), size, bytes);
+}
+
+sl_code pull_start(const struct pull_options *options, const Sluice__V1__Bundle *bundle,
+		   struct pull **ret_pull, struct sl_err *err)
+{
+	SL_AUTO(pull_free_auto) struct pull *pull = calloc(1, sizeof(*pull));
+	if (pull == NULL) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	sl_arena_init(&pull->arena, 0);
+	sl_sm_init(&pull->sm, pull_states, FETCHING);
+	pull->options = *options;
+	pull->bundle = copy_bundle(bundle, &pull->arena);
+	if (pull->bundle == NULL) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	activate_mirror_path(options->dir, pull->bundle->repository_id, pull->mirror);
+	sl_code code = check_disk(pull, err);
+	code = code == SL_OK ? start_fetch(pull, err) : code;
+	if (code == SL_OK) {
+		*ret_pull = SL_TAKE(pull);
+	}
+	return code;
+}
+
+int pull_fd(const struct pull *pull)
+{
+	return git_worker_fd(pull->worker);
+}
+
+uint64_t pull_deadline_mono_ms(const struct pull *pull)
+{
+	return git_worker_deadline_mono_ms(pull->worker);
+}
+
+bool pull_is_verifying(const struct pull *pull)
+{
+	return pull->sm.at == VERIFYING;
+}
+
+static uint32_t part(uint64_t done, uint64_t total)
+{
+	return total == 0 ? 0 : done >= total ? 100 : (uint32_t)(done * 100 / total);
+}
+
+uint32_t pull_percent(const struct pull *pull)
+{
+	return pull->sm.at == VERIFYING
+		   ? part(pull->progress.written_files, pull->bundle->files)
+		   : part(pull->progress.done_objects, pull->progress.total_objects);
+}
+
+const char *pull_staging(const struct pull *pull)
+{
+	return pull->staging;
+}
+
+static sl_code failure_code(enum git_failure failure)
+{
+	if (failure == GIT_DISK_FULL) {
+		return SL_RESOURCE_EXHAUSTED;
+	}
+	bool again = git_failure_is_transient(failure) || failure == GIT_WORKER_FAILED;
+	return again ? SL_UNAVAILABLE : SL_FAILED_PRECONDITION;
+}
+
+static sl_code describe(const struct git_result *result, struct sl_err *err)
+{
+	const char *rule = result->rule != GIT_RULE_NONE ? git_rule_name(result->rule) : "";
+	return sl_err_set(err, failure_code(result->failure), "%s%s%s: %s",
+			  git_failure_name(result->failure), *rule != '\0' ? " " : "", rule,
+			  result->text);
+}
+
+/* The step's result; SL_OK with *ret_over = false when there is another step. */
+static sl_code go_on(struct pull *pull, const struct git_result *result, bool *ret_over,
+		     struct sl_err *err)
+{
+	git_worker_free(SL_TAKE(pull->worker));
+	pull->progress = (struct git_progress){0};
+	*ret_over = false;
+	if (result->failure == GIT_MIRROR_CORRUPT && !pull->rebuilt) {
+		pull->rebuilt = true;
+		if (pull->sm.at == VERIFYING) {
+			sl_sm_move(&pull->sm, FETCHING);
+		}
+		sl_code code =
+		    activate_discard_mirror(pull->options.dir, pull->bundle->repository_id, err);
+		return code == SL_OK ? start_fetch(pull, err) : code;
+	}
+	if (result->failure != GIT_OK) {
+		return describe(result, err);
+	}
+	if (pull->sm.at == FETCHING) {
+		sl_sm_move(&pull->sm, VERIFYING);
+		return start_checkout(pull, err);
+	}
+	*ret_over = true;
+	return SL_OK;
+}
+
+bool pull_step(struct pull *pull, sl_code *ret_code, struct sl_err *err)
+{
+	struct git_result result = {.failure = GIT_OK};
+	if (!git_worker_step(pull->worker, &pull->progress, &result)) {
+		return false;
+	}
+	bool over = false;
+	*ret_code = go_on(pull, &result, &over, err);
+	git_result_fini(&result);
+	return over || *ret_code != SL_OK;
+}
+
+void pull_free(struct pull *pull)
+{
+	if (pull == NULL) {
+		return;
+	}
+	git_worker_free(pull->worker);
+	sl_arena_fini(&pull->arena);
+	free(pull);
+}

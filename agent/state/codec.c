@@ -1,0 +1,215 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/state/state_internal.h"
+#include "agent_state.pb-c.h"
+#include "base/mem/own.h"
+
+enum { FORMAT = 1 };
+
+typedef Sluice__Agent__V1__StoredState stored_state;
+typedef Sluice__Agent__V1__StoredApp stored_app;
+typedef Sluice__Agent__V1__StoredVersion stored_version;
+typedef Sluice__Agent__V1__StoredFlip stored_flip;
+
+SL_DEFINE_AUTO(struct state *, state_free);
+
+/* protobuf-c never writes through these pointers. */
+static char *text(const char *borrowed)
+{
+	return (char *)(uintptr_t)borrowed;
+}
+
+static stored_version *encode_version(const struct state_version *version, struct sl_arena *arena)
+{
+	stored_version *to = SL_ARENA_NEW(arena, stored_version);
+	if (to == NULL) {
+		return NULL;
+	}
+	sluice__agent__v1__stored_version__init(to);
+	to->id = text(version->id);
+	to->name = text(version->name);
+	to->folder = text(version->folder);
+	if (version->digest_known) {
+		to->digest.data = (uint8_t *)(uintptr_t)version->digest;
+		to->digest.len = SL_HASH_BYTES;
+	}
+	to->on_disk = version->on_disk;
+	to->outcome = version->outcome;
+	to->retries = version->retries;
+	to->attempt = version->attempt;
+	to->error = text(version->error);
+	to->source = version->source;
+	to->transient = version->transient;
+	return to;
+}
+
+static stored_app *encode_app(const struct state_app *app, struct sl_arena *arena)
+{
+	stored_app *to = SL_ARENA_NEW(arena, stored_app);
+	stored_flip *flip = SL_ARENA_NEW(arena, stored_flip);
+	stored_version **versions = SL_ARENA_ARRAY(arena, stored_version *, app->version_count);
+	if (to == NULL || flip == NULL || versions == NULL) {
+		return NULL;
+	}
+	sluice__agent__v1__stored_app__init(to);
+	to->id = text(app->id);
+	to->slug = text(app->slug);
+	to->versions = versions;
+	to->n_versions = app->version_count;
+	for (size_t i = 0; i < app->version_count; i++) {
+		versions[i] = encode_version(app->versions[i], arena);
+	}
+	to->active = text(app->active);
+	to->previous = text(app->previous);
+	if (app->flip.reason != STATE_FLIP_NONE) {
+		sluice__agent__v1__stored_flip__init(flip);
+		flip->to = text(app->flip.to);
+		flip->from = text(app->flip.from);
+		flip->reason = app->flip.reason;
+		to->flip = flip;
+	}
+	to->flipped_ms = app->flipped_unix_ms;
+	to->degraded = app->degraded;
+	to->wanted_id = text(app->wanted_id);
+	return to;
+}
+
+static void encode_scalars(const struct state *state, stored_state *to)
+{
+	to->format = FORMAT;
+	to->workspace = text(state->workspace);
+	to->instance = text(state->instance);
+	to->instance_id = text(state->instance_id);
+	to->environment = text(state->environment);
+	to->manifest.data = state->manifest;
+	to->manifest.len = state->manifest_size;
+	to->sequence = state->sequence;
+	to->expires_ms = state->expires_unix_ms;
+	to->key_epoch = state->key_epoch;
+	to->time_floor_ms = state->time_floor_unix_ms;
+	to->removed = state->removed;
+	to->last_error = text(state->last_error);
+	to->last_error_ms = state->last_error_unix_ms;
+	to->clock_offset_ms = state->clock_offset_ms;
+	to->connected_ms = state->connected_unix_ms;
+}
+
+sl_code state_encode(const struct state *state, struct sl_arena *arena, struct sl_bytes *ret_bytes,
+		     struct sl_err *err)
+{
+	stored_state to = SLUICE__AGENT__V1__STORED_STATE__INIT;
+	encode_scalars(state, &to);
+	to.apps = SL_ARENA_ARRAY(arena, stored_app *, state->app_count);
+	to.n_apps = state->app_count;
+	for (size_t i = 0; i < state->app_count && to.apps != NULL; i++) {
+		to.apps[i] = encode_app(state->apps[i], arena);
+	}
+	size_t size =
+	    sl_arena_failed(arena) ? 0 : sluice__agent__v1__stored_state__get_packed_size(&to);
+	uint8_t *data = sl_arena_alloc(arena, size);
+	if (sl_arena_failed(arena)) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the state");
+	}
+	(void)sluice__agent__v1__stored_state__pack(&to, data);
+	*ret_bytes = SL_BYTES(data, size);
+	return SL_OK;
+}
+
+static bool decode_version(const stored_version *from, struct state_app *app)
+{
+	bool known = from->digest.len == SL_HASH_BYTES;
+	struct state_version *version =
+	    state_version_add(app, from->id, from->name, known ? from->digest.data : NULL);
+	if (version == NULL ||
+	    !state_text(version->folder, sizeof(version->folder), from->folder)) {
+		return false;
+	}
+	version->on_disk = from->on_disk;
+	version->outcome = from->outcome <= STATE_ROLLED_BACK ? from->outcome : STATE_OPEN;
+	version->retries = from->retries;
+	version->attempt = from->attempt;
+	version->source = from->source;
+	version->transient = from->transient;
+	state_error_text(version->error, from->error);
+	return true;
+}
+
+static bool decode_app(const stored_app *from, struct state *state)
+{
+	struct state_app *app = state_app_add(state, from->id, from->slug);
+	bool whole = app != NULL && state_text(app->active, sizeof(app->active), from->active) &&
+		     state_text(app->previous, sizeof(app->previous), from->previous) &&
+		     state_text(app->wanted_id, sizeof(app->wanted_id), from->wanted_id);
+	for (size_t i = 0; whole && i < from->n_versions; i++) {
+		whole = decode_version(from->versions[i], app);
+	}
+	if (whole && from->flip != NULL) {
+		bool back = from->flip->reason == STATE_FLIP_ROLLBACK;
+		app->flip.reason = back ? STATE_FLIP_ROLLBACK : STATE_FLIP_ACTIVATE;
+		whole = state_text(app->flip.to, sizeof(app->flip.to), from->flip->to) &&
+			state_text(app->flip.from, sizeof(app->flip.from), from->flip->from);
+	}
+	if (whole) {
+		app->flipped_unix_ms = from->flipped_ms;
+		app->degraded = from->degraded;
+	}
+	return whole;
+}
+
+static bool decode_scalars(const stored_state *from, struct state *state)
+{
+	state->sequence = from->sequence;
+	state->expires_unix_ms = from->expires_ms;
+	state->key_epoch = from->key_epoch;
+	state->time_floor_unix_ms = from->time_floor_ms;
+	state->removed = from->removed;
+	state->last_error_unix_ms = from->last_error_ms;
+	state->clock_offset_ms = from->clock_offset_ms;
+	state->connected_unix_ms = from->connected_ms;
+	state_error_text(state->last_error, from->last_error);
+	if (from->manifest.len > 0) {
+		state->manifest = malloc(from->manifest.len);
+		if (state->manifest == NULL) {
+			return false;
+		}
+		memcpy(state->manifest, from->manifest.data, from->manifest.len);
+		state->manifest_size = from->manifest.len;
+	}
+	return state_text(state->workspace, sizeof(state->workspace), from->workspace) &&
+	       state_text(state->instance, sizeof(state->instance), from->instance) &&
+	       state_text(state->instance_id, sizeof(state->instance_id), from->instance_id) &&
+	       state_text(state->environment, sizeof(state->environment), from->environment);
+}
+
+sl_code state_decode(struct sl_bytes bytes, struct state **ret_state, struct sl_err *err)
+{
+	struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	SL_AUTO(state_free_auto) struct state *state = state_new();
+	const stored_state *from = sluice__agent__v1__stored_state__unpack(
+	    sl_arena_protobuf(&arena), bytes.size, bytes.data);
+	sl_code code = SL_OK;
+	if (from == NULL || state == NULL || from->format == 0) {
+		code = sl_err_set(err, SL_DATA_LOSS, "%zu bytes are not a state", bytes.size);
+	} else if (from->format > FORMAT) {
+		code =
+		    sl_err_set(err, SL_FAILED_PRECONDITION,
+			       "written by a newer agent (format %" PRIu32 ", this one knows %d)",
+			       from->format, FORMAT);
+	} else if (!decode_scalars(from, state)) {
+		code = sl_err_set(err, SL_DATA_LOSS, "a text is longer than its rule");
+	}
+	for (size_t i = 0; code == SL_OK && i < from->n_apps; i++) {
+		if (!decode_app(from->apps[i], state)) {
+			code = sl_err_set(err, SL_DATA_LOSS, "app '%s' breaks its rules",
+					  from->apps[i]->slug);
+		}
+	}
+	sl_arena_fini(&arena);
+	if (code == SL_OK) {
+		*ret_state = SL_TAKE(state);
+	}
+	return code;
+}

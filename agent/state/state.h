@@ -1,0 +1,135 @@
+/* state: what an agent knows and keeps between starts.
+ *
+ * In memory a plain struct; on disk one file, DIR/state, replaced as a whole
+ * (write aside, fsync, rename, fsync of the folder), so that a crash leaves the
+ * old one or the new one. DIR/lock is held for life by the one agent of a folder.
+ *
+ * Threads: one. Sizes of texts are those of their rules, with the NUL. */
+#ifndef SL_AGENT_STATE_H
+#define SL_AGENT_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes/bytes.h"
+#include "base/crypto/crypto.h"
+#include "base/err/err.h"
+
+enum {
+	STATE_ID_SIZE = 32,
+	STATE_SLUG_SIZE = 64,
+	STATE_NAME_SIZE = 32,
+	STATE_FOLDER_SIZE = 64, /* version name, dash, 12 hex digits (24 if those are taken) */
+	STATE_ERROR_SIZE = 501,
+	STATE_BYTES_MAX = 64 << 20, /* of the file */
+};
+
+enum state_outcome { STATE_OPEN = 0, STATE_FAILED = 1, STATE_ROLLED_BACK = 2 };
+
+struct state_version {
+	char id[STATE_ID_SIZE]; /* "": found on disk, nobody knows which */
+	char name[STATE_NAME_SIZE];
+	char folder[STATE_FOLDER_SIZE];
+	uint8_t digest[SL_HASH_BYTES];
+	bool digest_known;
+	bool on_disk;
+	enum state_outcome outcome;
+	uint32_t retries; /* of the manifest, that the outcome belongs to */
+	uint32_t attempt;
+	uint64_t source; /* fingerprint of where the manifest says the bundle is */
+	bool transient;  /* error is one that is tried again by itself */
+	char error[STATE_ERROR_SIZE];
+
+	/* Not kept on disk. */
+	bool attempt_open;    /* the attempt has not ended */
+	unsigned failed;      /* transient failures in a row */
+	uint64_t retry_at_ms; /* monotonic; not before */
+};
+
+enum state_flip_reason { STATE_FLIP_NONE = 0, STATE_FLIP_ACTIVATE = 1, STATE_FLIP_ROLLBACK = 2 };
+
+struct state_flip {
+	enum state_flip_reason reason; /* NONE: no flip is under way */
+	char to[STATE_FOLDER_SIZE];    /* "": no link */
+	char from[STATE_FOLDER_SIZE];  /* "": there was no link */
+};
+
+struct state_app {
+	char id[STATE_ID_SIZE]; /* "": found on disk, nobody knows which */
+	char slug[STATE_SLUG_SIZE];
+	struct state_version **versions; /* owned, oldest first */
+	size_t version_count;
+	char active[STATE_FOLDER_SIZE]; /* where `current` points; "": no link */
+	char previous[STATE_FOLDER_SIZE];
+	struct state_flip flip;
+	uint64_t flipped_unix_ms;
+	bool degraded;
+	char wanted_id[STATE_ID_SIZE]; /* what the manifest last told to activate */
+};
+
+struct state {
+	char workspace[STATE_SLUG_SIZE];
+	char instance[STATE_SLUG_SIZE];
+	char instance_id[STATE_ID_SIZE]; /* "": no server has said it */
+	char environment[STATE_SLUG_SIZE];
+	uint8_t *manifest; /* owned; body of the last accepted one */
+	size_t manifest_size;
+	uint64_t sequence;
+	uint64_t expires_unix_ms;
+	uint32_t key_epoch;
+	uint64_t time_floor_unix_ms; /* no time below this is believed */
+	bool removed;
+	struct state_app **apps; /* owned */
+	size_t app_count;
+	char last_error[STATE_ERROR_SIZE];
+	uint64_t last_error_unix_ms;
+	int64_t clock_offset_ms;
+	uint64_t connected_unix_ms;
+};
+
+struct state *state_new(void);
+void state_free(struct state *state); /* NULL is fine */
+
+/* Borrowed from the state until removed; NULL: none such. */
+struct state_app *state_app_by_id(const struct state *state, const char *id);
+struct state_app *state_app_by_slug(const struct state *state, const char *slug);
+struct state_version *state_version_by_id(const struct state_app *app, const char *id);
+struct state_version *state_version_by_folder(const struct state_app *app, const char *folder);
+/* The one that `current` points at; NULL: none. */
+struct state_version *state_active(const struct state_app *app);
+
+/* A new entry at the end; NULL: out of memory, or a text is longer than its rule. */
+struct state_app *state_app_add(struct state *state, const char *id, const char *slug);
+struct state_version *state_version_add(struct state_app *app, const char *id, const char *name,
+					const uint8_t *digest);
+void state_app_remove(struct state *state, struct state_app *app);
+void state_version_remove(struct state_app *app, struct state_version *version);
+
+/* "<name>-<first 12 hex digits of digest>". Returns `out`. */
+const char *state_folder(char out[static STATE_FOLDER_SIZE], const char *name,
+			 const uint8_t digest[static SL_HASH_BYTES]);
+
+/* Cuts to `size`; false if something was cut. */
+bool state_text(char *out, size_t size, const char *text);
+/* For errors: cut at a whole character, control bytes become spaces. */
+void state_error_text(char out[static STATE_ERROR_SIZE], const char *text);
+
+/* Takes DIR/lock for life of the process; the descriptor is never closed on
+ * purpose. SL_FAILED_PRECONDITION: another agent has it. `dir` is made when missing. */
+SL_MUST_USE sl_code state_lock(const char *dir, int *ret_fd, struct sl_err *err);
+/* True while some process holds DIR/lock. */
+bool state_is_locked(const char *dir);
+
+/* Reads DIR/state. SL_NOT_FOUND: there is none. SL_DATA_LOSS: it is not one.
+ * SL_FAILED_PRECONDITION: written by a newer agent. */
+SL_MUST_USE sl_code state_load(const char *dir, struct state **ret_state, struct sl_err *err);
+/* Replaces DIR/state; on failure the old file is still whole.
+ * SL_RESOURCE_EXHAUSTED: the disk is full. */
+SL_MUST_USE sl_code state_save(const char *dir, const struct state *state, struct sl_err *err);
+
+/* Puts `size` bytes into DIR/name the same way. `mode` as for open(). */
+SL_MUST_USE sl_code state_write_file(const char *dir, const char *name, const void *data,
+				     size_t size, unsigned mode, struct sl_err *err);
+
+#endif

@@ -1,0 +1,165 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/reconcile/reconcile.h"
+#include "agent/state/state.h"
+#include "agent/status/status.h"
+#include "base/clock/clock.h"
+#include "base/json/json.h"
+#include "base/mem/own.h"
+
+SL_DEFINE_AUTO(struct state *, state_free);
+SL_DEFINE_AUTO(Sluice__V1__Manifest *, manifest_free);
+
+struct row {
+	const struct state_app *app;
+	const char *serves; /* name of the version, or its folder; "-": nothing */
+	const char *wants;
+	const char *phase;
+	const char *error;
+	bool orphaned;
+};
+
+static const char *phase_name(Sluice__V1__Phase phase)
+{
+	const ProtobufCEnumValue *value =
+	    protobuf_c_enum_descriptor_get_value(&sluice__v1__phase__descriptor, (int)phase);
+	return value != NULL ? value->name + strlen("PHASE_") : "?";
+}
+
+static struct row row_of(const struct state *state, const Sluice__V1__Manifest *manifest,
+			 const struct state_app *app)
+{
+	struct reconcile_input in = {.state = state, .manifest = manifest};
+	struct reconcile_activity activity = {.activating = app->flip.reason != STATE_FLIP_NONE};
+	struct reconcile_view view = reconcile_view(&in, app, &activity);
+	const struct state_version *active = state_active(app);
+	const Sluice__V1__ManifestApp *want = manifest_app(manifest, app->id);
+	const Sluice__V1__Bundle *bundle =
+	    want != NULL ? manifest_bundle(want, want->activate) : NULL;
+	return (struct row){
+	    .app = app,
+	    .serves = active == NULL            ? "-"
+		      : active->name[0] != '\0' ? active->name
+						: active->folder,
+	    .wants = bundle != NULL ? bundle->version : "-",
+	    .phase = view.subject == NULL ? "-" : phase_name(view.phase),
+	    .error = view.error,
+	    .orphaned = view.orphaned,
+	};
+}
+
+static void print_line(FILE *out, const char *name, const char *value)
+{
+	(void)fprintf(out, "%-12s %s\n", name, value);
+}
+
+static void print_head(FILE *out, const struct state *state, bool running)
+{
+	char text[SL_CLOCK_TEXT_SIZE], line[128];
+	(void)snprintf(line, sizeof(line), "%s%s%s", state->instance,
+		       state->instance_id[0] != '\0' ? " " : "", state->instance_id);
+	print_line(out, "instance", line);
+	print_line(out, "workspace", state->workspace);
+	print_line(out, "environment", state->environment[0] != '\0' ? state->environment : "-");
+	print_line(out, "agent", running ? "running" : "not running");
+	if (state->removed) {
+		print_line(out, "server", "removed this instance: serving only");
+	} else if (state->connected_unix_ms == 0) {
+		print_line(out, "server", "never reached");
+	} else {
+		(void)snprintf(line, sizeof(line), "last connected at %s",
+			       sl_clock_text(text, state->connected_unix_ms));
+		print_line(out, "server", line);
+	}
+	(void)snprintf(line, sizeof(line), "sequence %" PRIu64 ", valid until %s", state->sequence,
+		       sl_clock_text(text, state->expires_unix_ms));
+	print_line(out, "manifest", state->manifest != NULL ? line : "none");
+	if (state->last_error[0] != '\0') {
+		(void)fprintf(out, "%-12s %s (%s)\n", "last error", state->last_error,
+			      sl_clock_text(text, state->last_error_unix_ms));
+	}
+}
+
+static void print_table(FILE *out, const struct state *state, const Sluice__V1__Manifest *manifest,
+			bool running)
+{
+	print_head(out, state, running);
+	(void)fprintf(out, "\n%-24s %-26s %-26s %-12s %s\n", "APP", "SERVES", "WANTS", "PHASE",
+		      "ERROR");
+	for (size_t i = 0; i < state->app_count; i++) {
+		struct row row = row_of(state, manifest, state->apps[i]);
+		(void)fprintf(out, "%-24s %-26s %-26s %-12s %s%s\n", row.app->slug, row.serves,
+			      row.wants, row.phase, row.orphaned ? "(orphaned) " : "", row.error);
+	}
+}
+
+static void put_app(struct sl_json_writer *json, const struct row *row)
+{
+	const struct state_app *app = row->app;
+	const struct state_version *active = state_active(app);
+	sl_json_open_object(json, NULL);
+	sl_json_put_text(json, "appId", app->id);
+	sl_json_put_text(json, "slug", app->slug);
+	sl_json_put_text(json, "activeVersionId", active != NULL ? active->id : "");
+	sl_json_put_text(json, "activeVersion", active != NULL ? active->name : "");
+	sl_json_put_text(json, "folder", app->active);
+	sl_json_put_text(json, "wantedVersionId", app->wanted_id);
+	sl_json_put_text(json, "phase", row->phase);
+	sl_json_put_text(json, "error", row->error);
+	sl_json_put_bool(json, "orphaned", row->orphaned);
+	sl_json_open_list(json, "staged");
+	for (size_t i = 0; i < app->version_count; i++) {
+		if (app->versions[i]->on_disk) {
+			sl_json_put_text(json, NULL, app->versions[i]->id);
+		}
+	}
+	sl_json_close(json);
+	sl_json_close(json);
+}
+
+static bool print_json(FILE *out, const struct state *state, const Sluice__V1__Manifest *manifest,
+		       bool running)
+{
+	struct sl_json_writer json = {.style = SL_JSON_PRETTY};
+	sl_json_open_object(&json, NULL);
+	sl_json_put_text(&json, "instance", state->instance);
+	sl_json_put_text(&json, "instanceId", state->instance_id);
+	sl_json_put_text(&json, "workspace", state->workspace);
+	sl_json_put_text(&json, "environment", state->environment);
+	sl_json_put_bool(&json, "running", running);
+	sl_json_put_bool(&json, "removed", state->removed);
+	sl_json_put_uint(&json, "sequence", state->sequence);
+	sl_json_put_uint(&json, "expiresUnixMs", state->expires_unix_ms);
+	sl_json_put_uint(&json, "connectedUnixMs", state->connected_unix_ms);
+	sl_json_put_text(&json, "lastError", state->last_error);
+	sl_json_put_uint(&json, "lastErrorUnixMs", state->last_error_unix_ms);
+	sl_json_open_list(&json, "apps");
+	for (size_t i = 0; i < state->app_count; i++) {
+		struct row row = row_of(state, manifest, state->apps[i]);
+		put_app(&json, &row);
+	}
+	sl_json_close(&json);
+	sl_json_close(&json);
+	SL_AUTO(sl_free_auto) char *text = sl_json_finish(&json);
+	return text != NULL && fputs(text, out) >= 0;
+}
+
+sl_code status_show(const struct agent_config *config, FILE *out, struct sl_err *err)
+{
+	SL_AUTO(state_free_auto) struct state *state = NULL;
+	SL_AUTO(manifest_free_auto) Sluice__V1__Manifest *manifest = NULL;
+	sl_code code = state_load(config->state_dir, &state, err);
+	code = code == SL_OK ? manifest_of_state(state, &manifest, err) : code;
+	if (code != SL_OK) {
+		return code;
+	}
+	bool running = state_is_locked(config->state_dir);
+	if (strcmp(config->output, "json") != 0) {
+		print_table(out, state, manifest, running);
+	} else if (!print_json(out, state, manifest, running)) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	return SL_OK;
+}
