@@ -1,0 +1,103 @@
+"""SIGTERM under load: health first, streams end, queued writes are answered, exit 0 within 5 s, nothing acknowledged is lost."""
+import signal
+import threading
+import time
+
+import grpc
+import sluice
+
+
+class Writers:
+    """Clients that register instances as fast as they can and remember what was acknowledged."""
+
+    def __init__(self, server, count, prefix):
+        self.server, self.prefix = server, prefix
+        self.acknowledged, self.lock, self.stopping = [], threading.Lock(), False
+        self.outcomes = set()
+        self.threads = [threading.Thread(target=self._run, args=(i,)) for i in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, number):
+        client = self.server.client()
+        i = 0
+        while not self.stopping:
+            name = f"{self.prefix}-{number}-{i}"
+            try:
+                client.RegisterInstance(name=name, environment="production", timeout=10, wait_for_ready=False)
+                with self.lock:
+                    self.acknowledged.append(name)
+            except sluice.Refused as refused:
+                self.outcomes.add(refused.code)
+                time.sleep(0.05)
+            i += 1
+
+    def stop(self):
+        self.stopping = True
+        for thread in self.threads:
+            thread.join()
+
+
+def names_of(client):
+    names, token = set(), ""
+    while True:
+        answer = client.ListInstances(page={"page_size": 1000, "page_token": token})
+        names.update(instance.name for instance in answer.instances)
+        token = answer.page.next_page_token
+        if not token:
+            return names
+
+
+def test_sigterm_under_load(world):
+    server = world.server()
+    for round_number in range(5):
+        writers = Writers(server, 8, f"r{round_number}")
+        stream = server.client().watch(from_revision=0)
+        next(iter(stream))
+        time.sleep(0.7)
+        begin = time.monotonic()
+        server.program.kill(signal.SIGTERM)
+        assert server.program.wait(10) == 0
+        assert time.monotonic() - begin < 5
+        server.program.end()
+        writers.stop()
+        assert writers.outcomes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}, writers.outcomes
+        assert writers.acknowledged
+        server.verify()
+        server.start()
+        missing = set(writers.acknowledged) - names_of(server.client())
+        assert not missing
+
+
+def test_a_second_server_on_the_folder_or_port_is_refused(world):
+    server = world.server()
+    for folder, text in ((server.folder, "another process|in use|held"), (world.path("other"), "port|address|listen")):
+        second = world.add(sluice.Program([sluice.SLUICED, "serve", "--insecure", "--data", folder, "--listen", f"127.0.0.1:{server.port}",
+                                           "--metrics-listen", "", "--map-size", "64M"]))
+        assert second.wait(10) != 0
+        second.wait_line(f"start-failed.*({text})")
+    assert server.client().GetStats().revision > 0
+
+
+def test_it_runs_only_insecure_and_only_on_loopback(world):
+    for flags in ([], ["--insecure", "--listen", "0.0.0.0:0"], ["--insecure", "--metrics-listen", "0.0.0.0:0"], ["--insecure", "--nonsense"]):
+        program = world.add(sluice.Program([sluice.SLUICED, "serve", "--data", world.path("d")] + flags))
+        assert program.wait(10) == 64, flags
+
+
+def test_metrics_health_and_readiness(world):
+    import urllib.error
+    import urllib.request
+
+    server = world.server()
+    client = server.client()
+    client.RegisterInstance(name="one", environment="staging")
+    base = f"http://127.0.0.1:{server.metrics_port}"
+    assert urllib.request.urlopen(base + "/healthz").status == 200
+    assert urllib.request.urlopen(base + "/readyz").status == 200
+    text = urllib.request.urlopen(base + "/metrics").read().decode()
+    for wanted in ('sluice_rpc_calls_total{method="/sluice.v1.FleetService/RegisterInstance",code="OK"} 1',
+                   'sluice_agents{environment="staging",liveness="never"} 1', "sluice_store_commits_total", "sluice_store_batch_commands_bucket",
+                   "sluice_watch_streams 0", "sluice_rpc_seconds_bucket"):
+        assert wanted in text, wanted + "\n" + text
+    assert server.stop() == 0
