@@ -116,8 +116,7 @@ static int command_line(int argc, const char *const *argv)
 	}
 	struct sl_target none = {.config = NULL};
 	struct sl_target target = {.config = &config, .size = sizeof(config)};
-	if (sl_command_parse(&agent_program, &found, argc, argv, none, target, &args, &err) !=
-	    SL_OK) {
+	if (sl_command_parse(&agent_program, &found, none, target, &args, &err) != SL_OK) {
 		return failed(found.command->name, &err, EXIT_USAGE);
 	}
 	int status = EXIT_SUCCESS;
