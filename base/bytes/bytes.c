@@ -11,13 +11,14 @@ bool sl_bytes_equal(struct sl_bytes a, struct sl_bytes b)
 
 bool sl_bytes_starts_with(struct sl_bytes bytes, struct sl_bytes prefix)
 {
-	return bytes.size >= prefix.size && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
+	return bytes.size >= prefix.size &&
+	       (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
 }
 
 void sl_buf_fini(struct sl_buf *buf)
 {
 	free(buf->data);
-	*buf = (struct sl_buf){ 0 };
+	*buf = (struct sl_buf){0};
 }
 
 static bool reserve(struct sl_buf *buf, size_t more)

@@ -16,8 +16,9 @@ struct sl_bytes {
 	size_t size;
 };
 
-#define SL_BYTES(pointer, bytes) ((struct sl_bytes){ .data = (const uint8_t *)(pointer), .size = (bytes) })
-#define SL_BYTES_NONE ((struct sl_bytes){ .data = NULL, .size = 0 })
+#define SL_BYTES(pointer, bytes)                                                                   \
+	((struct sl_bytes){.data = (const uint8_t *)(pointer), .size = (bytes)})
+#define SL_BYTES_NONE ((struct sl_bytes){.data = NULL, .size = 0})
 
 static inline struct sl_bytes sl_bytes_text(const char *text)
 {

@@ -31,6 +31,7 @@ const char *sl_clock_text(char buffer[static SL_CLOCK_TEXT_SIZE], uint64_t unix_
 	struct tm utc;
 	(void)gmtime_r(&seconds, &utc);
 	size_t used = strftime(buffer, SL_CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-	(void)snprintf(buffer + used, SL_CLOCK_TEXT_SIZE - used, ".%03uZ", (unsigned)(unix_ms % 1000u));
+	(void)snprintf(buffer + used, SL_CLOCK_TEXT_SIZE - used, ".%03uZ",
+		       (unsigned)(unix_ms % 1000u));
 	return buffer;
 }

@@ -2,7 +2,8 @@
 
 #include <sodium.h>
 
-_Static_assert(sizeof(crypto_generichash_state) <= sizeof(((struct sl_hasher *)0)->state), "room for BLAKE2b's state");
+_Static_assert(sizeof(crypto_generichash_state) <= sizeof(((struct sl_hasher *)0)->state),
+	       "room for BLAKE2b's state");
 
 bool sl_crypto_init(void)
 {
@@ -14,7 +15,8 @@ void sl_random(void *out, size_t size)
 	randombytes_buf(out, size);
 }
 
-void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, const void *key, size_t key_size)
+void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, const void *key,
+	     size_t key_size)
 {
 	(void)crypto_generichash(out, SL_HASH_BYTES, data, size, key, key_size);
 }

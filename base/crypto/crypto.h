@@ -16,7 +16,8 @@ bool sl_crypto_init(void);
 void sl_random(void *out, size_t size);
 
 /* BLAKE2b-256; with a key (up to 64 bytes) the keyed hash. key may be NULL. */
-void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, const void *key, size_t key_size);
+void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, const void *key,
+	     size_t key_size);
 
 /* The same over many pieces. Memory is the caller's; any thread, one at a time. */
 struct sl_hasher {

@@ -6,55 +6,56 @@
 #define SL_BASE_REASON_H
 
 /* X(name, meaning) */
-#define SL_REASONS(X) \
-	X(MALFORMED, "a field breaks its rule; BadRequest names the field") \
-	X(NAME_INVALID, "a name breaks its rule") \
-	X(WORKSPACE_NOT_FOUND, "no such workspace") \
-	X(ENVIRONMENT_NOT_FOUND, "no such environment") \
-	X(REPOSITORY_NOT_FOUND, "no such repository") \
-	X(APP_NOT_FOUND, "no such app") \
-	X(VERSION_NOT_FOUND, "no such version") \
-	X(INSTANCE_NOT_FOUND, "no such instance") \
-	X(PROMOTION_NOT_FOUND, "no such promotion") \
-	X(RELEASE_NOT_FOUND, "nothing is released, or no such release") \
-	X(SELECTION_NOT_FOUND, "nothing is selected there") \
-	X(NAME_TAKEN, "the name is in use") \
-	X(PATH_TAKEN, "an app of this repository and path exists") \
-	X(REQUEST_ID_REUSED, "the request id was used with another payload") \
-	X(STALE_REVISION, "expected_revision is not the record's; metadata has the current one") \
-	X(STALE_EXPECTATION, "the version is in another environment than the caller says") \
-	X(STALE_PLAN, "the plan no longer holds; metadata has the current hash") \
-	X(GATE_BLOCKED, "a gate blocks; PreconditionFailure lists every one") \
-	X(NOT_IN_DEVELOPMENT, "only possible while the version is in development") \
-	X(VERSION_SEALED, "the version is sealed: nothing of it can change") \
-	X(VERSION_BLOCKED, "the version is blocked") \
-	X(VERSION_IN_USE, "the version is released, or an instance runs it or is told to") \
-	X(LAST_VERSION, "an app keeps at least one version") \
-	X(APP_IN_USE, "the app has a release, a pin or an instance that runs it") \
-	X(REPOSITORY_IN_USE, "apps refer to the repository") \
-	X(WORKSPACE_IN_USE, "the workspace still has repositories, apps or instances") \
-	X(CONTENT_NOT_READY, "the version's content is not READY") \
-	X(LAST_ENVIRONMENT, "there is no environment after this one") \
-	X(NOT_ELIGIBLE, "the version may not run in this environment") \
-	X(NEVER_RELEASED, "the version has not been released before") \
-	X(NO_PREVIOUS, "there is no earlier release to go back to") \
-	X(RELEASED_NEEDS_DECISION, "recalling the released version needs rollback_to, withdraw or keep_serving") \
-	X(NOT_SUPPORTED_THERE, "this is not possible in that environment") \
-	X(URL_NOT_ALLOWED, "the URL's scheme or host is not allowed") \
-	X(PAGE_TOKEN_INVALID, "the page token is not of this list or server") \
-	X(REVISION_COMPACTED, "below the compaction floor; metadata has floor and head") \
-	X(REVISION_AHEAD, "above the head; metadata has floor and head") \
-	X(WATCHER_TOO_SLOW, "the watcher's buffer is full; metadata has the last revision sent") \
-	X(CONDITION_FAILED, "what was waited for cannot come: an instance failed") \
-	X(WAIT_TIMEOUT, "what was waited for did not come in time") \
-	X(INSTANCE_REMOVED, "the instance is removed: stop dialling") \
-	X(INSTANCE_MISMATCH, "the state folder belongs to another instance") \
-	X(AGENT_REPLACED, "another agent of the same instance connected") \
-	X(QUEUE_FULL, "too many writes wait; try again later") \
-	X(TOO_MANY, "a limit of this server is reached") \
-	X(STORE_FULL, "the store's map is full") \
-	X(DISK_LOW, "free disk is under the reserve: only deletes pass") \
-	X(STOPPING, "the server is stopping") \
+#define SL_REASONS(X)                                                                              \
+	X(MALFORMED, "a field breaks its rule; BadRequest names the field")                        \
+	X(NAME_INVALID, "a name breaks its rule")                                                  \
+	X(WORKSPACE_NOT_FOUND, "no such workspace")                                                \
+	X(ENVIRONMENT_NOT_FOUND, "no such environment")                                            \
+	X(REPOSITORY_NOT_FOUND, "no such repository")                                              \
+	X(APP_NOT_FOUND, "no such app")                                                            \
+	X(VERSION_NOT_FOUND, "no such version")                                                    \
+	X(INSTANCE_NOT_FOUND, "no such instance")                                                  \
+	X(PROMOTION_NOT_FOUND, "no such promotion")                                                \
+	X(RELEASE_NOT_FOUND, "nothing is released, or no such release")                            \
+	X(SELECTION_NOT_FOUND, "nothing is selected there")                                        \
+	X(NAME_TAKEN, "the name is in use")                                                        \
+	X(PATH_TAKEN, "an app of this repository and path exists")                                 \
+	X(REQUEST_ID_REUSED, "the request id was used with another payload")                       \
+	X(STALE_REVISION, "expected_revision is not the record's; metadata has the current one")   \
+	X(STALE_EXPECTATION, "the version is in another environment than the caller says")         \
+	X(STALE_PLAN, "the plan no longer holds; metadata has the current hash")                   \
+	X(GATE_BLOCKED, "a gate blocks; PreconditionFailure lists every one")                      \
+	X(NOT_IN_DEVELOPMENT, "only possible while the version is in development")                 \
+	X(VERSION_SEALED, "the version is sealed: nothing of it can change")                       \
+	X(VERSION_BLOCKED, "the version is blocked")                                               \
+	X(VERSION_IN_USE, "the version is released, or an instance runs it or is told to")         \
+	X(LAST_VERSION, "an app keeps at least one version")                                       \
+	X(APP_IN_USE, "the app has a release, a pin or an instance that runs it")                  \
+	X(REPOSITORY_IN_USE, "apps refer to the repository")                                       \
+	X(WORKSPACE_IN_USE, "the workspace still has repositories, apps or instances")             \
+	X(CONTENT_NOT_READY, "the version's content is not READY")                                 \
+	X(LAST_ENVIRONMENT, "there is no environment after this one")                              \
+	X(NOT_ELIGIBLE, "the version may not run in this environment")                             \
+	X(NEVER_RELEASED, "the version has not been released before")                              \
+	X(NO_PREVIOUS, "there is no earlier release to go back to")                                \
+	X(RELEASED_NEEDS_DECISION,                                                                 \
+	  "recalling the released version needs rollback_to, withdraw or keep_serving")            \
+	X(NOT_SUPPORTED_THERE, "this is not possible in that environment")                         \
+	X(URL_NOT_ALLOWED, "the URL's scheme or host is not allowed")                              \
+	X(PAGE_TOKEN_INVALID, "the page token is not of this list or server")                      \
+	X(REVISION_COMPACTED, "below the compaction floor; metadata has floor and head")           \
+	X(REVISION_AHEAD, "above the head; metadata has floor and head")                           \
+	X(WATCHER_TOO_SLOW, "the watcher's buffer is full; metadata has the last revision sent")   \
+	X(CONDITION_FAILED, "what was waited for cannot come: an instance failed")                 \
+	X(WAIT_TIMEOUT, "what was waited for did not come in time")                                \
+	X(INSTANCE_REMOVED, "the instance is removed: stop dialling")                              \
+	X(INSTANCE_MISMATCH, "the state folder belongs to another instance")                       \
+	X(AGENT_REPLACED, "another agent of the same instance connected")                          \
+	X(QUEUE_FULL, "too many writes wait; try again later")                                     \
+	X(TOO_MANY, "a limit of this server is reached")                                           \
+	X(STORE_FULL, "the store's map is full")                                                   \
+	X(DISK_LOW, "free disk is under the reserve: only deletes pass")                           \
+	X(STOPPING, "the server is stopping")                                                      \
 	X(STORAGE_FAILED, "the server's storage failed and it is stopping")
 
 enum sl_reason {
@@ -62,7 +63,7 @@ enum sl_reason {
 #define X(name, meaning) SL_REASON_##name,
 	SL_REASONS(X)
 #undef X
-	SL_REASON_COUNT
+	    SL_REASON_COUNT
 };
 
 /* "STALE_REVISION"; "" for SL_REASON_NONE. Static. */

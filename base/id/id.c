@@ -13,7 +13,7 @@ struct sl_id sl_id_new(const char prefix[static 3])
 {
 	uint8_t random[RANDOM];
 	sl_random(random, sizeof(random));
-	struct sl_id id = { { prefix[0], prefix[1], prefix[2], '_' } };
+	struct sl_id id = {{prefix[0], prefix[1], prefix[2], '_'}};
 	for (int i = 0; i < RANDOM; i++) {
 		id.text[PREFIX + i] = alphabet[random[i] & 31];
 	}

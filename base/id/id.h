@@ -1,4 +1,5 @@
-/* id: names that nobody chooses: `app_`, `ver_`, `ins_`, `rep_`, `req_` and 20 characters [a-z2-7] (100 random bits). */
+/* id: names that nobody chooses: `app_`, `ver_`, `ins_`, `rep_`, `req_` and 20 characters [a-z2-7]
+ * (100 random bits). */
 #ifndef SL_BASE_ID_H
 #define SL_BASE_ID_H
 

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const level_names[] = { "debug", "info", "warn", "error" };
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static atomic_int lowest = SL_LOG_INFO;
 
 void sl_log_level_set(enum sl_log_level level)
@@ -23,7 +23,8 @@ sl_code sl_log_level_parse(const char *name, enum sl_log_level *ret_level, struc
 			return SL_OK;
 		}
 	}
-	return sl_err_set(err, SL_INVALID_ARGUMENT, "log level must be debug, info, warn or error, is '%s'", name);
+	return sl_err_set(err, SL_INVALID_ARGUMENT,
+			  "log level must be debug, info, warn or error, is '%s'", name);
 }
 
 static size_t stamp(char *line, size_t size)
@@ -44,7 +45,8 @@ void sl_log(enum sl_log_level level, const char *id, const char *fmt, ...)
 	}
 	char line[2048];
 	size_t used = stamp(line, sizeof(line));
-	used += (size_t)snprintf(line + used, sizeof(line) - used, " %s %s ", level_names[level], id);
+	used +=
+	    (size_t)snprintf(line + used, sizeof(line) - used, " %s %s ", level_names[level], id);
 	va_list args;
 	va_start(args, fmt);
 	int more = vsnprintf(line + used, sizeof(line) - used - 1, fmt, args);

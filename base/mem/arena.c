@@ -25,8 +25,8 @@ static void protobuf_free(void *arena, void *pointer)
 
 void sl_arena_init(struct sl_arena *arena, size_t max_bytes)
 {
-	*arena = (struct sl_arena){ .max_bytes = max_bytes };
-	arena->protobuf = (ProtobufCAllocator){ .alloc = protobuf_alloc, .free = protobuf_free };
+	*arena = (struct sl_arena){.max_bytes = max_bytes};
+	arena->protobuf = (ProtobufCAllocator){.alloc = protobuf_alloc, .free = protobuf_free};
 }
 
 void sl_arena_fini(struct sl_arena *arena)
@@ -87,7 +87,8 @@ void *sl_arena_dup(struct sl_arena *arena, const void *data, size_t bytes)
 
 char *sl_arena_strdup(struct sl_arena *arena, const char *text)
 {
-	return text == NULL ? sl_arena_alloc(arena, 1) : sl_arena_dup(arena, text, strlen(text) + 1);
+	return text == NULL ? sl_arena_alloc(arena, 1)
+			    : sl_arena_dup(arena, text, strlen(text) + 1);
 }
 
 char *sl_arena_printf(struct sl_arena *arena, const char *fmt, ...)

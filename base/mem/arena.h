@@ -41,9 +41,11 @@ void *sl_arena_alloc(struct sl_arena *arena, size_t bytes);
 void *sl_arena_dup(struct sl_arena *arena, const void *data, size_t bytes);
 /* A copy of the NUL-terminated text. NULL text is copied as "". */
 char *sl_arena_strdup(struct sl_arena *arena, const char *text);
-char *sl_arena_printf(struct sl_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *sl_arena_printf(struct sl_arena *arena, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* For protobuf-c: `x__unpack(sl_arena_protobuf(arena), size, data)`; never free_unpacked() the result. */
+/* For protobuf-c: `x__unpack(sl_arena_protobuf(arena), size, data)`; never free_unpacked() the
+ * result. */
 ProtobufCAllocator *sl_arena_protobuf(struct sl_arena *arena);
 
 #endif

@@ -10,7 +10,8 @@ char *tmpdir_new(void)
 {
 	const char *base = getenv("TEST_TMPDIR"); /* set by bazel test */
 	char *path = NULL;
-	if (asprintf(&path, "%s/sl-XXXXXX", base != NULL ? base : "/tmp") < 0 || mkdtemp(path) == NULL) {
+	if (asprintf(&path, "%s/sl-XXXXXX", base != NULL ? base : "/tmp") < 0 ||
+	    mkdtemp(path) == NULL) {
 		abort();
 	}
 	return path;
