@@ -1,0 +1,33 @@
+/* api_internal: what the files of client/api share. */
+#ifndef SL_CLIENT_API_INTERNAL_H
+#define SL_CLIENT_API_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "base/bytes/bytes.h"
+#include "base/err/err.h"
+#include "client/rpc/rpc.h"
+#include "sluice/client.h"
+
+struct sluice_client {
+	struct crpc_channel *channel; /* owned */
+	uint32_t timeout_ms, attempts_max, backoff_ms;
+};
+
+/* Hands *err to the caller's error (which may be NULL) and clears it. Returns its code. */
+int api_fail(sluice_error *error, struct sl_err *err);
+
+/* The serialized message in *ret_bytes, which the caller frees. SL_RESOURCE_EXHAUSTED: no memory.
+ */
+SL_MUST_USE sl_code api_pack(const ProtobufCMessage *message, struct sl_bytes *ret_bytes,
+			     struct sl_err *err);
+
+/* Milliseconds before attempt number `attempt` (the second is 1): backoff_ms doubled each
+ * time, up to 5 s, of which the upper half is at random. */
+uint32_t api_backoff(const struct sluice_client *client, unsigned attempt);
+void api_sleep(uint32_t ms);
+
+/* Whether trying again by itself is safe and makes sense. */
+bool api_is_transient(const struct sl_err *err);
+
+#endif
