@@ -1,0 +1,106 @@
+"""Disk full, on either side, and space again. The disks are small tmpfs, so this needs to be root (in its own mount namespace:
+see run_pytest.sh's caller) and runs outside Bazel's sandbox."""
+import os
+import subprocess
+
+import grpc
+import pytest
+import sluice
+
+
+class SmallDisk:
+    def __init__(self, path, megabytes):
+        os.makedirs(path)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "tmpfs", path], check=True)
+        self.path = path
+
+    def resize(self, megabytes):
+        subprocess.run(["mount", "-o", f"remount,size={megabytes}m", self.path], check=True)
+
+    def end(self):
+        subprocess.run(["umount", "-l", self.path], check=True)
+
+
+def fill(path, leave):
+    """A file that leaves `leave` bytes."""
+    stat = os.statvfs(os.path.dirname(path))
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(stat.f_bavail * stat.f_frsize - leave, 1))
+
+
+def test_the_server_takes_only_deletes_under_the_reserve_and_all_again_afterwards(world):
+    disk = world.add(SmallDisk(world.path("disk"), 48))
+    server = world.server(["--disk-reserve", "8M", "--map-size", "64M"], folder=os.path.join(disk.path, "data"))
+    client = server.client()
+    for i in range(20):
+        client.RegisterInstance(name=f"i-{i}", environment="production")
+    fill(os.path.join(disk.path, "ballast"), 1 << 20)
+    with pytest.raises(sluice.Refused) as refused:
+        client.RegisterInstance(name="late", environment="production")
+    assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_LOW")
+    client.RemoveInstance(instance="i-0")
+    assert len(client.ListInstances().instances) == 19
+    os.unlink(os.path.join(disk.path, "ballast"))
+    client.RegisterInstance(name="late", environment="production")
+    assert server.stop() == 0
+    server.verify()
+
+
+def test_without_a_reserve_a_full_disk_stops_the_server_and_loses_nothing_acknowledged(world):
+    disk = world.add(SmallDisk(world.path("disk"), 24))
+    server = world.server(["--disk-reserve", "0", "--map-size", "64M"], folder=os.path.join(disk.path, "data"))
+    client = server.client()
+    acknowledged = []
+    fill(os.path.join(disk.path, "ballast"), 2 << 20)
+    try:
+        for i in range(20000):
+            name = f"i-{i}"
+            client.RegisterInstance(name=name, environment="production", labels={"pad": "x" * 60}, wait_for_ready=False, timeout=10)
+            acknowledged.append(name)
+    except sluice.Refused as refused:
+        assert refused.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED), refused
+    assert 0 < len(acknowledged) < 20000
+    os.unlink(os.path.join(disk.path, "ballast"))
+    if server.program.running:  # it may have found the disk full before a commit did
+        assert server.stop() in (0, 3)
+    else:
+        assert server.program.wait(10) == 3
+    server.program.end()
+    server.verify()
+    server.start()
+    client = server.client()
+    names, token = set(), ""
+    while True:
+        answer = client.ListInstances(page={"page_size": 1000, "page_token": token})
+        names.update(instance.name for instance in answer.instances)
+        token = answer.page.next_page_token
+        if not token:
+            break
+    assert set(acknowledged) <= names
+    client.RegisterInstance(name="again", environment="production")
+
+
+def test_an_agent_without_space_keeps_serving_and_goes_on_when_there_is_some(world):
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"})
+    host = world.git_host("git")
+    server = world.server()
+    client = server.client()
+    client.RegisterInstance(name="dev-1", environment="development")
+    disk = world.add(SmallDisk(world.path("agent-dev-1"), 12))
+    agent = world.agent(server, "dev-1", ["--disk-reserve", "1M"])
+    client.CreateApp(name="shop", repository_url=host.url(repository))
+    sluice.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 40, "v1")
+    big = os.urandom(10 << 20).hex()  # 20 MiB that do not compress well
+    repository.commit({"apps/shop/big.txt": big, "apps/shop/index.html": "two\n"})
+    client.CreateVersion(app="shop", name="v2")
+    sluice.wait_content(client, "shop", "v2")
+
+    def stuck():
+        instances = client.GetStatus(app="shop", environment="development", with_instances=True).instances
+        return instances and instances[0].error_class == 1 and "disk" in (instances[0].error + " space").lower() and instances[0].error
+
+    sluice.until(stuck, 60, "an error about the disk")
+    assert agent.serves("shop") == {"index.html": "one\n"}
+    disk.resize(200)
+    sluice.until(lambda: agent.serves("shop")["index.html"] == "two\n", 90, "v2")
