@@ -7,11 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/git/job_internal.h"
 
-enum { SWEEP_DEPTH_MAX = 16 };
+enum { SWEEP_DEPTH_MAX = 16, LOCK_TRIES = 100, LOCK_PAUSE_MS = 20 };
 
 static int open_or_make(struct work *work)
 {
@@ -90,16 +91,28 @@ bool mirror_has_whole(struct work *work, const git_oid *id)
 	       has_tree(&look, git_commit_tree_id(commit), 0);
 }
 
+static bool is_kept(struct work *work, const char *name, const git_oid *id)
+{
+	git_oid there;
+	return git_reference_name_to_id(&there, work->repo, name) == 0 && git_oid_equal(&there, id);
+}
+
 enum git_failure mirror_keep(struct work *work, const git_oid *id)
 {
-	SL_AUTO(git_reference_free_auto) git_reference *kept = NULL;
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
 	char name[64];
+	int rc = GIT_ELOCKED;
 	(void)snprintf(name, sizeof(name), "refs/sluice/keep/%s", git_oid_tostr_s(id));
-	git_oid there;
-	if (git_reference_name_to_id(&there, work->repo, name) == 0 && git_oid_equal(&there, id)) {
-		return GIT_OK;
+	for (int tries = 0; rc == GIT_ELOCKED && tries < LOCK_TRIES; tries++) {
+		SL_AUTO(git_reference_free_auto) git_reference *kept = NULL;
+		if (tries > 0) { /* another job on this mirror is just doing the same */
+			(void)nanosleep(&pause, NULL);
+		}
+		if (is_kept(work, name, id)) {
+			return GIT_OK;
+		}
+		rc = git_reference_create(&kept, work->repo, name, id, 1, NULL);
 	}
-	int rc = git_reference_create(&kept, work->repo, name, id, 1, NULL);
 	return rc == 0 ? GIT_OK
 		       : work_fail_git(work, ERROR_MIRROR, rc, "keep the commit in the mirror");
 }

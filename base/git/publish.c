@@ -1,6 +1,7 @@
 /* Publishing: the parentless commit of a bundle, pushed to its tag. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes/bytes.h"
 #include "base/git/fetch_internal.h"
@@ -63,8 +64,9 @@ static enum git_failure compare(struct work *work, const git_oid *tree, bool *re
 static enum git_failure push(struct work *work, const git_oid *commit, struct remote *remote)
 {
 	SL_AUTO(git_reference_free_auto) git_reference *held = NULL;
-	char name[64];
-	(void)snprintf(name, sizeof(name), "refs/sluice/outbox/%s", git_oid_tostr_s(commit));
+	char name[96]; /* one per job: two may publish the same bundle at once */
+	(void)snprintf(name, sizeof(name), "refs/sluice/outbox/%s-%d", git_oid_tostr_s(commit),
+		       getpid());
 	int rc = git_reference_create(&held, work->repo, name, commit, 1, NULL);
 	if (rc != 0) {
 		return work_fail_git(work, ERROR_MIRROR, rc, "hold the commit in the mirror");

@@ -223,6 +223,14 @@ static void fail_dead(struct git_worker *worker)
 	int status = 0;
 	char text[160];
 	end_child(worker, &status);
+	/* libgit2 writes packs through a map of the file: a full disk is a SIGBUS there. */
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) {
+		(void)snprintf(text, sizeof(text),
+			       "the disk under the mirror is full (SIGBUS in %s)",
+			       job_op_name(worker->op));
+		fail(worker, GIT_DISK_FULL, text);
+		return;
+	}
 	bool killed = WIFSIGNALED(status);
 	(void)snprintf(text, sizeof(text), "the git worker ended without a result (%s %d) in %s",
 		       killed ? "signal" : "exit status",

@@ -224,6 +224,21 @@ static void test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken(voi
 	fixture_expect(f, &job, GIT_OK);
 }
 
+/* A mirror that borrows objects from elsewhere: the worker cannot go there. */
+static void test_git_worker_reads_nothing_beside_its_mirror(void **state)
+{
+	struct fixture *f = *state;
+	char command[1400];
+	(void)snprintf(
+	    command, sizeof(command),
+	    "rm -f '%s'/objects/pack/* && echo '%s/objects' > '%s/objects/info/alternates' && "
+	    "git -C '%s' cat-file -e %s",
+	    f->mirror, f->repo.bare, f->mirror, f->mirror, f->first);
+	assert_int_equal(system(command), 0); /* unconfined, it is found */
+	struct git_job job = checkout_of(f, f->first);
+	fixture_expect(f, &job, GIT_COMMIT_GONE);
+}
+
 static void test_git_diff_lists_what_changed(void **state)
 {
 	struct fixture *f = *state;
@@ -322,6 +337,7 @@ int main(int argc, char **argv)
 	    TEST(test_git_checkout_follows_no_link),
 	    TEST(test_git_a_broken_mirror_says_so),
 	    TEST(test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken),
+	    TEST(test_git_worker_reads_nothing_beside_its_mirror),
 	    TEST(test_git_diff_lists_what_changed),
 	    TEST(test_git_diff_of_too_much_is_cut),
 	    TEST(test_git_sweep_removes_what_killed_jobs_leave),

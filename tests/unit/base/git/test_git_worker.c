@@ -11,14 +11,19 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock/clock.h"
+#include "base/crypto/crypto.h"
 #include "base/mem/own.h"
 #include "tests/unit/base/git/fixture.h"
 
@@ -250,6 +255,150 @@ static void test_git_host_that_hangs_up_is_unreachable(void **state)
 	(void)close(host);
 }
 
+/* A redirect to another port would take the password with it: nobody is dialled there. */
+static void test_git_redirects_are_not_followed(void **state)
+{
+	static const char form[] =
+	    "HTTP/1.1 302 Found\r\nLocation: %s/info/refs?service=git-upload-pack\r\n"
+	    "Content-Length: 0\r\nConnection: close\r\n\r\n";
+	struct fixture *f = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	char elsewhere[GIT_URL_MAX], answer[GIT_URL_MAX + sizeof(form)], request[4096];
+	int other = mute_host(elsewhere, sizeof(elsewhere), "http");
+	int host = mute_host(f->url, sizeof(f->url), "http");
+	struct git_job job = fixture_job(f, GIT_LS);
+	job.user = "robot";
+	job.password = "hunter2";
+	job.deadline_ms = 10000;
+	struct git_worker *worker = NULL;
+	assert_int_equal(git_worker_start(&job, &worker, &err), SL_OK);
+	int guest = accept(host, NULL, NULL);
+	assert_true(guest >= 0);
+	assert_true(recv(guest, request, sizeof(request), 0) > 0);
+	(void)snprintf(answer, sizeof(answer), form, elsewhere);
+	assert_true(send(guest, answer, strlen(answer), MSG_NOSIGNAL) > 0);
+	struct pollfd waiting = {.fd = git_worker_fd(worker), .events = POLLIN};
+	assert_int_equal(poll(&waiting, 1, 10000), 1);
+	assert_true(git_worker_step(worker, NULL, &f->result));
+	assert_int_equal(f->result.failure, GIT_REPOSITORY_UNREACHABLE);
+	struct pollfd dialled = {.fd = other, .events = POLLIN};
+	assert_int_equal(poll(&dialled, 1, 0), 0);
+	git_worker_free(worker);
+	(void)close(guest);
+	(void)close(host);
+	(void)close(other);
+}
+
+static void test_git_workers_share_a_mirror(void **state)
+{
+	enum { WORKERS = 8 };
+	struct fixture *f = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	fixture_serve(f, GITSERVER_GIT);
+	struct git_job job = fixture_job(f, GIT_RESOLVE);
+	fixture_expect(f, &job, GIT_OK);
+	for (int round = 0; round < 3; round++) {
+		struct git_worker *workers[WORKERS];
+		char text[32];
+		(void)snprintf(text, sizeof(text), "round %d\n", round);
+		gitrepo_text(&f->repo, "apps/shop/index.html", text);
+		gitrepo_commit(&f->repo, text, NULL);
+		for (int i = 0; i < WORKERS; i++) {
+			assert_int_equal(git_worker_start(&job, &workers[i], &err), SL_OK);
+		}
+		for (int i = 0; i < WORKERS; i++) {
+			struct pollfd waiting = {.fd = git_worker_fd(workers[i]), .events = POLLIN};
+			git_result_fini(&f->result);
+			while (!git_worker_step(workers[i], NULL, &f->result)) {
+				(void)poll(&waiting, 1, 100);
+			}
+			git_worker_free(workers[i]);
+			if (f->result.failure != GIT_OK) {
+				fail_msg("%s: %s", git_failure_name(f->result.failure),
+					 f->result.text);
+			}
+		}
+	}
+}
+
+static bool write_proc(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return written;
+}
+
+/* A name space of this process's own in which it may mount; it stays who it is. */
+static bool enter_name_space(void)
+{
+	char users[32], groups[32];
+	(void)snprintf(users, sizeof(users), "%u %u 1", getuid(), getuid());
+	(void)snprintf(groups, sizeof(groups), "%u %u 1", getgid(), getgid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+	       write_proc("/proc/self/setgroups", "deny") &&
+	       write_proc("/proc/self/uid_map", users) && write_proc("/proc/self/gid_map", groups);
+}
+
+/* Runs the job with `folder` on a small file system; needs to be allowed to mount one. */
+static int run_on_a_small_disk(struct fixture *f, const struct git_job *job, const char *folder)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (!enter_name_space() || mount("none", folder, "tmpfs", 0, "size=512k") != 0) {
+		return -1;
+	}
+	if (git_run(job, NULL, NULL, &f->result, &err) != SL_OK) {
+		return -2;
+	}
+	(void)fprintf(stderr, "%s\n", f->result.text);
+	return (int)f->result.failure;
+}
+
+static void expect_full(struct fixture *f, const struct git_job *job, const char *folder)
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		_exit(run_on_a_small_disk(f, job, folder) & 0xff);
+	}
+	int status = 0;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 0xff) {
+		print_message("no file system can be mounted here: not tried\n");
+		return;
+	}
+	assert_int_equal(WEXITSTATUS(status), GIT_DISK_FULL);
+}
+
+static void test_git_a_full_disk_is_called_so(void **state)
+{
+	enum { BIG = 2000000 };
+	struct fixture *f = *state;
+	SL_AUTO(sl_free_auto) uint8_t *big = malloc(BIG);
+	assert_non_null(big);
+	sl_random(big, BIG);
+	gitrepo_write(&f->repo, "big", big, BIG);
+	gitrepo_commit(&f->repo, "Big", f->first);
+	assert_int_equal(mkdir(f->staging, 0755), 0);
+	fixture_serve(f, GITSERVER_GIT);
+	struct git_job job = fixture_job(f, GIT_RESOLVE);
+	job.path = "";
+	char full[600];
+	(void)snprintf(full, sizeof(full), "%s/full.git", f->dir);
+	assert_int_equal(mkdir(full, 0700), 0);
+	fixture_expect(f, &job, GIT_OK);
+	job.mirror = full;
+	expect_full(f, &job, full);
+	job = fixture_job(f, GIT_CHECKOUT);
+	job.path = "";
+	job.commit = f->first;
+	job.staging = f->staging;
+	expect_full(f, &job, f->staging);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(int argc, char **argv)
@@ -267,6 +416,9 @@ int main(int argc, char **argv)
 	    TEST(test_git_login_is_needed_and_checked),
 	    TEST(test_git_fetch_keeps_its_limits),
 	    TEST(test_git_host_that_hangs_up_is_unreachable),
+	    TEST(test_git_redirects_are_not_followed),
+	    TEST(test_git_workers_share_a_mirror),
+	    TEST(test_git_a_full_disk_is_called_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
