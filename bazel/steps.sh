@@ -26,6 +26,9 @@ done
 # Outputs of every configuration side by side: changing it costs no second build.
 bazel_flags=(--disk_cache="$HOME/.cache/sluice-disk" --noshow_progress --color=no --curses=no --keep_going)
 
+# Clients in other languages, for the end-to-end tests. Not there: those tests say so and fail.
+bazel_flags+=("--test_env=SLUICE_NODE_MODULES=$(bazel/install-npm)")
+
 _pass() {
 	passed=$((passed + 1))
 }

@@ -78,9 +78,9 @@ def test_python_health(world):
 
 
 def test_node_lists_services_by_reflection_and_calls_them(world):
-    modules = os.environ.get("SLUICE_NODE_MODULES") or os.path.expanduser("~/.cache/sluice-npm/node_modules")
+    modules = os.environ.get("SLUICE_NODE_MODULES", "")
     assert shutil.which("node"), "node is not installed"
-    assert os.path.isdir(os.path.join(modules, "@grpc/grpc-js")), f"@grpc/grpc-js is not in {modules}: run bazel/install-packages"
+    assert os.path.isdir(os.path.join(modules, "@grpc/grpc-js")), f"@grpc/grpc-js is not in '{modules}': pass --test_env=SLUICE_NODE_MODULES=$(bazel/install-npm)"
     server = world.server()
     script = os.path.join(sluice.ROOT, "tests/e2e/reflection.cjs")
     done = subprocess.run(["node", script, f"127.0.0.1:{server.port}", os.path.join(sluice.ROOT, "proto")], capture_output=True, text=True,
