@@ -7,23 +7,28 @@
 #include "server/services/service.h"
 #include "server/watch/watch.h"
 
-#define FAMILY(variable, type, name, help) static const struct metrics_family variable = { name, help, type }
+#define FAMILY(variable, type, name, help)                                                         \
+	static const struct metrics_family variable = {name, help, type}
 
 FAMILY(revision, METRICS_GAUGE, "sluice_store_revision", "Last revision.");
-FAMILY(floor_revision, METRICS_GAUGE, "sluice_store_floor", "Changes up to this revision can no longer be watched.");
+FAMILY(floor_revision, METRICS_GAUGE, "sluice_store_floor",
+       "Changes up to this revision can no longer be watched.");
 FAMILY(map_bytes, METRICS_GAUGE, "sluice_store_map_bytes", "Size of the store's map.");
 FAMILY(used_bytes, METRICS_GAUGE, "sluice_store_used_bytes", "Bytes of the map in use.");
-FAMILY(disk_bytes, METRICS_GAUGE, "sluice_store_free_disk_bytes", "Bytes free on the store's disk.");
+FAMILY(disk_bytes, METRICS_GAUGE, "sluice_store_free_disk_bytes",
+       "Bytes free on the store's disk.");
 FAMILY(log_records, METRICS_GAUGE, "sluice_store_log_records", "Log records held.");
 FAMILY(queued, METRICS_GAUGE, "sluice_store_queued_commands", "Commands waiting for the writer.");
 FAMILY(commits, METRICS_COUNTER, "sluice_store_commits_total", "Commits.");
-FAMILY(commit_seconds, METRICS_COUNTER, "sluice_store_commit_seconds_total", "Time spent in commits, syncs included.");
+FAMILY(commit_seconds, METRICS_COUNTER, "sluice_store_commit_seconds_total",
+       "Time spent in commits, syncs included.");
 FAMILY(commands, METRICS_COUNTER, "sluice_store_commands_total", "Commands answered.");
 FAMILY(refused, METRICS_COUNTER, "sluice_store_refused_total", "Commands refused.");
 FAMILY(batches, METRICS_HISTOGRAM, "sluice_store_batch_commands", "Commands in one commit.");
 FAMILY(requests_kept, METRICS_GAUGE, "sluice_requests_kept", "Replies kept for request ids.");
 FAMILY(watchers, METRICS_GAUGE, "sluice_watch_streams", "Watch streams.");
-FAMILY(agents, METRICS_GAUGE, "sluice_agents", "Instances by environment and liveness of their agents.");
+FAMILY(agents, METRICS_GAUGE, "sluice_agents",
+       "Instances by environment and liveness of their agents.");
 FAMILY(phases, METRICS_GAUGE, "sluice_phases", "Apps on instances by the phase last reported.");
 FAMILY(manifests, METRICS_COUNTER, "sluice_manifests_sent_total", "Manifests sent to agents.");
 FAMILY(reports, METRICS_COUNTER, "sluice_agent_reports_total", "Reports that agents sent.");
@@ -33,7 +38,8 @@ FAMILY(git_waiting, METRICS_GAUGE, "sluice_git_jobs_waiting", "Git jobs waiting.
 FAMILY(git_done, METRICS_COUNTER, "sluice_git_jobs_done_total", "Git jobs that went well.");
 FAMILY(git_failed, METRICS_COUNTER, "sluice_git_jobs_failed_total", "Git jobs that failed.");
 FAMILY(owed, METRICS_GAUGE, "sluice_git_owed_tags", "Tags owed to Git.");
-FAMILY(parked, METRICS_GAUGE, "sluice_git_parked_tags", "Of those, refused by the host and waiting for a refresh.");
+FAMILY(parked, METRICS_GAUGE, "sluice_git_parked_tags",
+       "Of those, refused by the host and waiting for a refresh.");
 
 struct sample {
 	const struct metrics_family *family;
@@ -52,49 +58,55 @@ static void collect_store(const struct services *services, struct metrics_page *
 	struct store_stats s;
 	store_stats_read(services->store, &s);
 	const struct sample samples[] = {
-		{ &revision, (double)s.revision },
-		{ &floor_revision, (double)s.floor },
-		{ &map_bytes, (double)s.map_bytes },
-		{ &used_bytes, (double)s.used_bytes },
-		{ &disk_bytes, (double)s.free_disk_bytes },
-		{ &log_records, (double)s.log_records },
-		{ &queued, (double)s.queued },
-		{ &commits, (double)s.commits },
-		{ &commit_seconds, (double)s.commit_us_total / 1e6 },
-		{ &commands, (double)s.commands },
-		{ &refused, (double)s.refused },
-		{ &requests_kept, (double)requests_stats(services->requests).kept },
+	    {&revision, (double)s.revision},
+	    {&floor_revision, (double)s.floor},
+	    {&map_bytes, (double)s.map_bytes},
+	    {&used_bytes, (double)s.used_bytes},
+	    {&disk_bytes, (double)s.free_disk_bytes},
+	    {&log_records, (double)s.log_records},
+	    {&queued, (double)s.queued},
+	    {&commits, (double)s.commits},
+	    {&commit_seconds, (double)s.commit_us_total / 1e6},
+	    {&commands, (double)s.commands},
+	    {&refused, (double)s.refused},
+	    {&requests_kept, (double)requests_stats(services->requests).kept},
 	};
 	write_samples(page, samples, SL_COUNT(samples));
 	double bounds[STORE_BATCH_BUCKETS - 1];
 	for (unsigned i = 0; i < SL_COUNT(bounds); i++) {
 		bounds[i] = (double)((2u << i) - 1); /* bucket i: up to 2^(i+1) - 1 commands */
 	}
-	metrics_page_histogram(page, &batches, NULL, 0, bounds, s.batch_count, SL_COUNT(bounds), (double)s.commands);
+	metrics_page_histogram(page, &batches, NULL, 0, bounds, s.batch_count, SL_COUNT(bounds),
+			       (double)s.commands);
 }
 
 static void collect_fleet(const struct services *services, struct metrics_page *page)
 {
-	static const char *const liveness[FLEET_LIVENESS_COUNT] = { "unknown", "never", "online", "late", "offline" };
-	static const char *const phase_names[FLEET_PHASE_COUNT] = { "none",   "pending",    "fetching", "verifying", "staged",     "activating",
-		                                                    "healthy", "not_ready", "degraded", "failed",    "rolled_back" };
+	static const char *const liveness[FLEET_LIVENESS_COUNT] = {"unknown", "never", "online",
+								   "late", "offline"};
+	static const char *const phase_names[FLEET_PHASE_COUNT] = {
+	    "none",    "pending",   "fetching", "verifying", "staged",     "activating",
+	    "healthy", "not_ready", "degraded", "failed",    "rolled_back"};
 	struct fleet_stats f;
 	fleet_stats_read(services->fleet, &f);
 	for (uint32_t environment = 1; environment <= ENV_COUNT; environment++) {
 		for (unsigned i = 1; i < FLEET_LIVENESS_COUNT; i++) {
-			const struct metrics_label labels[] = { { "environment", environment_name(environment) }, { "liveness", liveness[i] } };
-			metrics_page_sample(page, &agents, labels, SL_COUNT(labels), f.agents[environment][i]);
+			const struct metrics_label labels[] = {
+			    {"environment", environment_name(environment)},
+			    {"liveness", liveness[i]}};
+			metrics_page_sample(page, &agents, labels, SL_COUNT(labels),
+					    f.agents[environment][i]);
 		}
 	}
 	for (unsigned i = 1; i < FLEET_PHASE_COUNT; i++) {
-		const struct metrics_label label = { "phase", phase_names[i] };
+		const struct metrics_label label = {"phase", phase_names[i]};
 		metrics_page_sample(page, &phases, &label, 1, f.phases[i]);
 	}
 	const struct sample samples[] = {
-		{ &manifests, (double)f.manifests_sent },
-		{ &reports, (double)f.reports },
-		{ &waiters, (double)f.waiters },
-		{ &watchers, (double)watch_streams(services->watch) },
+	    {&manifests, (double)f.manifests_sent},
+	    {&reports, (double)f.reports},
+	    {&waiters, (double)f.waiters},
+	    {&watchers, (double)watch_streams(services->watch)},
 	};
 	write_samples(page, samples, SL_COUNT(samples));
 }
@@ -104,8 +116,8 @@ static void collect_git(const struct services *services, struct metrics_page *pa
 	struct gitsync_stats g;
 	gitsync_stats_read(services->gitsync, &g);
 	const struct sample samples[] = {
-		{ &git_running, g.running }, { &git_waiting, g.waiting },        { &git_done, (double)g.done },
-		{ &git_failed, (double)g.failed }, { &owed, g.owed }, { &parked, g.parked },
+	    {&git_running, g.running},       {&git_waiting, g.waiting}, {&git_done, (double)g.done},
+	    {&git_failed, (double)g.failed}, {&owed, g.owed},           {&parked, g.parked},
 	};
 	write_samples(page, samples, SL_COUNT(samples));
 }

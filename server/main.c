@@ -68,15 +68,19 @@ static void on_storage_failure(void *ctx, const struct sl_err *err)
 static enum store_prune on_prune(void *ctx, uint64_t revision, struct sl_bytes record)
 {
 	const struct server *server = ctx;
-	return records_prune(record, revision, requests_oldest_revision(server->services.requests, sl_clock_unix_ms()));
+	return records_prune(
+	    record, revision,
+	    requests_oldest_revision(server->services.requests, sl_clock_unix_ms()));
 }
 
-static void on_record(void *ctx, const struct store_view *view, const Sluice__Store__V1__LogRecord *record)
+static void on_record(void *ctx, const struct store_view *view,
+		      const Sluice__Store__V1__LogRecord *record)
 {
 	const struct services *services = &((struct server *)ctx)->services;
 	for (size_t i = 0; i < record->n_events; i++) {
 		const Sluice__V1__Event *event = record->events[i];
-		if (event->object_case == SLUICE__V1__EVENT__OBJECT_REPOSITORY && event->type == SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED) {
+		if (event->object_case == SLUICE__V1__EVENT__OBJECT_REPOSITORY &&
+		    event->type == SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED) {
 			gitsync_forget(services->gitsync, event->repository->id);
 		}
 	}
@@ -97,19 +101,22 @@ static void on_tick(void *ctx)
 	uint64_t now = sl_clock_mono_ms();
 	if (now - server->retained_ms >= RETENTION_EVERY_MS) {
 		server->retained_ms = now;
-		records_retain(server->services.store, sl_clock_unix_ms(), server->config.log_keep_ms);
+		records_retain(server->services.store, sl_clock_unix_ms(),
+			       server->config.log_keep_ms);
 	}
 }
 
-static void on_finished(void *ctx, const struct rpc_method *method, sl_code code, uint64_t microseconds)
+static void on_finished(void *ctx, const struct rpc_method *method, sl_code code,
+			uint64_t microseconds)
 {
 	struct server *server = ctx;
 	if (server->metrics != NULL) {
-		metrics_call(server->metrics, method->path, method->stream != NULL, code, microseconds);
+		metrics_call(server->metrics, method->path, method->stream != NULL, code,
+			     microseconds);
 	}
 	bool ours = code == SL_INTERNAL || code == SL_DATA_LOSS || code == SL_UNKNOWN;
-	sl_log(ours ? SL_LOG_ERROR : SL_LOG_DEBUG, "rpc", "method=%s code=%s us=%lu", method->path, sl_code_name(code),
-	       (unsigned long)microseconds);
+	sl_log(ours ? SL_LOG_ERROR : SL_LOG_DEBUG, "rpc", "method=%s code=%s us=%lu", method->path,
+	       sl_code_name(code), (unsigned long)microseconds);
 }
 
 /* --- stopping ------------------------------------------------------------------------ */
@@ -141,7 +148,8 @@ static void block_signals(void)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	(void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread started from here on */
+	(void)pthread_sigmask(SIG_BLOCK, &set,
+			      NULL); /* inherited by every thread started from here on */
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
@@ -164,20 +172,22 @@ static sl_code open_store(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
 	const struct store_options options = {
-		.path = config->data,
-		.map_bytes = config->map_bytes,
-		.reserve_bytes = config->disk_reserve_bytes,
-		.queue_max = (unsigned)config->queue_max,
-		.tables = record_table_names,
-		.table_count = TABLE_COUNT,
-		.on_commit = on_commit,
-		.on_failure = on_storage_failure,
-		.prune = on_prune,
-		.ctx = server,
+	    .path = config->data,
+	    .map_bytes = config->map_bytes,
+	    .reserve_bytes = config->disk_reserve_bytes,
+	    .queue_max = (unsigned)config->queue_max,
+	    .tables = record_table_names,
+	    .table_count = TABLE_COUNT,
+	    .on_commit = on_commit,
+	    .on_failure = on_storage_failure,
+	    .prune = on_prune,
+	    .ctx = server,
 	};
-	sl_code code = requests_new((size_t)config->requests_max, config->requests_keep_ms, &server->services.requests, err);
+	sl_code code = requests_new((size_t)config->requests_max, config->requests_keep_ms,
+				    &server->services.requests, err);
 	code = code != SL_OK ? code : store_open(&options, &server->services.store, err);
-	code = code != SL_OK ? code : records_bootstrap(server->services.store, sl_clock_unix_ms(), err);
+	code = code != SL_OK ? code
+			     : records_bootstrap(server->services.store, sl_clock_unix_ms(), err);
 	const struct store_view *view = NULL;
 	code = code != SL_OK ? code : store_view_begin(server->services.store, &view, err);
 	if (code == SL_OK) {
@@ -191,20 +201,21 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
 	struct services *services = &server->services;
-	const struct fleet_options fleet = { .store = services->store, .heartbeat_ms = (unsigned)config->heartbeat_ms };
+	const struct fleet_options fleet = {.store = services->store,
+					    .heartbeat_ms = (unsigned)config->heartbeat_ms};
 	const struct gitsync_options gitsync = {
-		.store = services->store,
-		.data = config->data,
-		.allow_local = config->allow_local_repos,
-		.jobs = (unsigned)config->git_jobs,
-		.deadline_ms = (unsigned)config->git_deadline_ms,
+	    .store = services->store,
+	    .data = config->data,
+	    .allow_local = config->allow_local_repos,
+	    .jobs = (unsigned)config->git_jobs,
+	    .deadline_ms = (unsigned)config->git_deadline_ms,
 	};
 	const struct watch_options watch = {
-		.store = services->store,
-		.on_record = on_record,
-		.on_batch = on_batch,
-		.ctx = server,
-		.streams_max = (unsigned)config->watchers_max,
+	    .store = services->store,
+	    .on_record = on_record,
+	    .on_batch = on_batch,
+	    .ctx = server,
+	    .streams_max = (unsigned)config->watchers_max,
 	};
 	sl_code code = fleet_new(&fleet, &services->fleet, err);
 	code = code != SL_OK ? code : gitsync_new(&gitsync, &services->gitsync, err);
@@ -217,24 +228,26 @@ static sl_code start_metrics(struct server *server, struct sl_err *err)
 		return SL_OK;
 	}
 	sl_code code = metrics_new(server->config.metrics_listen, &server->metrics, err);
-	return code != SL_OK ? code : metrics_collect(server->metrics, collect_metrics, &server->services, err);
+	return code != SL_OK
+		   ? code
+		   : metrics_collect(server->metrics, collect_metrics, &server->services, err);
 }
 
 static sl_code start_rpc(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
 	struct rpc_options options = {
-		.listen = config->listen,
-		.ctx = &server->services,
-		.descriptors = SL_BYTES(sluice_descriptors, sluice_descriptors_size),
-		.services = services_names,
-		.message_max = (size_t)config->message_max_bytes,
-		.connections_max = (unsigned)config->connections_max,
-		.accepts_per_second = (unsigned)config->accepts_per_second,
-		.on_tick = on_tick,
-		.tick_ms = 100,
-		.on_finished = on_finished,
-		.drain_ms = (unsigned)config->drain_ms,
+	    .listen = config->listen,
+	    .ctx = &server->services,
+	    .descriptors = SL_BYTES(sluice_descriptors, sluice_descriptors_size),
+	    .services = services_names,
+	    .message_max = (size_t)config->message_max_bytes,
+	    .connections_max = (unsigned)config->connections_max,
+	    .accepts_per_second = (unsigned)config->accepts_per_second,
+	    .on_tick = on_tick,
+	    .tick_ms = 100,
+	    .on_finished = on_finished,
+	    .drain_ms = (unsigned)config->drain_ms,
 	};
 	options.methods = services_rpc_methods(&options.method_count);
 	return rpc_server_new(&options, &server->rpc, err);
@@ -267,9 +280,12 @@ static int serve(const struct server_config *config)
 		server_fini(&server);
 		return EXIT_FAILED;
 	}
-	log_warn("insecure", "listen=%s meaning=\"no TLS, no identities: for this machine only\"", config->listen);
-	log_info("listening", "port=%d metrics_port=%d version=%s data=%s", rpc_server_port(server.rpc),
-	         server.metrics == NULL ? 0 : metrics_port(server.metrics), SLUICE_VERSION, SL_QUOTE(config->data));
+	log_warn("insecure", "listen=%s meaning=\"no TLS, no identities: for this machine only\"",
+		 config->listen);
+	log_info("listening", "port=%d metrics_port=%d version=%s data=%s",
+		 rpc_server_port(server.rpc),
+		 server.metrics == NULL ? 0 : metrics_port(server.metrics), SLUICE_VERSION,
+		 SL_QUOTE(config->data));
 	if (server.metrics != NULL) {
 		metrics_set_ready(server.metrics, true);
 	}
@@ -284,39 +300,42 @@ static int serve(const struct server_config *config)
 /* --- commands ------------------------------------------------------------------------------ */
 
 static const struct sl_exit_code verify_exit_codes[] = {
-	{ 0, "the store is sound" },
-	{ EXIT_FAILED, "faults were found, or the store could not be read" },
-	{ EXIT_USAGE, "the command line is wrong" },
-	{ 0, NULL },
+    {0, "the store is sound"},
+    {EXIT_FAILED, "faults were found, or the store could not be read"},
+    {EXIT_USAGE, "the command line is wrong"},
+    {0, NULL},
 };
 
 static const struct sl_command verify_command = {
-	.name = "verify",
-	.synopsis = "DIR",
-	.summary = "Check a store that no server has open",
-	.description = "Reads everything: every index entry and what it points at, every reference between records, the order of "
-		       "revisions, and that all parses. Prints the first faults.",
-	.args_min = 1,
-	.args_max = 1,
-	.exit_codes = verify_exit_codes,
+    .name = "verify",
+    .synopsis = "DIR",
+    .summary = "Check a store that no server has open",
+    .description = "Reads everything: every index entry and what it points at, every reference "
+		   "between records, the order of "
+		   "revisions, and that all parses. Prints the first faults.",
+    .args_min = 1,
+    .args_max = 1,
+    .exit_codes = verify_exit_codes,
 };
 
 static const struct sl_command man_command = {
-	.name = "man",
-	.synopsis = "",
-	.summary = "Print this program's man page (roff)",
+    .name = "man",
+    .synopsis = "",
+    .summary = "Print this program's man page (roff)",
 };
 
-static const struct sl_command *const commands[] = { &server_serve_command, &verify_command, &man_command, NULL };
+static const struct sl_command *const commands[] = {&server_serve_command, &verify_command,
+						    &man_command, NULL};
 
 static const struct sl_program program = {
-	.name = "sluiced",
-	.version = SLUICE_VERSION,
-	.summary = "the control plane of Sluice",
-	.description = "Holds which versions of which apps exist, where each has been promoted to and which one is released, and tells "
-		       "agents what to run.",
-	.commands = commands,
-	.exit_codes = verify_exit_codes,
+    .name = "sluiced",
+    .version = SLUICE_VERSION,
+    .summary = "the control plane of Sluice",
+    .description = "Holds which versions of which apps exist, where each has been promoted to and "
+		   "which one is released, and tells "
+		   "agents what to run.",
+    .commands = commands,
+    .exit_codes = verify_exit_codes,
 };
 
 static int usage_error(const struct sl_err *err)
@@ -333,11 +352,13 @@ static int verify(const char *path)
 		(void)fprintf(stderr, "sluiced: verify: %s\n", err.msg);
 		return EXIT_FAILED;
 	}
-	(void)printf("%lu records checked, %lu faults\n", (unsigned long)checked, (unsigned long)faults);
+	(void)printf("%lu records checked, %lu faults\n", (unsigned long)checked,
+		     (unsigned long)faults);
 	return faults == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
-static int run_command(const struct sl_found *found, struct server_config *config, const struct sl_args *args)
+static int run_command(const struct sl_found *found, struct server_config *config,
+		       const struct sl_args *args)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	if (found->command == &verify_command) {
@@ -348,7 +369,8 @@ static int run_command(const struct sl_found *found, struct server_config *confi
 		return EXIT_SUCCESS;
 	}
 	enum sl_log_level level = SL_LOG_INFO;
-	if (server_config_settle(config, &err) != SL_OK || sl_log_level_parse(config->log_level, &level, &err) != SL_OK) {
+	if (server_config_settle(config, &err) != SL_OK ||
+	    sl_log_level_parse(config->log_level, &level, &err) != SL_OK) {
 		return usage_error(&err);
 	}
 	sl_log_level_set(level);
@@ -380,8 +402,9 @@ int main(int argc, char **argv)
 	}
 	static struct server_config config;
 	struct sl_args args;
-	struct sl_target target = { .config = &config, .size = sizeof(config) };
-	if (sl_command_parse(&program, &found, (struct sl_target){ NULL, 0 }, target, &args, &err) != SL_OK) {
+	struct sl_target target = {.config = &config, .size = sizeof(config)};
+	if (sl_command_parse(&program, &found, (struct sl_target){NULL, 0}, target, &args, &err) !=
+	    SL_OK) {
 		return usage_error(&err);
 	}
 	int status = EXIT_SUCCESS;

@@ -34,7 +34,9 @@ struct access_caller {
 };
 
 /* Who calls. SL_UNAUTHENTICATED is for later; today it cannot fail. */
-SL_MUST_USE sl_code access_identify(const struct rpc_call *call, struct access_caller *ret_caller, struct sl_err *err);
-SL_MUST_USE sl_code access_identify_stream(const struct rpc_stream *stream, struct access_caller *ret_caller, struct sl_err *err);
+SL_MUST_USE sl_code access_identify(const struct rpc_call *call, struct access_caller *ret_caller,
+				    struct sl_err *err);
+SL_MUST_USE sl_code access_identify_stream(const struct rpc_stream *stream,
+					   struct access_caller *ret_caller, struct sl_err *err);
 
 #endif

@@ -133,7 +133,8 @@ static struct contact *contact_of(struct gitsync *g, const char *repository_id, 
 	return c;
 }
 
-static void note_contact(struct gitsync *g, const char *repository_id, const struct git_result *result)
+static void note_contact(struct gitsync *g, const char *repository_id,
+			 const struct git_result *result)
 {
 	pthread_mutex_lock(&g->lock);
 	struct contact *c = contact_of(g, repository_id, true);
@@ -156,10 +157,10 @@ static void note_contact(struct gitsync *g, const char *repository_id, const str
 struct pick {
 	struct gitsync_item item;
 	bool found;
-	bool orphan;              /* refers to something that is gone */
+	bool orphan; /* refers to something that is gone */
 	uint8_t key[STORE_KEY_MAX];
 	size_t key_size;
-	uint64_t next_ms;         /* when something becomes due; UINT64_MAX: nothing will */
+	uint64_t next_ms; /* when something becomes due; UINT64_MAX: nothing will */
 	unsigned waiting, owed, parked;
 };
 
@@ -172,8 +173,8 @@ static void count_owed(struct pick *pick, const Sluice__Store__V1__OwedRecord *o
 }
 
 /* Takes the item that the walk stands at, or says when it is due. Caller holds the lock. */
-static void consider(struct gitsync *g, struct pick *pick, const struct store_walk *walk, const Sluice__Store__V1__OwedRecord *owed,
-                     uint64_t now)
+static void consider(struct gitsync *g, struct pick *pick, const struct store_walk *walk,
+		     const Sluice__Store__V1__OwedRecord *owed, uint64_t now)
 {
 	if (owed->parked || is_busy(g, owed->repository_id)) {
 		return;
@@ -190,7 +191,8 @@ static void consider(struct gitsync *g, struct pick *pick, const struct store_wa
 	pick->item.workspace = sl_get_be32(walk->key.data);
 	pick->item.owed = NULL;
 	struct sl_err err = SL_ERR_INIT;
-	if (record_unpack(arena, walk->value, &sluice__store__v1__owed_record__descriptor, &pick->item.owed, &err) != SL_OK) {
+	if (record_unpack(arena, walk->value, &sluice__store__v1__owed_record__descriptor,
+			  &pick->item.owed, &err) != SL_OK) {
 		return;
 	}
 	sl_code code = gitsync_item_load(&pick->item, walk->view, &err);
@@ -212,14 +214,15 @@ static sl_code pick_next(struct gitsync *g, struct pick *pick, struct sl_err *er
 	uint64_t now = sl_clock_unix_ms();
 	sl_code code = store_view_begin(g->options.store, &view, err);
 	if (code != SL_OK) {
-		walk = (struct store_walk){ .cursor = NULL };
+		walk = (struct store_walk){.cursor = NULL};
 		return code;
 	}
 	store_walk_begin(&walk, view, TABLE_OWED, SL_BYTES_NONE, STORE_FORWARD);
 	pthread_mutex_lock(&g->lock);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__OwedRecord *owed = NULL;
-		if (record_unpack(&arena, walk.value, &sluice__store__v1__owed_record__descriptor, &owed, NULL) == SL_OK) {
+		if (record_unpack(&arena, walk.value, &sluice__store__v1__owed_record__descriptor,
+				  &owed, NULL) == SL_OK) {
 			count_owed(pick, owed);
 			consider(g, pick, &walk, owed, now);
 		}
@@ -236,7 +239,8 @@ static sl_code pick_next(struct gitsync *g, struct pick *pick, struct sl_err *er
 
 static const char *kind_name(const struct gitsync_item *item)
 {
-	return item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH ? "publish" : "resolve";
+	return item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH ? "publish"
+										   : "resolve";
 }
 
 static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
@@ -246,10 +250,12 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 		struct sl_bytes key = SL_BYTES(pick->key, pick->key_size);
 		return gitsync_item_drop(g->options.store, item->workspace, &key, err);
 	}
-	const struct gitsync_worker_options worker = { .options = &g->options, .stop = is_stopping, .ctx = g };
-	struct git_result result = { .failure = GIT_OK };
+	const struct gitsync_worker_options worker = {
+	    .options = &g->options, .stop = is_stopping, .ctx = g};
+	struct git_result result = {.failure = GIT_OK};
 	sl_code code = gitsync_item_run(item, &worker, &result, err);
-	if (code == SL_INVALID_ARGUMENT) { /* the job itself is refused, for instance its URL: that is an answer too */
+	if (code == SL_INVALID_ARGUMENT) { /* the job itself is refused, for instance its URL: that
+					      is an answer too */
 		result.failure = GIT_REPOSITORY_UNREACHABLE;
 		(void)strncpy(result.text, err->msg, sizeof(result.text) - 1);
 		sl_err_clear(err);
@@ -257,9 +263,11 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 	}
 	if (code == SL_OK && !is_stopping(g)) {
 		note_contact(g, item->repository->id, &result);
-		sl_log(result.failure == GIT_OK ? SL_LOG_INFO : SL_LOG_WARN, "git-job", "kind=%s repository=%s app=%s version=%s result=%s text=%s",
-		       kind_name(item), item->repository->name, item->app->name, item->version->name,
-		       result.failure == GIT_OK ? "OK" : git_failure_name(result.failure), SL_QUOTE(result.text));
+		sl_log(result.failure == GIT_OK ? SL_LOG_INFO : SL_LOG_WARN, "git-job",
+		       "kind=%s repository=%s app=%s version=%s result=%s text=%s", kind_name(item),
+		       item->repository->name, item->app->name, item->version->name,
+		       result.failure == GIT_OK ? "OK" : git_failure_name(result.failure),
+		       SL_QUOTE(result.text));
 		code = gitsync_item_record(g->options.store, item, &result, err);
 	}
 	git_result_fini(&result);
@@ -282,17 +290,17 @@ static void run_diff(struct gitsync *g, struct diff *diff)
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	const struct git_job job = {
-		.op = GIT_DIFF,
-		.url = "",
-		.mirror = gitsync_mirror_path(&arena, g->options.data, diff->repository_id),
-		.commit = diff->to_commit,
-		.path = diff->to_path,
-		.other_commit = diff->from_commit,
-		.other_path = diff->from_path,
-		.limits = GIT_LIMITS_DEFAULT,
-		.deadline_ms = g->options.deadline_ms,
+	    .op = GIT_DIFF,
+	    .url = "",
+	    .mirror = gitsync_mirror_path(&arena, g->options.data, diff->repository_id),
+	    .commit = diff->to_commit,
+	    .path = diff->to_path,
+	    .other_commit = diff->from_commit,
+	    .other_path = diff->from_path,
+	    .limits = GIT_LIMITS_DEFAULT,
+	    .deadline_ms = g->options.deadline_ms,
 	};
-	struct git_result result = { .failure = GIT_WORKER_FAILED };
+	struct git_result result = {.failure = GIT_WORKER_FAILED};
 	if (is_stopping(g)) {
 		(void)strncpy(result.text, "the server is stopping", sizeof(result.text) - 1);
 	} else if (git_run(&job, is_stopping, g, &result, &err) != SL_OK) {
@@ -387,7 +395,7 @@ static void one_turn(struct gitsync *g)
 		finish_repository(g, repository_id);
 		return;
 	}
-	struct pick pick = { .next_ms = UINT64_MAX };
+	struct pick pick = {.next_ms = UINT64_MAX};
 	sl_arena_init(&pick.item.arena, 0);
 	sl_code code = pick_next(g, &pick, &err);
 	if (code == SL_OK && pick.found) {
@@ -437,7 +445,8 @@ static sl_code prepare_folder(struct gitsync *g, struct sl_err *err)
 {
 	char mirrors[PATH_MAX + 16];
 	if (realpath(g->options.data, g->data) == NULL) {
-		return sl_err_set(err, SL_INTERNAL, "data folder '%s': %s", g->options.data, strerror(errno));
+		return sl_err_set(err, SL_INTERNAL, "data folder '%s': %s", g->options.data,
+				  strerror(errno));
 	}
 	g->options.data = g->data;
 	(void)snprintf(mirrors, sizeof(mirrors), "%s/mirrors", g->data);
@@ -448,7 +457,8 @@ static sl_code prepare_folder(struct gitsync *g, struct sl_err *err)
 	return SL_OK;
 }
 
-sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_gitsync, struct sl_err *err)
+sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_gitsync,
+		    struct sl_err *err)
 {
 	SL_AUTO(gitsync_free_auto) struct gitsync *g = calloc(1, sizeof(*g));
 	if (g == NULL) {
@@ -528,7 +538,8 @@ void gitsync_free(struct gitsync *g)
 	free(g);
 }
 
-/* --- from other threads ------------------------------------------------------------------------ */
+/* --- from other threads ------------------------------------------------------------------------
+ */
 
 void gitsync_wake(struct gitsync *g)
 {
@@ -552,23 +563,24 @@ void gitsync_forget(struct gitsync *g, const char *repository_id)
 	pthread_mutex_unlock(&g->lock);
 }
 
-void gitsync_diff(struct gitsync *g, const char *repository_id, const char *from_commit, const char *from_path, const char *to_commit,
-                  const char *to_path, void (*done)(void *ctx, const struct git_result *result), void *ctx)
+void gitsync_diff(struct gitsync *g, const char *repository_id, const char *from_commit,
+		  const char *from_path, const char *to_commit, const char *to_path,
+		  void (*done)(void *ctx, const struct git_result *result), void *ctx)
 {
 	struct diff *diff = calloc(1, sizeof(*diff));
 	if (diff != NULL) {
 		*diff = (struct diff){
-			.repository_id = strdup(repository_id),
-			.from_commit = strdup(from_commit),
-			.from_path = strdup(from_path),
-			.to_commit = strdup(to_commit),
-			.to_path = strdup(to_path),
-			.done = done,
-			.ctx = ctx,
+		    .repository_id = strdup(repository_id),
+		    .from_commit = strdup(from_commit),
+		    .from_path = strdup(from_path),
+		    .to_commit = strdup(to_commit),
+		    .to_path = strdup(to_path),
+		    .done = done,
+		    .ctx = ctx,
 		};
 	}
-	bool good = diff != NULL && diff->repository_id != NULL && diff->from_commit != NULL && diff->from_path != NULL &&
-	            diff->to_commit != NULL && diff->to_path != NULL;
+	bool good = diff != NULL && diff->repository_id != NULL && diff->from_commit != NULL &&
+		    diff->from_path != NULL && diff->to_commit != NULL && diff->to_path != NULL;
 	pthread_mutex_lock(&g->lock);
 	bool queued = good && !is_stopping(g);
 	if (queued) {
@@ -581,24 +593,27 @@ void gitsync_diff(struct gitsync *g, const char *repository_id, const char *from
 	if (queued) {
 		return;
 	}
-	struct git_result result = { .failure = GIT_WORKER_FAILED, .text = "the server is stopping or out of memory" };
+	struct git_result result = {.failure = GIT_WORKER_FAILED,
+				    .text = "the server is stopping or out of memory"};
 	done(ctx, &result);
 	if (diff != NULL) {
 		diff_free(diff);
 	}
 }
 
-static void count_repository(const struct store_view *view, uint32_t workspace, const char *repository_id,
-                             Sluice__V1__RepositoryContact *contact)
+static void count_repository(const struct store_view *view, uint32_t workspace,
+			     const char *repository_id, Sluice__V1__RepositoryContact *contact)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
-	struct record_key prefix = KEY(workspace, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH));
+	struct record_key prefix =
+	    KEY(workspace, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH));
 	store_walk_begin(&walk, view, TABLE_OWED, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__OwedRecord *owed = NULL;
-		if (record_unpack(&arena, walk.value, &sluice__store__v1__owed_record__descriptor, &owed, NULL) == SL_OK &&
+		if (record_unpack(&arena, walk.value, &sluice__store__v1__owed_record__descriptor,
+				  &owed, NULL) == SL_OK &&
 		    strcmp(owed->repository_id, repository_id) == 0) {
 			contact->owed++;
 			contact->parked += owed->parked ? 1 : 0;
@@ -607,8 +622,9 @@ static void count_repository(const struct store_view *view, uint32_t workspace, 
 	}
 }
 
-Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *g, const struct store_view *view, struct sl_arena *arena,
-                                               uint32_t workspace, const char *repository_id)
+Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *g, const struct store_view *view,
+					       struct sl_arena *arena, uint32_t workspace,
+					       const char *repository_id)
 {
 	Sluice__V1__RepositoryContact *contact = SL_ARENA_NEW(arena, Sluice__V1__RepositoryContact);
 	if (contact == NULL) {
@@ -619,7 +635,8 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *g, const struct s
 	const struct contact *known = contact_of(g, repository_id, false);
 	if (known != NULL) {
 		contact->reachable = known->failure != GIT_REPOSITORY_UNREACHABLE;
-		contact->failure = (char *)(known->failure == GIT_OK ? "" : git_failure_name(known->failure));
+		contact->failure =
+		    (char *)(known->failure == GIT_OK ? "" : git_failure_name(known->failure));
 		contact->text = sl_arena_strdup(arena, known->text);
 		contact->at = SL_ARENA_NEW(arena, Google__Protobuf__Timestamp);
 		if (contact->at != NULL) {

@@ -30,8 +30,10 @@ struct gitsync_options {
 };
 
 /* Starts the threads; what is owed since the last run begins at once. */
-SL_MUST_USE sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_gitsync, struct sl_err *err);
-/* Kills running jobs and ends the threads; no command is submitted afterwards. Before store_free(). */
+SL_MUST_USE sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_gitsync,
+				struct sl_err *err);
+/* Kills running jobs and ends the threads; no command is submitted afterwards. Before store_free().
+ */
 void gitsync_stop(struct gitsync *gitsync);
 void gitsync_free(struct gitsync *gitsync); /* NULL is fine */
 
@@ -39,13 +41,17 @@ void gitsync_free(struct gitsync *gitsync); /* NULL is fine */
 void gitsync_wake(struct gitsync *gitsync);
 
 /* How the last contact with a repository went; in the arena, NULL when its memory has failed. */
-Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync, const struct store_view *view, struct sl_arena *arena,
-                                               uint32_t workspace, const char *repository_id);
+Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
+					       const struct store_view *view,
+					       struct sl_arena *arena, uint32_t workspace,
+					       const char *repository_id);
 
-/* Lists what differs, in a job of its own, ahead of owed work. done() is called exactly once, on a thread of gitsync's,
- * also when it is stopping (failure WORKER_FAILED). Strings are copied; `result` is borrowed until done() returns. */
-void gitsync_diff(struct gitsync *gitsync, const char *repository_id, const char *from_commit, const char *from_path,
-                  const char *to_commit, const char *to_path, void (*done)(void *ctx, const struct git_result *result), void *ctx);
+/* Lists what differs, in a job of its own, ahead of owed work. done() is called exactly once, on a
+ * thread of gitsync's, also when it is stopping (failure WORKER_FAILED). Strings are copied;
+ * `result` is borrowed until done() returns. */
+void gitsync_diff(struct gitsync *gitsync, const char *repository_id, const char *from_commit,
+		  const char *from_path, const char *to_commit, const char *to_path,
+		  void (*done)(void *ctx, const struct git_result *result), void *ctx);
 
 /* The repository is gone: removes its mirror when no job runs on it. */
 void gitsync_forget(struct gitsync *gitsync, const char *repository_id);

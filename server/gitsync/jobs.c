@@ -10,7 +10,8 @@
 
 char *gitsync_mirror_path(struct sl_arena *arena, const char *data, const char *repository_id)
 {
-	return sl_arena_printf(arena, "%s%s/mirrors/%s.git", data[0] == '/' ? "" : "./", data, repository_id);
+	return sl_arena_printf(arena, "%s%s/mirrors/%s.git", data[0] == '/' ? "" : "./", data,
+			       repository_id);
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
@@ -27,18 +28,24 @@ void gitsync_remove_tree(const char *path)
 	(void)nftw(path, remove_one, 32, FTW_PHYS | FTW_DEPTH);
 }
 
-sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view, struct sl_err *err)
+sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view,
+			  struct sl_err *err)
 {
 	const Sluice__Store__V1__OwedRecord *owed = item->owed;
 	uint32_t ws = item->workspace;
-	sl_code code = repository_get(view, &item->arena, ws, owed->repository_id, &item->repository, err);
-	code = code != SL_OK ? code : app_get(view, &item->arena, ws, owed->app_id, &item->app, err);
-	code = code != SL_OK ? code : version_get(view, &item->arena, ws, owed->app_id, owed->version, &item->version, err);
+	sl_code code =
+	    repository_get(view, &item->arena, ws, owed->repository_id, &item->repository, err);
+	code =
+	    code != SL_OK ? code : app_get(view, &item->arena, ws, owed->app_id, &item->app, err);
+	code = code != SL_OK ? code
+			     : version_get(view, &item->arena, ws, owed->app_id, owed->version,
+					   &item->version, err);
 	if (code == SL_OK && item->version->content == NULL) {
 		code = SL_NOT_FOUND;
 	}
 	if (code == SL_OK && owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
-		code = publication_get(view, &item->arena, ws, owed->app_id, owed->version, &item->publication, err);
+		code = publication_get(view, &item->arena, ws, owed->app_id, owed->version,
+				       &item->publication, err);
 	}
 	return code;
 }
@@ -57,7 +64,8 @@ static void resolve_job(const struct gitsync_item *item, struct git_job *job)
 	job->path = folder(item->version->path);
 }
 
-static void publish_job(const struct gitsync_item *item, struct git_job *job, struct sl_arena *arena)
+static void publish_job(const struct gitsync_item *item, struct git_job *job,
+			struct sl_arena *arena)
 {
 	char digest[2 * SL_HASH_BYTES + 1] = "";
 	const Sluice__Store__V1__ContentRecord *content = item->version->content;
@@ -69,7 +77,8 @@ static void publish_job(const struct gitsync_item *item, struct git_job *job, st
 	job->path = folder(item->version->path);
 	job->ref = item->publication->ref;
 	job->unix_s = item->version->sealed_ms / 1000u;
-	job->message = sl_arena_printf(arena, "app %s\nversion %s\ndigest %s\n", item->app->id, item->version->id, digest);
+	job->message = sl_arena_printf(arena, "app %s\nversion %s\ndigest %s\n", item->app->id,
+				       item->version->id, digest);
 }
 
 static bool mirror_lacks_it(const struct git_result *result)
@@ -78,8 +87,9 @@ static bool mirror_lacks_it(const struct git_result *result)
 }
 
 /* The mirror was lost since the version was resolved: get the very commit again. */
-static sl_code fetch_again(const struct gitsync_item *item, const struct git_job *like, const struct gitsync_worker_options *worker,
-                           struct git_result *result, struct sl_err *err)
+static sl_code fetch_again(const struct gitsync_item *item, const struct git_job *like,
+			   const struct gitsync_worker_options *worker, struct git_result *result,
+			   struct sl_err *err)
 {
 	struct git_job job = *like;
 	const Sluice__Store__V1__ContentRecord *content = item->version->content;
@@ -93,17 +103,18 @@ static sl_code fetch_again(const struct gitsync_item *item, const struct git_job
 	return git_run(&job, worker->stop, worker->ctx, result, err);
 }
 
-sl_code gitsync_item_run(const struct gitsync_item *item, const struct gitsync_worker_options *worker,
-                         struct git_result *ret_result, struct sl_err *err)
+sl_code gitsync_item_run(const struct gitsync_item *item,
+			 const struct gitsync_worker_options *worker, struct git_result *ret_result,
+			 struct sl_err *err)
 {
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	struct git_job job = {
-		.mirror = gitsync_mirror_path(&arena, worker->options->data, item->repository->id),
-		.url = item->repository->url,
-		.allow_local = worker->options->allow_local,
-		.limits = GIT_LIMITS_DEFAULT,
-		.deadline_ms = worker->options->deadline_ms,
+	    .mirror = gitsync_mirror_path(&arena, worker->options->data, item->repository->id),
+	    .url = item->repository->url,
+	    .allow_local = worker->options->allow_local,
+	    .limits = GIT_LIMITS_DEFAULT,
+	    .deadline_ms = worker->options->deadline_ms,
 	};
 	bool publish = item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH;
 	if (publish) {
@@ -115,7 +126,8 @@ sl_code gitsync_item_run(const struct gitsync_item *item, const struct gitsync_w
 		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	sl_code code = git_run(&job, worker->stop, worker->ctx, ret_result, err);
-	if (code == SL_OK && mirror_lacks_it(ret_result) && (publish || ret_result->failure == GIT_MIRROR_CORRUPT)) {
+	if (code == SL_OK && mirror_lacks_it(ret_result) &&
+	    (publish || ret_result->failure == GIT_MIRROR_CORRUPT)) {
 		code = publish ? fetch_again(item, &job, worker, ret_result, err) : SL_OK;
 		if (!publish) {
 			gitsync_remove_tree(job.mirror);

@@ -18,7 +18,8 @@ struct gitsync_item {
 };
 
 /* Reads what the item refers to. SL_NOT_FOUND: something is gone, so nothing is owed any more. */
-SL_MUST_USE sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view, struct sl_err *err);
+SL_MUST_USE sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view,
+				      struct sl_err *err);
 
 /* Does the item's work; blocks. */
 struct gitsync_worker_options {
@@ -26,14 +27,17 @@ struct gitsync_worker_options {
 	bool (*stop)(void *ctx);
 	void *ctx;
 };
-SL_MUST_USE sl_code gitsync_item_run(const struct gitsync_item *item, const struct gitsync_worker_options *worker,
-                                     struct git_result *ret_result, struct sl_err *err);
+SL_MUST_USE sl_code gitsync_item_run(const struct gitsync_item *item,
+				     const struct gitsync_worker_options *worker,
+				     struct git_result *ret_result, struct sl_err *err);
 
-/* Records the result as a command and waits for its commit. Not recorded is not lost: the item stays owed. */
-SL_MUST_USE sl_code gitsync_item_record(struct store *store, const struct gitsync_item *item, const struct git_result *result,
-                                        struct sl_err *err);
+/* Records the result as a command and waits for its commit. Not recorded is not lost: the item
+ * stays owed. */
+SL_MUST_USE sl_code gitsync_item_record(struct store *store, const struct gitsync_item *item,
+					const struct git_result *result, struct sl_err *err);
 /* Removes an owed row that refers to something that is gone. */
-SL_MUST_USE sl_code gitsync_item_drop(struct store *store, uint32_t workspace, const struct sl_bytes *key, struct sl_err *err);
+SL_MUST_USE sl_code gitsync_item_drop(struct store *store, uint32_t workspace,
+				      const struct sl_bytes *key, struct sl_err *err);
 
 /* DIR/mirrors/<id>.git */
 char *gitsync_mirror_path(struct sl_arena *arena, const char *data, const char *repository_id);

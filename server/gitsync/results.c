@@ -28,39 +28,43 @@ static Sluice__V1__ContentReason reason_of(enum git_failure failure)
 {
 #define REASON(name) [GIT_##name] = SLUICE__V1__CONTENT_REASON__CONTENT_REASON_##name
 	static const Sluice__V1__ContentReason reasons[GIT_FAILURE_COUNT] = {
-		REASON(REPOSITORY_UNREACHABLE), REASON(LOGIN_REFUSED),  REASON(REPOSITORY_EMPTY),  REASON(BRANCH_NOT_FOUND),
-		REASON(REVISION_NOT_FOUND),     REASON(COMMIT_GONE),    REASON(PATH_NOT_FOUND),    REASON(PATH_NOT_A_FOLDER),
-		REASON(BUNDLE_EMPTY),           REASON(BUNDLE_REFUSED), REASON(BUNDLE_TOO_BIG),    REASON(TAG_TAKEN),
-		REASON(PUSH_REFUSED),
+	    REASON(REPOSITORY_UNREACHABLE), REASON(LOGIN_REFUSED),      REASON(REPOSITORY_EMPTY),
+	    REASON(BRANCH_NOT_FOUND),       REASON(REVISION_NOT_FOUND), REASON(COMMIT_GONE),
+	    REASON(PATH_NOT_FOUND),         REASON(PATH_NOT_A_FOLDER),  REASON(BUNDLE_EMPTY),
+	    REASON(BUNDLE_REFUSED),         REASON(BUNDLE_TOO_BIG),     REASON(TAG_TAKEN),
+	    REASON(PUSH_REFUSED),
 	};
 #undef REASON
 	if (failure == GIT_OK) {
 		return SLUICE__V1__CONTENT_REASON__CONTENT_REASON_UNSPECIFIED;
 	}
-	/* What failed on this side (worker crashed, disk full, mirror corrupt) is tried again like a host that is away. */
-	return reasons[failure] == 0 ? SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE : reasons[failure];
+	/* What failed on this side (worker crashed, disk full, mirror corrupt) is tried again like
+	 * a host that is away. */
+	return reasons[failure] == 0
+		   ? SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE
+		   : reasons[failure];
 }
 
 static sl_code decide_content(struct decision *d, const struct result_cmd *c, struct sl_err *err)
 {
 	const struct git_result *r = c->result;
 	const struct version_content_result result = {
-		.app_id = c->item->owed->app_id,
-		.version = c->item->owed->version,
-		.generation = c->item->owed->generation,
-		.reason = reason_of(r->failure),
-		.text = r->text,
-		.rule = r->rule == GIT_RULE_NONE ? "" : git_rule_name(r->rule),
-		.next_ms = c->next_ms,
-		.commit = r->commit,
-		.tree = r->tree,
-		.ref = r->ref,
-		.digest = r->digest,
-		.files = r->files,
-		.bytes = r->bytes,
-		.subject = r->subject,
-		.author = r->author,
-		.commit_s = r->commit_unix_s,
+	    .app_id = c->item->owed->app_id,
+	    .version = c->item->owed->version,
+	    .generation = c->item->owed->generation,
+	    .reason = reason_of(r->failure),
+	    .text = r->text,
+	    .rule = r->rule == GIT_RULE_NONE ? "" : git_rule_name(r->rule),
+	    .next_ms = c->next_ms,
+	    .commit = r->commit,
+	    .tree = r->tree,
+	    .ref = r->ref,
+	    .digest = r->digest,
+	    .files = r->files,
+	    .bytes = r->bytes,
+	    .subject = r->subject,
+	    .author = r->author,
+	    .commit_s = r->commit_unix_s,
 	};
 	return versions_decide_content_result(d, &result, err);
 }
@@ -68,29 +72,30 @@ static sl_code decide_content(struct decision *d, const struct result_cmd *c, st
 static sl_code decide_publish(struct decision *d, const struct result_cmd *c, struct sl_err *err)
 {
 	const struct version_publish_result result = {
-		.app_id = c->item->owed->app_id,
-		.version = c->item->owed->version,
-		.reason = reason_of(c->result->failure),
-		.text = c->result->text,
-		.commit = c->result->commit,
-		.next_ms = c->next_ms,
+	    .app_id = c->item->owed->app_id,
+	    .version = c->item->owed->version,
+	    .reason = reason_of(c->result->failure),
+	    .text = c->result->text,
+	    .commit = c->result->commit,
+	    .next_ms = c->next_ms,
 	};
 	return versions_decide_publish_result(d, &result, err);
 }
 
-static sl_code decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
+		      struct store_changes *changes, struct sl_err *err)
 {
 	struct result_cmd *c = SL_CONTAINER_OF(cmd, struct result_cmd, cmd);
 	struct decision d = {
-		.view = view,
-		.changes = changes,
-		.arena = &c->arena,
-		.revision = store_changes_revision(changes),
-		.now_ms = c->now_ms,
-		.workspace = c->workspace,
-		.principal = "gitsync",
-		.method = "gitsync",
-		.reason = "",
+	    .view = view,
+	    .changes = changes,
+	    .arena = &c->arena,
+	    .revision = store_changes_revision(changes),
+	    .now_ms = c->now_ms,
+	    .workspace = c->workspace,
+	    .principal = "gitsync",
+	    .method = "gitsync",
+	    .reason = "",
 	};
 	sl_code code = SL_OK;
 	if (c->item == NULL) {
@@ -104,7 +109,9 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view, stru
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
 	}
-	return code == SL_OK && sl_arena_failed(&c->arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory") : code;
+	return code == SL_OK && sl_arena_failed(&c->arena)
+		   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
+		   : code;
 }
 
 static void done(struct store_cmd *cmd)
@@ -143,7 +150,8 @@ static sl_code submit(struct store *store, struct result_cmd *c, struct sl_err *
 	return code;
 }
 
-/* Doubles with every attempt, and up to a quarter more at random, so that many do not come back at once. */
+/* Doubles with every attempt, and up to a quarter more at random, so that many do not come back at
+ * once. */
 static uint64_t backoff_ms(uint32_t attempts)
 {
 	uint64_t pause = attempts >= 9 ? BACKOFF_MAX_MS : (uint64_t)BACKOFF_MIN_MS << attempts;
@@ -153,16 +161,18 @@ static uint64_t backoff_ms(uint32_t attempts)
 	return pause + random % (pause / 4);
 }
 
-sl_code gitsync_item_record(struct store *store, const struct gitsync_item *item, const struct git_result *result, struct sl_err *err)
+sl_code gitsync_item_record(struct store *store, const struct gitsync_item *item,
+			    const struct git_result *result, struct sl_err *err)
 {
-	struct result_cmd c = { .item = item, .result = result, .workspace = item->workspace };
+	struct result_cmd c = {.item = item, .result = result, .workspace = item->workspace};
 	c.next_ms = sl_clock_unix_ms() + backoff_ms(item->owed->attempts);
 	return submit(store, &c, err);
 }
 
-sl_code gitsync_item_drop(struct store *store, uint32_t workspace, const struct sl_bytes *key, struct sl_err *err)
+sl_code gitsync_item_drop(struct store *store, uint32_t workspace, const struct sl_bytes *key,
+			  struct sl_err *err)
 {
-	struct result_cmd c = { .workspace = workspace, .key = *key };
+	struct result_cmd c = {.workspace = workspace, .key = *key};
 	c.cmd.shrinks = true;
 	return submit(store, &c, err);
 }

@@ -16,7 +16,8 @@ struct first {
 	bool finished;
 };
 
-static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view,
+			    struct store_changes *changes, struct sl_err *err)
 {
 	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
 	uint32_t number;
@@ -24,21 +25,23 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 		return SL_OK;
 	}
 	struct decision d = {
-		.view = view,
-		.changes = changes,
-		.arena = &first->arena,
-		.revision = store_changes_revision(changes),
-		.now_ms = first->now_ms,
-		.principal = "sluiced",
-		.method = "bootstrap",
-		.reason = "",
+	    .view = view,
+	    .changes = changes,
+	    .arena = &first->arena,
+	    .revision = store_changes_revision(changes),
+	    .now_ms = first->now_ms,
+	    .principal = "sluiced",
+	    .method = "bootstrap",
+	    .reason = "",
 	};
 	Sluice__Store__V1__WorkspaceRecord *record = NULL;
 	sl_code code = workspaces_create(&d, "default", &record, err);
 	if (code == SL_OK) {
 		decision_log(&d, NULL);
 	}
-	return code == SL_OK && sl_arena_failed(&first->arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory") : code;
+	return code == SL_OK && sl_arena_failed(&first->arena)
+		   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
+		   : code;
 }
 
 static void first_done(struct store_cmd *cmd)
@@ -52,7 +55,8 @@ static void first_done(struct store_cmd *cmd)
 
 sl_code records_bootstrap(struct store *store, uint64_t now_ms, struct sl_err *err)
 {
-	struct first first = { .now_ms = now_ms, .cmd = { .decide = first_decide, .done = first_done } };
+	struct first first = {.now_ms = now_ms,
+			      .cmd = {.decide = first_decide, .done = first_done}};
 	pthread_mutex_init(&first.lock, NULL);
 	pthread_cond_init(&first.wake, NULL);
 	sl_arena_init(&first.arena, 0);
@@ -80,11 +84,12 @@ enum store_prune records_prune(struct sl_bytes value, uint64_t revision, uint64_
 {
 	struct sl_arena arena;
 	sl_arena_init(&arena, 0);
-	Sluice__Store__V1__LogRecord *record =
-		sluice__store__v1__log_record__unpack(sl_arena_protobuf(&arena), value.size, value.data);
+	Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+	    sl_arena_protobuf(&arena), value.size, value.data);
 	enum store_prune verdict = STORE_PRUNE_DROP;
 	if (record == NULL || record->history) {
-		verdict = STORE_PRUNE_KEEP; /* what does not parse is for `sluiced verify` to find */
+		verdict =
+		    STORE_PRUNE_KEEP; /* what does not parse is for `sluiced verify` to find */
 	} else if (record->request_key.len > 0 && revision >= oldest_reply) {
 		verdict = STORE_PRUNE_LATER;
 	}
@@ -93,7 +98,8 @@ enum store_prune records_prune(struct sl_bytes value, uint64_t revision, uint64_
 }
 
 /* When the first record at or after `revision` was made; UINT64_MAX: there is none. */
-static sl_code made_at(const struct store_view *view, uint64_t revision, uint64_t *ret_revision, uint64_t *ret_ms, struct sl_err *err)
+static sl_code made_at(const struct store_view *view, uint64_t revision, uint64_t *ret_revision,
+		       uint64_t *ret_ms, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
@@ -102,7 +108,8 @@ static sl_code made_at(const struct store_view *view, uint64_t revision, uint64_
 	*ret_ms = UINT64_MAX;
 	if (store_walk_next(&walk)) {
 		Sluice__Store__V1__LogRecord *record = NULL;
-		sl_code code = record_unpack(&arena, walk.value, &sluice__store__v1__log_record__descriptor, &record, err);
+		sl_code code = record_unpack(
+		    &arena, walk.value, &sluice__store__v1__log_record__descriptor, &record, err);
 		if (code != SL_OK) {
 			return code;
 		}
@@ -112,7 +119,8 @@ static sl_code made_at(const struct store_view *view, uint64_t revision, uint64_
 	return store_walk_result(&walk, err);
 }
 
-sl_code records_revision_before(const struct store_view *view, uint64_t before_ms, uint64_t *ret_revision, struct sl_err *err)
+sl_code records_revision_before(const struct store_view *view, uint64_t before_ms,
+				uint64_t *ret_revision, struct sl_err *err)
 {
 	uint64_t low = store_view_floor(view), high = store_view_revision(view);
 	*ret_revision = 0;
@@ -136,7 +144,8 @@ struct retain {
 	uint64_t before_ms, now_ms;
 };
 
-static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *view,
+			     struct store_changes *changes, struct sl_err *err)
 {
 	const struct retain *retain = SL_CONTAINER_OF(cmd, struct retain, cmd);
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
@@ -144,12 +153,19 @@ static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *vie
 	uint64_t revision = 0;
 	sl_code code = records_revision_before(view, retain->before_ms, &revision, err);
 	if (code == SL_OK && revision > store_view_floor(view)) {
-		struct decision d = { .changes = changes, .arena = &arena, .revision = store_changes_revision(changes),
-			              .now_ms = retain->now_ms, .principal = "sluiced", .method = "retention", .reason = "" };
+		struct decision d = {.changes = changes,
+				     .arena = &arena,
+				     .revision = store_changes_revision(changes),
+				     .now_ms = retain->now_ms,
+				     .principal = "sluiced",
+				     .method = "retention",
+				     .reason = ""};
 		store_changes_set_floor(changes, revision);
 		decision_log(&d, NULL);
 	}
-	return code == SL_OK && sl_arena_failed(&arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory") : code;
+	return code == SL_OK && sl_arena_failed(&arena)
+		   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
+		   : code;
 }
 
 static void retain_done(struct store_cmd *cmd)
@@ -164,7 +180,8 @@ void records_retain(struct store *store, uint64_t now_ms, uint64_t keep_ms)
 	if (retain == NULL) {
 		return; /* the next time will do */
 	}
-	*retain = (struct retain){ .now_ms = now_ms, .before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0 };
+	*retain =
+	    (struct retain){.now_ms = now_ms, .before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0};
 	retain->cmd.decide = retain_decide;
 	retain->cmd.done = retain_done;
 	retain->cmd.shrinks = true;

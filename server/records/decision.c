@@ -12,7 +12,8 @@ char *decision_id(struct decision *d, const char prefix[static 3])
 	return sl_arena_printf(d->arena, "%.3s_%s", prefix, d->ids[d->ids_taken++]);
 }
 
-void decision_put(struct decision *d, enum record_table table, const struct record_key *key, const ProtobufCMessage *record)
+void decision_put(struct decision *d, enum record_table table, const struct record_key *key,
+		  const ProtobufCMessage *record)
 {
 	size_t size = protobuf_c_message_get_packed_size(record);
 	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
@@ -22,7 +23,8 @@ void decision_put(struct decision *d, enum record_table table, const struct reco
 	}
 }
 
-void decision_put_bytes(struct decision *d, enum record_table table, const struct record_key *key, struct sl_bytes value)
+void decision_put_bytes(struct decision *d, enum record_table table, const struct record_key *key,
+			struct sl_bytes value)
 {
 	d->changed = true;
 	store_changes_put(d->changes, table, key_bytes(key), value);
@@ -53,11 +55,14 @@ static bool reserve_event(struct decision *d)
 	return true;
 }
 
-Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type, Sluice__V1__EventKind kind,
-                                  const char *app_id, uint32_t environment, const char *instance_id)
+Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type,
+				  Sluice__V1__EventKind kind, const char *app_id,
+				  uint32_t environment, const char *instance_id)
 {
-	static _Thread_local Sluice__V1__Event spare; /* the arena has failed: the command will too */
-	Sluice__V1__Event *event = reserve_event(d) ? SL_ARENA_NEW(d->arena, Sluice__V1__Event) : NULL;
+	static _Thread_local Sluice__V1__Event
+	    spare; /* the arena has failed: the command will too */
+	Sluice__V1__Event *event =
+	    reserve_event(d) ? SL_ARENA_NEW(d->arena, Sluice__V1__Event) : NULL;
 	if (event == NULL) {
 		sluice__v1__event__init(&spare);
 		return &spare;
@@ -74,7 +79,7 @@ Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type
 
 static ProtobufCBinaryData binary(struct sl_bytes bytes)
 {
-	return (ProtobufCBinaryData){ .len = bytes.size, .data = (uint8_t *)bytes.data };
+	return (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)bytes.data};
 }
 
 void decision_log(struct decision *d, const struct decision_reply *kept)
@@ -97,18 +102,21 @@ void decision_log(struct decision *d, const struct decision_reply *kept)
 	size_t size = sluice__store__v1__log_record__get_packed_size(&record);
 	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
 	if (bytes != NULL) {
-		store_changes_log(d->changes, SL_BYTES(bytes, sluice__store__v1__log_record__pack(&record, bytes)));
+		store_changes_log(d->changes, SL_BYTES(bytes, sluice__store__v1__log_record__pack(
+								  &record, bytes)));
 	}
 }
 
-sl_code decision_expect(const struct decision *d, const char *noun, const char *name, uint64_t current, struct sl_err *err)
+sl_code decision_expect(const struct decision *d, const char *noun, const char *name,
+			uint64_t current, struct sl_err *err)
 {
 	if (d->expected_revision == 0 || d->expected_revision == current) {
 		return SL_OK;
 	}
-	sl_code code = sl_err_because(err, SL_ABORTED, SL_REASON_STALE_REVISION,
-	                              "%s '%s' is at revision %lu, not at %lu as expected: read it again", noun, name,
-	                              (unsigned long)current, (unsigned long)d->expected_revision);
+	sl_code code =
+	    sl_err_because(err, SL_ABORTED, SL_REASON_STALE_REVISION,
+			   "%s '%s' is at revision %lu, not at %lu as expected: read it again",
+			   noun, name, (unsigned long)current, (unsigned long)d->expected_revision);
 	sl_err_meta(err, "current_revision", "%lu", (unsigned long)current);
 	return code;
 }
@@ -119,8 +127,8 @@ sl_code decision_expect_none(const struct decision *d, struct sl_err *err)
 		return SL_OK;
 	}
 	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-	                              "write.expected_revision is %lu, and a create takes 0 only",
-	                              (unsigned long)d->expected_revision);
+				      "write.expected_revision is %lu, and a create takes 0 only",
+				      (unsigned long)d->expected_revision);
 	sl_err_field(err, "write.expected_revision", "a create takes 0 only");
 	return code;
 }
@@ -133,9 +141,11 @@ static int compare_labels(const void *a, const void *b)
 	return strcmp((*left)->key, (*right)->key);
 }
 
-Sluice__Store__V1__Label **labels_sorted(struct sl_arena *arena, char *const *keys, char *const *values, size_t count)
+Sluice__Store__V1__Label **labels_sorted(struct sl_arena *arena, char *const *keys,
+					 char *const *values, size_t count)
 {
-	Sluice__Store__V1__Label **labels = SL_ARENA_ARRAY(arena, Sluice__Store__V1__Label *, count + 1);
+	Sluice__Store__V1__Label **labels =
+	    SL_ARENA_ARRAY(arena, Sluice__Store__V1__Label *, count + 1);
 	for (size_t i = 0; labels != NULL && i < count; i++) {
 		labels[i] = SL_ARENA_NEW(arena, Sluice__Store__V1__Label);
 		if (labels[i] == NULL) {
@@ -154,8 +164,8 @@ Sluice__Store__V1__Label **labels_sorted(struct sl_arena *arena, char *const *ke
 	return labels;
 }
 
-bool labels_match(Sluice__Store__V1__Label *const *wanted, size_t wanted_count, Sluice__Store__V1__Label *const *labels,
-                  size_t label_count)
+bool labels_match(Sluice__Store__V1__Label *const *wanted, size_t wanted_count,
+		  Sluice__Store__V1__Label *const *labels, size_t label_count)
 {
 	size_t at = 0;
 	for (size_t i = 0; i < wanted_count; i++) {

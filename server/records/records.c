@@ -7,7 +7,7 @@
 
 const char *const record_table_names[TABLE_COUNT] = {
 #define X(table, name) [TABLE_##table] = name,
-	RECORD_TABLES(X)
+    RECORD_TABLES(X)
 #undef X
 };
 
@@ -16,10 +16,10 @@ const char *const record_table_names[TABLE_COUNT] = {
 static const struct {
 	const char *name, *id;
 } environments[ENV_COUNT + 1] = {
-	[0] = { "", "" },
-	[ENV_DEVELOPMENT] = { "development", "env_1" },
-	[ENV_STAGING] = { "staging", "env_2" },
-	[ENV_PRODUCTION] = { "production", "env_3" },
+    [0] = {"", ""},
+    [ENV_DEVELOPMENT] = {"development", "env_1"},
+    [ENV_STAGING] = {"staging", "env_2"},
+    [ENV_PRODUCTION] = {"production", "env_3"},
 };
 
 const char *environment_name(uint32_t environment)
@@ -35,13 +35,15 @@ const char *environment_id(uint32_t environment)
 sl_code environment_find(const char *name_or_id, uint32_t *ret_environment, struct sl_err *err)
 {
 	for (uint32_t i = 1; i <= ENV_COUNT; i++) {
-		if (strcmp(name_or_id, environments[i].name) == 0 || strcmp(name_or_id, environments[i].id) == 0) {
+		if (strcmp(name_or_id, environments[i].name) == 0 ||
+		    strcmp(name_or_id, environments[i].id) == 0) {
 			*ret_environment = i;
 			return SL_OK;
 		}
 	}
-	return sl_err_because(err, SL_NOT_FOUND, SL_REASON_ENVIRONMENT_NOT_FOUND,
-	                      "no environment '%.60s': there are development, staging and production", name_or_id);
+	return sl_err_because(
+	    err, SL_NOT_FOUND, SL_REASON_ENVIRONMENT_NOT_FOUND,
+	    "no environment '%.60s': there are development, staging and production", name_or_id);
 }
 
 /* --- keys ------------------------------------------------------------------ */
@@ -89,23 +91,26 @@ struct sl_bytes key_bytes(const struct record_key *key)
 
 /* --- values ---------------------------------------------------------------- */
 
-sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value, const ProtobufCMessageDescriptor *type,
-                      void *ret_record, struct sl_err *err)
+sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value,
+		      const ProtobufCMessageDescriptor *type, void *ret_record, struct sl_err *err)
 {
-	ProtobufCMessage *record = protobuf_c_message_unpack(type, sl_arena_protobuf(arena), value.size, value.data);
+	ProtobufCMessage *record =
+	    protobuf_c_message_unpack(type, sl_arena_protobuf(arena), value.size, value.data);
 	if (record == NULL && sl_arena_failed(arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
 	}
 	if (record == NULL) {
-		return sl_err_set(err, SL_DATA_LOSS, "a stored %s of %zu bytes does not parse", type->short_name, value.size);
+		return sl_err_set(err, SL_DATA_LOSS, "a stored %s of %zu bytes does not parse",
+				  type->short_name, value.size);
 	}
 	*(ProtobufCMessage **)ret_record = record;
 	return SL_OK;
 }
 
 sl_code record_get(const struct store_view *view, struct sl_arena *arena, enum record_table table,
-                   const struct record_key *key, const ProtobufCMessageDescriptor *type, void *ret_record,
-                   struct sl_err *err)
+		   const struct record_key *key, const ProtobufCMessageDescriptor *type,
+		   void *ret_record, struct sl_err *err)
 {
 	struct sl_bytes value;
 	sl_code code = store_get(view, table, key_bytes(key), &value, err);
@@ -114,7 +119,8 @@ sl_code record_get(const struct store_view *view, struct sl_arena *arena, enum r
 
 /* --- look-ups -------------------------------------------------------------- */
 
-sl_code workspace_find(const struct store_view *view, const char *name, uint32_t *ret_workspace, struct sl_err *err)
+sl_code workspace_find(const struct store_view *view, const char *name, uint32_t *ret_workspace,
+		       struct sl_err *err)
 {
 	const char *wanted = name[0] == '\0' ? "default" : name;
 	size_t length = strlen(wanted);
@@ -125,14 +131,16 @@ sl_code workspace_find(const struct store_view *view, const char *name, uint32_t
 		code = store_get(view, TABLE_WORKSPACES, SL_BYTES(wanted, length + 1), &value, err);
 	}
 	if (code == SL_NOT_FOUND) {
-		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_WORKSPACE_NOT_FOUND, "no workspace '%.60s'", wanted);
+		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_WORKSPACE_NOT_FOUND,
+				      "no workspace '%.60s'", wanted);
 	}
 	if (code != SL_OK) {
 		return code;
 	}
 	sl_arena_init(&arena, 0);
 	Sluice__Store__V1__WorkspaceRecord *record = NULL;
-	code = record_unpack(&arena, value, &sluice__store__v1__workspace_record__descriptor, &record, err);
+	code = record_unpack(&arena, value, &sluice__store__v1__workspace_record__descriptor,
+			     &record, err);
 	if (code == SL_OK) {
 		*ret_workspace = record->number;
 	}
@@ -149,28 +157,32 @@ struct noun {
 };
 
 static const struct noun nouns[] = {
-	{ "repository", "rep", TABLE_REPOSITORIES, TABLE_REPOSITORIES_BY_NAME, &sluice__store__v1__repository_record__descriptor,
-	  SL_REASON_REPOSITORY_NOT_FOUND },
-	{ "app", "app", TABLE_APPS, TABLE_APPS_BY_NAME, &sluice__store__v1__app_record__descriptor, SL_REASON_APP_NOT_FOUND },
-	{ "instance", "ins", TABLE_INSTANCES, TABLE_INSTANCES_BY_NAME, &sluice__store__v1__instance_record__descriptor,
-	  SL_REASON_INSTANCE_NOT_FOUND },
+    {"repository", "rep", TABLE_REPOSITORIES, TABLE_REPOSITORIES_BY_NAME,
+     &sluice__store__v1__repository_record__descriptor, SL_REASON_REPOSITORY_NOT_FOUND},
+    {"app", "app", TABLE_APPS, TABLE_APPS_BY_NAME, &sluice__store__v1__app_record__descriptor,
+     SL_REASON_APP_NOT_FOUND},
+    {"instance", "ins", TABLE_INSTANCES, TABLE_INSTANCES_BY_NAME,
+     &sluice__store__v1__instance_record__descriptor, SL_REASON_INSTANCE_NOT_FOUND},
 };
 enum { NOUN_REPOSITORY, NOUN_APP, NOUN_INSTANCE };
 
 enum { REFERENCE_MAX = 64 };
 
-static sl_code not_found(const char *noun, const char *wanted, enum sl_reason reason, struct sl_err *err)
+static sl_code not_found(const char *noun, const char *wanted, enum sl_reason reason,
+			 struct sl_err *err)
 {
 	if (wanted[0] == '\0') {
-		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s must be given", noun);
+		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+					      "%s must be given", noun);
 		sl_err_field(err, noun, "a name or an id is required");
 		return code;
 	}
 	return sl_err_because(err, SL_NOT_FOUND, reason, "no %s '%.64s'", noun, wanted);
 }
 
-static sl_code find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const struct noun *noun,
-                    const char *wanted, void *ret_record, struct sl_err *err)
+static sl_code find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		    const struct noun *noun, const char *wanted, void *ret_record,
+		    struct sl_err *err)
 {
 	if (wanted[0] == '\0' || strlen(wanted) > REFERENCE_MAX) {
 		return not_found(noun->name, wanted, noun->not_found, err);
@@ -186,9 +198,11 @@ static sl_code find(const struct store_view *view, struct sl_arena *arena, uint3
 	struct sl_bytes id;
 	code = store_get(view, noun->by_name, key_bytes(&by_id), &id, err);
 	if (code == SL_OK) {
-		const char *text = sl_arena_printf(arena, "%.*s", (int)id.size, (const char *)id.data);
+		const char *text =
+		    sl_arena_printf(arena, "%.*s", (int)id.size, (const char *)id.data);
 		if (text == NULL) {
-			return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+			return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+					      "out of memory");
 		}
 		struct record_key key = KEY(workspace, key_text(k, text));
 		code = record_get(view, arena, noun->table, &key, noun->type, ret_record, err);
@@ -196,27 +210,30 @@ static sl_code find(const struct store_view *view, struct sl_arena *arena, uint3
 	return code != SL_NOT_FOUND ? code : not_found(noun->name, wanted, noun->not_found, err);
 }
 
-sl_code repository_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *name_or_id,
-                        Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
+sl_code repository_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+			const char *name_or_id,
+			Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
 {
-	return find(view, arena, workspace, &nouns[NOUN_REPOSITORY], name_or_id, ret_repository, err);
+	return find(view, arena, workspace, &nouns[NOUN_REPOSITORY], name_or_id, ret_repository,
+		    err);
 }
 
-sl_code app_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *name_or_id,
-                 Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
+sl_code app_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		 const char *name_or_id, Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
 	return find(view, arena, workspace, &nouns[NOUN_APP], name_or_id, ret_app, err);
 }
 
-sl_code instance_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *name_or_id,
-                      Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err)
+sl_code instance_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		      const char *name_or_id, Sluice__Store__V1__InstanceRecord **ret_instance,
+		      struct sl_err *err)
 {
 	return find(view, arena, workspace, &nouns[NOUN_INSTANCE], name_or_id, ret_instance, err);
 }
 
 /* The number of a version by id; SL_NOT_FOUND when it is another app's too. */
-static sl_code number_by_id(const struct store_view *view, uint32_t workspace, const char *app_id, const char *id,
-                            uint32_t *ret_number, struct sl_err *err)
+static sl_code number_by_id(const struct store_view *view, uint32_t workspace, const char *app_id,
+			    const char *id, uint32_t *ret_number, struct sl_err *err)
 {
 	struct record_key key = KEY(workspace, key_text(k, id));
 	struct sl_bytes value;
@@ -232,8 +249,8 @@ static sl_code number_by_id(const struct store_view *view, uint32_t workspace, c
 	return SL_OK;
 }
 
-static sl_code number_by_name(const struct store_view *view, uint32_t workspace, const char *app_id, const char *name,
-                              uint32_t *ret_number, struct sl_err *err)
+static sl_code number_by_name(const struct store_view *view, uint32_t workspace, const char *app_id,
+			      const char *name, uint32_t *ret_number, struct sl_err *err)
 {
 	char lower[REFERENCE_MAX + 1];
 	size_t i = 0;
@@ -251,14 +268,15 @@ static sl_code number_by_name(const struct store_view *view, uint32_t workspace,
 }
 
 sl_code version_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                     const Sluice__Store__V1__AppRecord *app, const char *name_or_id,
-                     Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+		     const Sluice__Store__V1__AppRecord *app, const char *name_or_id,
+		     Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	uint32_t number = 0;
 	sl_code code = SL_NOT_FOUND;
 	if (strlen(name_or_id) <= REFERENCE_MAX && name_or_id[0] != '\0') {
-		code = sl_id_is(name_or_id, "ver") ? number_by_id(view, workspace, app->id, name_or_id, &number, err)
-		                                   : number_by_name(view, workspace, app->id, name_or_id, &number, err);
+		code = sl_id_is(name_or_id, "ver")
+			   ? number_by_id(view, workspace, app->id, name_or_id, &number, err)
+			   : number_by_name(view, workspace, app->id, name_or_id, &number, err);
 	}
 	if (code == SL_OK) {
 		code = version_get(view, arena, workspace, app->id, number, ret_version, err);
@@ -270,46 +288,55 @@ sl_code version_find(const struct store_view *view, struct sl_arena *arena, uint
 	return sl_err_wrap(err, "app '%s'", app->name), code;
 }
 
-sl_code repository_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *id,
-                       Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
+sl_code repository_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		       const char *id, Sluice__Store__V1__RepositoryRecord **ret_repository,
+		       struct sl_err *err)
 {
 	struct record_key key = KEY(workspace, key_text(k, id));
-	return record_get(view, arena, TABLE_REPOSITORIES, &key, &sluice__store__v1__repository_record__descriptor,
-	                  ret_repository, err);
+	return record_get(view, arena, TABLE_REPOSITORIES, &key,
+			  &sluice__store__v1__repository_record__descriptor, ret_repository, err);
 }
 
-sl_code app_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *id,
-                Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
+sl_code app_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		const char *id, Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
 	struct record_key key = KEY(workspace, key_text(k, id));
-	return record_get(view, arena, TABLE_APPS, &key, &sluice__store__v1__app_record__descriptor, ret_app, err);
+	return record_get(view, arena, TABLE_APPS, &key, &sluice__store__v1__app_record__descriptor,
+			  ret_app, err);
 }
 
-sl_code version_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *app_id,
-                    uint32_t number, Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
+sl_code version_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		    const char *app_id, uint32_t number,
+		    Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	struct record_key key = KEY(workspace, key_text(k, app_id), key_u32(k, number));
-	return record_get(view, arena, TABLE_VERSIONS, &key, &sluice__store__v1__version_record__descriptor, ret_version, err);
+	return record_get(view, arena, TABLE_VERSIONS, &key,
+			  &sluice__store__v1__version_record__descriptor, ret_version, err);
 }
 
-sl_code publication_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *app_id,
-                        uint32_t number, Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err)
+sl_code publication_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+			const char *app_id, uint32_t number,
+			Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err)
 {
 	struct record_key key = KEY(workspace, key_text(k, app_id), key_u32(k, number));
-	return record_get(view, arena, TABLE_PUBLICATIONS, &key, &sluice__store__v1__publication_record__descriptor,
-	                  ret_publication, err);
+	return record_get(view, arena, TABLE_PUBLICATIONS, &key,
+			  &sluice__store__v1__publication_record__descriptor, ret_publication, err);
 }
 
-sl_code release_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *app_id,
-                    Sluice__Store__V1__ReleaseRecord **ret_release, struct sl_err *err)
+sl_code release_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		    const char *app_id, Sluice__Store__V1__ReleaseRecord **ret_release,
+		    struct sl_err *err)
 {
 	struct record_key key = KEY(workspace, key_text(k, app_id));
-	return record_get(view, arena, TABLE_RELEASES, &key, &sluice__store__v1__release_record__descriptor, ret_release, err);
+	return record_get(view, arena, TABLE_RELEASES, &key,
+			  &sluice__store__v1__release_record__descriptor, ret_release, err);
 }
 
-sl_code instance_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *id,
-                     Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err)
+sl_code instance_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		     const char *id, Sluice__Store__V1__InstanceRecord **ret_instance,
+		     struct sl_err *err)
 {
 	struct record_key key = KEY(workspace, key_text(k, id));
-	return record_get(view, arena, TABLE_INSTANCES, &key, &sluice__store__v1__instance_record__descriptor, ret_instance, err);
+	return record_get(view, arena, TABLE_INSTANCES, &key,
+			  &sluice__store__v1__instance_record__descriptor, ret_instance, err);
 }

@@ -1,4 +1,5 @@
-/* records: what is stored: tables, keys, encodings, look-ups, and the ground that every command decides on.
+/* records: what is stored: tables, keys, encodings, look-ups, and the ground that every command
+ * decides on.
  *
  * Values are protobuf messages of sluice/store/v1. Keys start with the workspace's
  * number (4 bytes, big-endian) and sort the way lists want them. The commands
@@ -22,40 +23,41 @@
 #include "sluice/v1/watch.pb-c.h"
 
 /* One row per table: index, name in the store, what its key is (after the workspace's number). */
-#define RECORD_TABLES(X) \
-	X(WORKSPACES, "workspaces")                     /* name, without a workspace number */ \
-	X(WORKSPACE_NUMBERS, "workspace_numbers")       /* number; value: name */ \
-	X(REPOSITORIES, "repositories")                 /* id */ \
-	X(REPOSITORIES_BY_NAME, "repositories_by_name") /* name; value: id */ \
-	X(APPS, "apps")                                 /* id */ \
-	X(APPS_BY_NAME, "apps_by_name")                 /* name; value: id */ \
-	X(APPS_BY_SLUG, "apps_by_slug")                 /* slug; value: id */ \
-	X(APPS_BY_PATH, "apps_by_path")                 /* repository id, path, app id; value: empty */ \
-	X(DELETED_APPS, "deleted_apps")                 /* id */ \
-	X(VERSIONS, "versions")                         /* app id, number */ \
-	X(VERSIONS_BY_NAME, "versions_by_name")         /* app id, lower-case name; value: number, 4 bytes */ \
-	X(VERSIONS_BY_ID, "versions_by_id")             /* id; value: app id text, NUL, number 4 bytes */ \
-	X(PUBLICATIONS, "publications")                 /* app id, number */ \
-	X(OWED, "owed")                                 /* kind, app id, number */ \
-	X(FACTS, "facts")                               /* app id, number, environment */ \
-	X(NOTES, "notes")                               /* app id, number, revision */ \
-	X(PROMOTIONS, "promotions")                     /* app id, revision; value: empty */ \
-	X(PROMOTIONS_BY_REVISION, "promotions_by_rev")  /* revision; value: app id */ \
-	X(RELEASES, "releases")                         /* app id */ \
-	X(RELEASE_STACK, "release_stack")               /* app id, depth */ \
-	X(RELEASE_HISTORY, "release_history")           /* app id, revision; value: empty */ \
-	X(SELECTIONS, "selections")                     /* app id, environment, instance id or "" */ \
-	X(INSTANCES, "instances")                       /* id */ \
-	X(INSTANCES_BY_NAME, "instances_by_name")       /* name; value: id */ \
-	X(REMOVED_INSTANCES, "removed_instances")       /* id */ \
-	X(STATUSES, "statuses")                         /* instance id, app id */ \
-	X(OPENED, "opened")                             /* app id, principal */
+#define RECORD_TABLES(X)                                                                           \
+	X(WORKSPACES, "workspaces")                     /* name, without a workspace number */     \
+	X(WORKSPACE_NUMBERS, "workspace_numbers")       /* number; value: name */                  \
+	X(REPOSITORIES, "repositories")                 /* id */                                   \
+	X(REPOSITORIES_BY_NAME, "repositories_by_name") /* name; value: id */                      \
+	X(APPS, "apps")                                 /* id */                                   \
+	X(APPS_BY_NAME, "apps_by_name")                 /* name; value: id */                      \
+	X(APPS_BY_SLUG, "apps_by_slug")                 /* slug; value: id */                      \
+	X(APPS_BY_PATH, "apps_by_path") /* repository id, path, app id; value: empty */            \
+	X(DELETED_APPS, "deleted_apps") /* id */                                                   \
+	X(VERSIONS, "versions")         /* app id, number */                                       \
+	X(VERSIONS_BY_NAME,                                                                        \
+	  "versions_by_name")               /* app id, lower-case name; value: number, 4 bytes */  \
+	X(VERSIONS_BY_ID, "versions_by_id") /* id; value: app id text, NUL, number 4 bytes */      \
+	X(PUBLICATIONS, "publications")     /* app id, number */                                   \
+	X(OWED, "owed")                     /* kind, app id, number */                             \
+	X(FACTS, "facts")                   /* app id, number, environment */                      \
+	X(NOTES, "notes")                   /* app id, number, revision */                         \
+	X(PROMOTIONS, "promotions")         /* app id, revision; value: empty */                   \
+	X(PROMOTIONS_BY_REVISION, "promotions_by_rev") /* revision; value: app id */               \
+	X(RELEASES, "releases")                        /* app id */                                \
+	X(RELEASE_STACK, "release_stack")              /* app id, depth */                         \
+	X(RELEASE_HISTORY, "release_history")          /* app id, revision; value: empty */        \
+	X(SELECTIONS, "selections")               /* app id, environment, instance id or "" */     \
+	X(INSTANCES, "instances")                 /* id */                                         \
+	X(INSTANCES_BY_NAME, "instances_by_name") /* name; value: id */                            \
+	X(REMOVED_INSTANCES, "removed_instances") /* id */                                         \
+	X(STATUSES, "statuses")                   /* instance id, app id */                        \
+	X(OPENED, "opened")                       /* app id, principal */
 
 enum record_table {
 #define X(table, name) TABLE_##table,
 	RECORD_TABLES(X)
 #undef X
-	TABLE_COUNT
+	    TABLE_COUNT
 };
 extern const char *const record_table_names[TABLE_COUNT]; /* for store_options.tables */
 
@@ -64,70 +66,95 @@ enum { ENV_DEVELOPMENT = 1, ENV_STAGING = 2, ENV_PRODUCTION = 3, ENV_COUNT = 3 }
 const char *environment_name(uint32_t environment); /* "staging"; "" for 0 and unknown; static */
 const char *environment_id(uint32_t environment);   /* "env_2"; static */
 /* Name or id -> number. SL_NOT_FOUND / ENVIRONMENT_NOT_FOUND lists the names. */
-SL_MUST_USE sl_code environment_find(const char *name_or_id, uint32_t *ret_environment, struct sl_err *err);
+SL_MUST_USE sl_code environment_find(const char *name_or_id, uint32_t *ret_environment,
+				     struct sl_err *err);
 
 /* --- keys ---------------------------------------------------------------------- */
 
-/* A key in the making; parts are appended. Longer than STORE_KEY_MAX is a bug (abort): names are checked before. */
+/* A key in the making; parts are appended. Longer than STORE_KEY_MAX is a bug (abort): names are
+ * checked before. */
 struct record_key {
 	uint8_t data[STORE_KEY_MAX];
 	size_t size;
 };
-struct record_key key_of(uint32_t workspace);          /* starts with the workspace's number */
+struct record_key key_of(uint32_t workspace);            /* starts with the workspace's number */
 void key_text(struct record_key *key, const char *text); /* the text and a NUL */
 void key_u32(struct record_key *key, uint32_t number);
 void key_u64(struct record_key *key, uint64_t number);
 struct sl_bytes key_bytes(const struct record_key *key);
 /* For one-liners: KEY(ws, key_text(k, app_id), key_u32(k, 3)) */
-#define KEY(workspace, ...) \
-	({ \
-		struct record_key key_ = key_of(workspace), *k = &key_; \
-		(void)k; \
-		(void)({ __VA_ARGS__; 0; }); \
-		key_; \
+#define KEY(workspace, ...)                                                                        \
+	({                                                                                         \
+		struct record_key key_ = key_of(workspace), *k = &key_;                            \
+		(void)k;                                                                           \
+		(void)({                                                                           \
+			__VA_ARGS__;                                                               \
+			0;                                                                         \
+		});                                                                                \
+		key_;                                                                              \
 	})
 
 /* --- values -------------------------------------------------------------------- */
 
-/* Reads and unpacks into the arena. SL_NOT_FOUND leaves *err alone; SL_DATA_LOSS: stored bytes do not parse. */
-SL_MUST_USE sl_code record_get(const struct store_view *view, struct sl_arena *arena, enum record_table table,
-                               const struct record_key *key, const ProtobufCMessageDescriptor *type, void *ret_record,
-                               struct sl_err *err);
+/* Reads and unpacks into the arena. SL_NOT_FOUND leaves *err alone; SL_DATA_LOSS: stored bytes do
+ * not parse. */
+SL_MUST_USE sl_code record_get(const struct store_view *view, struct sl_arena *arena,
+			       enum record_table table, const struct record_key *key,
+			       const ProtobufCMessageDescriptor *type, void *ret_record,
+			       struct sl_err *err);
 /* Unpacks a value met on a walk. */
-SL_MUST_USE sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value, const ProtobufCMessageDescriptor *type,
-                                  void *ret_record, struct sl_err *err);
-/* Typed: RECORD_GET(view, arena, APPS, &key, app_record, AppRecord, &app, err) would hide more than it says; write
- *   Sluice__Store__V1__AppRecord *app; record_get(view, arena, TABLE_APPS, &key, &sluice__store__v1__app_record__descriptor, &app, err)
- * or use the look-ups below. */
+SL_MUST_USE sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value,
+				  const ProtobufCMessageDescriptor *type, void *ret_record,
+				  struct sl_err *err);
+/* Typed: RECORD_GET(view, arena, APPS, &key, app_record, AppRecord, &app, err) would hide more than
+ * it says; write Sluice__Store__V1__AppRecord *app; record_get(view, arena, TABLE_APPS, &key,
+ * &sluice__store__v1__app_record__descriptor, &app, err) or use the look-ups below. */
 
 /* The workspace's number by name ("" = "default"). SL_NOT_FOUND / WORKSPACE_NOT_FOUND. */
-SL_MUST_USE sl_code workspace_find(const struct store_view *view, const char *name, uint32_t *ret_workspace, struct sl_err *err);
+SL_MUST_USE sl_code workspace_find(const struct store_view *view, const char *name,
+				   uint32_t *ret_workspace, struct sl_err *err);
 
 /* Look-ups by name or id; SL_NOT_FOUND with the noun's reason names what was looked for.
- * Everything returned lies in the arena. An empty text is SL_INVALID_ARGUMENT / MALFORMED naming the field. */
-SL_MUST_USE sl_code repository_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                    const char *name_or_id, Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err);
-SL_MUST_USE sl_code app_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                             const char *name_or_id, Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err);
-SL_MUST_USE sl_code version_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                 const Sluice__Store__V1__AppRecord *app, const char *name_or_id,
-                                 Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err);
-SL_MUST_USE sl_code instance_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                  const char *name_or_id, Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err);
+ * Everything returned lies in the arena. An empty text is SL_INVALID_ARGUMENT / MALFORMED naming
+ * the field. */
+SL_MUST_USE sl_code repository_find(const struct store_view *view, struct sl_arena *arena,
+				    uint32_t workspace, const char *name_or_id,
+				    Sluice__Store__V1__RepositoryRecord **ret_repository,
+				    struct sl_err *err);
+SL_MUST_USE sl_code app_find(const struct store_view *view, struct sl_arena *arena,
+			     uint32_t workspace, const char *name_or_id,
+			     Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err);
+SL_MUST_USE sl_code version_find(const struct store_view *view, struct sl_arena *arena,
+				 uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
+				 const char *name_or_id,
+				 Sluice__Store__V1__VersionRecord **ret_version,
+				 struct sl_err *err);
+SL_MUST_USE sl_code instance_find(const struct store_view *view, struct sl_arena *arena,
+				  uint32_t workspace, const char *name_or_id,
+				  Sluice__Store__V1__InstanceRecord **ret_instance,
+				  struct sl_err *err);
 /* By key; SL_NOT_FOUND leaves *err alone. */
-SL_MUST_USE sl_code repository_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                   const char *id, Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err);
-SL_MUST_USE sl_code app_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace, const char *id,
-                            Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err);
-SL_MUST_USE sl_code version_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                const char *app_id, uint32_t number, Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err);
-SL_MUST_USE sl_code publication_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                    const char *app_id, uint32_t number,
-                                    Sluice__Store__V1__PublicationRecord **ret_publication, struct sl_err *err);
-SL_MUST_USE sl_code release_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                const char *app_id, Sluice__Store__V1__ReleaseRecord **ret_release, struct sl_err *err);
-SL_MUST_USE sl_code instance_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                 const char *id, Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err);
+SL_MUST_USE sl_code repository_get(const struct store_view *view, struct sl_arena *arena,
+				   uint32_t workspace, const char *id,
+				   Sluice__Store__V1__RepositoryRecord **ret_repository,
+				   struct sl_err *err);
+SL_MUST_USE sl_code app_get(const struct store_view *view, struct sl_arena *arena,
+			    uint32_t workspace, const char *id,
+			    Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err);
+SL_MUST_USE sl_code version_get(const struct store_view *view, struct sl_arena *arena,
+				uint32_t workspace, const char *app_id, uint32_t number,
+				Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err);
+SL_MUST_USE sl_code publication_get(const struct store_view *view, struct sl_arena *arena,
+				    uint32_t workspace, const char *app_id, uint32_t number,
+				    Sluice__Store__V1__PublicationRecord **ret_publication,
+				    struct sl_err *err);
+SL_MUST_USE sl_code release_get(const struct store_view *view, struct sl_arena *arena,
+				uint32_t workspace, const char *app_id,
+				Sluice__Store__V1__ReleaseRecord **ret_release, struct sl_err *err);
+SL_MUST_USE sl_code instance_get(const struct store_view *view, struct sl_arena *arena,
+				 uint32_t workspace, const char *id,
+				 Sluice__Store__V1__InstanceRecord **ret_instance,
+				 struct sl_err *err);
 
 /* --- deciding ------------------------------------------------------------------- */
 
@@ -140,49 +167,60 @@ struct decision {
 	const struct store_view *view;
 	struct store_changes *changes;
 	struct sl_arena *arena;
-	uint64_t revision;   /* what these changes get */
+	uint64_t revision; /* what these changes get */
 	uint64_t now_ms;
 	uint32_t workspace;
 	const char *workspace_name;
 	const char *principal;
-	const char *method;             /* "Promote" */
-	const char *reason;             /* WriteOptions.reason */
-	uint64_t expected_revision;     /* WriteOptions.expected_revision */
-	const void *services;           /* the service layer's own, for its replies; nothing is decided on it. NULL: none */
-	const char *ids[DECISION_IDS];  /* 20 random characters each */
+	const char *method;         /* "Promote" */
+	const char *reason;         /* WriteOptions.reason */
+	uint64_t expected_revision; /* WriteOptions.expected_revision */
+	const void *services; /* the service layer's own, for its replies; nothing is decided on it.
+				 NULL: none */
+	const char *ids[DECISION_IDS]; /* 20 random characters each */
 	unsigned ids_taken;
-	Sluice__V1__Event **events;     /* in the arena */
+	Sluice__V1__Event **events; /* in the arena */
 	size_t event_count, event_room;
-	bool changed;                   /* something was put or deleted */
-	bool history;                   /* keep the log record for good */
-	Sluice__Store__V1__RefusalRecord refusal; /* what decide knows of the refusal: ids; the rest is added */
+	bool changed; /* something was put or deleted */
+	bool history; /* keep the log record for good */
+	Sluice__Store__V1__RefusalRecord
+	    refusal; /* what decide knows of the refusal: ids; the rest is added */
 };
 
 /* A fresh id such as "app_...". At most DECISION_IDS a command. */
 char *decision_id(struct decision *d, const char prefix[static 3]);
 /* Packs and puts; sticky through the arena and the changes. */
-void decision_put(struct decision *d, enum record_table table, const struct record_key *key, const ProtobufCMessage *record);
-void decision_put_bytes(struct decision *d, enum record_table table, const struct record_key *key, struct sl_bytes value);
+void decision_put(struct decision *d, enum record_table table, const struct record_key *key,
+		  const ProtobufCMessage *record);
+void decision_put_bytes(struct decision *d, enum record_table table, const struct record_key *key,
+			struct sl_bytes value);
 void decision_delete(struct decision *d, enum record_table table, const struct record_key *key);
-/* Adds an event and returns it, for its object to be set; never NULL (a spare when memory is out). */
-Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type, Sluice__V1__EventKind kind,
-                                  const char *app_id, uint32_t environment, const char *instance_id);
+/* Adds an event and returns it, for its object to be set; never NULL (a spare when memory is out).
+ */
+Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type,
+				  Sluice__V1__EventKind kind, const char *app_id,
+				  uint32_t environment, const char *instance_id);
 /* What a retry of the same request id needs to get the same reply. */
 struct decision_reply {
 	struct sl_bytes request_key, payload_hash, reply;
 };
 /* Writes the log record of this revision; the last thing a decision does. `kept` may be NULL. */
 void decision_log(struct decision *d, const struct decision_reply *kept);
-/* SL_ABORTED / STALE_REVISION with the current one in the metadata, unless expected is 0 or equal. */
-SL_MUST_USE sl_code decision_expect(const struct decision *d, const char *noun, const char *name, uint64_t current, struct sl_err *err);
+/* SL_ABORTED / STALE_REVISION with the current one in the metadata, unless expected is 0 or equal.
+ */
+SL_MUST_USE sl_code decision_expect(const struct decision *d, const char *noun, const char *name,
+				    uint64_t current, struct sl_err *err);
 /* Creates take expected_revision 0 only. */
 SL_MUST_USE sl_code decision_expect_none(const struct decision *d, struct sl_err *err);
 
 /* --- shared commands -------------------------------------------------------------- */
 
-/* Sorted by key, as stored. `entries` are the map entries of a request (any generated XxxEntry message: key, value). */
-Sluice__Store__V1__Label **labels_sorted(struct sl_arena *arena, char *const *keys, char *const *values, size_t count);
+/* Sorted by key, as stored. `entries` are the map entries of a request (any generated XxxEntry
+ * message: key, value). */
+Sluice__Store__V1__Label **labels_sorted(struct sl_arena *arena, char *const *keys,
+					 char *const *values, size_t count);
 /* True if every label of `wanted` is in `labels`; both sorted. */
-bool labels_match(Sluice__Store__V1__Label *const *wanted, size_t wanted_count, Sluice__Store__V1__Label *const *labels, size_t label_count);
+bool labels_match(Sluice__Store__V1__Label *const *wanted, size_t wanted_count,
+		  Sluice__Store__V1__Label *const *labels, size_t label_count);
 
 #endif

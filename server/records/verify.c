@@ -57,7 +57,7 @@ struct key_reader {
 
 static struct key_reader read_key(const struct verify *v)
 {
-	return (struct key_reader){ .at = v->key.data, .end = v->key.data + v->key.size };
+	return (struct key_reader){.at = v->key.data, .end = v->key.data + v->key.size};
 }
 
 static uint32_t key_read_u32(struct key_reader *r)
@@ -90,13 +90,16 @@ static const char *key_read_text(struct key_reader *r)
 
 /* --- what is referred to --------------------------------------------------------- */
 
-static bool is_there(const struct verify *v, enum record_table table, const struct record_key *key, struct sl_bytes *ret_value)
+static bool is_there(const struct verify *v, enum record_table table, const struct record_key *key,
+		     struct sl_bytes *ret_value)
 {
 	struct sl_bytes value;
-	return store_get(v->view, table, key_bytes(key), ret_value == NULL ? &value : ret_value, NULL) == SL_OK;
+	return store_get(v->view, table, key_bytes(key), ret_value == NULL ? &value : ret_value,
+			 NULL) == SL_OK;
 }
 
-static void need(struct verify *v, enum record_table table, const struct record_key *key, const char *what)
+static void need(struct verify *v, enum record_table table, const struct record_key *key,
+		 const char *what)
 {
 	if (!is_there(v, table, key, NULL)) {
 		fault(v, "refers to %s that is not there", what);
@@ -117,13 +120,15 @@ static void need_app_ever(struct verify *v, uint32_t workspace, const char *app_
 	}
 }
 
-static void need_version(struct verify *v, uint32_t workspace, const char *app_id, uint32_t number, const char *what)
+static void need_version(struct verify *v, uint32_t workspace, const char *app_id, uint32_t number,
+			 const char *what)
 {
 	struct record_key key = KEY(workspace, key_text(k, app_id), key_u32(k, number));
 	need(v, TABLE_VERSIONS, &key, what);
 }
 
-static void need_index(struct verify *v, enum record_table index, const struct record_key *key, struct sl_bytes wanted)
+static void need_index(struct verify *v, enum record_table index, const struct record_key *key,
+		       struct sl_bytes wanted)
 {
 	struct sl_bytes value;
 	if (!is_there(v, index, key, &value)) {
@@ -136,13 +141,15 @@ static void need_index(struct verify *v, enum record_table index, const struct r
 static void check_revision(struct verify *v, uint64_t revision)
 {
 	if (revision == 0 || revision > v->head) {
-		fault(v, "has revision %lu, the head is %lu", (unsigned long)revision, (unsigned long)v->head);
+		fault(v, "has revision %lu, the head is %lu", (unsigned long)revision,
+		      (unsigned long)v->head);
 	}
 }
 
 static void *unpack(struct verify *v, const ProtobufCMessageDescriptor *type)
 {
-	void *record = protobuf_c_message_unpack(type, sl_arena_protobuf(&v->arena), v->value.size, v->value.data);
+	void *record = protobuf_c_message_unpack(type, sl_arena_protobuf(&v->arena), v->value.size,
+						 v->value.data);
 	if (record == NULL) {
 		fault(v, "%zu bytes are not a %s", v->value.size, type->short_name);
 	}
@@ -162,7 +169,8 @@ static void lower(char *out, size_t size, const char *name)
 
 static void check_workspace(struct verify *v)
 {
-	Sluice__Store__V1__WorkspaceRecord *r = unpack(v, &sluice__store__v1__workspace_record__descriptor);
+	Sluice__Store__V1__WorkspaceRecord *r =
+	    unpack(v, &sluice__store__v1__workspace_record__descriptor);
 	if (r != NULL) {
 		struct record_key key = key_of(r->number);
 		check_revision(v, r->revision);
@@ -172,7 +180,8 @@ static void check_workspace(struct verify *v)
 
 static void check_repository(struct verify *v)
 {
-	Sluice__Store__V1__RepositoryRecord *r = unpack(v, &sluice__store__v1__repository_record__descriptor);
+	Sluice__Store__V1__RepositoryRecord *r =
+	    unpack(v, &sluice__store__v1__repository_record__descriptor);
 	if (r != NULL) {
 		struct record_key key = KEY(sl_get_be32(v->key.data), key_text(k, r->name));
 		check_revision(v, r->revision);
@@ -187,7 +196,8 @@ static void check_app(struct verify *v)
 		return;
 	}
 	uint32_t ws = sl_get_be32(v->key.data);
-	struct record_key by_name = KEY(ws, key_text(k, r->name)), by_slug = KEY(ws, key_text(k, r->slug));
+	struct record_key by_name = KEY(ws, key_text(k, r->name)),
+			  by_slug = KEY(ws, key_text(k, r->slug));
 	struct record_key repository = KEY(ws, key_text(k, r->repository_id));
 	check_revision(v, r->revision);
 	need_index(v, TABLE_APPS_BY_NAME, &by_name, sl_bytes_text(r->id));
@@ -207,7 +217,8 @@ static void check_app(struct verify *v)
 
 static void check_version(struct verify *v)
 {
-	Sluice__Store__V1__VersionRecord *r = unpack(v, &sluice__store__v1__version_record__descriptor);
+	Sluice__Store__V1__VersionRecord *r =
+	    unpack(v, &sluice__store__v1__version_record__descriptor);
 	if (r == NULL) {
 		return;
 	}
@@ -217,7 +228,8 @@ static void check_version(struct verify *v)
 	uint8_t by_id_value[64 + 4], number[4];
 	size_t id_size = strlen(r->app_id) + 1;
 	sl_put_be32(number, r->number);
-	struct record_key by_name = KEY(ws, key_text(k, r->app_id), key_text(k, name)), by_id = KEY(ws, key_text(k, r->id));
+	struct record_key by_name = KEY(ws, key_text(k, r->app_id), key_text(k, name)),
+			  by_id = KEY(ws, key_text(k, r->id));
 	check_revision(v, r->revision);
 	need_index(v, TABLE_VERSIONS_BY_NAME, &by_name, SL_BYTES(number, 4));
 	if (id_size <= 64) {
@@ -228,13 +240,16 @@ static void check_version(struct verify *v)
 	if (!app_lives(v, ws, r->app_id)) {
 		fault(v, "refers to an app that is not there");
 	}
-	struct record_key facts = KEY(ws, key_text(k, r->app_id), key_u32(k, r->number), key_u32(k, r->environment));
+	struct record_key facts =
+	    KEY(ws, key_text(k, r->app_id), key_u32(k, r->number), key_u32(k, r->environment));
 	need(v, TABLE_FACTS, &facts, "facts of its environment");
 	bool sealed = r->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED;
 	if (!sealed && r->environment != ENV_DEVELOPMENT) {
 		fault(v, "is a draft in %s", environment_name(r->environment));
 	}
-	if (sealed && (r->content == NULL || r->content->state != SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY || r->content->digest.len != 32)) {
+	if (sealed && (r->content == NULL ||
+		       r->content->state != SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY ||
+		       r->content->digest.len != 32)) {
 		fault(v, "is sealed and its content is not READY");
 	}
 	struct record_key publication = KEY(ws, key_text(k, r->app_id), key_u32(k, r->number));
@@ -245,7 +260,8 @@ static void check_version(struct verify *v)
 
 static void check_publication(struct verify *v)
 {
-	Sluice__Store__V1__PublicationRecord *r = unpack(v, &sluice__store__v1__publication_record__descriptor);
+	Sluice__Store__V1__PublicationRecord *r =
+	    unpack(v, &sluice__store__v1__publication_record__descriptor);
 	struct key_reader key = read_key(v);
 	uint32_t ws = key_read_u32(&key);
 	const char *app_id = key_read_text(&key);
@@ -255,10 +271,12 @@ static void check_publication(struct verify *v)
 	}
 	need_version(v, ws, app_id, number, "a version");
 	struct record_key owed =
-		KEY(ws, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH), key_text(k, app_id), key_u32(k, number));
+	    KEY(ws, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH),
+		key_text(k, app_id), key_u32(k, number));
 	bool published = r->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED;
 	if (published == is_there(v, TABLE_OWED, &owed, NULL)) {
-		fault(v, published ? "is published and still owed" : "is not published, and nothing is owed");
+		fault(v, published ? "is published and still owed"
+				   : "is not published, and nothing is owed");
 	}
 }
 
@@ -275,7 +293,8 @@ static void check_owed(struct verify *v)
 
 static void check_release(struct verify *v)
 {
-	Sluice__Store__V1__ReleaseRecord *r = unpack(v, &sluice__store__v1__release_record__descriptor);
+	Sluice__Store__V1__ReleaseRecord *r =
+	    unpack(v, &sluice__store__v1__release_record__descriptor);
 	struct key_reader key = read_key(v);
 	uint32_t ws = key_read_u32(&key);
 	const char *app_id = key_read_text(&key);
@@ -284,10 +303,12 @@ static void check_release(struct verify *v)
 	}
 	check_revision(v, r->revision);
 	Sluice__Store__V1__VersionRecord *version = NULL;
-	if (r->version != 0 && version_get(v->view, &v->arena, ws, app_id, r->version, &version, NULL) != SL_OK) {
+	if (r->version != 0 &&
+	    version_get(v->view, &v->arena, ws, app_id, r->version, &version, NULL) != SL_OK) {
 		fault(v, "releases version number %u, which is not there", r->version);
 	} else if (version != NULL && version->environment != ENV_PRODUCTION) {
-		fault(v, "releases '%s', which is in %s", version->name, environment_name(version->environment));
+		fault(v, "releases '%s', which is in %s", version->name,
+		      environment_name(version->environment));
 	}
 	for (uint32_t depth = 1; depth <= r->depth; depth++) {
 		struct record_key entry = KEY(ws, key_text(k, app_id), key_u32(k, depth));
@@ -297,7 +318,8 @@ static void check_release(struct verify *v)
 
 static void check_selection(struct verify *v)
 {
-	Sluice__Store__V1__SelectionRecord *r = unpack(v, &sluice__store__v1__selection_record__descriptor);
+	Sluice__Store__V1__SelectionRecord *r =
+	    unpack(v, &sluice__store__v1__selection_record__descriptor);
 	struct key_reader key = read_key(v);
 	uint32_t ws = key_read_u32(&key);
 	const char *app_id = key_read_text(&key);
@@ -319,7 +341,8 @@ static void check_selection(struct verify *v)
 
 static void check_instance(struct verify *v)
 {
-	Sluice__Store__V1__InstanceRecord *r = unpack(v, &sluice__store__v1__instance_record__descriptor);
+	Sluice__Store__V1__InstanceRecord *r =
+	    unpack(v, &sluice__store__v1__instance_record__descriptor);
 	if (r != NULL) {
 		struct record_key by_name = KEY(sl_get_be32(v->key.data), key_text(k, r->name));
 		check_revision(v, r->revision);
@@ -368,14 +391,16 @@ static void check_history(struct verify *v, Sluice__V1__Event__ObjectCase kind)
 		return;
 	}
 	need_app_ever(v, ws, app_id);
-	Sluice__Store__V1__LogRecord *record =
-		sluice__store__v1__log_record__unpack(sl_arena_protobuf(&v->arena), value.size, value.data);
+	Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+	    sl_arena_protobuf(&v->arena), value.size, value.data);
 	bool found = false;
 	for (size_t i = 0; record != NULL && i < record->n_events; i++) {
-		found = found || (record->events[i]->object_case == kind && strcmp(record->events[i]->app_id, app_id) == 0);
+		found = found || (record->events[i]->object_case == kind &&
+				  strcmp(record->events[i]->app_id, app_id) == 0);
 	}
 	if (!found || !record->history) {
-		fault(v, "revision %lu does not tell of it, or is not kept", (unsigned long)revision);
+		fault(v, "revision %lu does not tell of it, or is not kept",
+		      (unsigned long)revision);
 	}
 }
 
@@ -433,7 +458,8 @@ static void check_version_id(struct verify *v)
 		fault(v, "is malformed");
 		return;
 	}
-	need_version(v, sl_get_be32(v->key.data), app_id, sl_get_be32(v->value.data + size), "a version");
+	need_version(v, sl_get_be32(v->key.data), app_id, sl_get_be32(v->value.data + size),
+		     "a version");
 }
 
 static void check_app_path(struct verify *v)
@@ -445,7 +471,7 @@ static void check_app_path(struct verify *v)
 	const char *app_id = key_read_text(&key);
 	Sluice__Store__V1__AppRecord *app = NULL;
 	bool right = !key.failed && app_get(v->view, &v->arena, ws, app_id, &app, NULL) == SL_OK &&
-	             strcmp(app->repository_id, repository_id) == 0 && strcmp(app->path, path) == 0;
+		     strcmp(app->repository_id, repository_id) == 0 && strcmp(app->path, path) == 0;
 	if (!right) {
 		fault(v, "is not where its app says");
 	}
@@ -455,32 +481,33 @@ static const struct {
 	enum record_table table;
 	void (*check)(struct verify *v);
 } checks[] = {
-	{ TABLE_WORKSPACES, check_workspace },
-	{ TABLE_REPOSITORIES, check_repository },
-	{ TABLE_REPOSITORIES_BY_NAME, check_repository_name },
-	{ TABLE_APPS, check_app },
-	{ TABLE_APPS_BY_NAME, check_app_name },
-	{ TABLE_APPS_BY_SLUG, check_app_name },
-	{ TABLE_APPS_BY_PATH, check_app_path },
-	{ TABLE_VERSIONS, check_version },
-	{ TABLE_VERSIONS_BY_NAME, check_version_name },
-	{ TABLE_VERSIONS_BY_ID, check_version_id },
-	{ TABLE_PUBLICATIONS, check_publication },
-	{ TABLE_OWED, check_owed },
-	{ TABLE_FACTS, check_facts },
-	{ TABLE_NOTES, check_note },
-	{ TABLE_PROMOTIONS, check_promotion },
-	{ TABLE_RELEASES, check_release },
-	{ TABLE_RELEASE_HISTORY, check_release_history },
-	{ TABLE_SELECTIONS, check_selection },
-	{ TABLE_INSTANCES, check_instance },
-	{ TABLE_INSTANCES_BY_NAME, check_instance_name },
-	{ TABLE_STATUSES, check_status },
+    {TABLE_WORKSPACES, check_workspace},
+    {TABLE_REPOSITORIES, check_repository},
+    {TABLE_REPOSITORIES_BY_NAME, check_repository_name},
+    {TABLE_APPS, check_app},
+    {TABLE_APPS_BY_NAME, check_app_name},
+    {TABLE_APPS_BY_SLUG, check_app_name},
+    {TABLE_APPS_BY_PATH, check_app_path},
+    {TABLE_VERSIONS, check_version},
+    {TABLE_VERSIONS_BY_NAME, check_version_name},
+    {TABLE_VERSIONS_BY_ID, check_version_id},
+    {TABLE_PUBLICATIONS, check_publication},
+    {TABLE_OWED, check_owed},
+    {TABLE_FACTS, check_facts},
+    {TABLE_NOTES, check_note},
+    {TABLE_PROMOTIONS, check_promotion},
+    {TABLE_RELEASES, check_release},
+    {TABLE_RELEASE_HISTORY, check_release_history},
+    {TABLE_SELECTIONS, check_selection},
+    {TABLE_INSTANCES, check_instance},
+    {TABLE_INSTANCES_BY_NAME, check_instance_name},
+    {TABLE_STATUSES, check_status},
 };
 
 /* --- the walk ------------------------------------------------------------------------- */
 
-static sl_code verify_table(struct verify *v, enum record_table table, void (*check)(struct verify *), struct sl_err *err)
+static sl_code verify_table(struct verify *v, enum record_table table,
+			    void (*check)(struct verify *), struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	v->table = table;
@@ -508,14 +535,19 @@ static sl_code verify_log(struct verify *v, struct sl_err *err)
 	while (store_walk_next(&walk)) {
 		v->checked++;
 		uint64_t revision = sl_get_be64(walk.key.data);
-		Sluice__Store__V1__LogRecord *record =
-			sluice__store__v1__log_record__unpack(sl_arena_protobuf(&v->arena), walk.value.size, walk.value.data);
-		bool right = record != NULL && record->revision == revision && revision > last && revision <= v->head;
+		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+		    sl_arena_protobuf(&v->arena), walk.value.size, walk.value.data);
+		bool right = record != NULL && record->revision == revision && revision > last &&
+			     revision <= v->head;
 		for (size_t i = 0; right && i < record->n_events; i++) {
-			right = record->events[i]->object_case != SLUICE__V1__EVENT__OBJECT__NOT_SET;
+			right =
+			    record->events[i]->object_case != SLUICE__V1__EVENT__OBJECT__NOT_SET;
 		}
 		if (!right && ++v->faults <= FAULTS_SHOWN) {
-			(void)fprintf(v->out, "log %lu: does not parse, is out of order, or says another revision\n", (unsigned long)revision);
+			(void)fprintf(
+			    v->out,
+			    "log %lu: does not parse, is out of order, or says another revision\n",
+			    (unsigned long)revision);
 		}
 		last = revision;
 		sl_arena_fini(&v->arena);
@@ -533,16 +565,17 @@ static sl_code verify_all(struct verify *v, struct sl_err *err)
 	return code;
 }
 
-sl_code records_verify(const char *path, FILE *out, uint64_t *ret_checked, uint64_t *ret_faults, struct sl_err *err)
+sl_code records_verify(const char *path, FILE *out, uint64_t *ret_checked, uint64_t *ret_faults,
+		       struct sl_err *err)
 {
 	const struct store_options options = {
-		.path = path,
-		.read_only = true,
-		.tables = record_table_names,
-		.table_count = TABLE_COUNT,
+	    .path = path,
+	    .read_only = true,
+	    .tables = record_table_names,
+	    .table_count = TABLE_COUNT,
 	};
 	struct store *store = NULL;
-	struct verify v = { .out = out };
+	struct verify v = {.out = out};
 	sl_arena_init(&v.arena, 0);
 	sl_code code = store_open(&options, &store, err);
 	code = code != SL_OK ? code : store_view_begin(store, &v.view, err);

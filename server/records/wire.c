@@ -2,15 +2,15 @@
 
 struct wire wire_of(const struct decision *d)
 {
-	return (struct wire){ .view = d->view, .arena = d->arena, .workspace = d->workspace };
+	return (struct wire){.view = d->view, .arena = d->arena, .workspace = d->workspace};
 }
 
 /* A new, initialised API message in the arena, or return NULL from the caller. */
-#define NEW(variable, type, init) \
-	type *variable = SL_ARENA_NEW(arena, type); \
-	if (variable == NULL) { \
-		return NULL; \
-	} \
+#define NEW(variable, type, init)                                                                  \
+	type *variable = SL_ARENA_NEW(arena, type);                                                \
+	if (variable == NULL) {                                                                    \
+		return NULL;                                                                       \
+	}                                                                                          \
 	init(variable)
 
 Google__Protobuf__Timestamp *wire_time(struct sl_arena *arena, uint64_t unix_ms)
@@ -24,7 +24,8 @@ Google__Protobuf__Timestamp *wire_time(struct sl_arena *arena, uint64_t unix_ms)
 	return time;
 }
 
-Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena, const Sluice__Store__V1__WorkspaceRecord *record)
+Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena,
+				      const Sluice__Store__V1__WorkspaceRecord *record)
 {
 	NEW(workspace, Sluice__V1__Workspace, sluice__v1__workspace__init);
 	workspace->name = record->name;
@@ -34,7 +35,8 @@ Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena, const Sluice__Stor
 	return workspace;
 }
 
-Sluice__V1__Repository *wire_repository(struct sl_arena *arena, const Sluice__Store__V1__RepositoryRecord *record)
+Sluice__V1__Repository *wire_repository(struct sl_arena *arena,
+					const Sluice__Store__V1__RepositoryRecord *record)
 {
 	NEW(repository, Sluice__V1__Repository, sluice__v1__repository__init);
 	repository->id = record->id;
@@ -48,9 +50,11 @@ Sluice__V1__Repository *wire_repository(struct sl_arena *arena, const Sluice__St
 	return repository;
 }
 
-static Sluice__V1__App__PlacementEntry **placement(struct sl_arena *arena, Sluice__Store__V1__Label *const *labels, size_t count)
+static Sluice__V1__App__PlacementEntry **
+placement(struct sl_arena *arena, Sluice__Store__V1__Label *const *labels, size_t count)
 {
-	Sluice__V1__App__PlacementEntry **entries = SL_ARENA_ARRAY(arena, Sluice__V1__App__PlacementEntry *, count + 1);
+	Sluice__V1__App__PlacementEntry **entries =
+	    SL_ARENA_ARRAY(arena, Sluice__V1__App__PlacementEntry *, count + 1);
 	for (size_t i = 0; entries != NULL && i < count; i++) {
 		NEW(entry, Sluice__V1__App__PlacementEntry, sluice__v1__app__placement_entry__init);
 		entry->key = labels[i]->key;
@@ -68,7 +72,8 @@ static uint32_t released_number(const struct wire *w, const char *app_id)
 	return code == SL_OK ? release->version : 0;
 }
 
-Sluice__V1__App *wire_app(const struct wire *w, const Sluice__Store__V1__AppRecord *record, uint32_t released_version)
+Sluice__V1__App *wire_app(const struct wire *w, const Sluice__Store__V1__AppRecord *record,
+			  uint32_t released_version)
 {
 	struct sl_arena *arena = w->arena;
 	NEW(app, Sluice__V1__App, sluice__v1__app__init);
@@ -85,15 +90,18 @@ Sluice__V1__App *wire_app(const struct wire *w, const Sluice__Store__V1__AppReco
 	app->revision = record->revision;
 	app->version_count = record->version_count;
 	Sluice__Store__V1__RepositoryRecord *repository = NULL;
-	if (repository_get(w->view, arena, w->workspace, record->repository_id, &repository, NULL) == SL_OK) {
+	if (repository_get(w->view, arena, w->workspace, record->repository_id, &repository,
+			   NULL) == SL_OK) {
 		app->repository = repository->name;
 	}
-	uint32_t released = released_version == UINT32_MAX ? released_number(w, record->id) : released_version;
+	uint32_t released =
+	    released_version == UINT32_MAX ? released_number(w, record->id) : released_version;
 	app->released = wire_version_ref_get(w, record->id, released);
 	return app;
 }
 
-Sluice__V1__VersionRef *wire_version_ref(struct sl_arena *arena, const Sluice__Store__V1__VersionRecord *record)
+Sluice__V1__VersionRef *wire_version_ref(struct sl_arena *arena,
+					 const Sluice__Store__V1__VersionRecord *record)
 {
 	NEW(ref, Sluice__V1__VersionRef, sluice__v1__version_ref__init);
 	ref->id = record->id;
@@ -101,16 +109,19 @@ Sluice__V1__VersionRef *wire_version_ref(struct sl_arena *arena, const Sluice__S
 	return ref;
 }
 
-Sluice__V1__VersionRef *wire_version_ref_get(const struct wire *w, const char *app_id, uint32_t number)
+Sluice__V1__VersionRef *wire_version_ref_get(const struct wire *w, const char *app_id,
+					     uint32_t number)
 {
 	Sluice__Store__V1__VersionRecord *version = NULL;
-	if (number == 0 || version_get(w->view, w->arena, w->workspace, app_id, number, &version, NULL) != SL_OK) {
+	if (number == 0 ||
+	    version_get(w->view, w->arena, w->workspace, app_id, number, &version, NULL) != SL_OK) {
 		return NULL;
 	}
 	return wire_version_ref(w->arena, version);
 }
 
-Sluice__V1__Content *wire_content(struct sl_arena *arena, const Sluice__Store__V1__ContentRecord *record, const char *path)
+Sluice__V1__Content *wire_content(struct sl_arena *arena,
+				  const Sluice__Store__V1__ContentRecord *record, const char *path)
 {
 	NEW(content, Sluice__V1__Content, sluice__v1__content__init);
 	content->state = record->state;
@@ -144,7 +155,8 @@ Sluice__V1__Block *wire_block(struct sl_arena *arena, const Sluice__Store__V1__B
 	return block;
 }
 
-Sluice__V1__Publication *wire_publication(struct sl_arena *arena, const Sluice__Store__V1__PublicationRecord *record)
+Sluice__V1__Publication *wire_publication(struct sl_arena *arena,
+					  const Sluice__Store__V1__PublicationRecord *record)
 {
 	NEW(publication, Sluice__V1__Publication, sluice__v1__publication__init);
 	if (record == NULL) {
@@ -161,9 +173,11 @@ Sluice__V1__Publication *wire_publication(struct sl_arena *arena, const Sluice__
 	return publication;
 }
 
-Sluice__V1__Version *wire_version(const struct wire *w, const Sluice__Store__V1__VersionRecord *record,
-                                  const Sluice__Store__V1__AppRecord *app,
-                                  const Sluice__Store__V1__PublicationRecord *publication, uint32_t released_version)
+Sluice__V1__Version *wire_version(const struct wire *w,
+				  const Sluice__Store__V1__VersionRecord *record,
+				  const Sluice__Store__V1__AppRecord *app,
+				  const Sluice__Store__V1__PublicationRecord *publication,
+				  uint32_t released_version)
 {
 	struct sl_arena *arena = w->arena;
 	NEW(version, Sluice__V1__Version, sluice__v1__version__init);
@@ -178,8 +192,10 @@ Sluice__V1__Version *wire_version(const struct wire *w, const Sluice__Store__V1_
 		version->content = wire_content(arena, record->content, record->path);
 	}
 	Sluice__Store__V1__PublicationRecord *stored = NULL;
-	if (publication == NULL && record->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED &&
-	    publication_get(w->view, arena, w->workspace, record->app_id, record->number, &stored, NULL) == SL_OK) {
+	if (publication == NULL &&
+	    record->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED &&
+	    publication_get(w->view, arena, w->workspace, record->app_id, record->number, &stored,
+			    NULL) == SL_OK) {
 		publication = stored;
 	}
 	version->publication = wire_publication(arena, publication);
@@ -189,13 +205,15 @@ Sluice__V1__Version *wire_version(const struct wire *w, const Sluice__Store__V1_
 	version->created_by = record->created_by;
 	version->sealed_at = wire_time(arena, record->sealed_ms);
 	version->sealed_by = record->sealed_by;
-	uint32_t released = released_version == UINT32_MAX ? released_number(w, record->app_id) : released_version;
+	uint32_t released =
+	    released_version == UINT32_MAX ? released_number(w, record->app_id) : released_version;
 	version->released = released == record->number;
 	version->revision = record->revision;
 	return version;
 }
 
-Sluice__V1__VersionFacts *wire_facts(struct sl_arena *arena, uint32_t environment, const Sluice__Store__V1__FactsRecord *record)
+Sluice__V1__VersionFacts *wire_facts(struct sl_arena *arena, uint32_t environment,
+				     const Sluice__Store__V1__FactsRecord *record)
 {
 	NEW(facts, Sluice__V1__VersionFacts, sluice__v1__version_facts__init);
 	facts->environment = (char *)environment_name(environment);
@@ -215,7 +233,8 @@ Sluice__V1__VersionFacts *wire_facts(struct sl_arena *arena, uint32_t environmen
 	return facts;
 }
 
-Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision, const Sluice__Store__V1__NoteRecord *record)
+Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
+				   const Sluice__Store__V1__NoteRecord *record)
 {
 	NEW(note, Sluice__V1__VersionNote, sluice__v1__version_note__init);
 	note->revision = revision;
@@ -226,7 +245,8 @@ Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision, co
 	return note;
 }
 
-Sluice__V1__Instance *wire_instance(struct sl_arena *arena, const Sluice__Store__V1__InstanceRecord *record)
+Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
+				    const Sluice__Store__V1__InstanceRecord *record)
 {
 	NEW(instance, Sluice__V1__Instance, sluice__v1__instance__init);
 	instance->id = record->id;
@@ -237,9 +257,11 @@ Sluice__V1__Instance *wire_instance(struct sl_arena *arena, const Sluice__Store_
 	instance->created_at = wire_time(arena, record->created_ms);
 	instance->created_by = record->created_by;
 	instance->revision = record->revision;
-	instance->labels = SL_ARENA_ARRAY(arena, Sluice__V1__Instance__LabelsEntry *, record->n_labels + 1);
+	instance->labels =
+	    SL_ARENA_ARRAY(arena, Sluice__V1__Instance__LabelsEntry *, record->n_labels + 1);
 	for (size_t i = 0; instance->labels != NULL && i < record->n_labels; i++) {
-		NEW(entry, Sluice__V1__Instance__LabelsEntry, sluice__v1__instance__labels_entry__init);
+		NEW(entry, Sluice__V1__Instance__LabelsEntry,
+		    sluice__v1__instance__labels_entry__init);
 		entry->key = record->labels[i]->key;
 		entry->value = record->labels[i]->value;
 		instance->labels[i] = entry;

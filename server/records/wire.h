@@ -25,22 +25,34 @@ struct wire wire_of(const struct decision *d);
 /* NULL for 0: the field stays unset. */
 Google__Protobuf__Timestamp *wire_time(struct sl_arena *arena, uint64_t unix_ms);
 
-Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena, const Sluice__Store__V1__WorkspaceRecord *record);
-Sluice__V1__Repository *wire_repository(struct sl_arena *arena, const Sluice__Store__V1__RepositoryRecord *record);
+Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena,
+				      const Sluice__Store__V1__WorkspaceRecord *record);
+Sluice__V1__Repository *wire_repository(struct sl_arena *arena,
+					const Sluice__Store__V1__RepositoryRecord *record);
 /* released_version: number of the released version; UINT32_MAX: read it. */
-Sluice__V1__App *wire_app(const struct wire *w, const Sluice__Store__V1__AppRecord *record, uint32_t released_version);
-Sluice__V1__VersionRef *wire_version_ref(struct sl_arena *arena, const Sluice__Store__V1__VersionRecord *record);
+Sluice__V1__App *wire_app(const struct wire *w, const Sluice__Store__V1__AppRecord *record,
+			  uint32_t released_version);
+Sluice__V1__VersionRef *wire_version_ref(struct sl_arena *arena,
+					 const Sluice__Store__V1__VersionRecord *record);
 /* By number; NULL when there is no such version (or 0). */
-Sluice__V1__VersionRef *wire_version_ref_get(const struct wire *w, const char *app_id, uint32_t number);
-Sluice__V1__Version *wire_version(const struct wire *w, const Sluice__Store__V1__VersionRecord *record,
-                                  const Sluice__Store__V1__AppRecord *app,
-                                  const Sluice__Store__V1__PublicationRecord *publication, uint32_t released_version);
-Sluice__V1__Content *wire_content(struct sl_arena *arena, const Sluice__Store__V1__ContentRecord *record, const char *path);
+Sluice__V1__VersionRef *wire_version_ref_get(const struct wire *w, const char *app_id,
+					     uint32_t number);
+Sluice__V1__Version *wire_version(const struct wire *w,
+				  const Sluice__Store__V1__VersionRecord *record,
+				  const Sluice__Store__V1__AppRecord *app,
+				  const Sluice__Store__V1__PublicationRecord *publication,
+				  uint32_t released_version);
+Sluice__V1__Content *wire_content(struct sl_arena *arena,
+				  const Sluice__Store__V1__ContentRecord *record, const char *path);
 Sluice__V1__Block *wire_block(struct sl_arena *arena, const Sluice__Store__V1__BlockRecord *record);
-Sluice__V1__Publication *wire_publication(struct sl_arena *arena, const Sluice__Store__V1__PublicationRecord *record);
-Sluice__V1__VersionFacts *wire_facts(struct sl_arena *arena, uint32_t environment, const Sluice__Store__V1__FactsRecord *record);
-Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision, const Sluice__Store__V1__NoteRecord *record);
+Sluice__V1__Publication *wire_publication(struct sl_arena *arena,
+					  const Sluice__Store__V1__PublicationRecord *record);
+Sluice__V1__VersionFacts *wire_facts(struct sl_arena *arena, uint32_t environment,
+				     const Sluice__Store__V1__FactsRecord *record);
+Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
+				   const Sluice__Store__V1__NoteRecord *record);
 /* Without `agent`, which only fleet knows. */
-Sluice__V1__Instance *wire_instance(struct sl_arena *arena, const Sluice__Store__V1__InstanceRecord *record);
+Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
+				    const Sluice__Store__V1__InstanceRecord *record);
 
 #endif

@@ -10,14 +10,20 @@ static struct sl_bytes name_key(const char *name)
 }
 
 sl_code workspace_get(const struct store_view *view, struct sl_arena *arena, const char *name,
-                      Sluice__Store__V1__WorkspaceRecord **ret_workspace, struct sl_err *err)
+		      Sluice__Store__V1__WorkspaceRecord **ret_workspace, struct sl_err *err)
 {
 	struct sl_bytes value;
-	sl_code code = strlen(name) > 50 ? SL_NOT_FOUND : store_get(view, TABLE_WORKSPACES, name_key(name), &value, err);
+	sl_code code = strlen(name) > 50
+			   ? SL_NOT_FOUND
+			   : store_get(view, TABLE_WORKSPACES, name_key(name), &value, err);
 	if (code == SL_NOT_FOUND) {
-		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_WORKSPACE_NOT_FOUND, "no workspace '%.60s'", name);
+		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_WORKSPACE_NOT_FOUND,
+				      "no workspace '%.60s'", name);
 	}
-	return code != SL_OK ? code : record_unpack(arena, value, &sluice__store__v1__workspace_record__descriptor, ret_workspace, err);
+	return code != SL_OK
+		   ? code
+		   : record_unpack(arena, value, &sluice__store__v1__workspace_record__descriptor,
+				   ret_workspace, err);
 }
 
 /* Numbers are never used again: the number table keeps those of removed workspaces. */
@@ -29,31 +35,36 @@ static sl_code next_number(const struct decision *d, uint32_t *ret_number, struc
 	return store_walk_result(&walk, err);
 }
 
-static void workspace_event(struct decision *d, Sluice__V1__EventType type, const Sluice__Store__V1__WorkspaceRecord *record)
+static void workspace_event(struct decision *d, Sluice__V1__EventType type,
+			    const Sluice__Store__V1__WorkspaceRecord *record)
 {
 	Sluice__V1__Event *event =
-		decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_WORKSPACE, NULL, 0, NULL);
+	    decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_WORKSPACE, NULL, 0, NULL);
 	event->object_case = SLUICE__V1__EVENT__OBJECT_WORKSPACE;
 	event->workspace = wire_workspace(d->arena, record);
 }
 
-sl_code workspaces_create(struct decision *d, const char *name, Sluice__Store__V1__WorkspaceRecord **ret_workspace,
-                          struct sl_err *err)
+sl_code workspaces_create(struct decision *d, const char *name,
+			  Sluice__Store__V1__WorkspaceRecord **ret_workspace, struct sl_err *err)
 {
 	struct sl_bytes taken;
 	uint32_t number = 0;
 	sl_code code = decision_expect_none(d, err);
-	code = code != SL_OK ? code : store_get(d->view, TABLE_WORKSPACES, name_key(name), &taken, err);
+	code = code != SL_OK ? code
+			     : store_get(d->view, TABLE_WORKSPACES, name_key(name), &taken, err);
 	if (code == SL_OK) {
-		return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_NAME_TAKEN, "a workspace '%s' exists", name);
+		return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_NAME_TAKEN,
+				      "a workspace '%s' exists", name);
 	}
 	code = code != SL_NOT_FOUND ? code : next_number(d, &number, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	Sluice__Store__V1__WorkspaceRecord *record = SL_ARENA_NEW(d->arena, Sluice__Store__V1__WorkspaceRecord);
+	Sluice__Store__V1__WorkspaceRecord *record =
+	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__WorkspaceRecord);
 	if (record == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
 	}
 	sluice__store__v1__workspace_record__init(record);
 	record->number = number;
@@ -63,7 +74,7 @@ sl_code workspaces_create(struct decision *d, const char *name, Sluice__Store__V
 	record->revision = d->revision;
 
 	struct record_key by_number = key_of(number);
-	struct record_key by_name = { .size = 0 };
+	struct record_key by_name = {.size = 0};
 	key_text(&by_name, name);
 	decision_put(d, TABLE_WORKSPACES, &by_name, &record->base);
 	decision_put_bytes(d, TABLE_WORKSPACE_NUMBERS, &by_number, name_key(name));
@@ -73,15 +84,15 @@ sl_code workspaces_create(struct decision *d, const char *name, Sluice__Store__V
 	return SL_OK;
 }
 
-static sl_code refuse_if_any(const struct decision *d, enum record_table table, uint32_t workspace, const char *name,
-                             const char *what, struct sl_err *err)
+static sl_code refuse_if_any(const struct decision *d, enum record_table table, uint32_t workspace,
+			     const char *name, const char *what, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	struct record_key prefix = key_of(workspace);
 	store_walk_begin(&walk, d->view, table, key_bytes(&prefix), STORE_FORWARD);
 	if (store_walk_next(&walk)) {
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_WORKSPACE_IN_USE,
-		                      "workspace '%s' still has %s: remove them first", name, what);
+				      "workspace '%s' still has %s: remove them first", name, what);
 	}
 	return store_walk_result(&walk, err);
 }
@@ -94,16 +105,22 @@ sl_code workspaces_delete(struct decision *d, const char *name, struct sl_err *e
 		return code;
 	}
 	if (strcmp(name, "default") == 0) {
-		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_WORKSPACE_IN_USE, "workspace 'default' cannot be removed");
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_WORKSPACE_IN_USE,
+				      "workspace 'default' cannot be removed");
 	}
 	code = decision_expect(d, "workspace", name, record->revision, err);
-	code = code != SL_OK ? code : refuse_if_any(d, TABLE_APPS, record->number, name, "apps", err);
-	code = code != SL_OK ? code : refuse_if_any(d, TABLE_REPOSITORIES, record->number, name, "repositories", err);
-	code = code != SL_OK ? code : refuse_if_any(d, TABLE_INSTANCES, record->number, name, "instances", err);
+	code =
+	    code != SL_OK ? code : refuse_if_any(d, TABLE_APPS, record->number, name, "apps", err);
+	code = code != SL_OK ? code
+			     : refuse_if_any(d, TABLE_REPOSITORIES, record->number, name,
+					     "repositories", err);
+	code = code != SL_OK
+		   ? code
+		   : refuse_if_any(d, TABLE_INSTANCES, record->number, name, "instances", err);
 	if (code != SL_OK) {
 		return code;
 	}
-	struct record_key by_name = { .size = 0 };
+	struct record_key by_name = {.size = 0};
 	key_text(&by_name, name);
 	decision_delete(d, TABLE_WORKSPACES, &by_name);
 	workspace_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED, record);

@@ -1,11 +1,11 @@
 /* AdminService: what the server holds, and how far back changes can be watched. */
+#include "base/version.h"
 #include "server/config/config.h"
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
 #include "server/records/wire.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
-#include "base/version.h"
 #include "server/watch/watch.h"
 #include "sluice/v1/admin.pb-c.h"
 
@@ -22,7 +22,8 @@ static uint32_t count_instances(const struct store_view *view)
 	return count;
 }
 
-static sl_code stats_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code stats_read(struct service_read *read, const void *message, void *reply,
+			  struct sl_err *err)
 {
 	(void)message;
 	(void)err;
@@ -58,15 +59,17 @@ static sl_code stats_read(struct service_read *read, const void *message, void *
 	return SL_OK;
 }
 
-static sl_code compact_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code compact_decide(struct decision *d, const void *message, void *reply,
+			      struct sl_err *err)
 {
 	const Sluice__V1__CompactRequest *request = message;
 	Sluice__V1__CompactResponse *response = reply;
 	uint64_t head = store_view_revision(d->view), floor = store_view_floor(d->view);
 	uint64_t wanted = request->revision == 0 ? head : request->revision;
 	if (wanted > head) {
-		sl_code code = sl_err_because(err, SL_OUT_OF_RANGE, SL_REASON_REVISION_AHEAD, "revision %lu is above the head, %lu",
-		                              (unsigned long)wanted, (unsigned long)head);
+		sl_code code = sl_err_because(err, SL_OUT_OF_RANGE, SL_REASON_REVISION_AHEAD,
+					      "revision %lu is above the head, %lu",
+					      (unsigned long)wanted, (unsigned long)head);
 		sl_err_meta(err, "floor", "%lu", (unsigned long)floor);
 		sl_err_meta(err, "head", "%lu", (unsigned long)head);
 		return code;
@@ -81,8 +84,9 @@ static sl_code compact_decide(struct decision *d, const void *message, void *rep
 }
 
 const struct service_method admin_methods[2] = {
-	{ "/sluice.v1.AdminService/GetStats", ACCESS_ADMINISTER, &sluice__v1__get_stats_request__descriptor,
-	  &sluice__v1__get_stats_response__descriptor, .read = stats_read },
-	{ "/sluice.v1.AdminService/Compact", ACCESS_ADMINISTER, &sluice__v1__compact_request__descriptor,
-	  &sluice__v1__compact_response__descriptor, .decide = compact_decide, .shrinks = true },
+    {"/sluice.v1.AdminService/GetStats", ACCESS_ADMINISTER,
+     &sluice__v1__get_stats_request__descriptor, &sluice__v1__get_stats_response__descriptor,
+     .read = stats_read},
+    {"/sluice.v1.AdminService/Compact", ACCESS_ADMINISTER, &sluice__v1__compact_request__descriptor,
+     &sluice__v1__compact_response__descriptor, .decide = compact_decide, .shrinks = true},
 };

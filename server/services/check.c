@@ -4,9 +4,11 @@
 
 #include "server/services/service.h"
 
-static sl_code malformed(const char *field, enum sl_reason reason, const char *value, const char *rule, struct sl_err *err)
+static sl_code malformed(const char *field, enum sl_reason reason, const char *value,
+			 const char *rule, struct sl_err *err)
 {
-	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, reason, "%s '%.80s' is not valid: %s", field, value, rule);
+	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, reason,
+				      "%s '%.80s' is not valid: %s", field, value, rule);
 	sl_err_field(err, field, rule);
 	return code;
 }
@@ -24,7 +26,8 @@ static bool is_alphanumeric(char c)
 static bool name_is_valid(const char *value)
 {
 	size_t length = strlen(value);
-	if (length < 1 || length > 50 || !is_lower_or_digit(value[0]) || !is_lower_or_digit(value[length - 1])) {
+	if (length < 1 || length > 50 || !is_lower_or_digit(value[0]) ||
+	    !is_lower_or_digit(value[length - 1])) {
 		return false;
 	}
 	for (size_t i = 0; i < length; i++) {
@@ -37,9 +40,12 @@ static bool name_is_valid(const char *value)
 
 sl_code check_name(const char *field, const char *value, struct sl_err *err)
 {
-	return name_is_valid(value) ? SL_OK
-	                            : malformed(field, SL_REASON_NAME_INVALID, value,
-	                                        "1 to 50 of a-z, 0-9 and '-', beginning and ending with a letter or digit", err);
+	return name_is_valid(value)
+		   ? SL_OK
+		   : malformed(
+			 field, SL_REASON_NAME_INVALID, value,
+			 "1 to 50 of a-z, 0-9 and '-', beginning and ending with a letter or digit",
+			 err);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -50,19 +56,21 @@ static bool ends_with(const char *text, const char *end)
 
 sl_code check_version_name(const char *field, const char *value, struct sl_err *err)
 {
-	static const char rule[] = "1 to 25 of A-Z, a-z, 0-9 and '._+-', beginning with a letter or digit, without '..', not "
+	static const char rule[] = "1 to 25 of A-Z, a-z, 0-9 and '._+-', beginning with a letter "
+				   "or digit, without '..', not "
 				   "ending in '.' or '.lock', not beginning with 'ver_'";
 	size_t length = strlen(value);
 	bool good = length >= 1 && length <= 25 && is_alphanumeric(value[0]);
 	for (size_t i = 0; good && i < length; i++) {
 		good = is_alphanumeric(value[i]) || strchr("._+-", value[i]) != NULL;
 	}
-	good = good && strstr(value, "..") == NULL && !ends_with(value, ".") && !ends_with(value, ".lock") &&
-	       strncmp(value, "ver_", 4) != 0;
+	good = good && strstr(value, "..") == NULL && !ends_with(value, ".") &&
+	       !ends_with(value, ".lock") && strncmp(value, "ver_", 4) != 0;
 	return good ? SL_OK : malformed(field, SL_REASON_NAME_INVALID, value, rule, err);
 }
 
-/* Bytes of the UTF-8 sequence at `text`, 0 when it is none (RFC 3629: shortest form, no surrogates, up to U+10FFFF). */
+/* Bytes of the UTF-8 sequence at `text`, 0 when it is none (RFC 3629: shortest form, no surrogates,
+ * up to U+10FFFF). */
 static size_t utf8_length(const unsigned char *text)
 {
 	if (text[0] < 0x80) {
@@ -100,13 +108,15 @@ sl_code check_text_or_empty(const char *field, const char *value, size_t max, st
 {
 	size_t length = strlen(value);
 	if (length > max) {
-		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s has %zu bytes, at most %zu are allowed",
-		                              field, length, max);
+		sl_code code =
+		    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				   "%s has %zu bytes, at most %zu are allowed", field, length, max);
 		sl_err_field(err, field, "too long");
 		return code;
 	}
 	return text_is_valid(value) ? SL_OK
-	                            : malformed(field, SL_REASON_MALFORMED, value, "UTF-8 text without control characters", err);
+				    : malformed(field, SL_REASON_MALFORMED, value,
+						"UTF-8 text without control characters", err);
 }
 
 sl_code check_text(const char *field, const char *value, size_t max, struct sl_err *err)
@@ -120,9 +130,12 @@ sl_code check_text(const char *field, const char *value, size_t max, struct sl_e
 sl_code check_reference(const char *field, const char *value, struct sl_err *err)
 {
 	if (value[0] == '\0') {
-		return malformed(field, SL_REASON_MALFORMED, value, "a name or an id is required", err);
+		return malformed(field, SL_REASON_MALFORMED, value, "a name or an id is required",
+				 err);
 	}
-	return strlen(value) <= 64 ? SL_OK : malformed(field, SL_REASON_MALFORMED, value, "names and ids have at most 64 bytes", err);
+	return strlen(value) <= 64 ? SL_OK
+				   : malformed(field, SL_REASON_MALFORMED, value,
+					       "names and ids have at most 64 bytes", err);
 }
 
 static bool label_value_is_valid(const char *value)
@@ -136,11 +149,13 @@ static bool label_value_is_valid(const char *value)
 	return length <= 63;
 }
 
-sl_code check_labels(const char *field, char *const *keys, char *const *values, size_t count, size_t max, struct sl_err *err)
+sl_code check_labels(const char *field, char *const *keys, char *const *values, size_t count,
+		     size_t max, struct sl_err *err)
 {
 	if (count > max) {
-		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s has %zu entries, at most %zu are allowed",
-		                              field, count, max);
+		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+					      "%s has %zu entries, at most %zu are allowed", field,
+					      count, max);
 		sl_err_field(err, field, "too many");
 		return code;
 	}
@@ -150,11 +165,14 @@ sl_code check_labels(const char *field, char *const *keys, char *const *values, 
 			return code;
 		}
 		if (!label_value_is_valid(values[i])) {
-			return malformed(field, SL_REASON_MALFORMED, values[i], "label values have 0 to 63 of A-Z, a-z, 0-9 and '._-'", err);
+			return malformed(field, SL_REASON_MALFORMED, values[i],
+					 "label values have 0 to 63 of A-Z, a-z, 0-9 and '._-'",
+					 err);
 		}
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(keys[i], keys[j]) == 0) {
-				return malformed(field, SL_REASON_MALFORMED, keys[i], "each label key once", err);
+				return malformed(field, SL_REASON_MALFORMED, keys[i],
+						 "each label key once", err);
 			}
 		}
 	}

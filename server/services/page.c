@@ -15,7 +15,9 @@ static char *encode(struct sl_arena *arena, const uint8_t *data, size_t size)
 	char *text = sl_arena_alloc(arena, (size + 2) / 3 * 4 + 1);
 	size_t at = 0;
 	for (size_t i = 0; text != NULL && i < size; i += 3) {
-		uint32_t group = (uint32_t)data[i] << 16 | (i + 1 < size ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < size ? data[i + 2] : 0u);
+		uint32_t group = (uint32_t)data[i] << 16 |
+				 (i + 1 < size ? (uint32_t)data[i + 1] << 8 : 0) |
+				 (i + 2 < size ? data[i + 2] : 0u);
 		size_t digits = size - i >= 3 ? 4 : size - i + 1;
 		for (size_t j = 0; j < digits; j++) {
 			text[at++] = alphabet[(group >> (18 - 6 * j)) & 63];
@@ -47,16 +49,17 @@ static size_t decode(const char *text, uint8_t *out, size_t room)
 static sl_code bad_token(struct sl_err *err)
 {
 	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_PAGE_TOKEN_INVALID,
-	                              "page.page_token is not of this list: take next_page_token of the page before, with the same filters");
+				      "page.page_token is not of this list: take next_page_token "
+				      "of the page before, with the same filters");
 	sl_err_field(err, "page.page_token", "next_page_token of the page before");
 	return code;
 }
 
-sl_code service_page_begin(const struct service_read *read, const Sluice__V1__PageRequest *page, const char *scope,
-                           struct service_page *ret_page, struct sl_err *err)
+sl_code service_page_begin(const struct service_read *read, const Sluice__V1__PageRequest *page,
+			   const char *scope, struct service_page *ret_page, struct sl_err *err)
 {
 	uint8_t hash[SL_HASH_BYTES];
-	*ret_page = (struct service_page){ .size = PAGE_DEFAULT };
+	*ret_page = (struct service_page){.size = PAGE_DEFAULT};
 	sl_hash(hash, scope, strlen(scope), read->workspace_name, strlen(read->workspace_name));
 	memcpy(ret_page->scope, hash, TAG_BYTES);
 	if (page == NULL) {
@@ -64,20 +67,23 @@ sl_code service_page_begin(const struct service_read *read, const Sluice__V1__Pa
 	}
 	uint64_t max = read->services->config->page_max;
 	if (page->page_size < 0) {
-		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "page.page_size is %d, must be 0 to %lu",
-		                              page->page_size, (unsigned long)max);
+		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+					      "page.page_size is %d, must be 0 to %lu",
+					      page->page_size, (unsigned long)max);
 		sl_err_field(err, "page.page_size", "0 to the server's limit");
 		return code;
 	}
 	if (page->page_size > 0) {
-		ret_page->size = (uint64_t)page->page_size > max ? (size_t)max : (size_t)page->page_size;
+		ret_page->size =
+		    (uint64_t)page->page_size > max ? (size_t)max : (size_t)page->page_size;
 	}
 	if (page->page_token[0] == '\0') {
 		return SL_OK;
 	}
 	uint8_t *token = sl_arena_alloc(read->arena, TAG_BYTES + STORE_KEY_MAX);
 	if (token == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
 	size_t size = decode(page->page_token, token, TAG_BYTES + STORE_KEY_MAX);
 	if (size <= TAG_BYTES || memcmp(token, ret_page->scope, TAG_BYTES) != 0) {
@@ -87,7 +93,8 @@ sl_code service_page_begin(const struct service_read *read, const Sluice__V1__Pa
 	return SL_OK;
 }
 
-Sluice__V1__PageInfo *service_page_end(const struct service_read *read, const struct service_page *page, struct sl_bytes next_key)
+Sluice__V1__PageInfo *service_page_end(const struct service_read *read,
+				       const struct service_page *page, struct sl_bytes next_key)
 {
 	Sluice__V1__PageInfo *info = SL_ARENA_NEW(read->arena, Sluice__V1__PageInfo);
 	if (info == NULL) {
@@ -100,7 +107,8 @@ Sluice__V1__PageInfo *service_page_end(const struct service_read *read, const st
 		if (token != NULL) {
 			memcpy(token, page->scope, TAG_BYTES);
 			memcpy(token + TAG_BYTES, next_key.data, next_key.size);
-			info->next_page_token = encode(read->arena, token, TAG_BYTES + next_key.size);
+			info->next_page_token =
+			    encode(read->arena, token, TAG_BYTES + next_key.size);
 		}
 		if (info->next_page_token == NULL) {
 			return NULL;

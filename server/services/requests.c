@@ -18,7 +18,7 @@ struct entry {
 struct requests {
 	size_t max;
 	uint64_t keep_ms;
-	struct entry *ring;   /* max entries */
+	struct entry *ring; /* max entries */
 	size_t first, count;
 	uint32_t *slots;      /* ring index + 1; 0: empty */
 	size_t mask;          /* slots - 1; at least twice max */
@@ -27,7 +27,8 @@ struct requests {
 
 SL_DEFINE_AUTO(struct requests *, requests_free);
 
-sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_requests, struct sl_err *err)
+sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_requests,
+		     struct sl_err *err)
 {
 	SL_AUTO(requests_free_auto) struct requests *r = calloc(1, sizeof(*r));
 	size_t slots = 16;
@@ -43,7 +44,8 @@ sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_request
 		r->slots = calloc(slots, sizeof(*r->slots));
 	}
 	if (r == NULL || r->ring == NULL || r->slots == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "no memory for %zu request ids", max);
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "no memory for %zu request ids", max);
 	}
 	*ret_requests = SL_TAKE(r);
 	return SL_OK;
@@ -72,7 +74,8 @@ static size_t home_of(const struct requests *r, const uint8_t key[static REQUEST
 static size_t slot_of(const struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES])
 {
 	size_t slot = home_of(r, key);
-	while (r->slots[slot] != 0 && memcmp(r->ring[r->slots[slot] - 1].key, key, REQUEST_KEY_BYTES) != 0) {
+	while (r->slots[slot] != 0 &&
+	       memcmp(r->ring[r->slots[slot] - 1].key, key, REQUEST_KEY_BYTES) != 0) {
 		slot = (slot + 1) & r->mask;
 	}
 	return slot;
@@ -110,15 +113,17 @@ uint64_t requests_find(const struct requests *r, const uint8_t key[static REQUES
 	return held == 0 ? 0 : r->ring[held - 1].revision;
 }
 
-void requests_put(struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES], uint64_t revision, uint64_t at_ms)
+void requests_put(struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES],
+		  uint64_t revision, uint64_t at_ms)
 {
 	pthread_mutex_lock(&r->lock);
-	while (r->count > 0 && (r->count == r->max || r->ring[r->first].at_ms + r->keep_ms < at_ms)) {
+	while (r->count > 0 &&
+	       (r->count == r->max || r->ring[r->first].at_ms + r->keep_ms < at_ms)) {
 		drop_oldest(r);
 	}
 	size_t slot = slot_of(r, key);
 	size_t place = (r->first + r->count) % r->max;
-	r->ring[place] = (struct entry){ .revision = revision, .at_ms = at_ms };
+	r->ring[place] = (struct entry){.revision = revision, .at_ms = at_ms};
 	memcpy(r->ring[place].key, key, REQUEST_KEY_BYTES);
 	r->count++;
 	r->slots[slot] = (uint32_t)place + 1;
@@ -139,7 +144,8 @@ uint64_t requests_oldest_revision(const struct requests *r, uint64_t now_ms)
 struct requests_stats requests_stats(struct requests *r)
 {
 	pthread_mutex_lock(&r->lock);
-	struct requests_stats stats = { .kept = r->count, .since_ms = r->count == 0 ? 0 : r->ring[r->first].at_ms };
+	struct requests_stats stats = {.kept = r->count,
+				       .since_ms = r->count == 0 ? 0 : r->ring[r->first].at_ms};
 	pthread_mutex_unlock(&r->lock);
 	return stats;
 }
@@ -150,20 +156,21 @@ struct found {
 	size_t count;
 };
 
-static sl_code collect(const struct requests *r, const struct store_view *view, uint64_t now_ms, struct found *found,
-                       struct sl_err *err)
+static sl_code collect(const struct requests *r, const struct store_view *view, uint64_t now_ms,
+		       struct found *found, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	store_walk_log(&walk, view, UINT64_MAX, STORE_BACKWARD);
 	while (found->count < r->max && store_walk_next(&walk)) {
-		Sluice__Store__V1__LogRecord *record =
-			sluice__store__v1__log_record__unpack(sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
+		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+		    sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
 		bool recent = record != NULL && record->at_ms + r->keep_ms >= now_ms;
 		if (recent && record->request_key.len == REQUEST_KEY_BYTES) {
 			struct entry *entry = &found->entries[found->count++];
-			*entry = (struct entry){ .revision = record->revision, .at_ms = record->at_ms };
+			*entry =
+			    (struct entry){.revision = record->revision, .at_ms = record->at_ms};
 			memcpy(entry->key, record->request_key.data, REQUEST_KEY_BYTES);
 		}
 		sl_arena_fini(&arena);
@@ -174,13 +181,15 @@ static sl_code collect(const struct requests *r, const struct store_view *view, 
 	return store_walk_result(&walk, err);
 }
 
-sl_code requests_load(struct requests *r, const struct store_view *view, uint64_t now_ms, struct sl_err *err)
+sl_code requests_load(struct requests *r, const struct store_view *view, uint64_t now_ms,
+		      struct sl_err *err)
 {
 	SL_AUTO(sl_free_auto) struct entry *entries = calloc(r->max, sizeof(*entries));
 	if (entries == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "no memory for %zu request ids", r->max);
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "no memory for %zu request ids", r->max);
 	}
-	struct found found = { .entries = entries };
+	struct found found = {.entries = entries};
 	sl_code code = collect(r, view, now_ms, &found, err);
 	for (size_t i = found.count; code == SL_OK && i > 0; i--) {
 		requests_put(r, entries[i - 1].key, entries[i - 1].revision, entries[i - 1].at_ms);

@@ -21,17 +21,21 @@
 struct requests;
 
 /* `max` replies, each for `keep_ms`. */
-SL_MUST_USE sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_requests, struct sl_err *err);
+SL_MUST_USE sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_requests,
+				 struct sl_err *err);
 void requests_free(struct requests *requests); /* NULL is fine */
 
 /* Reads the log backwards; before the first command. */
-SL_MUST_USE sl_code requests_load(struct requests *requests, const struct store_view *view, uint64_t now_ms, struct sl_err *err);
+SL_MUST_USE sl_code requests_load(struct requests *requests, const struct store_view *view,
+				  uint64_t now_ms, struct sl_err *err);
 
-/* The revision whose log record holds the reply; 0: none. The caller compares the key in that record: an entry may be of
- * a command that was decided but not committed. */
-uint64_t requests_find(const struct requests *requests, const uint8_t key[static REQUEST_KEY_BYTES]);
+/* The revision whose log record holds the reply; 0: none. The caller compares the key in that
+ * record: an entry may be of a command that was decided but not committed. */
+uint64_t requests_find(const struct requests *requests,
+		       const uint8_t key[static REQUEST_KEY_BYTES]);
 /* Notes that `key` takes effect with `revision`; drops what is too old or too much. */
-void requests_put(struct requests *requests, const uint8_t key[static REQUEST_KEY_BYTES], uint64_t revision, uint64_t at_ms);
+void requests_put(struct requests *requests, const uint8_t key[static REQUEST_KEY_BYTES],
+		  uint64_t revision, uint64_t at_ms);
 
 /* The oldest revision whose reply is still kept; UINT64_MAX: none. For pruning the log. */
 uint64_t requests_oldest_revision(const struct requests *requests, uint64_t now_ms);

@@ -16,27 +16,30 @@ struct service_bound *service_bound_of(const struct rpc_call *call)
 
 sl_code service_no_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+			      "out of memory for this call");
 }
 
-sl_code service_decode(const struct service_bound *bound, struct sl_arena *arena, struct sl_bytes bytes,
-                       ProtobufCMessage **ret_request, struct sl_err *err)
+sl_code service_decode(const struct service_bound *bound, struct sl_arena *arena,
+		       struct sl_bytes bytes, ProtobufCMessage **ret_request, struct sl_err *err)
 {
 	const ProtobufCMessageDescriptor *type = bound->method->request;
-	ProtobufCMessage *request = protobuf_c_message_unpack(type, sl_arena_protobuf(arena), bytes.size, bytes.data);
+	ProtobufCMessage *request =
+	    protobuf_c_message_unpack(type, sl_arena_protobuf(arena), bytes.size, bytes.data);
 	if (request == NULL && sl_arena_failed(arena)) {
 		return service_no_memory(err);
 	}
 	if (request == NULL) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "the request's %zu bytes are not a %s",
-		                      bytes.size, type->name);
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "the request's %zu bytes are not a %s", bytes.size,
+				      type->name);
 	}
 	*ret_request = request;
 	return bound->method->check == NULL ? SL_OK : bound->method->check(request, err);
 }
 
-sl_code service_new_response(const struct service_bound *bound, struct sl_arena *arena, ProtobufCMessage **ret_response,
-                             struct sl_err *err)
+sl_code service_new_response(const struct service_bound *bound, struct sl_arena *arena,
+			     ProtobufCMessage **ret_response, struct sl_err *err)
 {
 	const ProtobufCMessageDescriptor *type = bound->method->response;
 	ProtobufCMessage *response = sl_arena_alloc(arena, type->sizeof_message);
@@ -48,7 +51,8 @@ sl_code service_new_response(const struct service_bound *bound, struct sl_arena 
 	return SL_OK;
 }
 
-const char *service_workspace_name(const struct service_bound *bound, const ProtobufCMessage *request)
+const char *service_workspace_name(const struct service_bound *bound,
+				   const ProtobufCMessage *request)
 {
 	if (bound->workspace == NULL) {
 		return "default";
@@ -71,8 +75,8 @@ struct sl_bytes service_pack(struct sl_arena *arena, const ProtobufCMessage *mes
 
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
-static sl_code read_call(struct service_bound *bound, struct service_read *read, struct sl_bytes bytes,
-                         struct sl_bytes *ret_reply, struct sl_err *err)
+static sl_code read_call(struct service_bound *bound, struct service_read *read,
+			 struct sl_bytes bytes, struct sl_bytes *ret_reply, struct sl_err *err)
 {
 	ProtobufCMessage *request = NULL, *response = NULL;
 	sl_code code = service_decode(bound, read->arena, bytes, &request, err);
@@ -101,7 +105,8 @@ void service_handle_read(struct rpc_call *call, struct sl_bytes bytes, void *ser
 	struct sl_bytes reply = SL_BYTES_NONE;
 	sl_code code = access_identify(call, &caller, &err);
 	if (code == SL_OK) {
-		struct service_read read = { .services = services, .arena = &arena, .principal = caller.principal };
+		struct service_read read = {
+		    .services = services, .arena = &arena, .principal = caller.principal};
 		code = read_call(service_bound_of(call), &read, bytes, &reply, &err);
 	}
 	rpc_call_finish(call, code, &err, reply);
@@ -147,10 +152,12 @@ uint64_t service_call_deadline_mono_ms(const struct service_call *call)
 	return rpc_call_deadline_mono_ms(call->rpc);
 }
 
-void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err, const ProtobufCMessage *response)
+void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err,
+			 const ProtobufCMessage *response)
 {
 	SL_AUTO(sl_err_clear) struct sl_err full = SL_ERR_INIT;
-	struct sl_bytes reply = code == SL_OK ? service_pack(&call->arena, response) : SL_BYTES_NONE;
+	struct sl_bytes reply =
+	    code == SL_OK ? service_pack(&call->arena, response) : SL_BYTES_NONE;
 	if (code == SL_OK && sl_arena_failed(&call->arena)) {
 		code = service_no_memory(&full);
 		err = &full;
@@ -160,8 +167,8 @@ void service_call_finish(struct service_call *call, sl_code code, const struct s
 	free(call);
 }
 
-static sl_code start_call(struct service_bound *bound, struct service_call *call, struct sl_bytes bytes,
-                          ProtobufCMessage **ret_request, struct sl_err *err)
+static sl_code start_call(struct service_bound *bound, struct service_call *call,
+			  struct sl_bytes bytes, ProtobufCMessage **ret_request, struct sl_err *err)
 {
 	struct access_caller caller;
 	sl_code code = access_identify(call->rpc, &caller, err);
@@ -172,7 +179,8 @@ static sl_code start_call(struct service_bound *bound, struct service_call *call
 		return code;
 	}
 	call->principal = caller.principal;
-	code = workspace_find(view, service_workspace_name(bound, *ret_request), &call->workspace, err);
+	code = workspace_find(view, service_workspace_name(bound, *ret_request), &call->workspace,
+			      err);
 	store_view_end(view);
 	return code;
 }
@@ -186,7 +194,7 @@ void service_handle_start(struct rpc_call *rpc, struct sl_bytes bytes, void *ser
 		rpc_call_finish(rpc, service_no_memory(&err), &err, SL_BYTES_NONE);
 		return;
 	}
-	*call = (struct service_call){ .rpc = rpc, .services = services };
+	*call = (struct service_call){.rpc = rpc, .services = services};
 	sl_arena_init(&call->arena, ARENA_MAX);
 	ProtobufCMessage *request = NULL;
 	sl_code code = start_call(bound, call, bytes, &request, &err);

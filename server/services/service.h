@@ -28,10 +28,10 @@ struct server_config;
 /* What services work with; built by main.c, lives as long as the server. All borrowed. */
 struct services {
 	struct store *store;
-	struct requests *requests;  /* request ids and their kept replies */
-	struct fleet *fleet;        /* live agents; what instances are told */
-	struct gitsync *gitsync;    /* repositories' mirrors, work owed to Git */
-	struct watch *watch;        /* change streams */
+	struct requests *requests; /* request ids and their kept replies */
+	struct fleet *fleet;       /* live agents; what instances are told */
+	struct gitsync *gitsync;   /* repositories' mirrors, work owed to Git */
+	struct watch *watch;       /* change streams */
 	const struct server_config *config;
 	uint64_t started_ms;
 };
@@ -55,17 +55,21 @@ uint32_t service_call_workspace(const struct service_call *call);
 bool service_call_is_cancelled(const struct service_call *call);
 uint64_t service_call_deadline_mono_ms(const struct service_call *call);
 /* Packs `response` (ignored unless SL_OK), answers and frees the call. */
-void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err, const ProtobufCMessage *response);
+void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err,
+			 const ProtobufCMessage *response);
 
 struct service_method {
 	const char *path; /* "/sluice.v1.AppService/CreateApp" */
 	enum access_verb verb;
 	const ProtobufCMessageDescriptor *request, *response;
-	/* Shape only: lengths, forms, required fields. SL_INVALID_ARGUMENT with sl_err_field(). May be NULL. */
+	/* Shape only: lengths, forms, required fields. SL_INVALID_ARGUMENT with sl_err_field(). May
+	 * be NULL. */
 	sl_code (*check)(const void *request, struct sl_err *err);
 	/* Exactly one of these. `response` is initialised; fill it from the arena. */
-	sl_code (*read)(struct service_read *read, const void *request, void *response, struct sl_err *err);
-	sl_code (*decide)(struct decision *d, const void *request, void *response, struct sl_err *err);
+	sl_code (*read)(struct service_read *read, const void *request, void *response,
+			struct sl_err *err);
+	sl_code (*decide)(struct decision *d, const void *request, void *response,
+			  struct sl_err *err);
 	void (*start)(struct service_call *call, const void *request);
 	const struct rpc_stream_events *stream;
 	bool shrinks; /* deletes: passes while the disk is low */
@@ -73,9 +77,9 @@ struct service_method {
 };
 
 /* The tables of the services, one per file; joined in methods.c. */
-extern const struct service_method workspace_methods[4], environment_methods[2], repository_methods[5], app_methods[7],
-	version_methods[12], promotion_methods[4], release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1],
-	admin_methods[2];
+extern const struct service_method workspace_methods[4], environment_methods[2],
+    repository_methods[5], app_methods[7], version_methods[12], promotion_methods[4],
+    release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1], admin_methods[2];
 
 /* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
 const struct rpc_method *services_rpc_methods(size_t *ret_count);
@@ -84,31 +88,41 @@ extern const char *const services_names[];
 
 /* --- lists -------------------------------------------------------------------------- */
 
-/* One page of a walk over keys: `from` is where it starts ("" = the beginning). The token binds method, filters and key
- * (keyed hash), so that a token of another list is refused (PAGE_TOKEN_INVALID). */
+/* One page of a walk over keys: `from` is where it starts ("" = the beginning). The token binds
+ * method, filters and key (keyed hash), so that a token of another list is refused
+ * (PAGE_TOKEN_INVALID). */
 struct service_page {
-	size_t size;              /* wanted, 1..--page-max */
-	struct sl_bytes from;     /* key to start at; size 0: the beginning */
-	uint8_t scope[16];        /* hash of what the list is of */
+	size_t size;          /* wanted, 1..--page-max */
+	struct sl_bytes from; /* key to start at; size 0: the beginning */
+	uint8_t scope[16];    /* hash of what the list is of */
 };
-/* `scope` names the list and its filters, for instance "ListVersions app_x staging". page may be NULL (defaults). */
-SL_MUST_USE sl_code service_page_begin(const struct service_read *read, const Sluice__V1__PageRequest *page,
-                                       const char *scope, struct service_page *ret_page, struct sl_err *err);
+/* `scope` names the list and its filters, for instance "ListVersions app_x staging". page may be
+ * NULL (defaults). */
+SL_MUST_USE sl_code service_page_begin(const struct service_read *read,
+				       const Sluice__V1__PageRequest *page, const char *scope,
+				       struct service_page *ret_page, struct sl_err *err);
 /* `next_key`: key of the first record that did not fit; size 0: the list is complete. */
-Sluice__V1__PageInfo *service_page_end(const struct service_read *read, const struct service_page *page, struct sl_bytes next_key);
+Sluice__V1__PageInfo *service_page_end(const struct service_read *read,
+				       const struct service_page *page, struct sl_bytes next_key);
 
 /* --- checks shared by services -------------------------------------------------------- */
 
-/* `[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?`; SL_INVALID_ARGUMENT / NAME_INVALID naming field, value and rule. */
+/* `[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?`; SL_INVALID_ARGUMENT / NAME_INVALID naming field, value and
+ * rule. */
 SL_MUST_USE sl_code check_name(const char *field, const char *value, struct sl_err *err);
 SL_MUST_USE sl_code check_version_name(const char *field, const char *value, struct sl_err *err);
-/* Non-empty and no longer than `max` bytes of valid UTF-8 without control bytes (but for tab and newline). */
-SL_MUST_USE sl_code check_text(const char *field, const char *value, size_t max, struct sl_err *err);
+/* Non-empty and no longer than `max` bytes of valid UTF-8 without control bytes (but for tab and
+ * newline). */
+SL_MUST_USE sl_code check_text(const char *field, const char *value, size_t max,
+			       struct sl_err *err);
 /* The same, may be empty. */
-SL_MUST_USE sl_code check_text_or_empty(const char *field, const char *value, size_t max, struct sl_err *err);
+SL_MUST_USE sl_code check_text_or_empty(const char *field, const char *value, size_t max,
+					struct sl_err *err);
 /* A name or an id was given, and is short enough for a key. */
 SL_MUST_USE sl_code check_reference(const char *field, const char *value, struct sl_err *err);
-/* Labels: keys by check_name's rule, values `[A-Za-z0-9._-]{0,63}`, each key once, at most `max`. */
-SL_MUST_USE sl_code check_labels(const char *field, char *const *keys, char *const *values, size_t count, size_t max, struct sl_err *err);
+/* Labels: keys by check_name's rule, values `[A-Za-z0-9._-]{0,63}`, each key once, at most `max`.
+ */
+SL_MUST_USE sl_code check_labels(const char *field, char *const *keys, char *const *values,
+				 size_t count, size_t max, struct sl_err *err);
 
 #endif

@@ -13,7 +13,8 @@ static sl_code create_check(const void *message, struct sl_err *err)
 	return check_name("name", request->name, err);
 }
 
-static sl_code create_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code create_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__CreateWorkspaceRequest *request = message;
 	Sluice__V1__CreateWorkspaceResponse *response = reply;
@@ -27,7 +28,8 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 
 /* --- GetWorkspace ---------------------------------------------------------------- */
 
-static sl_code get_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code get_read(struct service_read *read, const void *message, void *reply,
+			struct sl_err *err)
 {
 	(void)message; /* the generic path has resolved its one field */
 	Sluice__V1__GetWorkspaceResponse *response = reply;
@@ -41,7 +43,8 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 
 /* --- ListWorkspaces -------------------------------------------------------------- */
 
-static sl_code list_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code list_read(struct service_read *read, const void *message, void *reply,
+			 struct sl_err *err)
 {
 	const Sluice__V1__ListWorkspacesRequest *request = message;
 	Sluice__V1__ListWorkspacesResponse *response = reply;
@@ -61,11 +64,14 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 			break;
 		}
 		Sluice__Store__V1__WorkspaceRecord *record = NULL;
-		code = record_unpack(read->arena, walk.value, &sluice__store__v1__workspace_record__descriptor, &record, err);
+		code =
+		    record_unpack(read->arena, walk.value,
+				  &sluice__store__v1__workspace_record__descriptor, &record, err);
 		if (code != SL_OK) {
 			return code;
 		}
-		response->workspaces[response->n_workspaces++] = wire_workspace(read->arena, record);
+		response->workspaces[response->n_workspaces++] =
+		    wire_workspace(read->arena, record);
 	}
 	response->page = service_page_end(read, &page, next);
 	return store_walk_result(&walk, err);
@@ -79,7 +85,8 @@ static sl_code delete_check(const void *message, struct sl_err *err)
 	return check_reference("workspace", request->workspace, err);
 }
 
-static sl_code delete_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code delete_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__DeleteWorkspaceRequest *request = message;
 	(void)reply;
@@ -89,12 +96,14 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 #define ROW(method) "/sluice.v1.WorkspaceService/" #method
 
 const struct service_method workspace_methods[4] = {
-	{ ROW(CreateWorkspace), ACCESS_ADMINISTER, &sluice__v1__create_workspace_request__descriptor,
-	  &sluice__v1__create_workspace_response__descriptor, .check = create_check, .decide = create_decide },
-	{ ROW(GetWorkspace), ACCESS_VIEW, &sluice__v1__get_workspace_request__descriptor,
-	  &sluice__v1__get_workspace_response__descriptor, .read = get_read },
-	{ ROW(ListWorkspaces), ACCESS_VIEW, &sluice__v1__list_workspaces_request__descriptor,
-	  &sluice__v1__list_workspaces_response__descriptor, .read = list_read },
-	{ ROW(DeleteWorkspace), ACCESS_ADMINISTER, &sluice__v1__delete_workspace_request__descriptor,
-	  &sluice__v1__delete_workspace_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true },
+    {ROW(CreateWorkspace), ACCESS_ADMINISTER, &sluice__v1__create_workspace_request__descriptor,
+     &sluice__v1__create_workspace_response__descriptor, .check = create_check,
+     .decide = create_decide},
+    {ROW(GetWorkspace), ACCESS_VIEW, &sluice__v1__get_workspace_request__descriptor,
+     &sluice__v1__get_workspace_response__descriptor, .read = get_read},
+    {ROW(ListWorkspaces), ACCESS_VIEW, &sluice__v1__list_workspaces_request__descriptor,
+     &sluice__v1__list_workspaces_response__descriptor, .read = list_read},
+    {ROW(DeleteWorkspace), ACCESS_ADMINISTER, &sluice__v1__delete_workspace_request__descriptor,
+     &sluice__v1__delete_workspace_response__descriptor, .check = delete_check,
+     .decide = delete_decide, .shrinks = true},
 };

@@ -49,28 +49,32 @@ static void write_free(struct write *w)
 static bool is_map_entry(const ProtobufCMessageDescriptor *type)
 {
 	size_t length = strlen(type->short_name);
-	return length > 5 && strcmp(type->short_name + length - 5, "Entry") == 0 && type->n_fields == 2 &&
-	       strcmp(type->fields[0].name, "key") == 0 && type->fields[0].type == PROTOBUF_C_TYPE_STRING;
+	return length > 5 && strcmp(type->short_name + length - 5, "Entry") == 0 &&
+	       type->n_fields == 2 && strcmp(type->fields[0].name, "key") == 0 &&
+	       type->fields[0].type == PROTOBUF_C_TYPE_STRING;
 }
 
 static int compare_entries(const void *a, const void *b)
 {
 	const ProtobufCMessage *const *left = a, *const *right = b;
 	size_t at = (*left)->descriptor->fields[0].offset;
-	return strcmp(*(char *const *)((const uint8_t *)*left + at), *(char *const *)((const uint8_t *)*right + at));
+	return strcmp(*(char *const *)((const uint8_t *)*left + at),
+		      *(char *const *)((const uint8_t *)*right + at));
 }
 
-/* Map entries have no order on the wire, and a retry may send another one: sorted, the same payload hashes the same. */
+/* Map entries have no order on the wire, and a retry may send another one: sorted, the same payload
+ * hashes the same. */
 static void sort_maps(ProtobufCMessage *message)
 {
 	for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
-		if (field->label != PROTOBUF_C_LABEL_REPEATED || field->type != PROTOBUF_C_TYPE_MESSAGE ||
-		    !is_map_entry(field->descriptor)) {
+		if (field->label != PROTOBUF_C_LABEL_REPEATED ||
+		    field->type != PROTOBUF_C_TYPE_MESSAGE || !is_map_entry(field->descriptor)) {
 			continue;
 		}
 		size_t count = *(size_t *)((uint8_t *)message + field->quantifier_offset);
-		ProtobufCMessage **entries = *(ProtobufCMessage ***)((uint8_t *)message + field->offset);
+		ProtobufCMessage **entries =
+		    *(ProtobufCMessage ***)((uint8_t *)message + field->offset);
 		if (count > 1) {
 			qsort(entries, count, sizeof(*entries), compare_entries);
 		}
@@ -81,7 +85,7 @@ static void hash_request(struct write *w, const char *workspace)
 {
 	struct sl_hasher hasher;
 	uint8_t hash[SL_HASH_BYTES];
-	const char *parts[] = { workspace, w->principal, w->bound->name, w->options->request_id };
+	const char *parts[] = {workspace, w->principal, w->bound->name, w->options->request_id};
 	sl_hasher_init(&hasher);
 	for (size_t i = 0; i < SL_COUNT(parts); i++) {
 		sl_hasher_add(&hasher, parts[i], strlen(parts[i]) + 1);
@@ -102,7 +106,8 @@ static Sluice__V1__WriteResult **result_field(const struct write *w, ProtobufCMe
 	return (Sluice__V1__WriteResult **)((uint8_t *)response + w->bound->result->offset);
 }
 
-static sl_code add_result(struct write *w, ProtobufCMessage *response, uint64_t revision, bool replayed, struct sl_err *err)
+static sl_code add_result(struct write *w, ProtobufCMessage *response, uint64_t revision,
+			  bool replayed, struct sl_err *err)
 {
 	Sluice__V1__WriteResult *result = SL_ARENA_NEW(&w->arena, Sluice__V1__WriteResult);
 	if (result == NULL) {
@@ -128,17 +133,21 @@ static sl_code replay(struct write *w, const struct store_view *view, struct sl_
 		return code;
 	}
 	Sluice__Store__V1__LogRecord *record = NULL;
-	code = record_unpack(&w->arena, value, &sluice__store__v1__log_record__descriptor, &record, err);
+	code = record_unpack(&w->arena, value, &sluice__store__v1__log_record__descriptor, &record,
+			     err);
 	if (code != SL_OK) {
 		return code;
 	}
-	if (record->request_key.len != REQUEST_KEY_BYTES || memcmp(record->request_key.data, w->request_key, REQUEST_KEY_BYTES) != 0) {
+	if (record->request_key.len != REQUEST_KEY_BYTES ||
+	    memcmp(record->request_key.data, w->request_key, REQUEST_KEY_BYTES) != 0) {
 		return SL_NOT_FOUND; /* that command was decided but never committed */
 	}
-	if (record->payload_hash.len != REQUEST_KEY_BYTES || memcmp(record->payload_hash.data, w->payload_hash, REQUEST_KEY_BYTES) != 0) {
+	if (record->payload_hash.len != REQUEST_KEY_BYTES ||
+	    memcmp(record->payload_hash.data, w->payload_hash, REQUEST_KEY_BYTES) != 0) {
 		return sl_err_because(err, SL_ALREADY_EXISTS, SL_REASON_REQUEST_ID_REUSED,
-		                      "write.request_id '%s' was used for another %s: take a new id for a new request",
-		                      w->options->request_id, w->bound->name);
+				      "write.request_id '%s' was used for another %s: take a new "
+				      "id for a new request",
+				      w->options->request_id, w->bound->name);
 	}
 	ProtobufCMessage *response = NULL;
 	struct sl_bytes kept = SL_BYTES(record->reply.data, record->reply.len);
@@ -157,9 +166,9 @@ static sl_code replay(struct write *w, const struct store_view *view, struct sl_
 static void log_change(struct write *w, struct decision *d)
 {
 	const struct decision_reply kept = {
-		.request_key = SL_BYTES(w->request_key, REQUEST_KEY_BYTES),
-		.payload_hash = SL_BYTES(w->payload_hash, REQUEST_KEY_BYTES),
-		.reply = w->reply,
+	    .request_key = SL_BYTES(w->request_key, REQUEST_KEY_BYTES),
+	    .payload_hash = SL_BYTES(w->payload_hash, REQUEST_KEY_BYTES),
+	    .reply = w->reply,
 	};
 	decision_log(d, w->has_request_id ? &kept : NULL);
 }
@@ -213,7 +222,8 @@ static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *e
 	return SL_OK;
 }
 
-static sl_code decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
+		      struct store_changes *changes, struct sl_err *err)
 {
 	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
 	w->validated = false; /* the store may ask again */
@@ -224,18 +234,18 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view, stru
 		}
 	}
 	struct decision d = {
-		.view = view,
-		.changes = changes,
-		.arena = &w->arena,
-		.revision = store_changes_revision(changes),
-		.now_ms = w->now_ms,
-		.workspace_name = service_workspace_name(w->bound, w->request),
-		.principal = w->principal,
-		.method = w->bound->name,
-		.reason = w->options->reason,
-		.services = w->services,
-		.expected_revision = w->options->expected_revision,
-		.refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
+	    .view = view,
+	    .changes = changes,
+	    .arena = &w->arena,
+	    .revision = store_changes_revision(changes),
+	    .now_ms = w->now_ms,
+	    .workspace_name = service_workspace_name(w->bound, w->request),
+	    .principal = w->principal,
+	    .method = w->bound->name,
+	    .reason = w->options->reason,
+	    .services = w->services,
+	    .expected_revision = w->options->expected_revision,
+	    .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
 	};
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = w->ids[i].text + 4; /* behind the prefix */
@@ -265,9 +275,12 @@ static sl_code check_options(const Sluice__V1__WriteOptions *options, struct sl_
 		}
 	}
 	if (length > REQUEST_ID_MAX) {
-		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-		                              "write.request_id must be 1 to %d printable ASCII characters without spaces", REQUEST_ID_MAX);
-		sl_err_field(err, "write.request_id", "1 to 64 printable ASCII characters without spaces");
+		sl_code code = sl_err_because(
+		    err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+		    "write.request_id must be 1 to %d printable ASCII characters without spaces",
+		    REQUEST_ID_MAX);
+		sl_err_field(err, "write.request_id",
+			     "1 to 64 printable ASCII characters without spaces");
 		return code;
 	}
 	return check_text_or_empty("write.reason", options->reason, REASON_MAX, err);
@@ -282,7 +295,8 @@ static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err 
 		return code;
 	}
 	const Sluice__V1__WriteOptions *options =
-		*(Sluice__V1__WriteOptions *const *)((const uint8_t *)w->request + w->bound->write->offset);
+	    *(Sluice__V1__WriteOptions *const *)((const uint8_t *)w->request +
+						 w->bound->write->offset);
 	w->options = options == NULL ? &no_options : options;
 	w->principal = caller.principal;
 	w->now_ms = sl_clock_unix_ms();
@@ -304,7 +318,7 @@ void service_handle_write(struct rpc_call *call, struct sl_bytes bytes, void *se
 		rpc_call_finish(call, service_no_memory(&err), &err, SL_BYTES_NONE);
 		return;
 	}
-	*w = (struct write){ .call = call, .services = services, .bound = service_bound_of(call) };
+	*w = (struct write){.call = call, .services = services, .bound = service_bound_of(call)};
 	w->cmd.decide = decide;
 	w->cmd.done = done;
 	w->cmd.shrinks = w->bound->method->shrinks;

@@ -7,8 +7,9 @@ enum { BATCH_BYTES = 48 << 10 };
 
 bool watch_filter_equal(const struct watch_filter *a, const struct watch_filter *b)
 {
-	return a->workspace == b->workspace && a->kinds == b->kinds && a->environment == b->environment &&
-	       strcmp(a->app_id, b->app_id) == 0 && strcmp(a->instance_id, b->instance_id) == 0;
+	return a->workspace == b->workspace && a->kinds == b->kinds &&
+	       a->environment == b->environment && strcmp(a->app_id, b->app_id) == 0 &&
+	       strcmp(a->instance_id, b->instance_id) == 0;
 }
 
 static bool passes(const struct watch_filter *filter, const Sluice__V1__Event *event)
@@ -16,18 +17,20 @@ static bool passes(const struct watch_filter *filter, const Sluice__V1__Event *e
 	if (filter->kinds != 0 && (filter->kinds & (1u << event->kind)) == 0) {
 		return false;
 	}
-	if (filter->environment != 0 && event->environment != 0 && event->environment != filter->environment) {
+	if (filter->environment != 0 && event->environment != 0 &&
+	    event->environment != filter->environment) {
 		return false;
 	}
 	if (filter->app_id[0] != '\0' && strcmp(event->app_id, filter->app_id) != 0) {
 		return false;
 	}
-	return filter->instance_id[0] == '\0' || strcmp(event->instance_id, filter->instance_id) == 0;
+	return filter->instance_id[0] == '\0' ||
+	       strcmp(event->instance_id, filter->instance_id) == 0;
 }
 
 void feed_batch_init(struct feed_batch *batch)
 {
-	*batch = (struct feed_batch){ .bytes = 0 };
+	*batch = (struct feed_batch){.bytes = 0};
 	sl_arena_init(&batch->arena, 0);
 	sluice__v1__watch_response__init(&batch->response);
 }
@@ -49,27 +52,32 @@ static bool reserve(struct feed_batch *batch)
 		return false;
 	}
 	if (batch->response.n_changes > 0) {
-		memcpy(changes, batch->response.changes, batch->response.n_changes * sizeof(*changes));
+		memcpy(changes, batch->response.changes,
+		       batch->response.n_changes * sizeof(*changes));
 	}
 	batch->response.changes = changes;
 	batch->room = room;
 	return true;
 }
 
-void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter, const Sluice__Store__V1__LogRecord *record)
+void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter,
+		    const Sluice__Store__V1__LogRecord *record)
 {
 	if (record->workspace != filter->workspace || record->n_events == 0) {
 		return;
 	}
-	Sluice__V1__Event **events = SL_ARENA_ARRAY(&batch->arena, Sluice__V1__Event *, record->n_events);
+	Sluice__V1__Event **events =
+	    SL_ARENA_ARRAY(&batch->arena, Sluice__V1__Event *, record->n_events);
 	size_t count = 0;
 	for (size_t i = 0; events != NULL && i < record->n_events; i++) {
 		if (passes(filter, record->events[i])) {
 			events[count++] = record->events[i];
 		}
 	}
-	Sluice__V1__Change *change = count == 0 ? NULL : SL_ARENA_NEW(&batch->arena, Sluice__V1__Change);
-	Google__Protobuf__Timestamp *at = change == NULL ? NULL : SL_ARENA_NEW(&batch->arena, Google__Protobuf__Timestamp);
+	Sluice__V1__Change *change =
+	    count == 0 ? NULL : SL_ARENA_NEW(&batch->arena, Sluice__V1__Change);
+	Google__Protobuf__Timestamp *at =
+	    change == NULL ? NULL : SL_ARENA_NEW(&batch->arena, Google__Protobuf__Timestamp);
 	if (at == NULL || !reserve(batch)) {
 		return; /* nothing passed, or the arena has failed and packing will say so */
 	}

@@ -15,11 +15,14 @@ struct feed_batch {
 };
 void feed_batch_init(struct feed_batch *batch);
 void feed_batch_fini(struct feed_batch *batch);
-/* Adds what of the record passes the filter; the record is borrowed until the batch is packed or cleared. */
-void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter, const Sluice__Store__V1__LogRecord *record);
+/* Adds what of the record passes the filter; the record is borrowed until the batch is packed or
+ * cleared. */
+void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter,
+		    const Sluice__Store__V1__LogRecord *record);
 bool feed_batch_is_full(const struct feed_batch *batch);
 bool feed_batch_is_empty(const struct feed_batch *batch);
-/* One message that says: all up to `revision` is delivered. NULL: out of memory. Empties the batch. */
+/* One message that says: all up to `revision` is delivered. NULL: out of memory. Empties the batch.
+ */
 struct rpc_message *feed_batch_pack(struct feed_batch *batch, uint64_t revision);
 
 #endif

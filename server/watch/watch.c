@@ -30,12 +30,12 @@ struct watcher {
 	struct watcher *next;
 	struct rpc_stream *stream; /* counted */
 	struct watch_filter filter;
-	uint64_t position;   /* all up to here was handed over; watch's thread */
+	uint64_t position;    /* all up to here was handed over; watch's thread */
 	uint64_t progress_ms; /* when it last got anything; watch's thread */
-	bool live, ended;    /* watch's thread */
-	bool blocked;        /* its outbox was full; guarded by the lock */
-	bool closed;         /* the stream has gone; guarded by the lock */
-	uint64_t served_at;  /* the turn in which a live one was served; watch's thread */
+	bool live, ended;     /* watch's thread */
+	bool blocked;         /* its outbox was full; guarded by the lock */
+	bool closed;          /* the stream has gone; guarded by the lock */
+	uint64_t served_at;   /* the turn in which a live one was served; watch's thread */
 };
 
 struct watch {
@@ -68,18 +68,22 @@ static void end_too_slow(struct watcher *w)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	uint64_t sent = rpc_stream_seal(w->stream);
-	sl_code code = sl_err_because(&err, SL_RESOURCE_EXHAUSTED, SL_REASON_WATCHER_TOO_SLOW,
-	                              "the watcher is too slow: resume from revision %lu, nothing is lost", (unsigned long)sent);
+	sl_code code =
+	    sl_err_because(&err, SL_RESOURCE_EXHAUSTED, SL_REASON_WATCHER_TOO_SLOW,
+			   "the watcher is too slow: resume from revision %lu, nothing is lost",
+			   (unsigned long)sent);
 	sl_err_meta(&err, "revision", "%lu", (unsigned long)sent);
 	end(w, code, &err);
 }
 
-static sl_code out_of_range(enum sl_reason reason, uint64_t wanted, const struct store_view *view, struct sl_err *err)
+static sl_code out_of_range(enum sl_reason reason, uint64_t wanted, const struct store_view *view,
+			    struct sl_err *err)
 {
 	uint64_t floor = store_view_floor(view), head = store_view_revision(view);
-	sl_code code = sl_err_because(err, SL_OUT_OF_RANGE, reason,
-	                              "revision %lu cannot be watched from: the server has those after %lu up to %lu",
-	                              (unsigned long)wanted, (unsigned long)floor, (unsigned long)head);
+	sl_code code = sl_err_because(
+	    err, SL_OUT_OF_RANGE, reason,
+	    "revision %lu cannot be watched from: the server has those after %lu up to %lu",
+	    (unsigned long)wanted, (unsigned long)floor, (unsigned long)head);
 	sl_err_meta(err, "floor", "%lu", (unsigned long)floor);
 	sl_err_meta(err, "head", "%lu", (unsigned long)head);
 	return code;
@@ -113,7 +117,8 @@ static void set_blocked(struct watch *watch, struct watcher *w, bool blocked)
 }
 
 /* One message of a catching-up stream; false when its outbox is full. */
-static bool catch_up_send(struct watch *watch, struct watcher *w, struct feed_batch *batch, uint64_t revision)
+static bool catch_up_send(struct watch *watch, struct watcher *w, struct feed_batch *batch,
+			  uint64_t revision)
 {
 	set_blocked(watch, w, true); /* before the send: drained() may come at once */
 	struct rpc_message *message = feed_batch_pack(batch, revision);
@@ -143,12 +148,14 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 	size_t records = 0;
 	store_walk_log(&walk, view, w->position + 1, STORE_FORWARD);
 	/* Never beyond what live streams have: a stream joins them exactly there. */
-	while (records < CATCH_UP_RECORDS && !feed_batch_is_full(&batch) && store_walk_next(&walk) &&
-	       sl_get_be64(walk.key.data) <= watch->position) {
-		Sluice__Store__V1__LogRecord *record =
-			sluice__store__v1__log_record__unpack(sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
+	while (records < CATCH_UP_RECORDS && !feed_batch_is_full(&batch) &&
+	       store_walk_next(&walk) && sl_get_be64(walk.key.data) <= watch->position) {
+		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+		    sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
 		if (record == NULL) {
-			(void)sl_err_set(&err, SL_DATA_LOSS, "a log record after revision %lu does not parse", (unsigned long)seen);
+			(void)sl_err_set(&err, SL_DATA_LOSS,
+					 "a log record after revision %lu does not parse",
+					 (unsigned long)seen);
 			end_with_failure(w, &err);
 			return false;
 		}
@@ -178,7 +185,8 @@ struct live_batch {
 };
 
 /* Everybody with this filter gets the same messages. */
-static void feed_filter(struct watch *watch, const struct watch_filter *filter, const struct live_batch *live)
+static void feed_filter(struct watch *watch, const struct watch_filter *filter,
+			const struct live_batch *live)
 {
 	SL_AUTO(feed_batch_fini) struct feed_batch batch;
 	feed_batch_init(&batch);
@@ -225,17 +233,18 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 {
 	enum { RECORDS_MAX = 1024 };
 	static Sluice__Store__V1__LogRecord *records[RECORDS_MAX]; /* watch's thread only */
-	struct live_batch live = { .records = records, .revision = watch->position };
+	struct live_batch live = {.records = records, .revision = watch->position};
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	sl_arena_init(&arena, 0);
 	store_walk_log(&walk, view, watch->position + 1, STORE_FORWARD);
 	while (live.count < RECORDS_MAX && store_walk_next(&walk)) {
-		Sluice__Store__V1__LogRecord *record =
-			sluice__store__v1__log_record__unpack(sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
+		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+		    sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
 		if (record == NULL) {
-			return sl_err_set(err, SL_DATA_LOSS, "a log record after revision %lu does not parse",
-			                  (unsigned long)live.revision) == SL_OK;
+			return sl_err_set(err, SL_DATA_LOSS,
+					  "a log record after revision %lu does not parse",
+					  (unsigned long)live.revision) == SL_OK;
 		}
 		live.records[live.count++] = record;
 		live.revision = record->revision;
@@ -300,7 +309,8 @@ static void keep_alive(struct watch *watch)
 		}
 		if (!w->live) {
 			pthread_mutex_lock(&watch->lock);
-			bool stalled = w->blocked && now - w->progress_ms >= watch->options.stall_ms;
+			bool stalled =
+			    w->blocked && now - w->progress_ms >= watch->options.stall_ms;
 			pthread_mutex_unlock(&watch->lock);
 			if (stalled) {
 				end_too_slow(w);
@@ -371,7 +381,8 @@ static bool wait_for_work(struct watch *watch)
 static void end_all(struct watch *watch)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	sl_code code = sl_err_because(&err, SL_UNAVAILABLE, SL_REASON_STOPPING, "the server is stopping: resume elsewhere or later");
+	sl_code code = sl_err_because(&err, SL_UNAVAILABLE, SL_REASON_STOPPING,
+				      "the server is stopping: resume elsewhere or later");
 	adopt_arrivals(watch);
 	for (struct watcher *w = watch->watchers; w != NULL; w = w->next) {
 		if (!w->ended) {
@@ -405,7 +416,8 @@ sl_code watch_new(const struct watch_options *options, struct watch **ret_watch,
 {
 	SL_AUTO(watch_free_auto) struct watch *watch = calloc(1, sizeof(*watch));
 	if (watch == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
 	}
 	watch->options = *options;
 	watch->options.progress_ms = options->progress_ms == 0 ? 5000 : options->progress_ms;
@@ -465,7 +477,8 @@ void watch_committed(struct watch *watch)
 	wake(watch, &watch->committed);
 }
 
-static sl_code check_range(struct watch *watch, uint64_t from, uint64_t *ret_position, struct sl_err *err)
+static sl_code check_range(struct watch *watch, uint64_t from, uint64_t *ret_position,
+			   struct sl_err *err)
 {
 	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
 	sl_code code = store_view_begin(watch->options.store, &view, err);
@@ -482,8 +495,8 @@ static sl_code check_range(struct watch *watch, uint64_t from, uint64_t *ret_pos
 	return SL_OK;
 }
 
-sl_code watch_open(struct watch *watch, struct rpc_stream *stream, const struct watch_filter *filter, uint64_t from_revision,
-                   struct sl_err *err)
+sl_code watch_open(struct watch *watch, struct rpc_stream *stream,
+		   const struct watch_filter *filter, uint64_t from_revision, struct sl_err *err)
 {
 	uint64_t position = 0;
 	sl_code code = check_range(watch, from_revision, &position, err);
@@ -497,9 +510,11 @@ sl_code watch_open(struct watch *watch, struct rpc_stream *stream, const struct 
 	if (w == NULL || hello == NULL) {
 		free(w);
 		rpc_message_unref(hello);
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
 	}
-	*w = (struct watcher){ .filter = *filter, .position = position, .progress_ms = sl_clock_mono_ms() };
+	*w = (struct watcher){
+	    .filter = *filter, .position = position, .progress_ms = sl_clock_mono_ms()};
 	pthread_mutex_lock(&watch->lock);
 	bool full = watch->streams >= watch->options.streams_max;
 	bool stopping = watch->stopping;
@@ -507,7 +522,8 @@ sl_code watch_open(struct watch *watch, struct rpc_stream *stream, const struct 
 		w->stream = rpc_stream_ref(stream);
 		rpc_stream_set_user(stream, w);
 		sl_code sent = rpc_stream_send(stream, hello, position);
-		(void)sent; /* an empty outbox takes one message, and a client that left is told by closed() */
+		(void)sent; /* an empty outbox takes one message, and a client that left is told by
+			       closed() */
 		w->next = watch->arriving;
 		watch->arriving = w;
 		watch->streams++;
@@ -520,9 +536,11 @@ sl_code watch_open(struct watch *watch, struct rpc_stream *stream, const struct 
 		return SL_OK;
 	}
 	free(w);
-	return stopping ? sl_err_because(err, SL_UNAVAILABLE, SL_REASON_STOPPING, "the server is stopping")
-	                : sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "%u watch streams are open, no more are allowed",
-	                                 watch->options.streams_max);
+	return stopping ? sl_err_because(err, SL_UNAVAILABLE, SL_REASON_STOPPING,
+					 "the server is stopping")
+			: sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+					 "%u watch streams are open, no more are allowed",
+					 watch->options.streams_max);
 }
 
 void watch_drained(struct watch *watch, struct rpc_stream *stream)

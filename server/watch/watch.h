@@ -21,18 +21,20 @@ struct watch;
 
 struct watch_options {
 	struct store *store; /* borrowed */
-	/* Watch's thread, once per committed record in order, then on_batch() once for all that was there. Borrowed until
-	 * return. May be NULL. */
-	void (*on_record)(void *ctx, const struct store_view *view, const Sluice__Store__V1__LogRecord *record);
+	/* Watch's thread, once per committed record in order, then on_batch() once for all that was
+	 * there. Borrowed until return. May be NULL. */
+	void (*on_record)(void *ctx, const struct store_view *view,
+			  const Sluice__Store__V1__LogRecord *record);
 	void (*on_batch)(void *ctx, const struct store_view *view);
 	void *ctx;
-	unsigned streams_max;  /* more: RESOURCE_EXHAUSTED / TOO_MANY */
-	unsigned progress_ms;  /* a mark after this long without a change; 0: 5000 */
-	unsigned stall_ms;     /* a reader that takes nothing for this long is ended; 0: 30 000 */
+	unsigned streams_max; /* more: RESOURCE_EXHAUSTED / TOO_MANY */
+	unsigned progress_ms; /* a mark after this long without a change; 0: 5000 */
+	unsigned stall_ms;    /* a reader that takes nothing for this long is ended; 0: 30 000 */
 };
 
 /* Starts the thread; changes committed from now on are delivered. */
-SL_MUST_USE sl_code watch_new(const struct watch_options *options, struct watch **ret_watch, struct sl_err *err);
+SL_MUST_USE sl_code watch_new(const struct watch_options *options, struct watch **ret_watch,
+			      struct sl_err *err);
 /* Ends every stream (UNAVAILABLE / STOPPING). Any thread, once, before the rpc server stops. */
 void watch_stop(struct watch *watch);
 void watch_free(struct watch *watch); /* after the rpc server has ended; NULL is fine */
@@ -48,10 +50,12 @@ struct watch_filter {
 	char app_id[32], instance_id[32];
 };
 
-/* Feeds `stream` from `from_revision` (0: from now on). On failure the stream is the caller's to finish:
- * SL_OUT_OF_RANGE / REVISION_COMPACTED, REVISION_AHEAD with floor and head; SL_RESOURCE_EXHAUSTED / TOO_MANY. */
-SL_MUST_USE sl_code watch_open(struct watch *watch, struct rpc_stream *stream, const struct watch_filter *filter,
-                               uint64_t from_revision, struct sl_err *err);
+/* Feeds `stream` from `from_revision` (0: from now on). On failure the stream is the caller's to
+ * finish: SL_OUT_OF_RANGE / REVISION_COMPACTED, REVISION_AHEAD with floor and head;
+ * SL_RESOURCE_EXHAUSTED / TOO_MANY. */
+SL_MUST_USE sl_code watch_open(struct watch *watch, struct rpc_stream *stream,
+			       const struct watch_filter *filter, uint64_t from_revision,
+			       struct sl_err *err);
 /* From the stream's events. */
 void watch_drained(struct watch *watch, struct rpc_stream *stream);
 void watch_closed(struct watch *watch, struct rpc_stream *stream);

@@ -1,4 +1,5 @@
-/* Request ids: found again, dropped oldest first, by number and by age, and by a model over many random steps. */
+/* Request ids: found again, dropped oldest first, by number and by age, and by a model over many
+ * random steps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@ struct key {
 /* Keys whose first bytes collide often, so that displaced entries are met. */
 static struct key key_of(uint32_t number)
 {
-	struct key key = { { 0 } };
+	struct key key = {{0}};
 	key.bytes[0] = (uint8_t)(number % 7);
 	sl_put_be32(key.bytes + 12, number);
 	return key;
@@ -80,7 +81,7 @@ static void test_requests_agree_with_a_model(void **state)
 	(void)state;
 	enum { MAX = 64, STEPS = 20000, KEYS = 200 };
 	struct requests *r = make(MAX, UINT32_MAX);
-	uint64_t last[KEYS] = { 0 };
+	uint64_t last[KEYS] = {0};
 	uint32_t random = 12345;
 	for (uint64_t step = 1; step <= STEPS; step++) {
 		random = random * 1664525u + 1013904223u;
@@ -106,10 +107,10 @@ static void test_requests_agree_with_a_model(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests_found_until_too_many),
-		cmocka_unit_test(test_requests_dropped_by_age),
-		cmocka_unit_test(test_requests_put_again_counts_as_new),
-		cmocka_unit_test(test_requests_agree_with_a_model),
+	    cmocka_unit_test(test_requests_found_until_too_many),
+	    cmocka_unit_test(test_requests_dropped_by_age),
+	    cmocka_unit_test(test_requests_put_again_counts_as_new),
+	    cmocka_unit_test(test_requests_agree_with_a_model),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
