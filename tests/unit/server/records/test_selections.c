@@ -1,8 +1,6 @@
 /* Pins over a real store, and what the rules make of a store. */
 #include "tests/unit/server/records/steps.h"
 
-#include <stdio.h>
-
 #define TAGS SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS
 #define RECALL SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL
 
@@ -196,9 +194,8 @@ static void test_selections_loader_grows_and_knows_nothing_of_other_apps(void **
 {
 	struct steps *s = *state;
 	steps_shop(s, TAGS);
-	char name[8];
 	for (int i = 2; i <= 40; i++) {
-		snprintf(name, sizeof(name), "v%d", i);
+		const char *name = sl_arena_printf(&s->arena, "v%d", i);
 		steps_version(s, name);
 		steps_ready(s, name, (uint8_t)i);
 	}
