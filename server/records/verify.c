@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "server/records/apps.h"
+
 enum { FAULTS_SHOWN = 50 };
 
 struct verify {
@@ -203,6 +205,8 @@ static void check_app(struct verify *v)
 	need_index(v, TABLE_APPS_BY_NAME, &by_name, sl_bytes_text(r->id));
 	need_index(v, TABLE_APPS_BY_SLUG, &by_slug, sl_bytes_text(r->id));
 	need(v, TABLE_REPOSITORIES, &repository, "a repository");
+	struct record_key by_path = app_path_key(ws, r->repository_id, r->path, r->id);
+	need(v, TABLE_APPS_BY_PATH, &by_path, "an entry by path");
 	struct record_key prefix = KEY(ws, key_text(k, r->id));
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	uint32_t versions = 0;
@@ -470,9 +474,14 @@ static void check_app_path(struct verify *v)
 	const char *path = key_read_text(&key);
 	const char *app_id = key_read_text(&key);
 	Sluice__Store__V1__AppRecord *app = NULL;
-	bool right = !key.failed && app_get(v->view, &v->arena, ws, app_id, &app, NULL) == SL_OK &&
-		     strcmp(app->repository_id, repository_id) == 0 && strcmp(app->path, path) == 0;
-	if (!right) {
+	if (key.failed || path[0] == '\0' ||
+	    app_get(v->view, &v->arena, ws, app_id, &app, NULL) != SL_OK) {
+		fault(v, "refers to an app that is not there");
+		return;
+	}
+	struct record_key right = app_path_key(ws, app->repository_id, app->path, app->id);
+	if (strcmp(app->repository_id, repository_id) != 0 ||
+	    !sl_bytes_equal(key_bytes(&right), v->key)) {
 		fault(v, "is not where its app says");
 	}
 }

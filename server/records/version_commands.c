@@ -4,6 +4,7 @@
 
 #include "base/mem/own.h"
 #include "server/records/apps.h"
+#include "server/records/selections.h"
 #include "server/records/version_use.h"
 #include "server/records/versions.h"
 #include "server/records/versions_internal.h"
@@ -169,6 +170,61 @@ sl_code versions_decide_seal(struct decision *d, const Sluice__Store__V1__AppRec
 	return SL_OK;
 }
 
+static sl_code remove_pin(struct decision *d, const struct wire *wire,
+			  const Sluice__Store__V1__AppRecord *app, const struct store_walk *walk,
+			  struct sl_err *err)
+{
+	/* What a walk shows is borrowed until the next look into the store. */
+	struct sl_bytes key =
+	    SL_BYTES(sl_arena_dup(d->arena, walk->key.data, walk->key.size), walk->key.size);
+	struct sl_bytes value =
+	    SL_BYTES(sl_arena_dup(d->arena, walk->value.data, walk->value.size), walk->value.size);
+	if (key.data == NULL || value.data == NULL) {
+		return records_out_of_memory(err);
+	}
+	struct record_key prefix = KEY(d->workspace, key_text(k, app->id));
+	Sluice__V1__Selection *selection = NULL;
+	sl_code code = selections_wire(wire, app, key, value, &selection, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	Sluice__V1__Event *event = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED,
+						  SLUICE__V1__EVENT_KIND__EVENT_KIND_SELECTION,
+						  app->id, sl_get_be32(key.data + prefix.size),
+						  (const char *)key.data + prefix.size + 4);
+	event->object_case = SLUICE__V1__EVENT__OBJECT_SELECTION;
+	event->selection = selection;
+	d->changed = true;
+	store_changes_delete(d->changes, TABLE_SELECTIONS, key);
+	return SL_OK;
+}
+
+/* Pins to it that no instance follows go with it. */
+static sl_code remove_pins(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			   const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
+{
+	struct wire wire = wire_of(d);
+	struct record_key prefix = KEY(d->workspace, key_text(k, app->id));
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, d->view, TABLE_SELECTIONS, key_bytes(&prefix), STORE_FORWARD);
+	while (store_walk_next(&walk)) {
+		Sluice__Store__V1__SelectionRecord *pin = NULL;
+		sl_code code =
+		    record_unpack(d->arena, walk.value,
+				  &sluice__store__v1__selection_record__descriptor, &pin, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		if (pin->version == version->number) {
+			code = remove_pin(d, &wire, app, &walk, err);
+		}
+		if (code != SL_OK) {
+			return code;
+		}
+	}
+	return store_walk_result(&walk, err);
+}
+
 sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app,
 			       const Sluice__Store__V1__VersionRecord *version, struct sl_err *err)
 {
@@ -187,6 +243,10 @@ sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord 
 				      version->name, app->name);
 	}
 	code = version_unused(d, app, version, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	code = remove_pins(d, app, version, err);
 	if (code != SL_OK) {
 		return code;
 	}
