@@ -92,12 +92,6 @@ static void tell(struct rpc_stream *watch, serving_status status)
 	}
 }
 
-static void on_opened(struct rpc_stream *watch, void *ctx)
-{
-	(void)watch;
-	(void)ctx;
-}
-
 static void on_message(struct rpc_stream *watch, struct sl_bytes request, void *ctx)
 {
 	const struct rpc_server *server = ctx;
@@ -131,18 +125,10 @@ static void on_drained(struct rpc_stream *watch, void *ctx)
 	}
 }
 
-static void on_closed(struct rpc_stream *watch, void *ctx)
-{
-	(void)watch;
-	(void)ctx;
-}
-
 const struct rpc_stream_events rpc_health_watch = {
-    .opened = on_opened,
     .message = on_message,
     .half_closed = on_half_closed,
     .drained = on_drained,
-    .closed = on_closed,
 };
 
 void rpc_health_stopping(struct rpc_stream *watch)

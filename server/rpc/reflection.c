@@ -231,16 +231,7 @@ static void on_half_closed(struct rpc_stream *stream, void *ctx)
 	rpc_stream_finish(stream, SL_OK, NULL);
 }
 
-static void on_other(struct rpc_stream *stream, void *ctx)
-{
-	(void)stream;
-	(void)ctx;
-}
-
 const struct rpc_stream_events rpc_reflect = {
-    .opened = on_other,
     .message = on_message,
     .half_closed = on_half_closed,
-    .drained = on_other,
-    .closed = on_other,
 };

@@ -21,7 +21,7 @@ struct rpc_stream;
 struct rpc_message;
 
 /* Callbacks of a streaming method (server, client or both ways: the client's
- * messages arrive one by one). All run on the queue thread, and none may be
+ * messages arrive one by one). All run on the queue thread; any may be
  * NULL. Once the stream is finished, by whomever, only closed() follows. */
 struct rpc_stream_events {
 	void (*opened)(struct rpc_stream *stream, void *ctx);
@@ -39,41 +39,46 @@ struct rpc_method {
 	/* request: borrowed until rpc_call_finish(). */
 	void (*handle)(struct rpc_call *call, struct sl_bytes request, void *ctx);
 	const struct rpc_stream_events *stream; /* instead of handle */
-	void *row; /* the caller's; see rpc_call_row() */
-	bool hot;  /* many calls at once: at least 256 accepts are posted */
+	void *row;                              /* the caller's; see rpc_call_row() */
+	bool hot; /* many calls at once: at least 256 accepts are posted */
 };
 
 struct rpc_options {
 	const char *listen;               /* "127.0.0.1:7443"; port 0 picks one */
 	const struct rpc_method *methods; /* borrowed until rpc_server_free() */
 	size_t method_count;
-	void *ctx;                        /* handed to every handler */
-	struct sl_bytes descriptors;      /* a serialized google.protobuf.FileDescriptorSet for reflection; borrowed */
-	const char *const *services;      /* full names for health and reflection ("sluice.v1.AppService"), NULL-terminated; borrowed */
-	size_t message_max;               /* bytes of one request; 0: 4 MiB */
-	unsigned connections_max;         /* accept guard: more are hung up on; 0: RLIMIT_NOFILE - 64 */
-	unsigned accepts_per_second;      /* accept guard, not for loopback; 0: no limit */
+	void *ctx;                   /* handed to every handler */
+	struct sl_bytes descriptors; /* a serialized google.protobuf.FileDescriptorSet for
+					reflection; borrowed */
+	const char *const *services; /* full names for health and reflection
+					("sluice.v1.AppService"), NULL-terminated; borrowed */
+	size_t message_max;          /* bytes of one request; 0: 4 MiB */
+	unsigned connections_max;    /* accept guard: more are hung up on; 0: RLIMIT_NOFILE - 64 */
+	unsigned accepts_per_second; /* accept guard, not for loopback; 0: no limit */
 	/* Queue thread, about every tick_ms (100). May be NULL. */
 	void (*on_tick)(void *ctx);
 	unsigned tick_ms;
 	/* Queue thread, once per finished call or stream, those of health and
 	 * reflection included, and "/unknown" for methods that are not there: their
 	 * row is NULL. May be NULL. */
-	void (*on_finished)(void *ctx, const struct rpc_method *method, sl_code code, uint64_t microseconds);
-	unsigned drain_ms; /* after rpc_server_stop(): calls still running then are cancelled; 0: 4000 */
+	void (*on_finished)(void *ctx, const struct rpc_method *method, sl_code code,
+			    uint64_t microseconds);
+	unsigned
+	    drain_ms; /* after rpc_server_stop(): calls still running then are cancelled; 0: 4000 */
 };
 
 /* Binds, registers and starts; no call is served before rpc_server_run().
  * SL_UNAVAILABLE: the port is taken (SO_REUSEPORT is off) or the address is bad. */
-SL_MUST_USE sl_code rpc_server_new(const struct rpc_options *options, struct rpc_server **ret_server, struct sl_err *err);
+SL_MUST_USE sl_code rpc_server_new(const struct rpc_options *options,
+				   struct rpc_server **ret_server, struct sl_err *err);
 int rpc_server_port(const struct rpc_server *server);
 
 /* Serves until rpc_server_stop() and until the last call has ended. */
 void rpc_server_run(struct rpc_server *server);
 
 /* Health goes NOT_SERVING, new calls are refused (UNAVAILABLE), streams end
- * with UNAVAILABLE / STOPPING, running unary calls may finish until drain_ms. Any thread, also from a
- * signal handler: it only leaves a mark that the queue thread sees within tick_ms. */
+ * with UNAVAILABLE / STOPPING, running unary calls may finish until drain_ms. Any thread, also from
+ * a signal handler: it only leaves a mark that the queue thread sees within tick_ms. */
 void rpc_server_stop(struct rpc_server *server);
 void rpc_server_free(struct rpc_server *server); /* NULL is fine */
 
@@ -89,18 +94,20 @@ const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 uint64_t rpc_call_deadline_mono_ms(const struct rpc_call *call);
 /* True once the client has gone or given up. Any thread; the call must still be answered. */
 bool rpc_call_is_cancelled(const struct rpc_call *call);
-const char *rpc_call_peer(const struct rpc_call *call); /* "ipv4:127.0.0.1:4711"; lives as long as the call */
+const char *
+rpc_call_peer(const struct rpc_call *call); /* "ipv4:127.0.0.1:4711"; lives as long as the call */
 
 /* Ends the call with *err when code is not SL_OK (text, and reason and details
  * as google.rpc.Status in grpc-status-details-bin, at most 4 KiB: what is cut
- * is counted in its metadata "cut"), else with `response`, which is copied. Any thread, exactly once;
- * the call must not be touched afterwards. err stays the caller's. */
-void rpc_call_finish(struct rpc_call *call, sl_code code, const struct sl_err *err, struct sl_bytes response);
+ * is counted in its metadata "cut"), else with `response`, which is copied. Any thread, exactly
+ * once; the call must not be touched afterwards. err stays the caller's. */
+void rpc_call_finish(struct rpc_call *call, sl_code code, const struct sl_err *err,
+		     struct sl_bytes response);
 
 /* --- streams ------------------------------------------------------------------ */
 
-#define RPC_STREAM_MESSAGES_MAX 256         /* waiting in one stream */
-#define RPC_STREAM_BYTES_MAX (192u << 10)   /* likewise, unless it is a single message */
+#define RPC_STREAM_MESSAGES_MAX 256       /* waiting in one stream */
+#define RPC_STREAM_BYTES_MAX (192u << 10) /* likewise, unless it is a single message */
 
 /* An encoded message that many streams send: encoded once, counted by reference. */
 struct rpc_message *rpc_message_new(struct sl_bytes bytes); /* copies; NULL when out of memory */
@@ -110,8 +117,10 @@ void rpc_message_unref(struct rpc_message *message);        /* NULL is fine */
  * thread that holds a reference to the stream.
  * SL_RESOURCE_EXHAUSTED: the outbox is full; SL_CANCELLED: the stream has ended.
  * *err may be NULL. */
-SL_MUST_USE sl_code rpc_stream_send(struct rpc_stream *stream, struct rpc_message *message, uint64_t mark);
-SL_MUST_USE sl_code rpc_stream_send_bytes(struct rpc_stream *stream, struct sl_bytes bytes, uint64_t mark);
+SL_MUST_USE sl_code rpc_stream_send(struct rpc_stream *stream, struct rpc_message *message,
+				    uint64_t mark);
+SL_MUST_USE sl_code rpc_stream_send_bytes(struct rpc_stream *stream, struct sl_bytes bytes,
+					  uint64_t mark);
 
 /* Drops what waits and hands nothing more to gRPC; returns the mark of the last
  * message that was handed over (0: none). For ending a slow reader truthfully. */

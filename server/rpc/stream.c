@@ -197,6 +197,14 @@ void rpc_stream_unref(struct rpc_stream *s)
 	free(s);
 }
 
+/* An owner leaves out what it has no use for. */
+static void tell(struct rpc_stream *s, void (*event)(struct rpc_stream *stream, void *ctx))
+{
+	if (event != NULL) {
+		event(s, s->bound->ctx);
+	}
+}
+
 static void link_in(struct rpc_stream *s)
 {
 	struct rpc_server *server = s->bound->server;
@@ -230,7 +238,7 @@ static void maybe_gone(struct rpc_stream *s)
 		rpc_server_finished(s->bound, s->status.code, s->began_us);
 	}
 	if (s->opened) {
-		s->bound->method->stream->closed(s, s->bound->ctx);
+		tell(s, s->bound->method->stream->closed);
 	}
 	if (s->grpc != NULL) {
 		grpc_call_unref(SL_TAKE(s->grpc));
@@ -293,7 +301,7 @@ static void write_step(struct rpc_stream *s, bool ok)
 	bool ending = false;
 	s->outgoing = next_outgoing(s, !sent, &ending);
 	if (s->outgoing == NULL && sent && !ending) {
-		s->bound->method->stream->drained(s, s->bound->ctx);
+		tell(s, s->bound->method->stream->drained);
 		s->outgoing = next_outgoing(s, true, &ending);
 	}
 	if (s->outgoing != NULL) {
@@ -400,7 +408,7 @@ static void receive(struct rpc_stream *s)
 static void deliver(struct rpc_stream *s)
 {
 	grpc_slice all = grpc_empty_slice();
-	bool heard = s->opened && !is_ending(s);
+	bool heard = s->opened && !is_ending(s) && s->bound->method->stream->message != NULL;
 	if (heard && rpc_read_all(s->incoming, &all)) {
 		s->bound->method->stream->message(
 		    s, SL_BYTES(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all)), s->bound->ctx);
@@ -436,14 +444,14 @@ static void open_stream(struct rpc_stream *s)
 		return;
 	}
 	s->opened = true;
-	s->bound->method->stream->opened(s, s->bound->ctx);
+	tell(s, s->bound->method->stream->opened);
 }
 
 static void read_closed(struct rpc_stream *s)
 {
 	sl_sm_move(&s->read, R_CLOSED);
 	if (s->opened && !is_ending(s)) {
-		s->bound->method->stream->half_closed(s, s->bound->ctx);
+		tell(s, s->bound->method->stream->half_closed);
 	}
 	maybe_gone(s);
 }

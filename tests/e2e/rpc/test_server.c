@@ -73,12 +73,6 @@ static void end_full(struct rpc_stream *stream, sl_code code)
 	rpc_stream_finish(stream, code, &err);
 }
 
-static void on_other(struct rpc_stream *stream, void *ctx)
-{
-	(void)stream;
-	(void)ctx;
-}
-
 static void chat_message(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
 {
 	(void)ctx;
@@ -108,18 +102,11 @@ static void flood_message(struct rpc_stream *stream, struct sl_bytes message, vo
 }
 
 static const struct rpc_stream_events chat = {
-    .opened = on_other,
     .message = chat_message,
     .half_closed = half_closed,
-    .drained = on_other,
-    .closed = on_other,
 };
 static const struct rpc_stream_events flood = {
-    .opened = on_other,
     .message = flood_message,
-    .half_closed = on_other,
-    .drained = on_other,
-    .closed = on_other,
 };
 static const struct rpc_method methods[] = {
     {.path = "/test.Test/Echo", .handle = echo, .hot = true},

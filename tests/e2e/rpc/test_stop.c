@@ -123,12 +123,6 @@ static void fed_message(struct rpc_stream *stream, struct sl_bytes message, void
 	end_when_slow(stream, rpc_stream_send_bytes(stream, message, 1));
 }
 
-static void on_other(struct rpc_stream *stream, void *ctx)
-{
-	(void)stream;
-	(void)ctx;
-}
-
 static void *feed(void *ctx)
 {
 	(void)ctx;
@@ -150,8 +144,6 @@ static void *feed(void *ctx)
 static const struct rpc_stream_events feeding = {
     .opened = fed_opened,
     .message = fed_message,
-    .half_closed = on_other,
-    .drained = on_other,
     .closed = fed_closed,
 };
 static const struct rpc_method methods[] = {

@@ -18,12 +18,6 @@
 static struct rpc_stream *sources[SOURCES_MAX]; /* references, in the order of opening */
 static atomic_uint source_count, closed_count, half_closed_count, drained_count, heard_count;
 
-static void on_other(struct rpc_stream *stream, void *ctx)
-{
-	(void)stream;
-	(void)ctx;
-}
-
 static void on_closed(struct rpc_stream *stream, void *ctx)
 {
 	(void)stream;
@@ -85,23 +79,19 @@ static void pump(struct rpc_stream *stream, void *ctx)
 }
 
 static const struct rpc_stream_events chat = {
-    .opened = on_other,
     .message = chat_message,
     .half_closed = on_half_closed,
-    .drained = on_other,
     .closed = on_closed,
 };
 static const struct rpc_stream_events source = {
     .opened = source_opened,
     .message = source_message,
-    .half_closed = on_other,
     .drained = source_drained,
     .closed = on_closed,
 };
 static const struct rpc_stream_events pumped = {
     .opened = pump,
     .message = chat_message,
-    .half_closed = on_other,
     .drained = pump,
     .closed = on_closed,
 };
