@@ -13,7 +13,7 @@
 #include "tests/lib/process.h"
 #include "tests/lib/wait.h"
 
-enum { START_MS = 10000, STOP_MS = 5000 };
+enum { START_MS = 10000, STOP_MS = 5000, PEM_ROOM = 8192 };
 
 struct gitserver {
 	enum gitserver_kind kind;
@@ -96,6 +96,49 @@ static void start_git(struct gitserver *server)
 	    .program = "/usr/lib/git-core/git-daemon", .args = args, .env = env});
 }
 
+/* A key and a certificate that signs itself, made anew for every server. */
+static void make_certificate(const struct gitserver *server)
+{
+	char key[100], certificate[100];
+	(void)snprintf(key, sizeof(key), "%s/key.pem", server->scratch);
+	(void)snprintf(certificate, sizeof(certificate), "%s/cert.pem", server->scratch);
+	const char *args[] = {"req",
+			      "-x509",
+			      "-newkey",
+			      "ec",
+			      "-pkeyopt",
+			      "ec_paramgen_curve:prime256v1",
+			      "-nodes",
+			      "-days",
+			      "2",
+			      "-subj",
+			      "/CN=localhost",
+			      "-addext",
+			      "subjectAltName=DNS:localhost",
+			      "-keyout",
+			      key,
+			      "-out",
+			      certificate,
+			      NULL};
+	const struct process_options options = {.program = "/usr/bin/openssl", .args = args};
+	if (access(certificate, F_OK) != 0 && process_run(&options, START_MS, NULL, NULL) != 0) {
+		die("openssl makes no certificate");
+	}
+}
+
+char *gitserver_ca_pem(const struct gitserver *server)
+{
+	char path[100];
+	char *pem = calloc(1, PEM_ROOM);
+	(void)snprintf(path, sizeof(path), "%s/cert.pem", server->scratch);
+	FILE *file = fopen(path, "re");
+	if (file == NULL || pem == NULL || fread(pem, 1, PEM_ROOM - 1, file) == 0) {
+		die(path);
+	}
+	(void)fclose(file);
+	return pem;
+}
+
 static void write_nginx(const struct gitserver *server)
 {
 	static const char form[] =
@@ -106,7 +149,7 @@ static void write_nginx(const struct gitserver *server)
 	    "  proxy_temp_path %1$s/proxy;\n  fastcgi_temp_path %1$s/fastcgi;\n  uwsgi_temp_path "
 	    "%1$s/uwsgi;\n"
 	    "  scgi_temp_path %1$s/scgi;\n"
-	    "  server {\n    listen 127.0.0.1:%3$u;\n%4$s"
+	    "  server {\n    listen 127.0.0.1:%3$u%6$s;\n%4$s"
 	    "    location / {\n      fastcgi_pass unix:%1$s/s;\n"
 	    "      fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;\n"
 	    "      fastcgi_param GIT_PROJECT_ROOT %5$s;\n      fastcgi_param GIT_HTTP_EXPORT_ALL "
@@ -124,7 +167,14 @@ static void write_nginx(const struct gitserver *server)
 	    "      fastcgi_param REMOTE_ADDR $remote_addr;\n      fastcgi_param "
 	    "HTTP_CONTENT_ENCODING $http_content_encoding;\n"
 	    "    }\n  }\n}\n";
-	char text[4096], login[200] = "";
+	char text[4096], login[200] = "", tls[300] = "";
+	if (server->kind == GITSERVER_HTTPS) {
+		make_certificate(server);
+		(void)snprintf(
+		    tls, sizeof(tls),
+		    " ssl;\n    ssl_certificate %s/cert.pem;\n    ssl_certificate_key %s/key.pem",
+		    server->scratch, server->scratch);
+	}
 	if (server->user[0] != '\0') {
 		char line[160];
 		(void)snprintf(line, sizeof(line), "%s:{PLAIN}%s\n", server->user,
@@ -135,7 +185,8 @@ static void write_nginx(const struct gitserver *server)
 			       server->scratch);
 	}
 	(void)snprintf(text, sizeof(text), form, server->scratch,
-		       geteuid() == 0 ? "user root;\n" : "", server->port, login, server->root);
+		       geteuid() == 0 ? "user root;\n" : "", server->port, login, server->root,
+		       tls);
 	write_file(server, "nginx.conf", text);
 }
 
@@ -240,8 +291,14 @@ void gitserver_free(struct gitserver *server)
 char *gitserver_url(const struct gitserver *server, const char *name,
 		    char url[static GITSERVER_URL_SIZE])
 {
-	(void)snprintf(url, GITSERVER_URL_SIZE, "%s://127.0.0.1:%u/%s",
-		       server->kind == GITSERVER_GIT ? "git" : "http", server->port, name);
+	/* The certificate is for a name. */
+	static const char *const begins[] = {
+	    [GITSERVER_GIT] = "git://127.0.0.1",
+	    [GITSERVER_HTTP] = "http://127.0.0.1",
+	    [GITSERVER_HTTPS] = "https://localhost",
+	};
+	(void)snprintf(url, GITSERVER_URL_SIZE, "%s:%u/%s", begins[server->kind], server->port,
+		       name);
 	return url;
 }
 

@@ -1,6 +1,6 @@
 /* gitserver: a Git host for tests: every repository below one folder, over
- * git:// (git daemon) or smart HTTP (nginx, fcgiwrap, git http-backend), on a
- * loopback port. Anybody may push. Trouble of the test itself aborts with a
+ * git:// (git daemon) or smart HTTP and HTTPS (nginx, fcgiwrap, git http-backend),
+ * on a loopback port. Anybody may push. Trouble of the test itself aborts with a
  * message. Threads: one at a time per server. */
 #ifndef SL_TESTS_GITSERVER_H
 #define SL_TESTS_GITSERVER_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum gitserver_kind { GITSERVER_GIT, GITSERVER_HTTP };
+enum gitserver_kind { GITSERVER_GIT, GITSERVER_HTTP, GITSERVER_HTTPS };
 
 struct gitserver_options {
 	enum gitserver_kind kind;
@@ -25,12 +25,16 @@ struct gitserver *gitserver_new(const struct gitserver_options *options);
 /* Ends what was started. NULL is fine. */
 void gitserver_free(struct gitserver *server);
 
-/* "git://127.0.0.1:PORT/NAME" or "http://...", for a repository `name` below root. Returns `url`.
+/* "git://127.0.0.1:PORT/NAME", "http://..." or "https://localhost:PORT/NAME", for a repository
+ * `name` below root. Returns `url`.
  */
 #define GITSERVER_URL_SIZE 300
 char *gitserver_url(const struct gitserver *server, const char *name,
 		    char url[static GITSERVER_URL_SIZE]);
 uint16_t gitserver_port(const struct gitserver *server);
+
+/* HTTPS: the certificate, for `localhost`, which is its own authority; the caller frees it. */
+char *gitserver_ca_pem(const struct gitserver *server);
 
 /* Away: nobody listens on the port. start: back, on the same port. */
 void gitserver_stop(struct gitserver *server);

@@ -220,6 +220,21 @@ static void test_git_login_is_needed_and_checked(void **state)
 	fixture_expect(f, &job, GIT_LOGIN_REFUSED);
 }
 
+static void test_git_https_needs_a_trusted_certificate(void **state)
+{
+	struct fixture *f = *state;
+	fixture_serve(f, GITSERVER_HTTPS);
+	SL_AUTO(sl_free_auto) char *pem = gitserver_ca_pem(f->server);
+	struct git_job job = fixture_job(f, GIT_RESOLVE);
+	fixture_expect(f, &job, GIT_REPOSITORY_UNREACHABLE);
+	assert_non_null(strstr(f->result.text, "certificate of 'localhost' is not trusted"));
+	job.ca_pem = pem;
+	fixture_expect(f, &job, GIT_OK);
+	assert_string_equal(f->result.commit, f->first);
+	job.ca_pem = "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n";
+	fixture_expect(f, &job, GIT_WORKER_FAILED);
+}
+
 static void test_git_fetch_keeps_its_limits(void **state)
 {
 	struct fixture *f = *state;
@@ -414,6 +429,7 @@ int main(int argc, char **argv)
 	    TEST(test_git_worker_that_is_killed_is_a_failed_attempt),
 	    TEST(test_git_worker_inherits_nothing),
 	    TEST(test_git_login_is_needed_and_checked),
+	    TEST(test_git_https_needs_a_trusted_certificate),
 	    TEST(test_git_fetch_keeps_its_limits),
 	    TEST(test_git_host_that_hangs_up_is_unreachable),
 	    TEST(test_git_redirects_are_not_followed),
