@@ -57,14 +57,19 @@ static enum git_failure refuse(struct walk *walk, enum git_rule rule, const stru
 			  rule_texts[rule], git_rule_name(rule));
 }
 
-static enum git_failure too_big(struct walk *walk, enum git_rule rule, const char *path,
-				const char *fmt, uint64_t value, uint64_t limit)
+/* What there is too much of. */
+struct excess {
+	enum git_rule rule;
+	const char *what; /* "file number" */
+	uint64_t value, limit;
+};
+
+static enum git_failure too_big(struct walk *walk, const char *path, struct excess excess)
 {
-	char what[120];
-	(void)snprintf(what, sizeof(what), fmt, (unsigned long long)value,
-		       (unsigned long long)limit);
-	return work_break(walk->work, GIT_BUNDLE_TOO_BIG, rule, "'%.300s': %s (%s)", path, what,
-			  git_rule_name(rule));
+	return work_break(walk->work, GIT_BUNDLE_TOO_BIG, excess.rule,
+			  "'%.300s': %s %llu, at most %llu are allowed (%s)", path, excess.what,
+			  (unsigned long long)excess.value, (unsigned long long)excess.limit,
+			  git_rule_name(excess.rule));
 }
 
 static enum git_rule mode_rule(uint32_t mode)
@@ -147,10 +152,10 @@ static enum git_failure check_count(struct walk *walk, const char *path, bool fo
 	if (count < walk->limits->files) {
 		return GIT_OK;
 	}
-	return too_big(walk, GIT_RULE_TOO_MANY_FILES, path,
-		       folder ? "is folder number %llu, a bundle must have at most %llu"
-			      : "is file number %llu, a bundle must have at most %llu",
-		       count + 1, walk->limits->files);
+	return too_big(walk, path,
+		       (struct excess){GIT_RULE_TOO_MANY_FILES,
+				       folder ? "folder number" : "file number", count + 1,
+				       walk->limits->files});
 }
 
 static enum git_failure add_file(struct walk *walk, const char *path,
@@ -172,14 +177,15 @@ static enum git_failure add_file(struct walk *walk, const char *path,
 	}
 	file.size = size;
 	if (size > walk->limits->file_bytes) {
-		return too_big(walk, GIT_RULE_FILE_TOO_BIG, path,
-			       "has %llu bytes, a file must have at most %llu", size,
-			       walk->limits->file_bytes);
+		return too_big(walk, path,
+			       (struct excess){GIT_RULE_FILE_TOO_BIG, "bytes of the file:", size,
+					       walk->limits->file_bytes});
 	}
 	if (size > walk->limits->bytes - bundle->bytes) {
-		return too_big(walk, GIT_RULE_TOO_MANY_BYTES, path,
-			       "makes it %llu bytes, a bundle must have at most %llu",
-			       bundle->bytes + size, walk->limits->bytes);
+		return too_big(walk, path,
+			       (struct excess){GIT_RULE_TOO_MANY_BYTES,
+					       "bytes of the bundle up to here:",
+					       bundle->bytes + size, walk->limits->bytes});
 	}
 	if (!grow((void **)&bundle->files, bundle->count, &bundle->room, sizeof(file))) {
 		return out_of_memory(walk);
@@ -254,10 +260,10 @@ static enum git_failure check_folder(struct walk *walk, const struct place *at,
 			return out_of_memory(walk);
 		}
 		if (twins.count > walk->limits->files * 2) {
-			return too_big(
-			    walk, GIT_RULE_TOO_MANY_FILES, at->path,
-			    "has %llu entries or more, a bundle must have at most %llu files",
-			    twins.count, walk->limits->files);
+			return too_big(walk, at->path,
+				       (struct excess){GIT_RULE_TOO_MANY_FILES,
+						       "entries of the folder:", twins.count,
+						       walk->limits->files * 2});
 		}
 	}
 	if (got == TREE_PARSE_MALFORMED) {
@@ -282,9 +288,10 @@ static enum git_failure open_tree(struct walk *walk, const struct place *at,
 				 git_oid_tostr_s(&at->tree));
 	}
 	if (rc == 0 && size > TREE_BYTES_MAX) {
-		return too_big(walk, GIT_RULE_TOO_MANY_FILES, at->path,
-			       "its list of names has %llu bytes, at most %llu are read", size,
-			       TREE_BYTES_MAX);
+		return too_big(walk, at->path,
+			       (struct excess){GIT_RULE_TOO_MANY_FILES,
+					       "bytes of the folder's list of names:", size,
+					       TREE_BYTES_MAX});
 	}
 	rc = rc != 0 ? rc : git_odb_read(ret_object, odb, &at->tree);
 	return rc == 0 ? GIT_OK

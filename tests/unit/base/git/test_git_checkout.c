@@ -42,7 +42,7 @@ static void expect_file(const struct fixture *f, const char *path, const char *w
 	(void)snprintf(full, sizeof(full), "%s/%s", f->staging, path);
 	FILE *file = fopen(full, "re");
 	assert_non_null(file);
-	(void)fread(text, 1, sizeof(text) - 1, file);
+	assert_int_equal(fread(text, 1, sizeof(text) - 1, file), strlen(want));
 	(void)fclose(file);
 	assert_string_equal(text, want);
 	assert_int_equal(stat(full, &st), 0);
