@@ -5,7 +5,11 @@
  * git_worker_main()), one job read from a socket pair, progress and one result
  * written to it; killed at its deadline; confined by Landlock, seccomp and
  * rlimits to the folders of its job. A crash, a kill or a time-out is just a
- * failed attempt. Only base/git includes <git2.h>. */
+ * failed attempt. Only base/git includes <git2.h>.
+ *
+ * The mirror keeps every commit that was fetched, as refs/sluice/keep/ID. Jobs
+ * may share a mirror once the first one that made it is done. After
+ * GIT_MIRROR_CORRUPT remove it and fetch again. Nothing is ever repacked. */
 #ifndef SL_BASE_GIT_H
 #define SL_BASE_GIT_H
 
@@ -123,7 +127,8 @@ struct git_limits {
 
 struct git_job {
 	enum git_op op;
-	const char *mirror; /* absolute path of the bare mirror; made when missing */
+	const char
+	    *mirror; /* absolute path of the bare mirror; made by network jobs when missing */
 	const char *
 	    url; /* https, ssh, git, file, and http when allow_local; "" for jobs without network */
 	bool allow_local; /* file, git, http and private addresses (`--allow-local-repos`,
