@@ -250,8 +250,7 @@ static sl_code gather_released_before(const struct plan_base *base, struct plan 
 		return SL_OK;
 	}
 	Sluice__Store__V1__FactsRecord *facts = NULL;
-	sl_code code = facts_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
-				 plan->version->number, ENV_PRODUCTION, &facts, err);
+	sl_code code = facts_get(&base->in, plan->version, ENV_PRODUCTION, &facts, err);
 	plan->input.released_before = code == SL_OK && facts->first_released_ms != 0;
 	return code == SL_NOT_FOUND ? SL_OK : code;
 }

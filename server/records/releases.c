@@ -122,8 +122,7 @@ static sl_code put_facts(const struct change *c, struct sl_err *err)
 	struct decision *d = c->d;
 	const char *app_id = c->base.app->id;
 	Sluice__Store__V1__FactsRecord *facts = NULL;
-	sl_code code = facts_get(d->view, d->arena, d->workspace, app_id, c->to->number,
-				 ENV_PRODUCTION, &facts, err);
+	sl_code code = facts_get(&c->base.in, c->to, ENV_PRODUCTION, &facts, err);
 	if (code == SL_NOT_FOUND) {
 		return sl_err_set(err, SL_DATA_LOSS,
 				  "version '%s' is in production and has no facts there",

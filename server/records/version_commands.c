@@ -41,9 +41,8 @@ static sl_code default_origin(struct decision *d, const Sluice__Store__V1__AppRe
 }
 
 sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord *app,
-			       const char *name, const char *description, const char *from,
-			       const char *commit, Sluice__Store__V1__VersionRecord **ret_version,
-			       struct sl_err *err)
+			       const struct version_wanted *wanted,
+			       Sluice__Store__V1__VersionRecord **ret_version, struct sl_err *err)
 {
 	version_refusal(d, app, NULL);
 	sl_code code = decision_expect_none(d, err);
@@ -51,16 +50,17 @@ sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord 
 		return code;
 	}
 	Sluice__Store__V1__VersionRecord *origin = NULL;
-	bool named = from[0] != '\0';
-	code = named ? version_find(d->view, d->arena, d->workspace, app, from, &origin, err)
-		     : default_origin(d, app, &origin, err);
+	bool named = wanted->from[0] != '\0';
+	code = named
+		   ? version_find(d->view, d->arena, d->workspace, app, wanted->from, &origin, err)
+		   : default_origin(d, app, &origin, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	struct version_new new_version = {
-	    .name = name,
-	    .description = description,
-	    .commit = commit,
+	    .name = wanted->name,
+	    .description = wanted->description,
+	    .commit = wanted->commit,
 	    .path = named ? origin->path : app->path,
 	    .from = origin,
 	    .from_content = named,
@@ -95,9 +95,9 @@ sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1_
 static sl_code rename_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version,
 			    struct sl_err *err)
 {
+	struct wire wire = wire_of(d);
 	Sluice__Store__V1__FactsRecord *facts = NULL;
-	sl_code code = facts_get(d->view, d->arena, d->workspace, version->app_id, version->number,
-				 version->environment, &facts, err);
+	sl_code code = facts_get(&wire, version, version->environment, &facts, err);
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}

@@ -11,8 +11,8 @@
 static sl_code load_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version,
 			  Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err)
 {
-	sl_code code = facts_get(d->view, d->arena, d->workspace, version->app_id, version->number,
-				 version->environment, ret_facts, err);
+	struct wire wire = wire_of(d);
+	sl_code code = facts_get(&wire, version, version->environment, ret_facts, err);
 	return code != SL_NOT_FOUND
 		   ? code
 		   : sl_err_set(err, SL_DATA_LOSS,

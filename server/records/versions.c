@@ -34,12 +34,13 @@ struct record_key version_name_key(uint32_t workspace, const char *app_id, const
 	return KEY(workspace, key_text(k, app_id), key_text(k, lower));
 }
 
-sl_code facts_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-		  const char *app_id, uint32_t number, uint32_t environment,
-		  Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err)
+sl_code facts_get(const struct wire *in, const Sluice__Store__V1__VersionRecord *version,
+		  uint32_t environment, Sluice__Store__V1__FactsRecord **ret_facts,
+		  struct sl_err *err)
 {
-	struct record_key key = facts_key(workspace, app_id, number, environment);
-	return record_get(view, arena, TABLE_FACTS, &key,
+	struct record_key key =
+	    facts_key(in->workspace, version->app_id, version->number, environment);
+	return record_get(in->view, in->arena, TABLE_FACTS, &key,
 			  &sluice__store__v1__facts_record__descriptor, ret_facts, err);
 }
 

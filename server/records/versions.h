@@ -9,6 +9,7 @@
 #define SL_SERVER_RECORDS_VERSIONS_H
 
 #include "server/records/records.h"
+#include "server/records/wire.h"
 #include "server/rules/versions.h"
 #include "sluice/v1/version.pb-c.h"
 
@@ -25,11 +26,11 @@ struct record_key owed_key(uint32_t workspace, Sluice__Store__V1__OwedKind kind,
 /* Table versions_by_name: the name in lower case. */
 struct record_key version_name_key(uint32_t workspace, const char *app_id, const char *name);
 
-/* By key; SL_NOT_FOUND leaves *err alone. */
-SL_MUST_USE sl_code facts_get(const struct store_view *view, struct sl_arena *arena,
-			      uint32_t workspace, const char *app_id, uint32_t number,
-			      uint32_t environment, Sluice__Store__V1__FactsRecord **ret_facts,
-			      struct sl_err *err);
+/* What is known of a version in an environment. SL_NOT_FOUND leaves *err alone: it has never been
+ * there. */
+SL_MUST_USE sl_code facts_get(const struct wire *in,
+			      const Sluice__Store__V1__VersionRecord *version, uint32_t environment,
+			      Sluice__Store__V1__FactsRecord **ret_facts, struct sl_err *err);
 
 /* --- parts of other commands ------------------------------------------------------ */
 
@@ -93,10 +94,14 @@ void version_remove_in(struct decision *d, const Sluice__Store__V1__AppRecord *a
 /* Each looks at d->expected_revision where its method has one, changes *version in place to what is
  * stored, and adds its events. app and version are as found in this command, in the arena. */
 
-/* `from`: name or id, "": the default of rules/versions.h. `environment`: as asked, may be "". */
+/* A new version as the caller asks for it; texts are checked, none is NULL. */
+struct version_wanted {
+	const char *name, *description;
+	const char *from;   /* name or id; "": the default of rules/versions.h */
+	const char *commit; /* "": the content of an explicit `from`, else the branch's tip */
+};
 SL_MUST_USE sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord *app,
-					   const char *name, const char *description,
-					   const char *from, const char *commit,
+					   const struct version_wanted *wanted,
 					   Sluice__Store__V1__VersionRecord **ret_version,
 					   struct sl_err *err);
 SL_MUST_USE sl_code versions_decide_set_content(struct decision *d,

@@ -113,7 +113,7 @@ void name_from_url(char out[static NAME_MAX_BYTES + 1], const char *url)
 	size = without_trailing_dashes(out, size);
 	out[size] = '\0';
 	if (size == 0) {
-		(void)strcpy(out, "repository");
+		(void)snprintf(out, NAME_MAX_BYTES + 1, "%s", "repository");
 	}
 }
 

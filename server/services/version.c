@@ -76,12 +76,17 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 {
 	const Sluice__V1__CreateVersionRequest *request = message;
 	Sluice__V1__CreateVersionResponse *response = reply;
+	struct version_wanted wanted = {
+	    .name = request->name,
+	    .description = request->description,
+	    .from = request->from,
+	    .commit = request->commit,
+	};
 	struct about about = {0};
 	sl_code code = app_find(d->view, d->arena, d->workspace, request->app, &about.app, err);
 	code = code != SL_OK ? code : check_starts_in(request->environment, err);
 	if (code == SL_OK) {
-		code = versions_decide_create(d, about.app, request->name, request->description,
-					      request->from, request->commit, &about.version, err);
+		code = versions_decide_create(d, about.app, &wanted, &about.version, err);
 	}
 	if (code == SL_OK) {
 		response->version = told(d, &about, NULL, 0);

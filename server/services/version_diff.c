@@ -2,6 +2,8 @@
  *
  *   queue thread:      find both versions on a snapshot, ask gitsync
  *   gitsync's thread:  turn its result into the answer */
+#include <string.h>
+
 #include "base/mem/own.h"
 #include "server/gitsync/gitsync.h"
 #include "server/records/versions.h"
@@ -131,6 +133,12 @@ static sl_code failed(const struct diff *diff, const struct git_result *result, 
 			  git_failure_name(result->failure), result->text);
 }
 
+/* "." is the root for people, "" for Git. */
+static const char *folder(const Sluice__Store__V1__VersionRecord *version)
+{
+	return strcmp(version->path, ".") == 0 ? "" : version->path;
+}
+
 static void done(void *ctx, const struct git_result *result)
 {
 	struct diff *diff = ctx;
@@ -157,6 +165,6 @@ void version_diff_start(struct service_call *call, const void *request)
 		return;
 	}
 	gitsync_diff(service_call_services(call)->gitsync, diff->app->repository_id,
-		     diff->from->content->commit, diff->from->path, diff->to->content->commit,
-		     diff->to->path, done, diff);
+		     diff->from->content->commit, folder(diff->from), diff->to->content->commit,
+		     folder(diff->to), done, diff);
 }

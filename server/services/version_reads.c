@@ -61,12 +61,12 @@ static sl_code read_facts(struct service_read *read,
 			  const Sluice__Store__V1__VersionRecord *version,
 			  Sluice__V1__GetVersionResponse *response, struct sl_err *err)
 {
+	struct wire wire = wire_of_read(read);
 	response->facts = SL_ARENA_ARRAY(read->arena, Sluice__V1__VersionFacts *, ENV_COUNT);
 	for (uint32_t environment = 1; response->facts != NULL && environment <= ENV_COUNT;
 	     environment++) {
 		Sluice__Store__V1__FactsRecord *facts = NULL;
-		sl_code code = facts_get(read->view, read->arena, read->workspace, version->app_id,
-					 version->number, environment, &facts, err);
+		sl_code code = facts_get(&wire, version, environment, &facts, err);
 		if (code != SL_OK && code != SL_NOT_FOUND) {
 			return code;
 		}

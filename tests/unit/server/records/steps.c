@@ -236,7 +236,8 @@ static sl_code version_decide(struct decision *d, struct steps *s, const void *i
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	(void)s;
 	sl_code code = app_find(d->view, d->arena, d->workspace, "shop", &app, err);
-	return code != SL_OK ? code : versions_decide_create(d, app, in, "", "", "", &version, err);
+	struct version_wanted wanted = {.name = in, .description = "", .from = "", .commit = ""};
+	return code != SL_OK ? code : versions_decide_create(d, app, &wanted, &version, err);
 }
 
 void steps_version(struct steps *s, const char *name)

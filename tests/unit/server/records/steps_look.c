@@ -37,8 +37,7 @@ Sluice__Store__V1__FactsRecord *steps_facts(struct steps *s, const char *version
 	const Sluice__Store__V1__VersionRecord *record = steps_get(s, version);
 	struct wire in = look(s);
 	Sluice__Store__V1__FactsRecord *facts = NULL;
-	sl_code code = facts_get(in.view, in.arena, in.workspace, record->app_id, record->number,
-				 environment, &facts, NULL);
+	sl_code code = facts_get(&in, record, environment, &facts, NULL);
 	store_view_end(in.view);
 	return code == SL_OK ? facts : NULL;
 }

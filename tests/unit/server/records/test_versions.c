@@ -2,6 +2,7 @@
  */
 #include "tests/unit/server/records/world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TAGS SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS
@@ -434,6 +435,7 @@ static void expect_list(struct world *w, const char *environment, int page_size,
 	Sluice__V1__PageRequest page = SLUICE__V1__PAGE_REQUEST__INIT;
 	Sluice__V1__ListVersionsRequest request = SLUICE__V1__LIST_VERSIONS_REQUEST__INIT;
 	char seen[64] = "";
+	size_t size = 0;
 	page.page_size = page_size;
 	request.app = (char *)"shop";
 	request.environment = (char *)environment;
@@ -441,7 +443,8 @@ static void expect_list(struct world *w, const char *environment, int page_size,
 	do {
 		Sluice__V1__ListVersionsResponse *got = world_call(w, "ListVersions", &request);
 		for (size_t i = 0; i < got->n_versions; i++) {
-			strcat(strcat(seen, got->versions[i]->name), " ");
+			size += (size_t)snprintf(seen + size, sizeof(seen) - size, "%s ",
+						 got->versions[i]->name);
 		}
 		assert_true(got->n_versions <= (size_t)page_size);
 		assert_int_not_equal(got->page->revision, 0);
