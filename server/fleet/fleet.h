@@ -22,6 +22,9 @@ struct fleet_options {
 	struct store *store;     /* borrowed */
 	unsigned heartbeat_ms;   /* asked of agents */
 	unsigned status_every_ms; /* settled phases are written this often; 0: 100 */
+	/* For tests; NULL: base/clock. Liveness and deadlines use the first, stamps and expiries the second. */
+	uint64_t (*mono_ms)(void);
+	uint64_t (*unix_ms)(void);
 };
 
 SL_MUST_USE sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet, struct sl_err *err);
@@ -42,11 +45,72 @@ void fleet_tick(struct fleet *fleet);
 /* AgentService.Sync. */
 void fleet_agent_message(struct fleet *fleet, struct rpc_stream *stream, struct sl_bytes message);
 void fleet_agent_closed(struct fleet *fleet, struct rpc_stream *stream);
+/* Its outbox is empty: a manifest that did not fit can go. */
+void fleet_agent_drained(struct fleet *fleet, struct rpc_stream *stream);
 
 /* --- looking at it ------------------------------------------------------------------------ */
 
 /* In the arena; never NULL unless its memory has failed. */
 Sluice__V1__AgentView *fleet_agent_view(struct fleet *fleet, struct sl_arena *arena, const char *instance_id);
+
+/* How one instance stands to one app: as its agent said since the server started, else as stored. */
+struct fleet_standing {
+	const Sluice__Store__V1__InstanceRecord *instance;
+	Sluice__V1__Liveness liveness;
+	uint64_t sequence;  /* of the manifest that the agent accepted; 0: none since the start */
+	uint64_t sent;      /* of the manifest that was sent last; 0: none since the start */
+	bool known;         /* the agent has told something of the app; else what follows is empty */
+	const char *version_id, *active_version_id, *error;
+	Sluice__V1__Phase phase;
+	Sluice__V1__ErrorClass error_class;
+	uint32_t attempt, percent;
+	uint64_t at_ms;
+	bool orphaned;
+	char *const *staged; /* ids of the versions on disk, verified */
+	size_t staged_count;
+	const char *failed_version_id, *failed_error; /* a kept version, not the subject, that FAILED; "" */
+};
+
+/* What a standing means to those who count. */
+enum fleet_verdict {
+	FLEET_OK,          /* serves it, healthy (desired none: serves nothing) */
+	FLEET_PENDING,     /* on the way */
+	FLEET_FAILED,      /* FAILED, ROLLED_BACK, DEGRADED or NOT_READY */
+	FLEET_UNREACHABLE, /* agent not connected, whatever it last said */
+};
+/* desired: id of the version that is to be active; "": nothing. Pure. */
+enum fleet_verdict fleet_judge(const struct fleet_standing *standing, const char *desired);
+bool fleet_is_staged(const struct fleet_standing *standing, const char *version_id);
+
+/* Every instance of the view that the app is placed on, by id; environment 0: all. `visit` is called under fleet's lock:
+ * it must be short, must not call fleet, and the standing is borrowed until it returns. */
+SL_MUST_USE sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
+                                const Sluice__Store__V1__AppRecord *app, uint32_t environment,
+                                void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
+                                struct sl_err *err);
+/* Just one, placed or not. */
+SL_MUST_USE sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
+                                    const char *app_id, const char *instance_id,
+                                    void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
+                                    struct sl_err *err);
+
+/* --- waiting ----------------------------------------------------------------------------- */
+
+enum fleet_wait_event { FLEET_WAIT_LOOK, FLEET_WAIT_EXPIRED, FLEET_WAIT_STOPPING };
+
+/* Something that waits for an app, embedded in the waiter's struct. look() is called on the queue thread (the last time,
+ * STOPPING, on the one that stops) whenever something about the app may have changed, and at least every second; true: it
+ * is over, and fleet has forgotten it. It may open views and call fleet_visit(), not fleet_wait_*(). */
+struct fleet_wait {
+	bool (*look)(struct fleet_wait *wait, enum fleet_wait_event event);
+	char app_id[32];
+	uint64_t deadline_mono_ms;
+	struct fleet_wait *next; /* fleet's, as what follows */
+	unsigned seen;
+	uint64_t looked_mono_ms;
+};
+/* Takes a first look at once. Queue thread. */
+void fleet_wait_add(struct fleet *fleet, struct fleet_wait *wait);
 
 /* How the instances of an environment that the app is placed on stand to a version. */
 struct fleet_reach {

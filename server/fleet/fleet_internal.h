@@ -1,0 +1,233 @@
+/* Shared by the files of server/fleet. All of it is guarded by fleet->lock unless said otherwise. */
+#ifndef SL_SERVER_FLEET_INTERNAL_H
+#define SL_SERVER_FLEET_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "base/crypto/crypto.h"
+#include "server/fleet/fleet.h"
+#include "sluice/v1/agent.pb-c.h"
+
+enum {
+	FLEET_ID_ROOM = 32,
+	FLEET_JITTER_PERCENT = 20,
+	FLEET_TOUCH_BUCKETS = 1024, /* of apps, for waiters */
+	FLEET_CORE_BYTES = 16,
+	FLEET_SEND_STEP = 64, /* manifests built before the lock is given to others */
+	FLEET_STOP_MS = 200,  /* after a last word, for it to go out */
+};
+#define FLEET_EXPIRY_MS (7ull * 24 * 3600 * 1000)
+#define FLEET_REFRESH_MS (24ull * 3600 * 1000)
+#define FLEET_CLOSED_MS 60000ull
+
+/* --- what instances are told: manifest.c ------------------------------------------------ */
+
+/* A ManifestApp without retries, encoded once for everybody it is for. Counted. */
+struct fleet_entry {
+	unsigned refs;
+	char activate[FLEET_ID_ROOM];
+	uint8_t hash[FLEET_CORE_BYTES];
+	size_t size;
+	uint8_t bytes[];
+};
+
+struct fleet_pin {
+	char instance_id[FLEET_ID_ROOM];
+	struct fleet_entry *entry;
+};
+
+/* An app as it was at some revision up to fleet->position. */
+struct fleet_app {
+	SLIST_ENTRY(fleet_app) link; /* bucket */
+	STAILQ_ENTRY(fleet_app) touched_link;
+	bool touched;
+	uint32_t workspace;
+	char id[FLEET_ID_ROOM];
+	Sluice__Store__V1__AppRecord *record; /* owned; NULL: there is none (any more) */
+	struct fleet_entry *entries[ENV_COUNT + 1];
+	struct fleet_pin *pins; /* of single instances; owned */
+	size_t pin_count;
+};
+
+/* What one session is told of one app. */
+struct fleet_slot {
+	struct fleet_app *app;
+	struct fleet_entry *entry; /* a reference */
+	uint32_t retries;
+};
+
+/* --- what instances say: status.c ------------------------------------------------------ */
+
+/* One app on one instance, as the agent last said. */
+struct fleet_status {
+	char app_id[FLEET_ID_ROOM], version_id[FLEET_ID_ROOM], active[FLEET_ID_ROOM];
+	uint8_t phase, error_class, percent;
+	bool orphaned, gone, dirty;
+	bool listed; /* met in the inventory that is being read */
+	uint32_t attempt;
+	uint64_t sequence, at_ms;
+	uint64_t written; /* hash of what is stored, or on its way there; 0: nothing */
+	char *error;      /* owned; NULL: none */
+	char (*staged)[FLEET_ID_ROOM]; /* owned */
+	size_t staged_count;
+	char failed[FLEET_ID_ROOM]; /* a kept version that is not the subject and FAILED */
+	char *failed_error;         /* owned */
+};
+
+struct fleet_pulse {
+	bool ever;               /* an agent has connected, now or in an earlier life of the server */
+	bool connected;
+	uint64_t seen_mono_ms;   /* last message; 0: not since the server started */
+	uint64_t closed_mono_ms; /* end of the stream, when not connected */
+};
+
+/* An instance. */
+struct fleet_unit {
+	SLIST_ENTRY(fleet_unit) link;        /* bucket */
+	STAILQ_ENTRY(fleet_unit) dirty_link; /* statuses to write */
+	bool dirty;
+	uint32_t workspace;
+	char id[FLEET_ID_ROOM];
+	uint8_t *value; /* owned: the record's stored bytes */
+	size_t value_size;
+	Sluice__Store__V1__InstanceRecord *record; /* owned: the same, unpacked */
+
+	struct fleet_session *session; /* NULL: not connected */
+	struct fleet_pulse pulse;
+	bool ever_known;       /* pulse.ever was looked up in the store */
+	bool statuses_loaded;  /* statuses hold what the store has */
+	uint64_t seen_unix_ms;
+	uint64_t sequence;     /* accepted by the agent, as it says */
+	char *agent_version, *peer, *last_error; /* owned; NULL: none */
+	struct fleet_status *statuses; /* owned, by app id */
+	size_t status_count, status_room;
+	char (*removed)[FLEET_ID_ROOM]; /* owned: apps to be taken down; for as long as the unit lives */
+	size_t removed_count;
+
+	/* The manifest that was sent last, so that it can be made again byte for byte; sequence 0: none. */
+	uint64_t sent_sequence, sent_expires_s;
+	uint8_t sent_core[FLEET_CORE_BYTES];
+};
+
+/* A connected agent. */
+struct fleet_session {
+	TAILQ_ENTRY(fleet_session) link; /* fleet->sessions */
+	TAILQ_ENTRY(fleet_session) due_link;
+	bool due;                  /* in fleet->due: look whether the manifest changed */
+	struct rpc_stream *stream; /* a reference */
+	struct fleet_unit *unit;   /* NULL: it was told to go */
+	struct fleet_slot *slots;  /* owned, by app id */
+	size_t slot_count, slot_room;
+	uint64_t told;         /* highest sequence that the agent has, or was sent */
+	bool pending;          /* the manifest could not go yet: outbox full, or a new revision is needed */
+	uint64_t fresh_mono_ms; /* when the expiry was last renewed */
+	uint64_t end_mono_ms;  /* not 0: the stream is ended then */
+};
+
+STAILQ_HEAD(fleet_apps, fleet_app);
+STAILQ_HEAD(fleet_units, fleet_unit);
+TAILQ_HEAD(fleet_sessions, fleet_session);
+SLIST_HEAD(fleet_app_bucket, fleet_app);
+SLIST_HEAD(fleet_unit_bucket, fleet_unit);
+
+enum { FLEET_APP_BUCKETS = 4096, FLEET_UNIT_BUCKETS = 16384 };
+
+struct fleet {
+	struct fleet_options options;
+	pthread_mutex_t lock;
+	bool stopped;
+	bool apps_loaded;
+	uint64_t position; /* apps and units are at least as new as this revision */
+	uint64_t loaded;   /* apps were read at this revision: older views say nothing new */
+	uint64_t seen;     /* last record of the batch at hand */
+	struct fleet_app_bucket apps[FLEET_APP_BUCKETS];
+	struct fleet_unit_bucket units[FLEET_UNIT_BUCKETS];
+	struct fleet_apps touched;
+	char (*touched_units)[FLEET_ID_ROOM]; /* owned; ids */
+	uint32_t *touched_workspaces;         /* owned; theirs */
+	size_t touched_unit_count, touched_unit_room;
+	struct fleet_sessions sessions, due;
+	struct fleet_units dirty;
+	unsigned flushing; /* commands on their way */
+	uint64_t flushed_mono_ms, flush_hold_mono_ms;
+	bool want_revision;
+	uint32_t stream_count;
+	uint64_t manifests_sent, reports, writes;
+
+	atomic_uint touches[FLEET_TOUCH_BUCKETS]; /* no lock */
+
+	pthread_mutex_t wait_lock; /* guards the list; before `lock` */
+	struct fleet_wait *waits;
+	bool waits_stopped;
+	atomic_uint wait_count;
+};
+
+uint64_t fleet_mono_ms(const struct fleet *fleet);
+uint64_t fleet_unix_ms(const struct fleet *fleet);
+
+/* units.c */
+struct fleet_unit *fleet_unit_find(struct fleet *fleet, const char *id);
+/* The unit of an instance record as stored; made, or brought up to date. NULL: out of memory or no record. */
+struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const char *id, struct sl_bytes value);
+void fleet_unit_free(struct fleet *fleet, struct fleet_unit *unit);
+sl_code fleet_units_load(struct fleet *fleet, const struct store_view *view, struct sl_err *err);
+void fleet_units_free(struct fleet *fleet);
+Sluice__V1__Liveness fleet_unit_liveness(struct fleet *fleet, struct fleet_unit *unit, const struct store_view *view);
+bool fleet_unit_removes(const struct fleet_unit *unit, const char *app_id);
+void fleet_unit_set_text(char **text, const char *value);
+
+/* liveness.c: pure. */
+Sluice__V1__Liveness fleet_liveness(const struct fleet_pulse *pulse, uint64_t now_mono_ms, unsigned heartbeat_ms);
+
+/* manifest.c */
+struct fleet_app *fleet_app_find(struct fleet *fleet, const char *id);
+/* Made if need be; NULL: out of memory. */
+struct fleet_app *fleet_app_touch(struct fleet *fleet, uint32_t workspace, const char *id);
+void fleet_apps_touch_repository(struct fleet *fleet, uint32_t workspace, const char *repository_id);
+/* Reads record and entries anew. */
+sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app, struct sl_err *err);
+sl_code fleet_apps_load(struct fleet *fleet, const struct store_view *view, struct sl_err *err);
+void fleet_apps_free(struct fleet *fleet);
+/* What the instance is told of the app; NULL: it is not placed there. */
+struct fleet_entry *fleet_app_entry(const struct fleet_app *app, const struct fleet_unit *unit);
+struct fleet_entry *fleet_entry_ref(struct fleet_entry *entry);
+void fleet_entry_unref(struct fleet_entry *entry); /* NULL is fine */
+/* Over all that a manifest says but sequence and expiry. */
+void fleet_manifest_core(const struct fleet_session *session, uint8_t core[static FLEET_CORE_BYTES]);
+/* The serialized Manifest. */
+void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s, struct sl_buf *body);
+
+/* session.c */
+void fleet_session_touch(struct fleet *fleet, struct fleet_session *session); /* looks soon */
+/* The slot of the app follows app and unit. */
+void fleet_session_place(struct fleet *fleet, struct fleet_session *session, struct fleet_app *app);
+void fleet_session_place_all(struct fleet *fleet, struct fleet_session *session);
+/* Sends what is due; gives the lock to others now and then. */
+void fleet_sessions_send(struct fleet *fleet);
+void fleet_session_removed(struct fleet *fleet, struct fleet_session *session);
+void fleet_session_end(struct fleet_session *session, sl_code code, const struct sl_err *err);
+void fleet_sessions_tick(struct fleet *fleet);
+const char *fleet_session_activate(const struct fleet_session *session, const char *app_id); /* "" */
+
+/* status.c */
+struct fleet_status *fleet_status_find(const struct fleet_unit *unit, const char *app_id);
+sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *view, struct sl_err *err);
+void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit, const Sluice__V1__AgentReport *report);
+void fleet_status_inventory(struct fleet *fleet, struct fleet_unit *unit, const Sluice__V1__AgentHello *hello);
+void fleet_statuses_free(struct fleet_unit *unit);
+/* Of what is to be stored; 0: nothing. */
+/* It could not be written; unit NULL: it is gone. */
+void fleet_status_again(struct fleet *fleet, struct fleet_unit *unit, const char *app_id);
+uint64_t fleet_status_hash(const struct fleet_status *status);
+
+/* flush.c */
+void fleet_flush(struct fleet *fleet); /* takes the lock itself */
+
+/* waiters.c */
+void fleet_touch(struct fleet *fleet, const char *app_id); /* no lock needed */
+void fleet_waits_tick(struct fleet *fleet);
+void fleet_waits_stop(struct fleet *fleet);
+
+#endif

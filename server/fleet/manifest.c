@@ -1,0 +1,399 @@
+/* What instances are told. An app's entry is computed once per environment, and once for each instance with a pin of its
+ * own, and shared by all sessions; a manifest is a few fields of its own and the entries' bytes one after the other. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem/own.h"
+#include "server/fleet/fleet_internal.h"
+#include "server/records/desired_load.h"
+
+/* --- entries -------------------------------------------------------------------- */
+
+struct fleet_entry *fleet_entry_ref(struct fleet_entry *entry)
+{
+	entry->refs++;
+	return entry;
+}
+
+void fleet_entry_unref(struct fleet_entry *entry)
+{
+	if (entry != NULL && --entry->refs == 0) {
+		free(entry);
+	}
+}
+
+/* What is being encoded. */
+struct source {
+	const Sluice__Store__V1__AppRecord *app;
+	const Sluice__Store__V1__RepositoryRecord *repository;
+	const struct desired_app *desired;
+};
+
+static bool is_published(const Sluice__Store__V1__PublicationRecord *publication)
+{
+	return publication != NULL && publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED &&
+	       publication->commit[0] != '\0';
+}
+
+static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1__Bundle *bundle)
+{
+	const Sluice__Store__V1__VersionRecord *version = desired_version_record(source->desired, number);
+	const Sluice__Store__V1__PublicationRecord *publication = desired_publication(source->desired, number);
+	const Sluice__Store__V1__ContentRecord *content = version == NULL ? NULL : version->content;
+	if (content == NULL || content->commit[0] == '\0') {
+		return false;
+	}
+	sluice__v1__bundle__init(bundle);
+	bundle->version_id = version->id;
+	bundle->version = version->name;
+	bundle->repository_id = source->repository->id;
+	bundle->url = source->repository->url;
+	bundle->tree = content->tree;
+	bundle->digest = content->digest;
+	bundle->files = content->files;
+	bundle->bytes = content->bytes;
+	/* A repository that is not published to has the commit itself as its publication: it has a path like a draft's. */
+	if (is_published(publication) && strcmp(publication->commit, content->commit) != 0) {
+		bundle->ref = publication->ref;
+		bundle->commit = publication->commit;
+		return true;
+	}
+	bundle->ref = content->ref;
+	bundle->commit = content->commit;
+	bundle->path = strcmp(version->path, ".") == 0 ? bundle->path : version->path;
+	return true;
+}
+
+static struct fleet_entry *encode(const struct source *source, const struct desired_choice *choice, struct sl_arena *arena)
+{
+	Sluice__V1__Bundle bundles[DESIRED_KEEP_MAX], *keep[DESIRED_KEEP_MAX];
+	Sluice__V1__ManifestApp message = SLUICE__V1__MANIFEST_APP__INIT;
+	message.app_id = source->app->id;
+	message.slug = source->app->slug;
+	message.name = source->app->name;
+	message.keep = keep;
+	for (size_t i = 0; i < choice->keep_count; i++) {
+		Sluice__V1__Bundle *bundle = &bundles[message.n_keep];
+		if (fill_bundle(source, choice->keep[i], bundle)) {
+			message.activate = choice->keep[i] == choice->selected ? bundle->version_id : message.activate;
+			keep[message.n_keep++] = bundle;
+		}
+	}
+	size_t size = sluice__v1__manifest_app__get_packed_size(&message);
+	struct fleet_entry *entry = calloc(1, sizeof(*entry) + size);
+	if (entry == NULL || sl_arena_failed(arena)) {
+		free(entry);
+		return NULL;
+	}
+	uint8_t hash[SL_HASH_BYTES];
+	entry->refs = 1;
+	entry->size = size;
+	strncpy(entry->activate, message.activate, FLEET_ID_ROOM - 1);
+	(void)sluice__v1__manifest_app__pack(&message, entry->bytes);
+	sl_hash(hash, entry->bytes, size, NULL, 0);
+	memcpy(entry->hash, hash, FLEET_CORE_BYTES);
+	return entry;
+}
+
+/* Takes `fresh`, unless it says the same as the old one: sessions see a change by the pointer. */
+static void replace(struct fleet_entry **entry, struct fleet_entry *fresh)
+{
+	if (*entry != NULL && fresh != NULL && memcmp((*entry)->hash, fresh->hash, FLEET_CORE_BYTES) == 0) {
+		fleet_entry_unref(fresh);
+		return;
+	}
+	fleet_entry_unref(*entry);
+	*entry = fresh;
+}
+
+/* --- apps ------------------------------------------------------------------------- */
+
+static size_t bucket_of(const char *id)
+{
+	uint32_t hash = 2166136261u;
+	for (; *id != '\0'; id++) {
+		hash = (hash ^ (uint8_t)*id) * 16777619u;
+	}
+	return hash % FLEET_APP_BUCKETS;
+}
+
+struct fleet_app *fleet_app_find(struct fleet *fleet, const char *id)
+{
+	struct fleet_app *app = NULL;
+	SLIST_FOREACH(app, &fleet->apps[bucket_of(id)], link)
+	{
+		if (strcmp(app->id, id) == 0) {
+			return app;
+		}
+	}
+	return NULL;
+}
+
+static struct fleet_app *app_put(struct fleet *fleet, uint32_t workspace, const char *id)
+{
+	struct fleet_app *app = fleet_app_find(fleet, id);
+	if (app != NULL || strlen(id) >= FLEET_ID_ROOM) {
+		return app;
+	}
+	app = calloc(1, sizeof(*app));
+	if (app != NULL) {
+		app->workspace = workspace;
+		memcpy(app->id, id, strlen(id) + 1);
+		SLIST_INSERT_HEAD(&fleet->apps[bucket_of(id)], app, link);
+	}
+	return app;
+}
+
+struct fleet_app *fleet_app_touch(struct fleet *fleet, uint32_t workspace, const char *id)
+{
+	struct fleet_app *app = app_put(fleet, workspace, id);
+	if (app != NULL && !app->touched) {
+		app->touched = true;
+		STAILQ_INSERT_TAIL(&fleet->touched, app, touched_link);
+	}
+	return app;
+}
+
+void fleet_apps_touch_repository(struct fleet *fleet, uint32_t workspace, const char *repository_id)
+{
+	for (size_t i = 0; i < FLEET_APP_BUCKETS; i++) {
+		struct fleet_app *app = NULL;
+		SLIST_FOREACH(app, &fleet->apps[i], link)
+		{
+			if (app->workspace == workspace && app->record != NULL &&
+			    strcmp(app->record->repository_id, repository_id) == 0) {
+				(void)fleet_app_touch(fleet, workspace, app->id);
+			}
+		}
+	}
+}
+
+static void free_pins(struct fleet_app *app)
+{
+	for (size_t i = 0; i < app->pin_count; i++) {
+		fleet_entry_unref(app->pins[i].entry);
+	}
+	free(SL_TAKE(app->pins));
+	app->pin_count = 0;
+}
+
+static void clear_app(struct fleet_app *app)
+{
+	if (app->record != NULL) {
+		sluice__store__v1__app_record__free_unpacked(SL_TAKE(app->record), NULL);
+	}
+	for (uint32_t i = 0; i <= ENV_COUNT; i++) {
+		fleet_entry_unref(SL_TAKE(app->entries[i]));
+	}
+	free_pins(app);
+}
+
+void fleet_apps_free(struct fleet *fleet)
+{
+	for (size_t i = 0; i < FLEET_APP_BUCKETS; i++) {
+		while (!SLIST_EMPTY(&fleet->apps[i])) {
+			struct fleet_app *app = SLIST_FIRST(&fleet->apps[i]);
+			SLIST_REMOVE_HEAD(&fleet->apps[i], link);
+			clear_app(app);
+			free(app);
+		}
+	}
+}
+
+static struct fleet_entry *old_pin(const struct fleet_app *app, const char *instance_id)
+{
+	for (size_t i = 0; i < app->pin_count; i++) {
+		if (strcmp(app->pins[i].instance_id, instance_id) == 0) {
+			return app->pins[i].entry;
+		}
+	}
+	return NULL;
+}
+
+static sl_code compute_pins(struct fleet_app *app, const struct source *source, struct sl_arena *arena)
+{
+	const struct desired_input *input = &source->desired->input;
+	SL_AUTO(sl_free_auto) struct fleet_pin *pins = calloc(input->pin_count + 1, sizeof(*pins));
+	size_t count = 0;
+	for (size_t i = 0; pins != NULL && i < input->pin_count; i++) {
+		const struct desired_pin *pin = &input->pins[i];
+		if (pin->instance_id[0] == '\0' || pin->environment == ENV_PRODUCTION ||
+		    strlen(pin->instance_id) >= FLEET_ID_ROOM) {
+			continue;
+		}
+		struct desired_choice choice;
+		desired_choose(input, pin->environment, pin->instance_id, &choice);
+		struct fleet_entry *old = old_pin(app, pin->instance_id);
+		struct fleet_entry *entry = old == NULL ? NULL : fleet_entry_ref(old);
+		replace(&entry, encode(source, &choice, arena));
+		memcpy(pins[count].instance_id, pin->instance_id, strlen(pin->instance_id) + 1);
+		pins[count++].entry = entry;
+	}
+	free_pins(app);
+	app->pins = SL_TAKE(pins);
+	app->pin_count = count;
+	return app->pins != NULL ? SL_OK : SL_RESOURCE_EXHAUSTED;
+}
+
+static sl_code compute(struct fleet_app *app, const struct store_view *view, struct sl_arena *arena, struct sl_err *err)
+{
+	struct desired_app desired;
+	Sluice__Store__V1__RepositoryRecord *repository = NULL;
+	sl_code code = desired_load(view, arena, app->workspace, app->id, &desired, err);
+	code = code != SL_OK ? code
+	                     : repository_get(view, arena, app->workspace, app->record->repository_id, &repository, err);
+	if (code != SL_OK) {
+		return code == SL_NOT_FOUND ? sl_err_set(err, SL_DATA_LOSS, "app %s has no repository", app->id) : code;
+	}
+	struct source source = { .app = app->record, .repository = repository, .desired = &desired };
+	for (uint32_t environment = 1; environment <= ENV_COUNT; environment++) {
+		struct desired_choice choice;
+		desired_choose(&desired.input, environment, NULL, &choice);
+		struct fleet_entry *entry = encode(&source, &choice, arena);
+		if (entry == NULL) {
+			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for app %s", app->id);
+		}
+		replace(&app->entries[environment], entry);
+	}
+	code = compute_pins(app, &source, arena);
+	return code == SL_OK ? SL_OK : sl_err_set(err, code, "out of memory for app %s", app->id);
+}
+
+sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app, struct sl_err *err)
+{
+	(void)fleet;
+	struct record_key key = KEY(app->workspace, key_text(k, app->id));
+	struct sl_bytes value;
+	sl_code code = store_get(view, TABLE_APPS, key_bytes(&key), &value, err);
+	if (code == SL_NOT_FOUND) {
+		clear_app(app);
+		return SL_OK;
+	}
+	if (code != SL_OK) {
+		return code;
+	}
+	Sluice__Store__V1__AppRecord *record = sluice__store__v1__app_record__unpack(NULL, value.size, value.data);
+	if (record == NULL) {
+		return sl_err_set(err, SL_DATA_LOSS, "the record of app %s does not parse", app->id);
+	}
+	if (app->record != NULL) {
+		sluice__store__v1__app_record__free_unpacked(app->record, NULL);
+	}
+	app->record = record;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	return compute(app, view, &arena, err);
+}
+
+sl_code fleet_apps_load(struct fleet *fleet, const struct store_view *view, struct sl_err *err)
+{
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, view, TABLE_APPS, SL_BYTES_NONE, STORE_FORWARD);
+	while (store_walk_next(&walk)) {
+		struct fleet_app *app = app_put(fleet, sl_get_be32(walk.key.data), (const char *)walk.key.data + 4);
+		sl_code code = app != NULL ? fleet_app_read(fleet, view, app, err)
+		                           : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for apps");
+		if (code != SL_OK) {
+			return code;
+		}
+	}
+	fleet->loaded = store_view_revision(view);
+	fleet->position = fleet->loaded > fleet->position ? fleet->loaded : fleet->position;
+	fleet->apps_loaded = true;
+	return store_walk_result(&walk, err);
+}
+
+struct fleet_entry *fleet_app_entry(const struct fleet_app *app, const struct fleet_unit *unit)
+{
+	if (app->record == NULL || app->workspace != unit->workspace || !desired_is_placed(app->record, unit->record)) {
+		return NULL;
+	}
+	struct fleet_entry *pinned = app->pin_count == 0 ? NULL : old_pin(app, unit->id);
+	return pinned != NULL ? pinned : app->entries[unit->record->environment];
+}
+
+/* --- manifests ---------------------------------------------------------------------- */
+
+void fleet_manifest_core(const struct fleet_session *session, uint8_t core[static FLEET_CORE_BYTES])
+{
+	const struct fleet_unit *unit = session->unit;
+	const uint8_t paused = unit->record->paused ? 1 : 0;
+	struct sl_hasher hasher;
+	uint8_t hash[SL_HASH_BYTES];
+	sl_hasher_init(&hasher);
+	sl_hasher_add(&hasher, unit->id, sizeof(unit->id));
+	sl_hasher_add(&hasher, unit->record->name, strlen(unit->record->name) + 1);
+	sl_hasher_add(&hasher, &paused, 1);
+	for (size_t i = 0; i < session->slot_count; i++) {
+		sl_hasher_add(&hasher, session->slots[i].entry->hash, FLEET_CORE_BYTES);
+		sl_hasher_add(&hasher, &session->slots[i].retries, sizeof(session->slots[i].retries));
+	}
+	sl_hasher_add(&hasher, unit->removed, unit->removed_count * sizeof(*unit->removed));
+	sl_hasher_end(&hasher, hash);
+	memcpy(core, hash, FLEET_CORE_BYTES);
+}
+
+enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
+
+static void put_varint(struct sl_buf *buf, uint64_t value)
+{
+	uint8_t bytes[10];
+	size_t size = 0;
+	for (; value >= 0x80; value >>= 7) {
+		bytes[size++] = (uint8_t)(value | 0x80);
+	}
+	bytes[size++] = (uint8_t)value;
+	sl_buf_append(buf, bytes, size);
+}
+
+static size_t varint_size(uint64_t value)
+{
+	size_t size = 1;
+	for (; value >= 0x80; value >>= 7) {
+		size++;
+	}
+	return size;
+}
+
+static void put_number(struct sl_buf *buf, unsigned field, uint64_t value)
+{
+	if (value != 0) {
+		put_varint(buf, field << 3 | WIRE_VARINT);
+		put_varint(buf, value);
+	}
+}
+
+static void put_text(struct sl_buf *buf, unsigned field, const char *text)
+{
+	put_varint(buf, field << 3 | WIRE_BYTES);
+	put_varint(buf, strlen(text));
+	sl_buf_append(buf, text, strlen(text));
+}
+
+static void put_slot(struct sl_buf *body, const struct fleet_slot *slot)
+{
+	size_t retries = slot->retries == 0 ? 0 : 1 + varint_size(slot->retries);
+	put_varint(body, 7 << 3 | WIRE_BYTES); /* apps */
+	put_varint(body, slot->entry->size + retries);
+	sl_buf_append(body, slot->entry->bytes, slot->entry->size);
+	put_number(body, 6, slot->retries);
+}
+
+void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s, struct sl_buf *body)
+{
+	const struct fleet_unit *unit = session->unit;
+	put_text(body, 1, unit->id);
+	put_text(body, 2, unit->record->name);
+	put_text(body, 3, environment_name(unit->record->environment));
+	put_number(body, 4, sequence);
+	put_varint(body, 6 << 3 | WIRE_BYTES); /* expires_at */
+	put_varint(body, 1 + varint_size(expires_s));
+	put_number(body, 1, expires_s);
+	for (size_t i = 0; i < session->slot_count; i++) {
+		put_slot(body, &session->slots[i]);
+	}
+	for (size_t i = 0; i < unit->removed_count; i++) {
+		put_text(body, 8, unit->removed[i]);
+	}
+	put_number(body, 9, unit->record->paused ? 1 : 0);
+}

@@ -1,0 +1,683 @@
+/* A connected agent:
+ *
+ *   stream --Hello--> known --manifest, NotModified--> told --changes--> due --> told
+ *              |                                                          |
+ *              |                                          outbox full, or the agent has this
+ *              |                                          sequence with another body: pending
+ *              v
+ *   refused: unknown, removed, another instance's folder, replaced by a newer stream
+ *
+ * What an agent has is remembered as (sequence, expiry, core): from these the body can be made again byte for byte, so a
+ * Hello with its digest is answered NotModified without keeping bodies. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log/log.h"
+#include "base/mem/own.h"
+#include "server/fleet/fleet_internal.h"
+#include "server/records/instances.h"
+
+SL_DEFINE_AUTO(const struct store_view *, store_view_end);
+
+enum { PROTOCOL = 1, BACKOFF_MIN_MS = 500, BACKOFF_MAX_MS = 30000, MESSAGE_ARENA_MAX = 64 << 20 };
+
+/* --- slots ------------------------------------------------------------------------ */
+
+static size_t slot_at(const struct fleet_session *session, const char *app_id, bool *ret_found)
+{
+	size_t low = 0, high = session->slot_count;
+	*ret_found = false;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(session->slots[middle].app->id, app_id);
+		if (order == 0) {
+			*ret_found = true;
+			return middle;
+		}
+		if (order < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low;
+}
+
+const char *fleet_session_activate(const struct fleet_session *session, const char *app_id)
+{
+	bool found = false;
+	size_t at = session == NULL ? 0 : slot_at(session, app_id, &found);
+	return found ? session->slots[at].entry->activate : "";
+}
+
+static void clear_slots(struct fleet_session *session)
+{
+	for (size_t i = 0; i < session->slot_count; i++) {
+		fleet_entry_unref(session->slots[i].entry);
+	}
+	free(SL_TAKE(session->slots));
+	session->slot_count = session->slot_room = 0;
+}
+
+static bool insert_slot(struct fleet_session *session, size_t at, struct fleet_slot slot)
+{
+	if (session->slot_count == session->slot_room) {
+		size_t room = session->slot_room == 0 ? 4 : session->slot_room * 2;
+		struct fleet_slot *slots = realloc(session->slots, room * sizeof(*slots));
+		if (slots == NULL) {
+			return false;
+		}
+		session->slots = slots;
+		session->slot_room = room;
+	}
+	memmove(&session->slots[at + 1], &session->slots[at], (session->slot_count - at) * sizeof(slot));
+	session->slots[at] = slot;
+	session->slot_count++;
+	return true;
+}
+
+/* --- what is taken down -------------------------------------------------------------- */
+
+static void remove_add(struct fleet_unit *unit, const char *app_id)
+{
+	if (fleet_unit_removes(unit, app_id)) {
+		return;
+	}
+	void *grown = realloc(unit->removed, (unit->removed_count + 1) * sizeof(*unit->removed));
+	if (grown != NULL) {
+		unit->removed = grown;
+		memset(unit->removed[unit->removed_count], 0, FLEET_ID_ROOM);
+		memcpy(unit->removed[unit->removed_count++], app_id, strnlen(app_id, FLEET_ID_ROOM - 1));
+	}
+}
+
+static bool remove_drop(struct fleet_unit *unit, const char *app_id)
+{
+	for (size_t i = 0; i < unit->removed_count; i++) {
+		if (strcmp(unit->removed[i], app_id) == 0) {
+			memmove(&unit->removed[i], &unit->removed[i + 1],
+			        (unit->removed_count - i - 1) * sizeof(*unit->removed));
+			unit->removed_count--;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* --- following apps and units ----------------------------------------------------------- */
+
+void fleet_session_touch(struct fleet *fleet, struct fleet_session *session)
+{
+	if (!session->due) {
+		session->due = true;
+		TAILQ_INSERT_TAIL(&fleet->due, session, due_link);
+	}
+}
+
+void fleet_session_place(struct fleet *fleet, struct fleet_session *session, struct fleet_app *app)
+{
+	struct fleet_unit *unit = session->unit;
+	struct fleet_entry *entry = fleet_app_entry(app, unit);
+	bool found = false;
+	size_t at = slot_at(session, app->id, &found);
+	if (entry == NULL && found) {
+		fleet_entry_unref(session->slots[at].entry);
+		session->slot_count--;
+		memmove(&session->slots[at], &session->slots[at + 1],
+		        (session->slot_count - at) * sizeof(*session->slots));
+	}
+	if (entry == NULL) {
+		if (app->workspace == unit->workspace && fleet_status_find(unit, app->id) != NULL) {
+			remove_add(unit, app->id);
+		}
+		fleet_session_touch(fleet, session);
+		return;
+	}
+	uint32_t retries = instance_retries(unit->record, app->id);
+	if (found && session->slots[at].entry == entry && session->slots[at].retries == retries) {
+		return;
+	}
+	(void)remove_drop(unit, app->id);
+	struct fleet_slot slot = { .app = app, .entry = fleet_entry_ref(entry), .retries = retries };
+	if (found) {
+		fleet_entry_unref(session->slots[at].entry);
+		session->slots[at] = slot;
+	} else if (!insert_slot(session, at, slot)) {
+		fleet_entry_unref(entry);
+	}
+	fleet_session_touch(fleet, session);
+}
+
+static int compare_slots(const void *a, const void *b)
+{
+	return strcmp(((const struct fleet_slot *)a)->app->id, ((const struct fleet_slot *)b)->app->id);
+}
+
+void fleet_session_place_all(struct fleet *fleet, struct fleet_session *session)
+{
+	clear_slots(session);
+	for (size_t i = 0; i < FLEET_APP_BUCKETS; i++) {
+		struct fleet_app *app = NULL;
+		SLIST_FOREACH(app, &fleet->apps[i], link)
+		{
+			struct fleet_entry *entry = fleet_app_entry(app, session->unit);
+			if (entry == NULL) {
+				continue;
+			}
+			struct fleet_slot slot = { .app = app, .retries = instance_retries(session->unit->record, app->id) };
+			slot.entry = fleet_entry_ref(entry);
+			if (!insert_slot(session, session->slot_count, slot)) {
+				fleet_entry_unref(entry);
+			}
+		}
+	}
+	if (session->slot_count > 1) {
+		qsort(session->slots, session->slot_count, sizeof(*session->slots), compare_slots);
+	}
+	for (size_t i = 0; i < session->slot_count; i++) {
+		(void)remove_drop(session->unit, session->slots[i].app->id);
+	}
+	for (size_t i = 0; i < session->unit->status_count; i++) {
+		const char *app_id = session->unit->statuses[i].app_id;
+		const struct fleet_app *app = fleet_app_find(fleet, app_id);
+		bool found = false;
+		(void)slot_at(session, app_id, &found);
+		if (!found && !session->unit->statuses[i].gone && app != NULL && app->record != NULL && app->workspace == session->unit->workspace) {
+			remove_add(session->unit, app_id);
+		}
+	}
+	fleet_session_touch(fleet, session);
+}
+
+/* Apps that were deleted while the agent was away; one that nobody ever knew keeps serving. */
+static void remove_deleted(struct fleet_session *session, const struct store_view *view)
+{
+	struct fleet_unit *unit = session->unit;
+	for (size_t i = 0; i < unit->status_count; i++) {
+		const char *app_id = unit->statuses[i].app_id;
+		bool found = false;
+		(void)slot_at(session, app_id, &found);
+		struct record_key key = KEY(unit->workspace, key_text(k, app_id));
+		struct sl_bytes value;
+		if (!found && !unit->statuses[i].gone && store_get(view, TABLE_DELETED_APPS, key_bytes(&key), &value, NULL) == SL_OK) {
+			remove_add(unit, app_id);
+		}
+	}
+}
+
+/* --- sending --------------------------------------------------------------------------- */
+
+static sl_code send_response(struct fleet_session *session, const Sluice__V1__SyncResponse *response, uint64_t mark)
+{
+	uint8_t small[256];
+	size_t size = sluice__v1__sync_response__get_packed_size(response);
+	SL_AUTO(sl_free_auto) uint8_t *bytes = size > sizeof(small) ? malloc(size) : NULL;
+	uint8_t *out = size > sizeof(small) ? bytes : small;
+	if (out == NULL) {
+		return SL_RESOURCE_EXHAUSTED;
+	}
+	(void)sluice__v1__sync_response__pack(response, out);
+	return rpc_stream_send_bytes(session->stream, SL_BYTES(out, size), mark);
+}
+
+static Google__Protobuf__Timestamp time_of(uint64_t unix_ms)
+{
+	Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	at.seconds = (int64_t)(unix_ms / 1000);
+	at.nanos = (int32_t)(unix_ms % 1000) * 1000000;
+	return at;
+}
+
+static sl_code send_pace(struct fleet *fleet, struct fleet_session *session)
+{
+	Sluice__V1__SyncResponse response = SLUICE__V1__SYNC_RESPONSE__INIT;
+	Sluice__V1__Pace pace = SLUICE__V1__PACE__INIT;
+	Google__Protobuf__Timestamp now = time_of(fleet_unix_ms(fleet));
+	pace.heartbeat_ms = fleet->options.heartbeat_ms;
+	pace.jitter_percent = FLEET_JITTER_PERCENT;
+	pace.backoff_min_ms = BACKOFF_MIN_MS;
+	pace.backoff_max_ms = BACKOFF_MAX_MS;
+	pace.server_time = &now;
+	pace.instance_id = session->unit->id;
+	pace.protocol = PROTOCOL;
+	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_PACE;
+	response.pace = &pace;
+	return send_response(session, &response, 0);
+}
+
+static sl_code send_command(struct fleet_session *session, Sluice__V1__AgentCommandKind kind)
+{
+	Sluice__V1__SyncResponse response = SLUICE__V1__SYNC_RESPONSE__INIT;
+	Sluice__V1__AgentCommand command = SLUICE__V1__AGENT_COMMAND__INIT;
+	command.kind = kind;
+	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_COMMAND;
+	response.command = &command;
+	return send_response(session, &response, 0);
+}
+
+/* What the agent has is still right, at this revision and for longer. */
+static void send_not_modified(struct fleet *fleet, struct fleet_session *session)
+{
+	uint64_t sequence = session->told > fleet->position ? session->told : fleet->position;
+	Google__Protobuf__Timestamp expires = time_of(fleet_unix_ms(fleet) + FLEET_EXPIRY_MS);
+	Sluice__V1__SyncResponse response = SLUICE__V1__SYNC_RESPONSE__INIT;
+	Sluice__V1__NotModified same = SLUICE__V1__NOT_MODIFIED__INIT;
+	same.sequence = sequence;
+	same.expires_at = &expires;
+	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_NOT_MODIFIED;
+	response.not_modified = &same;
+	if (send_response(session, &response, sequence) == SL_OK) {
+		session->told = sequence;
+		session->fresh_mono_ms = fleet_mono_ms(fleet);
+	}
+}
+
+static sl_code send_body(struct fleet_session *session, struct sl_bytes body, uint64_t sequence)
+{
+	Sluice__V1__SyncResponse response = SLUICE__V1__SYNC_RESPONSE__INIT;
+	Sluice__V1__SignedManifest manifest = SLUICE__V1__SIGNED_MANIFEST__INIT;
+	manifest.body = (ProtobufCBinaryData){ .data = (uint8_t *)body.data, .len = body.size };
+	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_MANIFEST;
+	response.manifest = &manifest;
+	return send_response(session, &response, sequence);
+}
+
+static void send_manifest(struct fleet *fleet, struct fleet_session *session, const uint8_t core[static FLEET_CORE_BYTES])
+{
+	struct fleet_unit *unit = session->unit;
+	uint64_t expires_s = (fleet_unix_ms(fleet) + FLEET_EXPIRY_MS) / 1000;
+	SL_AUTO(sl_buf_fini) struct sl_buf body = { 0 };
+	fleet_manifest_body(session, fleet->position, expires_s, &body);
+	session->pending = true;
+	if (body.failed || send_body(session, sl_buf_bytes(&body), fleet->position) != SL_OK) {
+		return; /* when the outbox is empty again, or at a tick */
+	}
+	session->pending = false;
+	session->told = fleet->position;
+	session->fresh_mono_ms = fleet_mono_ms(fleet);
+	unit->sent_sequence = fleet->position;
+	unit->sent_expires_s = expires_s;
+	memcpy(unit->sent_core, core, FLEET_CORE_BYTES);
+	fleet->manifests_sent++;
+}
+
+/* Sends the manifest if the agent does not have it. */
+static void look(struct fleet *fleet, struct fleet_session *session)
+{
+	uint8_t core[FLEET_CORE_BYTES];
+	struct fleet_unit *unit = session->unit;
+	if (unit == NULL || session->end_mono_ms != 0) {
+		return;
+	}
+	fleet_manifest_core(session, core);
+	session->pending = false;
+	if (unit->sent_sequence != 0 && memcmp(core, unit->sent_core, FLEET_CORE_BYTES) == 0) {
+		return;
+	}
+	if (session->told < fleet->position) {
+		send_manifest(fleet, session, core);
+		return;
+	}
+	/* An agent takes a sequence only once. What differs without a change of records (what it is to take down) needs
+	 * a revision of its own. */
+	session->pending = true;
+	fleet->want_revision = fleet->want_revision || session->told == fleet->position;
+}
+
+void fleet_sessions_send(struct fleet *fleet)
+{
+	bool more = true;
+	while (more) {
+		pthread_mutex_lock(&fleet->lock);
+		for (unsigned i = 0; i < FLEET_SEND_STEP && !TAILQ_EMPTY(&fleet->due); i++) {
+			struct fleet_session *session = TAILQ_FIRST(&fleet->due);
+			TAILQ_REMOVE(&fleet->due, session, due_link);
+			session->due = false;
+			if (!fleet->stopped) {
+				look(fleet, session);
+			}
+		}
+		more = !TAILQ_EMPTY(&fleet->due);
+		pthread_mutex_unlock(&fleet->lock);
+	}
+}
+
+/* --- ending ------------------------------------------------------------------------------ */
+
+static void part(struct fleet *fleet, struct fleet_session *session)
+{
+	struct fleet_unit *unit = session->unit;
+	if (unit != NULL && unit->session == session) {
+		unit->session = NULL;
+		unit->pulse.connected = false;
+		unit->pulse.closed_mono_ms = fleet_mono_ms(fleet);
+	}
+	session->unit = NULL;
+}
+
+void fleet_session_end(struct fleet_session *session, sl_code code, const struct sl_err *err)
+{
+	rpc_stream_finish(session->stream, code, err);
+}
+
+void fleet_session_removed(struct fleet *fleet, struct fleet_session *session)
+{
+	part(fleet, session);
+	if (session->end_mono_ms == 0) {
+		(void)send_command(session, SLUICE__V1__AGENT_COMMAND_KIND__AGENT_COMMAND_KIND_REMOVED);
+		session->end_mono_ms = fleet_mono_ms(fleet) + FLEET_STOP_MS;
+	}
+}
+
+static void end_removed(struct fleet_session *session)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = sl_err_because(&err, SL_FAILED_PRECONDITION, SL_REASON_INSTANCE_REMOVED,
+	                              "the instance is removed: keep serving, stop dialling");
+	fleet_session_end(session, code, &err);
+}
+
+static void end_replaced(struct fleet *fleet, struct fleet_session *session)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = sl_err_because(&err, SL_ABORTED, SL_REASON_AGENT_REPLACED,
+	                              "another agent of instance '%s' has connected", session->unit->record->name);
+	log_warn("agent-replaced", "instance=%s peer=%s", session->unit->record->name, rpc_stream_peer(session->stream));
+	part(fleet, session);
+	fleet_session_end(session, code, &err);
+}
+
+void fleet_sessions_tick(struct fleet *fleet)
+{
+	uint64_t now = fleet_mono_ms(fleet);
+	struct fleet_session *session = NULL;
+	pthread_mutex_lock(&fleet->lock);
+	TAILQ_FOREACH(session, &fleet->sessions, link)
+	{
+		if (session->end_mono_ms != 0) {
+			if (now >= session->end_mono_ms) {
+				end_removed(session);
+			}
+			continue;
+		}
+		if (session->unit == NULL) {
+			continue;
+		}
+		if (session->pending) {
+			fleet_session_touch(fleet, session);
+		} else if (now >= session->fresh_mono_ms + FLEET_REFRESH_MS) {
+			send_not_modified(fleet, session);
+		}
+	}
+	pthread_mutex_unlock(&fleet->lock);
+}
+
+static void session_free(struct fleet *fleet, struct fleet_session *session)
+{
+	part(fleet, session);
+	if (session->due) {
+		TAILQ_REMOVE(&fleet->due, session, due_link);
+	}
+	TAILQ_REMOVE(&fleet->sessions, session, link);
+	fleet->stream_count--;
+	clear_slots(session);
+	rpc_stream_unref(session->stream);
+	free(session);
+}
+
+void fleet_agent_closed(struct fleet *fleet, struct rpc_stream *stream)
+{
+	struct fleet_session *session = rpc_stream_user(stream);
+	if (session == NULL) {
+		return;
+	}
+	rpc_stream_set_user(stream, NULL);
+	pthread_mutex_lock(&fleet->lock);
+	session_free(fleet, session);
+	pthread_mutex_unlock(&fleet->lock);
+}
+
+void fleet_agent_drained(struct fleet *fleet, struct rpc_stream *stream)
+{
+	struct fleet_session *session = rpc_stream_user(stream);
+	bool pending = false;
+	if (session == NULL) {
+		return;
+	}
+	pthread_mutex_lock(&fleet->lock);
+	pending = session->pending && session->told < fleet->position;
+	if (pending) {
+		fleet_session_touch(fleet, session);
+	}
+	pthread_mutex_unlock(&fleet->lock);
+	if (pending) {
+		fleet_sessions_send(fleet);
+	}
+}
+
+/* --- Hello ---------------------------------------------------------------------------------- */
+
+struct hello {
+	struct fleet *fleet;
+	struct rpc_stream *stream;
+	const struct store_view *view;
+	struct sl_arena *arena;
+	const Sluice__V1__AgentHello *message;
+	uint32_t workspace;
+	Sluice__Store__V1__InstanceRecord *instance; /* NULL: removed */
+};
+
+static bool was_removed(const struct hello *h, const char *id)
+{
+	Sluice__Store__V1__InstanceRecord *gone = NULL;
+	return id[0] != '\0' && strlen(id) < FLEET_ID_ROOM &&
+	       instance_get_removed(h->view, h->arena, h->workspace, id, &gone, NULL) == SL_OK;
+}
+
+/* Whose agent is it? h->instance stays NULL for a removed one. */
+static sl_code identify(struct hello *h, struct sl_err *err)
+{
+	const Sluice__V1__AgentHello *hello = h->message;
+	sl_code code = workspace_find(h->view, hello->workspace, &h->workspace, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	code = instance_find(h->view, h->arena, h->workspace, hello->instance, &h->instance, err);
+	bool mismatch = code == SL_OK && hello->instance_id[0] != '\0' && strcmp(hello->instance_id, h->instance->id) != 0;
+	if ((code == SL_NOT_FOUND || mismatch) && (was_removed(h, hello->instance_id) || was_removed(h, hello->instance))) {
+		h->instance = NULL;
+		sl_err_clear(err);
+		return SL_OK;
+	}
+	if (mismatch) {
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_INSTANCE_MISMATCH,
+		                      "the agent's folder belongs to instance %.32s, and '%s' is %s: another instance needs another folder",
+		                      hello->instance_id, h->instance->name, h->instance->id);
+	}
+	return code;
+}
+
+static struct fleet_session *session_new(struct fleet *fleet, struct rpc_stream *stream)
+{
+	struct fleet_session *session = calloc(1, sizeof(*session));
+	if (session != NULL) {
+		session->stream = rpc_stream_ref(stream);
+		rpc_stream_set_user(stream, session);
+		TAILQ_INSERT_TAIL(&fleet->sessions, session, link);
+		fleet->stream_count++;
+	}
+	return session;
+}
+
+static sl_code no_memory(struct sl_err *err)
+{
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for another agent");
+}
+
+/* The unit, as new as the view. */
+static sl_code find_unit(struct hello *h, struct fleet_unit **ret_unit, struct sl_err *err)
+{
+	struct record_key key = KEY(h->workspace, key_text(k, h->instance->id));
+	struct sl_bytes value;
+	sl_code code = store_get(h->view, TABLE_INSTANCES, key_bytes(&key), &value, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	*ret_unit = fleet_unit_put(h->fleet, h->workspace, h->instance->id, value);
+	return *ret_unit == NULL ? no_memory(err) : fleet_statuses_load(*ret_unit, h->view, err);
+}
+
+/* Does the agent hold exactly the body that it was sent last? */
+static bool has_what_was_sent(const struct fleet_session *session, const Sluice__V1__AgentHello *hello)
+{
+	const struct fleet_unit *unit = session->unit;
+	uint8_t core[FLEET_CORE_BYTES], digest[SL_HASH_BYTES];
+	if (unit->sent_sequence == 0 || hello->manifest_digest.len != SL_HASH_BYTES || hello->sequence < unit->sent_sequence) {
+		return false;
+	}
+	fleet_manifest_core(session, core);
+	if (memcmp(core, unit->sent_core, FLEET_CORE_BYTES) != 0) {
+		return false;
+	}
+	SL_AUTO(sl_buf_fini) struct sl_buf body = { 0 };
+	fleet_manifest_body(session, unit->sent_sequence, unit->sent_expires_s, &body);
+	sl_hash(digest, body.data, body.size, NULL, 0);
+	return !body.failed && memcmp(digest, hello->manifest_digest.data, SL_HASH_BYTES) == 0;
+}
+
+static void note_agent(struct hello *h, struct fleet_unit *unit)
+{
+	struct fleet *fleet = h->fleet;
+	unit->pulse.ever = unit->pulse.connected = true;
+	unit->pulse.seen_mono_ms = fleet_mono_ms(fleet);
+	unit->seen_unix_ms = fleet_unix_ms(fleet);
+	unit->sequence = h->message->sequence;
+	fleet_unit_set_text(&unit->agent_version, h->message->agent_version);
+	fleet_unit_set_text(&unit->peer, rpc_stream_peer(h->stream));
+	fleet_unit_set_text(&unit->last_error, "");
+	if (h->message->sequence > fleet->position) {
+		fleet_unit_set_text(&unit->last_error,
+		                    "the agent has accepted a sequence above this server's revision: was the store replaced?");
+	}
+}
+
+static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *err)
+{
+	struct fleet *fleet = h->fleet;
+	if (unit->session != NULL) {
+		end_replaced(fleet, unit->session);
+	}
+	struct fleet_session *session = session_new(fleet, h->stream);
+	if (session == NULL) {
+		return no_memory(err);
+	}
+	session->unit = unit;
+	unit->session = session;
+	session->told = h->message->sequence;
+	session->fresh_mono_ms = fleet_mono_ms(fleet);
+	note_agent(h, unit);
+	(void)send_pace(fleet, session); /* a new outbox takes it; a client that left is told by closed() */
+	fleet_status_inventory(fleet, unit, h->message);
+	fleet_session_place_all(fleet, session);
+	remove_deleted(session, h->view);
+	if (has_what_was_sent(session, h->message)) {
+		send_not_modified(fleet, session);
+	} else {
+		unit->sent_sequence = 0;
+	}
+	return SL_OK;
+}
+
+/* Under the lock. */
+static sl_code admit(struct hello *h, struct sl_err *err)
+{
+	struct fleet *fleet = h->fleet;
+	if (fleet->stopped) {
+		return sl_err_because(err, SL_UNAVAILABLE, SL_REASON_STOPPING, "the server is stopping");
+	}
+	if (h->instance == NULL) {
+		struct fleet_session *session = session_new(fleet, h->stream);
+		if (session == NULL) {
+			return no_memory(err);
+		}
+		fleet_session_removed(fleet, session);
+		return SL_OK;
+	}
+	struct fleet_unit *unit = NULL;
+	sl_code code = fleet->apps_loaded ? SL_OK : fleet_apps_load(fleet, h->view, err);
+	code = code != SL_OK ? code : find_unit(h, &unit, err);
+	return code != SL_OK ? code : welcome(h, unit, err);
+}
+
+static sl_code on_hello(struct fleet *fleet, struct rpc_stream *stream, struct sl_arena *arena,
+                        const Sluice__V1__AgentHello *message, struct sl_err *err)
+{
+	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
+	sl_code code = store_view_begin(fleet->options.store, &view, err);
+	struct hello h = { .fleet = fleet, .stream = stream, .view = view, .arena = arena, .message = message };
+	code = code != SL_OK ? code : identify(&h, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	pthread_mutex_lock(&fleet->lock);
+	code = admit(&h, err);
+	pthread_mutex_unlock(&fleet->lock);
+	if (code == SL_OK) {
+		fleet_sessions_send(fleet);
+	}
+	return code;
+}
+
+/* --- what comes later --------------------------------------------------------------------------- */
+
+static void hear(struct fleet *fleet, struct fleet_session *session, const Sluice__V1__SyncRequest *request)
+{
+	pthread_mutex_lock(&fleet->lock);
+	struct fleet_unit *unit = fleet->stopped ? NULL : session->unit;
+	if (unit != NULL) {
+		unit->pulse.seen_mono_ms = fleet_mono_ms(fleet);
+		unit->seen_unix_ms = fleet_unix_ms(fleet);
+	}
+	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_REPORT) {
+		unit->sequence = request->report->sequence > unit->sequence ? request->report->sequence : unit->sequence;
+		fleet_status_report(fleet, unit, request->report);
+	}
+	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_HEARTBEAT) {
+		unit->sequence = request->heartbeat->sequence;
+	}
+	pthread_mutex_unlock(&fleet->lock);
+}
+
+static sl_code take(struct fleet *fleet, struct rpc_stream *stream, struct sl_arena *arena, struct sl_bytes bytes,
+                    struct sl_err *err)
+{
+	struct fleet_session *session = rpc_stream_user(stream);
+	const Sluice__V1__SyncRequest *request =
+		sluice__v1__sync_request__unpack(sl_arena_protobuf(arena), bytes.size, bytes.data);
+	if (request == NULL) {
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%zu bytes are not a SyncRequest", bytes.size);
+	}
+	bool hello = request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_HELLO;
+	if (hello != (session == NULL)) {
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+		                      "a stream starts with one hello, and %s", hello ? "this is the second" : "this is not one");
+	}
+	if (hello) {
+		return on_hello(fleet, stream, arena, request->hello, err);
+	}
+	hear(fleet, session, request);
+	return SL_OK;
+}
+
+void fleet_agent_message(struct fleet *fleet, struct rpc_stream *stream, struct sl_bytes message)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, MESSAGE_ARENA_MAX);
+	sl_code code = take(fleet, stream, &arena, message, &err);
+	if (code != SL_OK) {
+		log_info("agent-refused", "peer=%s code=%s error=%s", rpc_stream_peer(stream), sl_code_name(code),
+		         SL_QUOTE(err.msg));
+		rpc_stream_finish(stream, code, &err);
+	}
+}
