@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests; see lib/sluice.py."""
+"""Fixtures of the end-to-end tests; see lib/harness.py."""
 import itertools
 import os
 import shutil
@@ -8,14 +8,14 @@ import tempfile
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-import sluice  # noqa: E402
+import harness  # noqa: E402
 
-sluice.environment()
+harness.environment()
 
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory):
-    return sluice.load_api(str(tmp_path_factory.mktemp("api")))
+    return harness.load_api(str(tmp_path_factory.mktemp("api")))
 
 
 class World:
@@ -33,18 +33,18 @@ class World:
         return thing
 
     def server(self, flags=(), folder=None, env=None):
-        return self.add(sluice.Server(self.services, folder or self.path("server"), flags, env)).start()
+        return self.add(harness.Server(self.services, folder or self.path("server"), flags, env)).start()
 
     def agent(self, server, instance, flags=()):
-        return self.add(sluice.Agent(server, self.path(f"agent-{instance}"), instance, flags)).start()
+        return self.add(harness.Agent(server, self.path(f"agent-{instance}"), instance, flags)).start()
 
     def repository(self, name="apps"):
         os.makedirs(self.path("git"), exist_ok=True)
-        return sluice.Repository(self.path("git"), name)
+        return harness.Repository(self.path("git"), name)
 
     def git_host(self, scheme="file"):
         os.makedirs(self.path("git"), exist_ok=True)
-        return self.add(sluice.GitHost(self.path("git"), scheme)).start()
+        return self.add(harness.GitHost(self.path("git"), scheme)).start()
 
     def end(self):
         for thing in reversed(self._things):

@@ -9,7 +9,7 @@ def sl_e2e_test(name, src, size = "medium", tags = [], data = []):
         data = [
             src,
             "conftest.py",
-            "lib/sluice.py",
+            "lib/harness.py",
             "//agent:sluice-agent",
             "//client/cli:sluice",
             "//proto:api",

@@ -5,7 +5,7 @@ import subprocess
 
 import grpc
 import pytest
-import sluice
+import harness
 
 
 class SmallDisk:
@@ -35,7 +35,7 @@ def test_the_server_takes_only_deletes_under_the_reserve_and_all_again_afterward
     for i in range(20):
         client.RegisterInstance(name=f"i-{i}", environment="production")
     fill(os.path.join(disk.path, "ballast"), 1 << 20)
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.RegisterInstance(name="late", environment="production")
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_LOW")
     client.RemoveInstance(instance="i-0")
@@ -57,7 +57,7 @@ def test_without_a_reserve_a_full_disk_stops_the_server_and_loses_nothing_acknow
             name = f"i-{i}"
             client.RegisterInstance(name=name, environment="production", labels={"pad": "x" * 60}, wait_for_ready=False, timeout=10)
             acknowledged.append(name)
-    except sluice.Refused as refused:
+    except harness.Refused as refused:
         assert refused.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED), refused
     assert 0 < len(acknowledged) < 20000
     os.unlink(os.path.join(disk.path, "ballast"))
@@ -90,17 +90,17 @@ def test_an_agent_without_space_keeps_serving_and_goes_on_when_there_is_some(wor
     disk = world.add(SmallDisk(world.path("agent-dev-1"), 12))
     agent = world.agent(server, "dev-1", ["--disk-reserve", "1M"])
     client.CreateApp(name="shop", repository_url=host.url(repository))
-    sluice.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 40, "v1")
+    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 40, "v1")
     big = os.urandom(10 << 20).hex()  # 20 MiB that do not compress well
     repository.commit({"apps/shop/big.txt": big, "apps/shop/index.html": "two\n"})
     client.CreateVersion(app="shop", name="v2")
-    sluice.wait_content(client, "shop", "v2")
+    harness.wait_content(client, "shop", "v2")
 
     def stuck():
         instances = client.GetStatus(app="shop", environment="development", with_instances=True).instances
         return instances and instances[0].error_class == 1 and "disk" in (instances[0].error + " space").lower() and instances[0].error
 
-    sluice.until(stuck, 60, "an error about the disk")
+    harness.until(stuck, 60, "an error about the disk")
     assert agent.serves("shop") == {"index.html": "one\n"}
     disk.resize(200)
-    sluice.until(lambda: agent.serves("shop")["index.html"] == "two\n", 90, "v2")
+    harness.until(lambda: agent.serves("shop")["index.html"] == "two\n", 90, "v2")

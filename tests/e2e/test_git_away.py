@@ -3,7 +3,7 @@ import os
 
 import grpc
 import pytest
-import sluice
+import harness
 
 
 def test_an_unreachable_host_is_tried_again_until_it_is_back(world):
@@ -13,10 +13,10 @@ def test_an_unreachable_host_is_tried_again_until_it_is_back(world):
     host.stop()
     client = world.server().client()
     client.CreateApp(name="shop", repository_url=host.url(repository))
-    content = sluice.until(lambda: (lambda c: c if c.reason == 1 else None)(client.GetVersion(app="shop", version="v1").version.content), 30, "unreachable")
+    content = harness.until(lambda: (lambda c: c if c.reason == 1 else None)(client.GetVersion(app="shop", version="v1").version.content), 30, "unreachable")
     assert content.text
     host.start()
-    sluice.wait_content(client, "shop", "v1", timeout=60)
+    harness.wait_content(client, "shop", "v1", timeout=60)
 
 
 def test_an_owed_tag_blocks_the_second_step_and_is_published_when_the_host_is_back(world):
@@ -26,10 +26,10 @@ def test_an_owed_tag_blocks_the_second_step_and_is_published_when_the_host_is_ba
     server = world.server()
     client = server.client()
     client.CreateApp(name="shop", repository_url=host.url(repository))
-    sluice.wait_content(client, "shop", "v1")
+    harness.wait_content(client, "shop", "v1")
     host.stop()
     client.Promote(app="shop", version="v1", **{"from": "development"})  # the first step needs READY only
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.Promote(app="shop", version="v1", **{"from": "staging"})
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "GATE_BLOCKED")
     gates = {gate.id: gate for gate in client.Plan(action=1, app="shop", version="v1").plan.gates}
@@ -39,7 +39,7 @@ def test_an_owed_tag_blocks_the_second_step_and_is_published_when_the_host_is_ba
     client = server.client()
     host.start()
     client.RefreshRepository(repository=client.ListRepositories().repositories[0].name)
-    sluice.wait_published(client, "shop", "v1", 60)
+    harness.wait_published(client, "shop", "v1", 60)
     client.Promote(app="shop", version="v1", **{"from": "staging"})
 
 
@@ -64,7 +64,7 @@ def test_failures_are_told_by_reason(world):
         ("evil", {"repository": "apps", "path": "apps/evil"}, 10),
     ):
         client.CreateApp(name=app, **fields)
-        content = sluice.wait_content(client, app, "v1", "FAILED")
+        content = harness.wait_content(client, app, "v1", "FAILED")
         assert content.reason == reason, (app, content)
         assert content.text
         gates = {gate.id: gate for gate in client.Plan(action=1, app=app, version="v1").plan.gates}
@@ -77,15 +77,15 @@ def test_a_tag_that_is_there_with_other_content_is_parked(world):
     repository.commit({"apps/shop/index.html": "one\n"})
     client = world.server().client()
     client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
-    content = sluice.wait_content(client, "shop", "v1")
+    content = harness.wait_content(client, "shop", "v1")
     ref = f"refs/tags/sluice/shop/v1-{content.digest.hex()[:12]}"
-    sluice.git("update-ref", ref, content.commit, cwd=repository.bare)
+    harness.git("update-ref", ref, content.commit, cwd=repository.bare)
     client.SealVersion(app="shop", version="v1")
-    publication = sluice.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 30, "parked")
+    publication = harness.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 30, "parked")
     assert publication.reason == 12 and publication.ref == ref
-    sluice.git("update-ref", "-d", ref, cwd=repository.bare)
+    harness.git("update-ref", "-d", ref, cwd=repository.bare)
     client.RefreshRepository(repository=client.ListRepositories().repositories[0].name)
-    sluice.wait_published(client, "shop", "v1")
+    harness.wait_published(client, "shop", "v1")
 
 
 def test_publish_none_fetches_the_commit_itself(world):
@@ -98,11 +98,11 @@ def test_publish_none_fetches_the_commit_itself(world):
     agent = world.agent(server, "stage-1")
     client.CreateRepository(name="mirror", url=host.url(repository), publish=2)
     client.CreateApp(name="shop", repository="mirror")
-    sluice.wait_content(client, "shop", "v1")
+    harness.wait_content(client, "shop", "v1")
     client.Promote(app="shop", version="v1", **{"from": "development"})
     version = client.GetVersion(app="shop", version="v1").version
     assert version.publication.state == 3 and version.publication.commit == commit
-    sluice.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 40, "stage-1")
+    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 40, "stage-1")
     assert not [ref for ref in repository.refs() if "sluice" in ref]
 
 
@@ -111,10 +111,10 @@ def test_diff_names_what_changed(world):
     repository.commit({"apps/shop/a": "1\n", "apps/shop/b": "1\n"})
     client = world.server().client()
     client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
-    sluice.wait_content(client, "shop", "v1")
+    harness.wait_content(client, "shop", "v1")
     repository.commit({"apps/shop/b": "22\n", "apps/shop/c": "3\n"}, remove=["apps/shop/a"])
     client.CreateVersion(app="shop", name="v2")
-    sluice.wait_content(client, "shop", "v2")
+    harness.wait_content(client, "shop", "v2")
     diff = client.DiffVersions(app="shop", version="v2")
     assert [(f.change, f.path, f.old_bytes, f.new_bytes) for f in diff.files] == [(3, "a", 2, 0), (2, "b", 2, 3), (1, "c", 0, 2)]
     assert (diff.to.name, getattr(diff, "from").name) == ("v2", "v1")

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 
-import sluice
+import harness
 
 ROUNDS = int(os.environ.get("SLUICE_KILL_ROUNDS", "100"))
 SEED = int(os.environ.get("SLUICE_SEED", str(random.randrange(1 << 30))))
@@ -26,7 +26,7 @@ class Bot:
         while not self.stopping:
             try:
                 return getattr(client, method)(write={"request_id": request_id}, timeout=5, **fields)
-            except sluice.Refused as refused:
+            except harness.Refused as refused:
                 if refused.code.name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"):
                     if refused.reason not in ("GATE_BLOCKED", "CONTENT_NOT_READY"):
                         raise
@@ -93,11 +93,11 @@ def test_kill_server_and_agents_in_a_loop(world):
     for i in (1, 2):
         client.RegisterInstance(name=f"prod-{i}", environment="production")
     client.CreateApp(name="shop", repository_url=host.url(repository))
-    sluice.wait_content(client, "shop", "v1")
+    harness.wait_content(client, "shop", "v1")
     agents = [world.agent(server, f"prod-{i}") for i in (1, 2)]
     bot = Bot(server, "shop")
     try:
-        sluice.until(lambda: all(agent.serves("shop") for agent in agents), 60, "the first release")
+        harness.until(lambda: all(agent.serves("shop") for agent in agents), 60, "the first release")
         for round_number in range(ROUNDS):
             time.sleep(random.uniform(0.05, 0.4))
             if round_number % 2 == 0:

@@ -6,7 +6,7 @@ import sys
 
 import grpc
 import pytest
-import sluice
+import harness
 
 NAMES = ["Admin", "Agent", "App", "Environment", "Fleet", "Promotion", "Release", "Repository", "Version", "Watch", "Workspace"]
 
@@ -14,8 +14,8 @@ NAMES = ["Admin", "Agent", "App", "Environment", "Fleet", "Promotion", "Release"
 def compile_support(out):
     protos = ["grpc/health/v1/health.proto", "grpc/reflection/v1alpha/reflection.proto", "grpc/reflection/v1/reflection.proto"]
     os.makedirs(out, exist_ok=True)
-    subprocess.run(["protoc", "-I", os.path.join(sluice.ROOT, "proto"), f"--descriptor_set_out={out}/set", "--include_imports"]
-                   + [os.path.join(sluice.ROOT, "proto", p) for p in protos], check=True)
+    subprocess.run(["protoc", "-I", os.path.join(harness.ROOT, "proto"), f"--descriptor_set_out={out}/set", "--include_imports"]
+                   + [os.path.join(harness.ROOT, "proto", p) for p in protos], check=True)
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     pool = descriptor_pool.DescriptorPool()
@@ -82,8 +82,8 @@ def test_node_lists_services_by_reflection_and_calls_them(world):
     assert shutil.which("node"), "node is not installed"
     assert os.path.isdir(os.path.join(modules, "@grpc/grpc-js")), f"@grpc/grpc-js is not in '{modules}': pass --test_env=SLUICE_NODE_MODULES=$(bazel/install-npm)"
     server = world.server()
-    script = os.path.join(sluice.ROOT, "tests/e2e/reflection.cjs")
-    done = subprocess.run(["node", script, f"127.0.0.1:{server.port}", os.path.join(sluice.ROOT, "proto")], capture_output=True, text=True,
+    script = os.path.join(harness.ROOT, "tests/e2e/reflection.cjs")
+    done = subprocess.run(["node", script, f"127.0.0.1:{server.port}", os.path.join(harness.ROOT, "proto")], capture_output=True, text=True,
                           timeout=60, env={**os.environ, "NODE_PATH": modules})
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.split()

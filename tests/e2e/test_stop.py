@@ -4,7 +4,7 @@ import threading
 import time
 
 import grpc
-import sluice
+import harness
 
 
 class Writers:
@@ -27,7 +27,7 @@ class Writers:
                 client.RegisterInstance(name=name, environment="production", timeout=10, wait_for_ready=False)
                 with self.lock:
                     self.acknowledged.append(name)
-            except sluice.Refused as refused:
+            except harness.Refused as refused:
                 self.outcomes.add(refused.code)
                 time.sleep(0.05)
             i += 1
@@ -72,7 +72,7 @@ def test_sigterm_under_load(world):
 def test_a_second_server_on_the_folder_or_port_is_refused(world):
     server = world.server()
     for folder, text in ((server.folder, "another process|in use|held"), (world.path("other"), "port|address|listen")):
-        second = world.add(sluice.Program([sluice.SLUICED, "serve", "--insecure", "--data", folder, "--listen", f"127.0.0.1:{server.port}",
+        second = world.add(harness.Program([harness.SLUICED, "serve", "--insecure", "--data", folder, "--listen", f"127.0.0.1:{server.port}",
                                            "--metrics-listen", "", "--map-size", "64M"]))
         assert second.wait(10) != 0
         second.wait_line(f"start-failed.*({text})")
@@ -81,7 +81,7 @@ def test_a_second_server_on_the_folder_or_port_is_refused(world):
 
 def test_it_runs_only_insecure_and_only_on_loopback(world):
     for flags in ([], ["--insecure", "--listen", "0.0.0.0:0"], ["--insecure", "--metrics-listen", "0.0.0.0:0"], ["--insecure", "--nonsense"]):
-        program = world.add(sluice.Program([sluice.SLUICED, "serve", "--data", world.path("d")] + flags))
+        program = world.add(harness.Program([harness.SLUICED, "serve", "--data", world.path("d")] + flags))
         assert program.wait(10) == 64, flags
 
 

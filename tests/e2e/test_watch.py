@@ -3,7 +3,7 @@ import threading
 
 import grpc
 import pytest
-import sluice
+import harness
 
 
 def changes_of(stream, count):
@@ -20,7 +20,7 @@ def error_of(stream):
     with pytest.raises(grpc.RpcError) as error:
         for _ in stream:
             pass
-    return sluice.Refused(error.value)
+    return harness.Refused(error.value)
 
 
 def make_instances(client, count, start=0):
@@ -100,7 +100,7 @@ def test_below_the_floor_and_above_the_head_are_out_of_range(world):
     assert refused.metadata == {"floor": str(floor), "head": str(head)}
     assert len(changes_of(client.watch(from_revision=floor), 3)) == 3
     assert client.Compact(revision=floor - 2).floor == floor
-    sluice.until(lambda: client.GetStats().log_records <= 8, 20, "pruning")
+    harness.until(lambda: client.GetStats().log_records <= 8, 20, "pruning")
 
 
 def test_history_survives_compaction(world):
@@ -109,13 +109,13 @@ def test_history_survives_compaction(world):
     server = world.server()
     client = server.client()
     client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
-    sluice.wait_content(client, "shop", "v1")
+    harness.wait_content(client, "shop", "v1")
     client.Promote(app="shop", version="v1", **{"from": "development"})
-    sluice.wait_published(client, "shop", "v1")
+    harness.wait_published(client, "shop", "v1")
     client.Promote(app="shop", version="v1", **{"from": "staging"})
     client.Release(app="shop", version="v1")
     client.Compact()
-    sluice.until(lambda: client.GetStats().log_records <= 6, 20, "pruning")
+    harness.until(lambda: client.GetStats().log_records <= 6, 20, "pruning")
     assert [p.to for p in client.ListPromotions(app="shop").promotions] == ["production", "staging"]
     assert len(client.ListReleaseHistory(app="shop").changes) == 1
     assert server.stop() == 0
@@ -135,7 +135,7 @@ def test_a_watcher_that_never_reads_is_ended_and_loses_nothing(world):
             worker.start()
         for worker in workers:
             worker.join()
-    sluice.until(lambda: client.GetStats().watchers == 0, 60, "the slow watcher's end")
+    harness.until(lambda: client.GetStats().watchers == 0, 60, "the slow watcher's end")
     seen = set(c.events[0].instance.name for c in changes_of(client.watch(from_revision=base), 4000))
     assert len(seen) == 4000
 

@@ -3,7 +3,7 @@ import threading
 
 import grpc
 import pytest
-import sluice
+import harness
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def shop(world):
     server = world.server()
     client = server.client()
     client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
-    sluice.wait_content(client, "shop", "v1")
+    harness.wait_content(client, "shop", "v1")
     return server, client, repository
 
 
@@ -23,7 +23,7 @@ def test_of_two_promotes_at_once_exactly_one_wins(shop):
     for round_number in range(10):
         name = f"r{round_number}"
         client.CreateVersion(app="shop", name=name, **{"from": "v1"})
-        sluice.wait_content(client, "shop", name)
+        harness.wait_content(client, "shop", name)
         outcomes, lock, start = [], threading.Lock(), threading.Barrier(4)
 
         def promote():
@@ -32,7 +32,7 @@ def test_of_two_promotes_at_once_exactly_one_wins(shop):
             try:
                 own.Promote(app="shop", version=name, **{"from": "development"})
                 outcome = "won"
-            except sluice.Refused as refused:
+            except harness.Refused as refused:
                 outcome = refused.reason
             with lock:
                 outcomes.append(outcome)
@@ -49,18 +49,18 @@ def test_of_two_promotes_at_once_exactly_one_wins(shop):
 
 def test_stale_expectations_are_aborted_and_name_what_is(shop):
     _, client, _ = shop
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.Promote(app="shop", version="v1", **{"from": "staging"})
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.ABORTED, "STALE_EXPECTATION")
     revision = client.GetApp(app="shop").app.revision
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.RenameApp(app="shop", new_name="store", write={"expected_revision": revision + 1000})
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.ABORTED, "STALE_REVISION")
     assert refused.value.metadata["current_revision"] == str(revision)
     plan = client.Plan(action=1, app="shop", version="v1").plan
     client.CreateVersion(app="shop", name="v2", **{"from": "v1"})
-    sluice.wait_content(client, "shop", "v2")
-    with pytest.raises(sluice.Refused) as refused:
+    harness.wait_content(client, "shop", "v2")
+    with pytest.raises(harness.Refused) as refused:
         client.Promote(app="shop", version="v2", plan_hash=plan.plan_hash, **{"from": "development"})
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.ABORTED, "STALE_PLAN")
     client.Promote(app="shop", version="v1", plan_hash=plan.plan_hash, **{"from": "development"})
@@ -78,7 +78,7 @@ def test_a_request_id_takes_effect_once_also_over_a_restart(shop):
     client = server.client()
     after = client.Promote(app="shop", version="v1", write=write, **{"from": "development"})
     assert after.result.replayed and after.promotion == first.promotion
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.Promote(app="shop", version="v1", write=write, **{"from": "staging"})
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     assert len(client.ListPromotions(app="shop").promotions) == 1
@@ -89,7 +89,7 @@ def test_a_refusal_is_not_kept(shop):
     write = {"request_id": "later"}
     client.BlockVersion(app="shop", version="v1", mode=1)
     for _ in range(2):
-        with pytest.raises(sluice.Refused) as refused:
+        with pytest.raises(harness.Refused) as refused:
             client.Promote(app="shop", version="v1", write=write, **{"from": "development"})
         assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "GATE_BLOCKED")
         assert [gate[1] for gate in refused.value.gates] != []
@@ -127,7 +127,7 @@ def test_lists_page_and_say_their_revision(world):
     assert len(client.ListInstances(labels={"n": "1"}, page={"page_size": 5}).instances) == 5
     first = client.ListInstances(page={"page_size": 6}).page.next_page_token
     for other in ({"environment": "production", "page": {"page_token": first}}, {"page": {"page_token": "nonsense"}}):
-        with pytest.raises(sluice.Refused) as refused:
+        with pytest.raises(harness.Refused) as refused:
             client.ListInstances(**other)
         assert refused.value.reason == "PAGE_TOKEN_INVALID" and refused.value.fields == ["page.page_token"]
 
@@ -142,13 +142,13 @@ def test_malformed_requests_name_field_and_rule(world):
         ("RegisterInstance", {"name": "x-", "environment": "production"}, "name"),
         ("ListWorkspaces", {"page": {"page_size": -1}}, "page.page_size"),
     ):
-        with pytest.raises(sluice.Refused) as refused:
+        with pytest.raises(harness.Refused) as refused:
             getattr(client, method)(**fields)
         assert refused.value.code == grpc.StatusCode.INVALID_ARGUMENT and refused.value.fields == [field], (method, refused.value)
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.GetApp(app="ghost")
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.NOT_FOUND, "APP_NOT_FOUND")
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.ListApps(workspace="nowhere")
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.NOT_FOUND, "WORKSPACE_NOT_FOUND")
 
@@ -159,7 +159,7 @@ def test_workspaces_are_apart(world):
     client.RegisterInstance(workspace="team-a", name="one", environment="staging")
     assert [i.name for i in client.ListInstances(workspace="team-a").instances] == ["one"]
     assert list(client.ListInstances().instances) == []
-    with pytest.raises(sluice.Refused) as refused:
+    with pytest.raises(harness.Refused) as refused:
         client.DeleteWorkspace(workspace="team-a")
     assert refused.value.reason == "WORKSPACE_IN_USE"
     client.RemoveInstance(workspace="team-a", instance="one")
