@@ -19,7 +19,7 @@ static struct gate *add(struct evaluation *e, enum gate_kind kind, const char *i
 
 static void evidence(struct evaluation *e, struct gate *gate, const char *name, const char *value)
 {
-	if (value[0] != '\0' && gate->evidence_count < GATES_EVIDENCE_MAX) {
+	if (value != NULL && value[0] != '\0' && gate->evidence_count < GATES_EVIDENCE_MAX) {
 		gate->evidence[gate->evidence_count++] =
 		    sl_arena_printf(e->arena, "%s=%s", name, value);
 	}
