@@ -31,6 +31,7 @@ struct run {
 	uint64_t probe_at_ms;  /* monotonic: the next probe begins */
 	uint64_t probe_by_ms;  /* monotonic: PROBING ends */
 	unsigned misses;
+	char missed_why[200]; /* of the last probe that said no */
 	uint64_t settled_ms;          /* monotonic: the last flip was seen through */
 	uint64_t hold_until_ms;       /* monotonic: disk work of this app failed, not before */
 	char aside_id[STATE_ID_SIZE]; /* a version to tell about that is not the app's subject */

@@ -90,6 +90,7 @@ static void begin_probing(struct loop *loop, struct run *run)
 	}
 	uint64_t now = sl_clock_mono_ms();
 	sl_sm_move(&run->sm, RUN_PROBING);
+	run->missed_why[0] = '\0';
 	run->probe_at_ms = now;
 	run->probe_by_ms = now + loop->config->probe_deadline_ms;
 	loop_wake_at(loop, now);
@@ -321,6 +322,7 @@ static void probed(struct loop *loop, struct run *run, bool ok, const char *why)
 		finish(loop, run);
 		return;
 	}
+	(void)snprintf(run->missed_why, sizeof(run->missed_why), "%s", why);
 	if (now < run->probe_by_ms) {
 		run->probe_at_ms = now + PROBE_AGAIN_MS;
 		run->probe_at_ms =
@@ -359,7 +361,11 @@ static void step_probe(struct loop *loop, struct run *run)
 		return;
 	}
 	probe_free(SL_TAKE(run->probe));
-	probed(loop, run, ok, why[0] != '\0' ? why : "no answer");
+	if (why[0] == '\0') { /* cut short by the deadline of the whole */
+		(void)snprintf(why, sizeof(why), "%s",
+			       run->missed_why[0] != '\0' ? run->missed_why : "no answer");
+	}
+	probed(loop, run, ok, why);
 }
 
 void run_step(struct loop *loop, struct run *run)
