@@ -56,7 +56,8 @@ static void take(struct fixture *f)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	Sluice__V1__Manifest *got = NULL;
 	assert_int_equal(accept_at(f, NOW_MS, "", &got, &err), SL_OK);
-	assert_int_equal(manifest_store(f->state, want_pack(&f->arena, f->manifest), got, &err), SL_OK);
+	assert_int_equal(manifest_store(f->state, want_pack(&f->arena, f->manifest), got, &err),
+			 SL_OK);
 	manifest_free(got);
 }
 
@@ -132,7 +133,7 @@ static void test_manifest_bytes_that_are_none_are_refused(void **state)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	Sluice__V1__SignedManifest sm = SLUICE__V1__SIGNED_MANIFEST__INIT;
 	Sluice__V1__Manifest *got = NULL;
-	uint8_t junk[] = { 0xff, 0xff, 0xff };
+	uint8_t junk[] = {0xff, 0xff, 0xff};
 	sm.body.data = junk;
 	sm.body.len = sizeof(junk);
 	assert_int_equal(manifest_accept(f->state, &sm, NOW_MS, &got, &err), SL_INVALID_ARGUMENT);
@@ -148,24 +149,24 @@ static void test_manifest_form_is_checked(void **state)
 		char **field;
 		const char *value, *says;
 	} rows[] = {
-		{ &f->manifest->instance_id, "ins_short", "instance_id" },
-		{ &f->manifest->environment, "", "environment" },
-		{ &app->app_id, "../../etc", "app_id" },
-		{ &app->slug, "", "slug" },
-		{ &app->slug, "..", "slug" },
-		{ &app->slug, "a/b", "slug" },
-		{ &app->slug, "-a", "slug" },
-		{ &app->slug, "Shop", "slug" },
-		{ &app->activate, "ver_zzzzzzzzzzzzzzzzzzzz", "in keep" },
-		{ &bundle->version_id, "x", "version_id" },
-		{ &bundle->version, "../x", "version" },
-		{ &bundle->version, "a..b", "version" },
-		{ &bundle->version, "abcdefghijklmnopqrstuvwxyz", "version" },
-		{ &bundle->version, ".x", "version" },
-		{ &bundle->repository_id, "rep_../../x", "repository_id" },
-		{ &bundle->commit, "HEAD", "40 hex digits" },
-		{ &bundle->tree, "0123456789ABCDEF0123456789abcdef01234567", "40 hex digits" },
-		{ &app->keep[1]->version_id, bundle->version_id, "named once" },
+	    {&f->manifest->instance_id, "ins_short", "instance_id"},
+	    {&f->manifest->environment, "", "environment"},
+	    {&app->app_id, "../../etc", "app_id"},
+	    {&app->slug, "", "slug"},
+	    {&app->slug, "..", "slug"},
+	    {&app->slug, "a/b", "slug"},
+	    {&app->slug, "-a", "slug"},
+	    {&app->slug, "Shop", "slug"},
+	    {&app->activate, "ver_zzzzzzzzzzzzzzzzzzzz", "in keep"},
+	    {&bundle->version_id, "x", "version_id"},
+	    {&bundle->version, "../x", "version"},
+	    {&bundle->version, "a..b", "version"},
+	    {&bundle->version, "abcdefghijklmnopqrstuvwxyz", "version"},
+	    {&bundle->version, ".x", "version"},
+	    {&bundle->repository_id, "rep_../../x", "repository_id"},
+	    {&bundle->commit, "HEAD", "40 hex digits"},
+	    {&bundle->tree, "0123456789ABCDEF0123456789abcdef01234567", "40 hex digits"},
+	    {&app->keep[1]->version_id, bundle->version_id, "named once"},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		char *before = *rows[i].field;
@@ -235,16 +236,16 @@ static void test_manifest_comes_back_from_the_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_manifest_first_one_names_the_instance),
-		TEST(test_manifest_order_is_kept),
-		TEST(test_manifest_of_another_instance_is_refused),
-		TEST(test_manifest_expiry_is_checked),
-		TEST(test_manifest_signed_by_an_unknown_key_is_refused),
-		TEST(test_manifest_bytes_that_are_none_are_refused),
-		TEST(test_manifest_form_is_checked),
-		TEST(test_manifest_twins_are_refused),
-		TEST(test_manifest_refresh_moves_sequence_and_expiry_forward_only),
-		TEST(test_manifest_comes_back_from_the_state),
+	    TEST(test_manifest_first_one_names_the_instance),
+	    TEST(test_manifest_order_is_kept),
+	    TEST(test_manifest_of_another_instance_is_refused),
+	    TEST(test_manifest_expiry_is_checked),
+	    TEST(test_manifest_signed_by_an_unknown_key_is_refused),
+	    TEST(test_manifest_bytes_that_are_none_are_refused),
+	    TEST(test_manifest_form_is_checked),
+	    TEST(test_manifest_twins_are_refused),
+	    TEST(test_manifest_refresh_moves_sequence_and_expiry_forward_only),
+	    TEST(test_manifest_comes_back_from_the_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
