@@ -40,7 +40,8 @@ const char *app_path_key_app_id(struct sl_bytes key)
 		   : "";
 }
 
-void app_put_in(struct decision *d, Sluice__V1__EventType type, Sluice__Store__V1__AppRecord *app)
+Sluice__V1__App *app_put_in(struct decision *d, Sluice__V1__EventType type,
+			    Sluice__Store__V1__AppRecord *app)
 {
 	app->revision = d->revision;
 	struct record_key key = KEY(d->workspace, key_text(k, app->id));
@@ -50,6 +51,7 @@ void app_put_in(struct decision *d, Sluice__V1__EventType type, Sluice__Store__V
 	    decision_event(d, type, SLUICE__V1__EVENT_KIND__EVENT_KIND_APP, app->id, 0, "");
 	event->object_case = SLUICE__V1__EVENT__OBJECT_APP;
 	event->app = wire_app(&wire, app, UINT32_MAX);
+	return event->app;
 }
 
 /* --- names and paths ---------------------------------------------------------------------- */
@@ -171,12 +173,11 @@ sl_code apps_decide_create(struct decision *d, const struct app_new *new_app,
 	if (code != SL_OK) {
 		return code;
 	}
-	app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_CREATED, created.app);
-	Sluice__V1__App *told = d->events[d->event_count - 1]->app;
+	Sluice__V1__App *told =
+	    app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_CREATED, created.app);
 	if (told != NULL) {
-		told->repository =
-		    created.repository
-			->name; /* the view does not know one that was made just now */
+		/* The view does not know one that was made just now. */
+		told->repository = created.repository->name;
 	}
 	put_indexes(d, created.app);
 	*ret_created = created;
@@ -202,7 +203,7 @@ sl_code apps_decide_rename(struct decision *d, Sluice__Store__V1__AppRecord *app
 	app->name = (char *)new_name;
 	struct record_key name = KEY(d->workspace, key_text(k, app->name));
 	decision_put_bytes(d, TABLE_APPS_BY_NAME, &name, sl_bytes_text(app->id));
-	app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
+	(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
 	return SL_OK;
 }
 
@@ -226,6 +227,6 @@ sl_code apps_decide_update(struct decision *d, Sluice__Store__V1__AppRecord *app
 	app->display_name = (char *)display_name;
 	app->placement = placement;
 	app->n_placement = placement_count;
-	app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
+	(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
 	return SL_OK;
 }

@@ -56,7 +56,9 @@ SL_MUST_USE sl_code apps_decide_open(struct decision *d, const Sluice__Store__V1
 				     Sluice__Store__V1__VersionRecord **ret_version,
 				     struct sl_err *err);
 
-/* Puts *app with this command's revision, and adds its event. */
-void app_put_in(struct decision *d, Sluice__V1__EventType type, Sluice__Store__V1__AppRecord *app);
+/* Puts *app with this command's revision, and adds its event; returns what the event tells, NULL
+ * when memory is out. */
+Sluice__V1__App *app_put_in(struct decision *d, Sluice__V1__EventType type,
+			    Sluice__Store__V1__AppRecord *app);
 
 #endif

@@ -67,7 +67,7 @@ sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord 
 	};
 	code = version_create_in(d, app, &new_version, ret_version, err);
 	if (code == SL_OK) {
-		app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
+		(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
 	}
 	return code;
 }
@@ -252,6 +252,6 @@ sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord 
 	}
 	version_remove_in(d, app, version);
 	app->version_count--;
-	app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
+	(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
 	return SL_OK;
 }

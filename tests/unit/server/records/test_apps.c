@@ -64,6 +64,8 @@ static void test_apps_create_by_url_finds_or_makes_the_repository(void **state)
 	assert_string_equal(one->version->name, "First.1");
 	assert_string_equal(one->version->content->asked, "release/1");
 	assert_true(world_has_event(w, CREATED, KIND_REPOSITORY));
+	assert_int_equal(w->events[w->event_count - 1]->kind, KIND_APP);
+	assert_string_equal(w->events[w->event_count - 1]->app->repository, "web");
 	Sluice__V1__CreateAppResponse *two = create_by_url(w, "two", "https://h/a/Web.git");
 	assert_string_equal(two->app->repository_id, one->app->repository_id);
 	assert_false(world_has_event(w, CREATED, KIND_REPOSITORY));

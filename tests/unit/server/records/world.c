@@ -28,14 +28,16 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
 	return contact;
 }
 
+struct world_diff world_diff;
+
 void gitsync_diff(struct gitsync *gitsync, const char *repository_id, const char *from_commit,
 		  const char *from_path, const char *to_commit, const char *to_path,
 		  void (*done)(void *ctx, const struct git_result *result), void *ctx)
 {
-	(void)gitsync, (void)repository_id, (void)from_commit, (void)from_path, (void)to_commit,
-	    (void)to_path;
-	struct git_result result = {.failure = GIT_WORKER_FAILED};
-	done(ctx, &result);
+	(void)gitsync, (void)repository_id;
+	(void)snprintf(world_diff.asked, sizeof(world_diff.asked), "%s:%s %s:%s", from_commit,
+		       from_path, to_commit, to_path);
+	done(ctx, &world_diff.result);
 }
 
 /* --- the store ---------------------------------------------------------------------- */

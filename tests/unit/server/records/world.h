@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/git/git.h"
 #include "base/mem/own.h"
 #include "server/config/config.h"
 #include "server/records/apps.h"
@@ -69,6 +70,13 @@ size_t world_count(struct world *w, enum record_table table, struct record_key p
 
 /* The last command made an event of this type and kind. */
 bool world_has_event(const struct world *w, Sluice__V1__EventType type, Sluice__V1__EventKind kind);
+
+/* What the double of gitsync answers to the next diff, and what it was asked. */
+struct world_diff {
+	struct git_result result;
+	char asked[512]; /* "<from commit>:<from path> <to commit>:<to path>" */
+};
+extern struct world_diff world_diff;
 
 enum { WORLD = 1 }; /* number of the workspace `default` */
 
