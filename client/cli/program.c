@@ -1,0 +1,37 @@
+/* The program: its commands in one table, and its man page. */
+#include "base/version.h"
+#include "client/cli/commands.h"
+
+static int man(struct cli *cli, const struct sl_args *args, void *config)
+{
+	(void)cli, (void)args, (void)config;
+	sl_command_man(stdout, &cli_program, 1);
+	return CLI_DONE;
+}
+
+const struct cli_command cli_cmd_man = {
+    .about = {.name = "man", .synopsis = "", .summary = "Print the man page",
+	      .examples = (const struct sl_example[]){{"sluice man | man -l -", "Read it."}, {NULL, NULL}}},
+    .run = man,
+    .offline = true,
+};
+
+int cli_end_table(struct table *table)
+{
+	return table_end(table) ? CLI_DONE : cli_complain(CLI_FAILED, "out of memory for a table");
+}
+
+#define ROW(name) &cli_cmd_##name.about,
+static const struct sl_command *const commands[] = {CLI_COMMANDS(ROW) NULL};
+
+const struct sl_program cli_program = {
+    .name = "sluice",
+    .version = SLUICE_VERSION,
+    .summary = "Move versions of apps through development, staging and production",
+    .description = "A version is made in development, promoted step by step, and released to users. Names and ids can be "
+		   "used alike.\n\nThe context file $XDG_CONFIG_HOME/sluice/context.json (else ~/.config/sluice/context.json) may name the server and the "
+		   "workspace: {\"server\": \"127.0.0.1:7443\", \"workspace\": \"default\"}.",
+    .commands = commands,
+    .flags = cli_global_flags,
+    .exit_codes = cli_exit_codes,
+};
