@@ -11,18 +11,47 @@ struct create_flags {
 };
 #define CREATE(field) offsetof(struct create_flags, field)
 static const struct sl_flag create_flags[] = {
-    {.name = "repo", .kind = SL_FLAG_TEXT, .offset = CREATE(repo), .max = 1023, .placeholder = "REPO|URL", .required = true,
+    {.name = "repo",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(repo),
+     .max = 1023,
+     .placeholder = "REPO|URL",
+     .required = true,
      .help = "A repository's name or id, or a URL: that finds the repository, or makes it."},
-    {.name = "path", .kind = SL_FLAG_TEXT, .offset = CREATE(path), .max = 1023, .placeholder = "FOLDER",
+    {.name = "path",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(path),
+     .max = 1023,
+     .placeholder = "FOLDER",
      .help = "The app's folder in the repository, `.` for its root; without it apps/NAME."},
-    {.name = "place", .kind = SL_FLAG_PAIRS, .offset = CREATE(place), .max = 200,
-     .help = "A label that instances must have to get the app; may be repeated, all must match. Without it: all instances."},
-    {.name = "display-name", .kind = SL_FLAG_TEXT, .offset = CREATE(display_name), .max = 200, .help = "For people; without it the name."},
-    {.name = "version", .kind = SL_FLAG_TEXT, .offset = CREATE(version), .max = 64, .placeholder = "NAME",
+    {.name = "place",
+     .kind = SL_FLAG_PAIRS,
+     .offset = CREATE(place),
+     .max = 200,
+     .help = "A label that instances must have to get the app; may be repeated, all must match. "
+	     "Without it: all instances."},
+    {.name = "display-name",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(display_name),
+     .max = 200,
+     .help = "For people; without it the name."},
+    {.name = "version",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(version),
+     .max = 64,
+     .placeholder = "NAME",
      .help = "Name of the first version; without it v1."},
-    {.name = "commit", .kind = SL_FLAG_TEXT, .offset = CREATE(commit), .max = 255, .placeholder = "REV",
-     .help = "Branch, tag or full commit id of the first version; without it the tip of the repository's branch."},
-    {.name = "wait", .kind = SL_FLAG_BOOL, .offset = CREATE(wait), .fallback = "true",
+    {.name = "commit",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(commit),
+     .max = 255,
+     .placeholder = "REV",
+     .help = "Branch, tag or full commit id of the first version; without it the tip of the "
+	     "repository's branch."},
+    {.name = "wait",
+     .kind = SL_FLAG_BOOL,
+     .offset = CREATE(wait),
+     .fallback = "true",
      .help = "Wait for the first version's content; --no-wait returns at once."},
     {.name = NULL},
 };
@@ -31,7 +60,11 @@ struct ls_flags {
 	const char *repo;
 };
 static const struct sl_flag ls_flags[] = {
-    {.name = "repo", .kind = SL_FLAG_TEXT, .offset = offsetof(struct ls_flags, repo), .max = 64, .help = "Only apps of this repository."},
+    {.name = "repo",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct ls_flags, repo),
+     .max = 64,
+     .help = "Only apps of this repository."},
     {.name = NULL},
 };
 
@@ -39,8 +72,17 @@ struct open_flags {
 	const char *environment, *version;
 };
 static const struct sl_flag open_flags[] = {
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = offsetof(struct open_flags, environment), .max = 64, .help = "Open this environment."},
-    {.name = "version", .kind = SL_FLAG_TEXT, .offset = offsetof(struct open_flags, version), .max = 64, .placeholder = "V", .help = "Open this version."},
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct open_flags, environment),
+     .max = 64,
+     .help = "Open this environment."},
+    {.name = "version",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct open_flags, version),
+     .max = 64,
+     .placeholder = "V",
+     .help = "Open this version."},
     {.name = NULL},
 };
 
@@ -61,12 +103,14 @@ static int create(struct cli *cli, const struct sl_args *args, void *config)
 	request.version_name = cli_str(flags->version);
 	request.commit = cli_str(flags->commit);
 	request.n_placement = flags->place.count;
-	request.placement = cli_pairs(cli, &flags->place, &sluice__v1__create_app_request__placement_entry__descriptor);
+	request.placement = cli_pairs(cli, &flags->place,
+				      &sluice__v1__create_app_request__placement_entry__descriptor);
 	if (!CLI_CALL(cli, create_app, &request, &response)) {
 		return cli_fail(cli);
 	}
 	const char *version = response->version->name;
-	int code = flags->wait ? cli_wait_content(cli, response->app->name, response->version->id) : CLI_DONE;
+	int code = flags->wait ? cli_wait_content(cli, response->app->name, response->version->id)
+			       : CLI_DONE;
 	if (cli_printed(cli, &response->base, response->app->name)) {
 		return code;
 	}
@@ -80,7 +124,8 @@ static void put_row(struct table *table, const Sluice__V1__App *app)
 {
 	char age[TEXT_SIZE];
 	table_put(table, TEXT_STRONG, "%s", app->name);
-	table_put(table, app->released != NULL ? TEXT_GOOD : TEXT_FAINT, "%s", cli_ref(app->released));
+	table_put(table, app->released != NULL ? TEXT_GOOD : TEXT_FAINT, "%s",
+		  cli_ref(app->released));
 	table_put(table, TEXT_PLAIN, "%u", app->version_count);
 	table_put(table, TEXT_PLAIN, "%s", app->repository);
 	table_put(table, TEXT_PLAIN, "%s", app->path);
@@ -91,12 +136,14 @@ static void put_row(struct table *table, const Sluice__V1__App *app)
 static int ls(struct cli *cli, const struct sl_args *args, void *config)
 {
 	(void)args;
-	static const char *const headings[] = {"NAME", "RELEASED", "VERSIONS", "REPOSITORY", "PATH", "AGE", "DISPLAY NAME", NULL};
+	static const char *const headings[] = {"NAME", "RELEASED", "VERSIONS",     "REPOSITORY",
+					       "PATH", "AGE",      "DISPLAY NAME", NULL};
 	const struct ls_flags *flags = config;
 	Sluice__V1__ListAppsRequest request = SLUICE__V1__LIST_APPS_REQUEST__INIT;
 	request.workspace = cli->workspace;
 	request.repository = cli_str(flags->repo);
-	const Sluice__V1__ListAppsResponse *list = cli_list(cli, SLUICE_RPC_ListApps, &request.base);
+	const Sluice__V1__ListAppsResponse *list =
+	    cli_list(cli, SLUICE_RPC_ListApps, &request.base);
 	if (list == NULL) {
 		return cli_fail(cli);
 	}
@@ -132,7 +179,8 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	cli_fact(cli, "repository", "%s", app->repository);
 	cli_fact(cli, "path", "%s", app->path);
 	for (size_t i = 0; i < app->n_placement; i++) {
-		cli_fact(cli, "placed on", "%s=%s", app->placement[i]->key, app->placement[i]->value);
+		cli_fact(cli, "placed on", "%s=%s", app->placement[i]->key,
+			 app->placement[i]->value);
 	}
 	cli_fact(cli, "placed on", "%s", app->n_placement == 0 ? "all instances" : "");
 	cli_fact(cli, "released", "%s", cli_ref(app->released));
@@ -176,7 +224,8 @@ static int open_app(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, response->version->name)) {
-		cli_say(cli, "%s: %s in %s\n", args->items[0], response->version->name, response->environment);
+		cli_say(cli, "%s: %s in %s\n", args->items[0], response->version->name,
+			response->environment);
 	}
 	return CLI_DONE;
 }
@@ -190,7 +239,9 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 	request.workspace = cli->workspace;
 	request.write = &cli->write;
 	request.app = cli_str(args->items[0]);
-	enum cli_exit go = cli_confirm(cli, "Remove app %s and its versions (Git and the history are left alone)?", args->items[0]);
+	enum cli_exit go =
+	    cli_confirm(cli, "Remove app %s and its versions (Git and the history are left alone)?",
+			args->items[0]);
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -198,18 +249,29 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, args->items[0])) {
-		cli_say(cli, "app %s is removed; Git and its history are left alone\n", args->items[0]);
+		cli_say(cli, "app %s is removed; Git and its history are left alone\n",
+			args->items[0]);
 	}
 	return CLI_DONE;
 }
 
 const struct cli_command cli_cmd_app_create = {
-    .about = {.name = "app create", .synopsis = "NAME --repo REPO|URL", .summary = "Make an app and its first version, in development",
-	      .description = "Waits until the first version's content is there, or says what is wrong with it: the app exists all the same then.",
-	      .args_min = 1, .args_max = 1, .flags = create_flags,
-	      .examples = (const struct sl_example[]){{"sluice app create shop --repo https://git.example.org/web.git --path apps/shop", "An app from a folder of a repository."},
-						      {"sluice app create blog --repo web --place zone=eu", "One for the instances that have the label zone=eu."},
-						      {NULL, NULL}}},
+    .about =
+	{.name = "app create",
+	 .synopsis = "NAME --repo REPO|URL",
+	 .summary = "Make an app and its first version, in development",
+	 .description = "Waits until the first version's content is there, or says what is wrong "
+			"with it: the app exists all the same then.",
+	 .args_min = 1,
+	 .args_max = 1,
+	 .flags = create_flags,
+	 .examples =
+	     (const struct sl_example[]){
+		 {"sluice app create shop --repo https://git.example.org/web.git --path apps/shop",
+		  "An app from a folder of a repository."},
+		 {"sluice app create blog --repo web --place zone=eu",
+		  "One for the instances that have the label zone=eu."},
+		 {NULL, NULL}}},
     .run = create,
     .config_size = sizeof(struct create_flags),
 };
@@ -219,21 +281,36 @@ const struct cli_command cli_cmd_app_ls = {
     .config_size = sizeof(struct ls_flags),
 };
 const struct cli_command cli_cmd_app_show = {
-    .about = {.name = "app show", .synopsis = "APP", .summary = "Show an app", .args_min = 1, .args_max = 1},
+    .about = {.name = "app show",
+	      .synopsis = "APP",
+	      .summary = "Show an app",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = show,
 };
 const struct cli_command cli_cmd_app_rename = {
-    .about = {.name = "app rename", .synopsis = "APP NEW-NAME", .summary = "Give an app another name; its address stays", .args_min = 2, .args_max = 2},
+    .about = {.name = "app rename",
+	      .synopsis = "APP NEW-NAME",
+	      .summary = "Give an app another name; its address stays",
+	      .args_min = 2,
+	      .args_max = 2},
     .run = rename_app,
 };
 const struct cli_command cli_cmd_app_open = {
-    .about = {.name = "app open", .synopsis = "APP", .summary = "Say where you last worked on an app, or note where you work now",
-	      .args_min = 1, .args_max = 1, .flags = open_flags},
+    .about = {.name = "app open",
+	      .synopsis = "APP",
+	      .summary = "Say where you last worked on an app, or note where you work now",
+	      .args_min = 1,
+	      .args_max = 1,
+	      .flags = open_flags},
     .run = open_app,
     .config_size = sizeof(struct open_flags),
 };
 const struct cli_command cli_cmd_app_rm = {
-    .about = {.name = "app rm", .synopsis = "APP", .summary = "Remove an app that is neither released nor running anywhere; asks first",
-	      .args_min = 1, .args_max = 1},
+    .about = {.name = "app rm",
+	      .synopsis = "APP",
+	      .summary = "Remove an app that is neither released nor running anywhere; asks first",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = rm,
 };

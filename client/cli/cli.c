@@ -11,25 +11,61 @@
 
 #define GLOBAL(field) offsetof(struct cli_globals, field)
 const struct sl_flag cli_global_flags[] = {
-    {.name = "server", .kind = SL_FLAG_TEXT, .offset = GLOBAL(server), .max = 300, .placeholder = "HOST:PORT",
+    {.name = "server",
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(server),
+     .max = 300,
+     .placeholder = "HOST:PORT",
      .help = "The control plane; else SLUICE_SERVER, else `server` in the context file "
-	     "($XDG_CONFIG_HOME/sluice/context.json or ~/.config/sluice/context.json), else " CONTEXT_SERVER_DEFAULT "."},
-    {.name = "workspace", .letter = 'w', .kind = SL_FLAG_TEXT, .offset = GLOBAL(workspace), .max = 64, .placeholder = "NAME",
-     .help = "The workspace; else SLUICE_WORKSPACE, else `workspace` in the context file, else default."},
-    {.name = "output", .letter = 'o', .kind = SL_FLAG_TEXT, .offset = GLOBAL(output), .fallback = "table",
+	     "($XDG_CONFIG_HOME/sluice/context.json or ~/.config/sluice/context.json), "
+	     "else " CONTEXT_SERVER_DEFAULT "."},
+    {.name = "workspace",
+     .letter = 'w',
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(workspace),
+     .max = 64,
+     .placeholder = "NAME",
+     .help = "The workspace; else SLUICE_WORKSPACE, else `workspace` in the context file, else "
+	     "default."},
+    {.name = "output",
+     .letter = 'o',
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(output),
+     .fallback = "table",
      .choices = "table|json|name",
-     .help = "How the result is printed: for people, as the server's answer in protobuf's JSON mapping "
-	     "(64-bit numbers are texts), or just names, one a line. Plans, prompts and progress then go to stderr."},
-    {.name = "yes", .letter = 'y', .kind = SL_FLAG_BOOL, .offset = GLOBAL(yes),
-     .help = "Do not ask. Without a terminal on standard input it is needed where a question would be asked."},
-    {.name = "timeout", .kind = SL_FLAG_DURATION, .offset = GLOBAL(timeout_ms), .max = 3600000,
-     .help = "How long to wait: for an answer 30s, where the command waits for a result 5m, unless said otherwise."},
-    {.name = "color", .kind = SL_FLAG_BOOL, .offset = GLOBAL(color), .fallback = "true",
+     .help =
+	 "How the result is printed: for people, as the server's answer in protobuf's JSON mapping "
+	 "(64-bit numbers are texts), or just names, one a line. Plans, prompts and progress then "
+	 "go to stderr."},
+    {.name = "yes",
+     .letter = 'y',
+     .kind = SL_FLAG_BOOL,
+     .offset = GLOBAL(yes),
+     .help = "Do not ask. Without a terminal on standard input it is needed where a question would "
+	     "be asked."},
+    {.name = "timeout",
+     .kind = SL_FLAG_DURATION,
+     .offset = GLOBAL(timeout_ms),
+     .max = 3600000,
+     .help = "How long to wait: for an answer 30s, where the command waits for a result 5m, unless "
+	     "said otherwise."},
+    {.name = "color",
+     .kind = SL_FLAG_BOOL,
+     .offset = GLOBAL(color),
+     .fallback = "true",
      .help = "Colours on a terminal; --no-color, or NO_COLOR in the environment, turns them off."},
-    {.name = "reason", .kind = SL_FLAG_TEXT, .offset = GLOBAL(reason), .max = 1000,
+    {.name = "reason",
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(reason),
+     .max = 1000,
      .help = "Why, for the history of what changes."},
-    {.name = "request-id", .kind = SL_FLAG_TEXT, .offset = GLOBAL(request_id), .max = 64, .placeholder = "ID",
-     .help = "Makes a repeated command safe: with the same id and arguments it takes effect once and gets the first "
+    {.name = "request-id",
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(request_id),
+     .max = 64,
+     .placeholder = "ID",
+     .help = "Makes a repeated command safe: with the same id and arguments it takes effect once "
+	     "and gets the first "
 	     "answer again, for 24 hours. Without it every run is a new request."},
     {.name = NULL},
 };
@@ -145,9 +181,9 @@ static int parse_and_run(const struct sl_found *found)
 	if (config == NULL) {
 		return cli_complain(CLI_FAILED, "out of memory");
 	}
-	sl_code code = sl_command_parse(&cli_program, found,
-					(struct sl_target){&globals, sizeof(globals)},
-					(struct sl_target){config, command->config_size}, &args, &err);
+	sl_code code =
+	    sl_command_parse(&cli_program, found, (struct sl_target){&globals, sizeof(globals)},
+			     (struct sl_target){config, command->config_size}, &args, &err);
 	if (code != SL_OK) {
 		(void)cli_complain(CLI_USAGE, "%s", err.msg);
 		(void)fprintf(stderr, "  run: sluice %s --help\n", found->command->name);

@@ -37,15 +37,16 @@ extern const struct sl_exit_code cli_exit_codes[];
 struct cli {
 	struct cli_globals flags;
 	enum cli_output output;
-	FILE *talk;                     /* plans, prompts, progress: stdout, beside JSON and names stderr */
+	FILE *talk; /* plans, prompts, progress: stdout, beside JSON and names stderr */
 	bool out_colors, talk_colors;   /* those are terminals, and colours are wanted */
 	char *server, *workspace;       /* owned */
 	sluice_client *client;          /* owned */
 	sluice_call call;               /* for every call */
 	sluice_error error;             /* of the last call */
 	Sluice__V1__WriteOptions write; /* reason and request id, for the request of the act */
-	const char *app, *version, *environment; /* what the command is about, for advice; NULL: nothing */
-	void **kept;                    /* owned replies */
+	const char *app, *version,
+	    *environment; /* what the command is about, for advice; NULL: nothing */
+	void **kept;      /* owned replies */
 	size_t kept_count;
 	struct sl_arena arena; /* small things of the command */
 };
@@ -53,9 +54,10 @@ struct cli {
 /* One row of the program: what base/flags knows, and what runs. */
 struct cli_command {
 	struct sl_command about;
-	int (*run)(struct cli *cli, const struct sl_args *args, void *config); /* returns an enum cli_exit */
-	size_t config_size; /* of the struct that about.flags fill */
-	bool offline;       /* needs no server */
+	int (*run)(struct cli *cli, const struct sl_args *args,
+		   void *config); /* returns an enum cli_exit */
+	size_t config_size;       /* of the struct that about.flags fill */
+	bool offline;             /* needs no server */
 };
 
 extern const struct sl_program cli_program;
@@ -73,23 +75,26 @@ int cli_main(int argc, const char *const *argv);
 /* --- calls ----------------------------------------------------------------------------- */
 
 /* True: *ret_response is there and lives as long as cli. False: cli->error says why. */
-#define CLI_CALL(cli, method, request, ret_response)                                                \
+#define CLI_CALL(cli, method, request, ret_response)                                               \
 	(sluice_##method((cli)->client, &(cli)->call, (request), (ret_response), &(cli)->error) == \
 	     SLUICE_OK &&                                                                          \
 	 cli_keep((cli), *(ret_response)))
 /* Always true. */
 bool cli_keep(struct cli *cli, void *message);
-/* All pages in one response; request has a `page` field that is unset. NULL: cli->error says why. */
+/* All pages in one response; request has a `page` field that is unset. NULL: cli->error says why.
+ */
 void *cli_list(struct cli *cli, enum sluice_rpc rpc, ProtobufCMessage *request);
 
-/* Prints cli->error with its gates or fields and a line of advice on stderr. Returns the exit code for it. */
+/* Prints cli->error with its gates or fields and a line of advice on stderr. Returns the exit code
+ * for it. */
 int cli_fail(const struct cli *cli);
 /* The same for an error that no server made. Returns `code`. */
 int cli_complain(enum cli_exit code, const char *fmt, ...) SL_PRINTF(2, 3);
 
 /* Which exit code stands for which gRPC code (client/cli/exits.c). */
 enum cli_exit cli_exit_of(int code);
-/* What to do about a reason; may hold APP, VERSION and ENV, which cli_fail() fills in. NULL: nothing. */
+/* What to do about a reason; may hold APP, VERSION and ENV, which cli_fail() fills in. NULL:
+ * nothing. */
 const char *cli_advice(const char *reason);
 
 /* A borrowed text where protobuf-c wants char *; nothing writes to it. */
@@ -123,12 +128,13 @@ enum cli_exit cli_confirm(const struct cli *cli, const char *fmt, ...) SL_PRINTF
 struct cli_wait {
 	Sluice__V1__WaitCondition condition;
 	const char *app, *version, *environment, *instance; /* NULL: not given */
-	bool all;                                            /* unreachable ones too */
+	bool all;                                           /* unreachable ones too */
 };
 /* Waits on the server, showing progress on cli->talk, until it is done, failed or
- * --timeout (default 5 minutes) is over. Returns the exit code; everything has been said. *ret_response
- * (may be NULL) is NULL unless the server decided. */
-int cli_wait(struct cli *cli, const struct cli_wait *wait, Sluice__V1__WaitForResponse **ret_response);
+ * --timeout (default 5 minutes) is over. Returns the exit code; everything has been said.
+ * *ret_response (may be NULL) is NULL unless the server decided. */
+int cli_wait(struct cli *cli, const struct cli_wait *wait,
+	     Sluice__V1__WaitForResponse **ret_response);
 /* Waits for a version's content and says what is wrong with it. */
 int cli_wait_content(struct cli *cli, const char *app, const char *version);
 

@@ -48,6 +48,8 @@ const Sluice__V1__Environment *cli_environment(struct cli *cli, const char *name
 }
 
 const struct cli_command cli_cmd_env_ls = {
-    .about = {.name = "env ls", .synopsis = "", .summary = "List the environments, in the order in which versions pass them"},
+    .about = {.name = "env ls",
+	      .synopsis = "",
+	      .summary = "List the environments, in the order in which versions pass them"},
     .run = ls,
 };

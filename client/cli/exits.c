@@ -5,13 +5,16 @@
 
 const struct sl_exit_code cli_exit_codes[] = {
     {CLI_DONE, "done"},
-    {CLI_REFUSED, "a rule or a gate says no (FAILED_PRECONDITION, PERMISSION_DENIED): all gates are printed; "
-		  "also a plan with a gate that holds back, and a prompt that was declined"},
-    {CLI_FAILED, "failed: NOT_FOUND, ALREADY_EXISTS, ABORTED (look again), UNAVAILABLE and all else; "
-		 "also content or an instance that failed"},
+    {CLI_REFUSED,
+     "a rule or a gate says no (FAILED_PRECONDITION, PERMISSION_DENIED): all gates are printed; "
+     "also a plan with a gate that holds back, and a prompt that was declined"},
+    {CLI_FAILED,
+     "failed: NOT_FOUND, ALREADY_EXISTS, ABORTED (look again), UNAVAILABLE and all else; "
+     "also content or an instance that failed"},
     {CLI_TIMED_OUT, "not in time (DEADLINE_EXCEEDED)"},
-    {CLI_USAGE, "usage: the command line, the context file or a value (INVALID_ARGUMENT) breaks its rule; "
-		"also a missing --yes without a terminal"},
+    {CLI_USAGE,
+     "usage: the command line, the context file or a value (INVALID_ARGUMENT) breaks its rule; "
+     "also a missing --yes without a terminal"},
     {0, NULL},
 };
 
@@ -51,7 +54,8 @@ static const struct {
     {"REQUEST_ID_REUSED", "use a request id once, for one request"},
     {"STALE_REVISION", "somebody changed it meanwhile: look again, then repeat the command"},
     {"STALE_EXPECTATION", "somebody moved it meanwhile: run: sluice version show APP VERSION"},
-    {"STALE_PLAN", "something changed since the plan was shown: repeat the command to see the new one"},
+    {"STALE_PLAN",
+     "something changed since the plan was shown: repeat the command to see the new one"},
     {"GATE_BLOCKED", "run: sluice version show APP VERSION; what each gate waits for stands above"},
     {"NOT_IN_DEVELOPMENT", "make a new version: sluice version create APP NAME --from VERSION"},
     {"VERSION_SEALED", "make a new version: sluice version create APP NAME --from VERSION"},
@@ -61,7 +65,8 @@ static const struct {
     {"APP_IN_USE", "run: sluice status APP; sluice release withdraw APP"},
     {"REPOSITORY_IN_USE", "run: sluice app ls --repo NAME"},
     {"WORKSPACE_IN_USE", "remove its apps, instances and repositories first"},
-    {"CONTENT_NOT_READY", "run: sluice version show APP VERSION; sluice wait --content APP VERSION"},
+    {"CONTENT_NOT_READY",
+     "run: sluice version show APP VERSION; sluice wait --content APP VERSION"},
     {"LAST_ENVIRONMENT", "to make it what users see: sluice release APP VERSION"},
     {"NOT_ELIGIBLE", "promote it there first: sluice plan APP VERSION --to ENV"},
     {"NEVER_RELEASED", "run: sluice release history APP; or sluice release APP VERSION"},
@@ -92,8 +97,7 @@ static const char *filled(const struct cli *cli, const char *at, size_t *ret_len
 {
 	const struct {
 		const char *word, *value;
-	} words[] = {
-	    {"APP", cli->app}, {"VERSION", cli->version}, {"ENV", cli->environment}};
+	} words[] = {{"APP", cli->app}, {"VERSION", cli->version}, {"ENV", cli->environment}};
 	for (size_t i = 0; i < SL_COUNT(words); i++) {
 		size_t length = strlen(words[i].word);
 		if (words[i].value != NULL && words[i].value[0] != '\0' &&
@@ -127,7 +131,8 @@ int cli_fail(const struct cli *cli)
 	const sluice_error *error = &cli->error;
 	const char *advice = cli_advice(error->reason);
 	(void)fputs("sluice: ", stderr);
-	text_put(stderr, error->message[0] != '\0' ? error->message : sluice_code_name(error->code));
+	text_put(stderr,
+		 error->message[0] != '\0' ? error->message : sluice_code_name(error->code));
 	(void)fputc('\n', stderr);
 	for (size_t i = 0; i < sluice_error_violation_count(error); i++) {
 		sluice_violation v = sluice_error_violation(error, i);
@@ -138,7 +143,8 @@ int cli_fail(const struct cli *cli)
 		(void)fputc('\n', stderr);
 	}
 	if (advice == NULL && error->code == SLUICE_UNAVAILABLE) {
-		advice = "is sluiced running there? --server, SLUICE_SERVER or the context file name it";
+		advice =
+		    "is sluiced running there? --server, SLUICE_SERVER or the context file name it";
 	}
 	if (advice != NULL) {
 		put_advice(cli, advice);

@@ -10,9 +10,23 @@ struct add_flags {
 };
 #define ADD(field) offsetof(struct add_flags, field)
 static const struct sl_flag add_flags[] = {
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = ADD(environment), .max = 64, .required = true, .help = "Its environment, for life."},
-    {.name = "url", .kind = SL_FLAG_TEXT, .offset = ADD(url), .max = 1023, .placeholder = "URL", .help = "Where users reach it, without a slash at the end."},
-    {.name = "label", .kind = SL_FLAG_PAIRS, .offset = ADD(labels), .max = 200, .help = "What placements of apps match; may be repeated."},
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = ADD(environment),
+     .max = 64,
+     .required = true,
+     .help = "Its environment, for life."},
+    {.name = "url",
+     .kind = SL_FLAG_TEXT,
+     .offset = ADD(url),
+     .max = 1023,
+     .placeholder = "URL",
+     .help = "Where users reach it, without a slash at the end."},
+    {.name = "label",
+     .kind = SL_FLAG_PAIRS,
+     .offset = ADD(labels),
+     .max = 200,
+     .help = "What placements of apps match; may be repeated."},
     {.name = NULL},
 };
 
@@ -21,8 +35,16 @@ struct ls_flags {
 	struct sl_flag_list labels;
 };
 static const struct sl_flag ls_flags[] = {
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = offsetof(struct ls_flags, environment), .max = 64, .help = "Only of this environment."},
-    {.name = "label", .kind = SL_FLAG_PAIRS, .offset = offsetof(struct ls_flags, labels), .max = 200, .help = "Only with this label; may be repeated."},
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct ls_flags, environment),
+     .max = 64,
+     .help = "Only of this environment."},
+    {.name = "label",
+     .kind = SL_FLAG_PAIRS,
+     .offset = offsetof(struct ls_flags, labels),
+     .max = 200,
+     .help = "Only with this label; may be repeated."},
     {.name = NULL},
 };
 
@@ -30,7 +52,11 @@ struct label_flags {
 	const char *url;
 };
 static const struct sl_flag label_flags[] = {
-    {.name = "url", .kind = SL_FLAG_TEXT, .offset = offsetof(struct label_flags, url), .max = 1023, .placeholder = "URL",
+    {.name = "url",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct label_flags, url),
+     .max = 1023,
+     .placeholder = "URL",
      .help = "Where users reach it from now on; `none` for nowhere."},
     {.name = NULL},
 };
@@ -39,7 +65,11 @@ struct retry_flags {
 	const char *app;
 };
 static const struct sl_flag retry_flags[] = {
-    {.name = "app", .kind = SL_FLAG_TEXT, .offset = offsetof(struct retry_flags, app), .max = 64, .help = "Only this app; without it all that ended."},
+    {.name = "app",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct retry_flags, app),
+     .max = 64,
+     .help = "Only this app; without it all that ended."},
     {.name = NULL},
 };
 
@@ -57,12 +87,14 @@ static enum text_color live_color(Sluice__V1__Liveness liveness)
 	}
 }
 
-static Sluice__V1__Instance *get(struct cli *cli, const char *name, Sluice__V1__GetInstanceResponse **ret_response)
+static Sluice__V1__Instance *get(struct cli *cli, const char *name,
+				 Sluice__V1__GetInstanceResponse **ret_response)
 {
 	Sluice__V1__GetInstanceRequest request = SLUICE__V1__GET_INSTANCE_REQUEST__INIT;
 	request.workspace = cli->workspace;
 	request.instance = cli_str(name);
-	return CLI_CALL(cli, get_instance, &request, ret_response) ? (*ret_response)->instance : NULL;
+	return CLI_CALL(cli, get_instance, &request, ret_response) ? (*ret_response)->instance
+								   : NULL;
 }
 
 static int add(struct cli *cli, const struct sl_args *args, void *config)
@@ -76,13 +108,17 @@ static int add(struct cli *cli, const struct sl_args *args, void *config)
 	request.environment = cli_str(flags->environment);
 	request.public_url = cli_str(flags->url);
 	request.n_labels = flags->labels.count;
-	request.labels = cli_pairs(cli, &flags->labels, &sluice__v1__register_instance_request__labels_entry__descriptor);
+	request.labels = cli_pairs(
+	    cli, &flags->labels, &sluice__v1__register_instance_request__labels_entry__descriptor);
 	if (!CLI_CALL(cli, register_instance, &request, &response)) {
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, response->instance->name)) {
-		cli_say(cli, "instance %s is registered in %s; on its host run: sluice-agent --server %s --instance %s --state DIR\n",
-			response->instance->name, response->instance->environment, cli->server, response->instance->name);
+		cli_say(cli,
+			"instance %s is registered in %s; on its host run: sluice-agent --server "
+			"%s --instance %s --state DIR\n",
+			response->instance->name, response->instance->environment, cli->server,
+			response->instance->name);
 	}
 	return CLI_DONE;
 }
@@ -92,7 +128,8 @@ static void put_labels(struct table *table, const Sluice__V1__Instance *in)
 	char text[400] = "";
 	size_t used = 0;
 	for (size_t i = 0; i < in->n_labels && used < sizeof(text); i++) {
-		int more = snprintf(text + used, sizeof(text) - used, "%s%s=%s", i > 0 ? "," : "", in->labels[i]->key, in->labels[i]->value);
+		int more = snprintf(text + used, sizeof(text) - used, "%s%s=%s", i > 0 ? "," : "",
+				    in->labels[i]->key, in->labels[i]->value);
 		used += more > 0 ? (size_t)more : 0;
 	}
 	table_put(table, TEXT_PLAIN, "%s", text);
@@ -101,13 +138,16 @@ static void put_labels(struct table *table, const Sluice__V1__Instance *in)
 static void put_row(struct table *table, const Sluice__V1__Instance *in)
 {
 	const Sluice__V1__AgentView *agent = in->agent;
-	Sluice__V1__Liveness liveness = agent != NULL ? agent->liveness : SLUICE__V1__LIVENESS__LIVENESS_NEVER;
+	Sluice__V1__Liveness liveness =
+	    agent != NULL ? agent->liveness : SLUICE__V1__LIVENESS__LIVENESS_NEVER;
 	char text[TEXT_SIZE];
 	table_put(table, TEXT_STRONG, "%s", in->name);
 	table_put(table, TEXT_PLAIN, "%s", in->environment);
-	table_put(table, live_color(liveness), "%s%s", text_enum(text, &sluice__v1__liveness__descriptor, (int)liveness),
+	table_put(table, live_color(liveness), "%s%s",
+		  text_enum(text, &sluice__v1__liveness__descriptor, (int)liveness),
 		  in->paused ? ", paused" : "");
-	table_put(table, TEXT_PLAIN, "%s", text_age(text, agent != NULL ? agent->last_seen_at : NULL, sl_clock_unix_ms()));
+	table_put(table, TEXT_PLAIN, "%s",
+		  text_age(text, agent != NULL ? agent->last_seen_at : NULL, sl_clock_unix_ms()));
 	table_put(table, TEXT_PLAIN, "%s", agent != NULL ? agent->agent_version : "");
 	put_labels(table, in);
 	table_put(table, TEXT_PLAIN, "%s", in->public_url);
@@ -116,14 +156,17 @@ static void put_row(struct table *table, const Sluice__V1__Instance *in)
 static int ls(struct cli *cli, const struct sl_args *args, void *config)
 {
 	(void)args;
-	static const char *const headings[] = {"NAME", "ENVIRONMENT", "AGENT", "SEEN", "VERSION", "LABELS", "URL", NULL};
+	static const char *const headings[] = {"NAME",    "ENVIRONMENT", "AGENT", "SEEN",
+					       "VERSION", "LABELS",      "URL",   NULL};
 	const struct ls_flags *flags = config;
 	Sluice__V1__ListInstancesRequest request = SLUICE__V1__LIST_INSTANCES_REQUEST__INIT;
 	request.workspace = cli->workspace;
 	request.environment = cli_str(flags->environment);
 	request.n_labels = flags->labels.count;
-	request.labels = cli_pairs(cli, &flags->labels, &sluice__v1__list_instances_request__labels_entry__descriptor);
-	const Sluice__V1__ListInstancesResponse *list = cli_list(cli, SLUICE_RPC_ListInstances, &request.base);
+	request.labels = cli_pairs(cli, &flags->labels,
+				   &sluice__v1__list_instances_request__labels_entry__descriptor);
+	const Sluice__V1__ListInstancesResponse *list =
+	    cli_list(cli, SLUICE_RPC_ListInstances, &request.base);
 	if (list == NULL) {
 		return cli_fail(cli);
 	}
@@ -153,13 +196,16 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	cli_fact(cli, "id", "%s", in->id);
 	cli_fact(cli, "environment", "%s", in->environment);
 	for (size_t i = 0; i < in->n_labels; i++) {
-		cli_fact(cli, i == 0 ? "labels" : "", "%s=%s", in->labels[i]->key, in->labels[i]->value);
+		cli_fact(cli, i == 0 ? "labels" : "", "%s=%s", in->labels[i]->key,
+			 in->labels[i]->value);
 	}
 	cli_fact(cli, "url", "%s", in->public_url);
 	cli_fact(cli, "paused", "%s", in->paused ? "yes: nothing new is activated there" : "no");
 	cli_fact(cli, "registered", "%s by %s", text_time(text, in->created_at), in->created_by);
 	if (in->agent != NULL) {
-		cli_fact(cli, "agent", "%s", text_enum(text, &sluice__v1__liveness__descriptor, (int)in->agent->liveness));
+		cli_fact(
+		    cli, "agent", "%s",
+		    text_enum(text, &sluice__v1__liveness__descriptor, (int)in->agent->liveness));
 		cli_fact(cli, "seen", "%s", text_time(text, in->agent->last_seen_at));
 		cli_fact(cli, "program", "%s", in->agent->agent_version);
 		cli_fact(cli, "dials from", "%s", in->agent->peer);
@@ -170,7 +216,8 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 /* One word of `instance label`: "k=v" sets, "k-" removes. */
-static bool apply_label(struct cli *cli, Sluice__V1__UpdateInstanceRequest *request, const char *word)
+static bool apply_label(struct cli *cli, Sluice__V1__UpdateInstanceRequest *request,
+			const char *word)
 {
 	const char *equals = strchr(word, '=');
 	size_t length = strlen(word);
@@ -189,20 +236,22 @@ static bool apply_label(struct cli *cli, Sluice__V1__UpdateInstanceRequest *requ
 	request->n_labels = kept;
 	if (!removes) {
 		const struct sl_flag_list pair = {.items = &word, .count = 1};
-		Sluice__V1__UpdateInstanceRequest__LabelsEntry **entry =
-		    cli_pairs(cli, &pair, &sluice__v1__update_instance_request__labels_entry__descriptor);
+		Sluice__V1__UpdateInstanceRequest__LabelsEntry **entry = cli_pairs(
+		    cli, &pair, &sluice__v1__update_instance_request__labels_entry__descriptor);
 		request->labels[request->n_labels++] = entry[0];
 	}
 	return true;
 }
 
 /* The labels that the instance has now, with room for one more for each argument. */
-static bool copy_labels(struct cli *cli, const Sluice__V1__Instance *in, size_t room, Sluice__V1__UpdateInstanceRequest *request)
+static bool copy_labels(struct cli *cli, const Sluice__V1__Instance *in, size_t room,
+			Sluice__V1__UpdateInstanceRequest *request)
 {
-	Sluice__V1__UpdateInstanceRequest__LabelsEntry **labels =
-	    SL_ARENA_ARRAY(&cli->arena, Sluice__V1__UpdateInstanceRequest__LabelsEntry *, in->n_labels + room + 1);
+	Sluice__V1__UpdateInstanceRequest__LabelsEntry **labels = SL_ARENA_ARRAY(
+	    &cli->arena, Sluice__V1__UpdateInstanceRequest__LabelsEntry *, in->n_labels + room + 1);
 	for (size_t i = 0; labels != NULL && i < in->n_labels; i++) {
-		labels[i] = SL_ARENA_NEW(&cli->arena, Sluice__V1__UpdateInstanceRequest__LabelsEntry);
+		labels[i] =
+		    SL_ARENA_NEW(&cli->arena, Sluice__V1__UpdateInstanceRequest__LabelsEntry);
 		if (labels[i] == NULL) {
 			return false;
 		}
@@ -233,7 +282,9 @@ static int label(struct cli *cli, const struct sl_args *args, void *config)
 	}
 	for (size_t i = 1; i < args->count; i++) {
 		if (!apply_label(cli, &request, args->items[i])) {
-			return cli_complain(CLI_USAGE, "'%s' is neither k=v (sets a label) nor k- (removes it)", args->items[i]);
+			return cli_complain(
+			    CLI_USAGE, "'%s' is neither k=v (sets a label) nor k- (removes it)",
+			    args->items[i]);
 		}
 	}
 	const char *url = flags->url[0] == '\0' ? in->public_url : flags->url;
@@ -246,12 +297,14 @@ static int label(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, response->instance->name)) {
-		cli_say(cli, "instance %s is changed: %zu labels\n", response->instance->name, response->instance->n_labels);
+		cli_say(cli, "instance %s is changed: %zu labels\n", response->instance->name,
+			response->instance->n_labels);
 	}
 	return CLI_DONE;
 }
 
-static int tell(const struct cli *cli, const ProtobufCMessage *message, const Sluice__V1__Instance *in, const char *done)
+static int tell(const struct cli *cli, const ProtobufCMessage *message,
+		const Sluice__V1__Instance *in, const char *done)
 {
 	if (!cli_printed(cli, message, in->name)) {
 		cli_say(cli, "instance %s %s\n", in->name, done);
@@ -270,7 +323,8 @@ static int pause_instance(struct cli *cli, const struct sl_args *args, void *con
 	if (!CLI_CALL(cli, pause_instance, &request, &response)) {
 		return cli_fail(cli);
 	}
-	return tell(cli, &response->base, response->instance, "is paused: nothing new is activated there");
+	return tell(cli, &response->base, response->instance,
+		    "is paused: nothing new is activated there");
 }
 
 static int resume_instance(struct cli *cli, const struct sl_args *args, void *config)
@@ -310,7 +364,9 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 	request.workspace = cli->workspace;
 	request.write = &cli->write;
 	request.instance = cli_str(args->items[0]);
-	enum cli_exit go = cli_confirm(cli, "Remove instance %s (its agent keeps serving and stops dialling)?", args->items[0]);
+	enum cli_exit go =
+	    cli_confirm(cli, "Remove instance %s (its agent keeps serving and stops dialling)?",
+			args->items[0]);
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -318,46 +374,87 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, args->items[0])) {
-		cli_say(cli, "instance %s is removed; its agent keeps serving and stops dialling\n", args->items[0]);
+		cli_say(cli, "instance %s is removed; its agent keeps serving and stops dialling\n",
+			args->items[0]);
 	}
 	return CLI_DONE;
 }
 
 const struct cli_command cli_cmd_instance_add = {
-    .about = {.name = "instance add", .synopsis = "NAME --env ENV", .summary = "Register an instance", .args_min = 1, .args_max = 1, .flags = add_flags,
-	      .examples = (const struct sl_example[]){{"sluice instance add prod-1 --env production --url https://www.example.org --label zone=eu", "One that users reach."}, {NULL, NULL}}},
+    .about = {.name = "instance add",
+	      .synopsis = "NAME --env ENV",
+	      .summary = "Register an instance",
+	      .args_min = 1,
+	      .args_max = 1,
+	      .flags = add_flags,
+	      .examples =
+		  (const struct sl_example[]){{"sluice instance add prod-1 --env production --url "
+					       "https://www.example.org --label zone=eu",
+					       "One that users reach."},
+					      {NULL, NULL}}},
     .run = add,
     .config_size = sizeof(struct add_flags),
 };
 const struct cli_command cli_cmd_instance_ls = {
-    .about = {.name = "instance ls", .synopsis = "", .summary = "List the instances and their agents", .flags = ls_flags},
+    .about = {.name = "instance ls",
+	      .synopsis = "",
+	      .summary = "List the instances and their agents",
+	      .flags = ls_flags},
     .run = ls,
     .config_size = sizeof(struct ls_flags),
 };
 const struct cli_command cli_cmd_instance_show = {
-    .about = {.name = "instance show", .synopsis = "NAME", .summary = "Show an instance and its agent", .args_min = 1, .args_max = 1},
+    .about = {.name = "instance show",
+	      .synopsis = "NAME",
+	      .summary = "Show an instance and its agent",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = show,
 };
 const struct cli_command cli_cmd_instance_label = {
-    .about = {.name = "instance label", .synopsis = "NAME [k=v | k-]...", .summary = "Set and remove labels, change the URL", .args_min = 1, .args_max = 33, .flags = label_flags,
-	      .examples = (const struct sl_example[]){{"sluice instance label prod-1 zone=eu old-", "Sets zone, removes old, leaves the rest."}, {NULL, NULL}}},
+    .about = {.name = "instance label",
+	      .synopsis = "NAME [k=v | k-]...",
+	      .summary = "Set and remove labels, change the URL",
+	      .args_min = 1,
+	      .args_max = 33,
+	      .flags = label_flags,
+	      .examples = (const struct sl_example[]){{"sluice instance label prod-1 zone=eu old-",
+						       "Sets zone, removes old, leaves the rest."},
+						      {NULL, NULL}}},
     .run = label,
     .config_size = sizeof(struct label_flags),
 };
 const struct cli_command cli_cmd_instance_pause = {
-    .about = {.name = "instance pause", .synopsis = "NAME", .summary = "Activate nothing new there until resumed", .args_min = 1, .args_max = 1},
+    .about = {.name = "instance pause",
+	      .synopsis = "NAME",
+	      .summary = "Activate nothing new there until resumed",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = pause_instance,
 };
 const struct cli_command cli_cmd_instance_resume = {
-    .about = {.name = "instance resume", .synopsis = "NAME", .summary = "Lift the pause", .args_min = 1, .args_max = 1},
+    .about = {.name = "instance resume",
+	      .synopsis = "NAME",
+	      .summary = "Lift the pause",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = resume_instance,
 };
 const struct cli_command cli_cmd_instance_retry = {
-    .about = {.name = "instance retry", .synopsis = "NAME", .summary = "Repeat attempts that ended FAILED or ROLLED_BACK", .args_min = 1, .args_max = 1, .flags = retry_flags},
+    .about = {.name = "instance retry",
+	      .synopsis = "NAME",
+	      .summary = "Repeat attempts that ended FAILED or ROLLED_BACK",
+	      .args_min = 1,
+	      .args_max = 1,
+	      .flags = retry_flags},
     .run = retry_instance,
     .config_size = sizeof(struct retry_flags),
 };
 const struct cli_command cli_cmd_instance_rm = {
-    .about = {.name = "instance rm", .synopsis = "NAME", .summary = "Remove an instance; asks first", .args_min = 1, .args_max = 1},
+    .about = {.name = "instance rm",
+	      .synopsis = "NAME",
+	      .summary = "Remove an instance; asks first",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = rm,
 };

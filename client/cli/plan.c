@@ -10,9 +10,17 @@ struct plan_flags {
 };
 #define PLAN(field) offsetof(struct plan_flags, field)
 static const struct sl_flag plan_flags[] = {
-    {.name = "to", .kind = SL_FLAG_TEXT, .offset = PLAN(to), .max = 64, .placeholder = "ENV", .help = "Plan the promotion to this environment."},
+    {.name = "to",
+     .kind = SL_FLAG_TEXT,
+     .offset = PLAN(to),
+     .max = 64,
+     .placeholder = "ENV",
+     .help = "Plan the promotion to this environment."},
     {.name = "release", .kind = SL_FLAG_BOOL, .offset = PLAN(release), .help = "Plan the release."},
-    {.name = "rollback", .kind = SL_FLAG_BOOL, .offset = PLAN(rollback), .help = "Plan the rollback; without V to the previous release."},
+    {.name = "rollback",
+     .kind = SL_FLAG_BOOL,
+     .offset = PLAN(rollback),
+     .help = "Plan the rollback; without V to the previous release."},
     {.name = NULL},
 };
 
@@ -21,10 +29,17 @@ struct promote_flags {
 	bool wait;
 };
 static const struct sl_flag promote_flags[] = {
-    {.name = "to", .kind = SL_FLAG_TEXT, .offset = offsetof(struct promote_flags, to), .max = 64, .placeholder = "ENV",
+    {.name = "to",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct promote_flags, to),
+     .max = 64,
+     .placeholder = "ENV",
      .help = "The environment wanted, the next one after the version's; without it that one."},
-    {.name = "wait", .kind = SL_FLAG_BOOL, .offset = offsetof(struct promote_flags, wait),
-     .help = "Wait until the instances there serve it; where only what is released is served, until they have it on disk."},
+    {.name = "wait",
+     .kind = SL_FLAG_BOOL,
+     .offset = offsetof(struct promote_flags, wait),
+     .help = "Wait until the instances there serve it; where only what is released is served, "
+	     "until they have it on disk."},
     {.name = NULL},
 };
 
@@ -48,9 +63,11 @@ static void put_gate(struct table *table, const Sluice__V1__Gate *gate)
 	const char *clears = text_time(at, gate->clears_at);
 	const char *who = gate->cleared_by;
 	table_put(table, TEXT_STRONG, "%s", gate->id);
-	table_put(table, gate_color(gate->state), "%s", text_enum(state, &sluice__v1__gate_state__descriptor, (int)gate->state));
+	table_put(table, gate_color(gate->state), "%s",
+		  text_enum(state, &sluice__v1__gate_state__descriptor, (int)gate->state));
 	table_put(table, TEXT_PLAIN, "%s", gate->reason);
-	table_put(table, TEXT_PLAIN, "%s%s%s", who, who[0] != '\0' && clears[0] != '\0' ? ", " : "", clears);
+	table_put(table, TEXT_PLAIN, "%s%s%s", who, who[0] != '\0' && clears[0] != '\0' ? ", " : "",
+		  clears);
 }
 
 static const char *verb_of(Sluice__V1__PlanAction action)
@@ -68,7 +85,8 @@ static const char *verb_of(Sluice__V1__PlanAction action)
 static void show_title(const struct cli *cli, const Sluice__V1__Plan *plan)
 {
 	bool moves = plan->action == SLUICE__V1__PLAN_ACTION__PLAN_ACTION_PROMOTE;
-	cli_paint(cli, TEXT_STRONG, "%s %s %s", verb_of(plan->action), plan->app, cli_ref(plan->version));
+	cli_paint(cli, TEXT_STRONG, "%s %s %s", verb_of(plan->action), plan->app,
+		  cli_ref(plan->version));
 	if (moves) {
 		cli_say(cli, ": %s -> %s\n", plan->source, plan->target);
 	} else {
@@ -79,13 +97,15 @@ static void show_title(const struct cli *cli, const Sluice__V1__Plan *plan)
 static void show_around(const struct cli *cli, const Sluice__V1__Plan *plan)
 {
 	cli_say(cli, "%s runs %s now; %u of %u instances have %s on disk\n", plan->target,
-		plan->current != NULL ? cli_ref(plan->current) : "nothing", plan->staged, plan->instances,
-		cli_ref(plan->version));
+		plan->current != NULL ? cli_ref(plan->current) : "nothing", plan->staged,
+		plan->instances, cli_ref(plan->version));
 	for (size_t i = 0; i < plan->n_skipped; i++) {
 		cli_say(cli, "skipped: %s\n", plan->skipped[i]);
 	}
 	if (plan->pinned != NULL) {
-		cli_say(cli, "a pin keeps %s running there; lift it with: sluice select %s --auto --env %s\n",
+		cli_say(cli,
+			"a pin keeps %s running there; lift it with: sluice select %s --auto --env "
+			"%s\n",
 			cli_ref(plan->pinned), plan->app, plan->target);
 	}
 }
@@ -105,7 +125,8 @@ int cli_show_plan(const struct cli *cli, const Sluice__V1__Plan *plan)
 	return plan->allowed ? CLI_DONE : CLI_REFUSED;
 }
 
-static int plan_call(struct cli *cli, const struct cli_plan *plan, Sluice__V1__PlanResponse **ret_response)
+static int plan_call(struct cli *cli, const struct cli_plan *plan,
+		     Sluice__V1__PlanResponse **ret_response)
 {
 	Sluice__V1__PlanRequest request = SLUICE__V1__PLAN_REQUEST__INIT;
 	cli->app = plan->app;
@@ -141,13 +162,14 @@ static int plan_run(struct cli *cli, const struct sl_args *args, void *config)
 	Sluice__V1__PlanResponse *response = NULL;
 	const char *version = args->count > 1 ? args->items[1] : NULL;
 	if ((flags->to[0] != '\0') + flags->release + flags->rollback != 1) {
-		return cli_complain(CLI_USAGE, "plan takes exactly one of --to ENV, --release and --rollback");
+		return cli_complain(CLI_USAGE,
+				    "plan takes exactly one of --to ENV, --release and --rollback");
 	}
 	if (version == NULL && !flags->rollback) {
 		return cli_complain(CLI_USAGE, "only plan --rollback may leave out the version");
 	}
 	const struct cli_plan plan = {
-	    .action = flags->release	? SLUICE__V1__PLAN_ACTION__PLAN_ACTION_RELEASE
+	    .action = flags->release    ? SLUICE__V1__PLAN_ACTION__PLAN_ACTION_RELEASE
 		      : flags->rollback ? SLUICE__V1__PLAN_ACTION__PLAN_ACTION_ROLLBACK
 					: SLUICE__V1__PLAN_ACTION__PLAN_ACTION_PROMOTE,
 	    .app = args->items[0],
@@ -169,7 +191,8 @@ static int wait_for_it(struct cli *cli, const Sluice__V1__PromoteResponse *respo
 {
 	const Sluice__V1__Promotion *promotion = response->promotion;
 	if (response->pinned != NULL) {
-		cli_say(cli, "not waiting: the pin keeps %s running in %s\n", cli_ref(response->pinned), promotion->to);
+		cli_say(cli, "not waiting: the pin keeps %s running in %s\n",
+			cli_ref(response->pinned), promotion->to);
 		return CLI_DONE;
 	}
 	const Sluice__V1__Environment *environment = cli_environment(cli, promotion->to);
@@ -177,8 +200,9 @@ static int wait_for_it(struct cli *cli, const Sluice__V1__PromoteResponse *respo
 		return cli_fail(cli);
 	}
 	const struct cli_wait wait = {
-	    .condition = environment->serves_users ? SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED
-						   : SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONVERGED,
+	    .condition = environment->serves_users
+			     ? SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED
+			     : SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONVERGED,
 	    .app = cli->app,
 	    .version = promotion->version->id,
 	    .environment = promotion->to,
@@ -191,7 +215,9 @@ static void tell_promotion(const struct cli *cli, const Sluice__V1__PromoteRespo
 	const Sluice__V1__Promotion *p = response->promotion;
 	cli_say(cli, "%s %s is in %s now\n", p->app, cli_ref(p->version), p->to);
 	if (response->pinned != NULL) {
-		cli_say(cli, "a pin keeps %s running there; lift it with: sluice select %s --auto --env %s\n",
+		cli_say(cli,
+			"a pin keeps %s running there; lift it with: sluice select %s --auto --env "
+			"%s\n",
 			cli_ref(response->pinned), p->app, p->to);
 	}
 }
@@ -208,8 +234,8 @@ static int promote(struct cli *cli, const struct sl_args *args, void *config)
 	if (code != CLI_DONE) {
 		return code;
 	}
-	enum cli_exit go = cli_confirm(cli, "Promote %s %s from %s to %s?", plan->app, cli_ref(plan->version),
-				       plan->source, plan->target);
+	enum cli_exit go = cli_confirm(cli, "Promote %s %s from %s to %s?", plan->app,
+				       cli_ref(plan->version), plan->source, plan->target);
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -234,22 +260,37 @@ static int promote(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_plan = {
-    .about = {.name = "plan", .synopsis = "APP V --to ENV|--release|--rollback", .summary = "Show what a promotion, release or rollback would find: all gates",
+    .about = {.name = "plan",
+	      .synopsis = "APP V --to ENV|--release|--rollback",
+	      .summary = "Show what a promotion, release or rollback would find: all gates",
 	      .description = "Changes nothing. Ends with 2 when a gate holds the act back.",
-	      .args_min = 1, .args_max = 2, .flags = plan_flags,
-	      .examples = (const struct sl_example[]){{"sluice plan shop v2 --to staging", "May v2 go to staging?"},
-						      {"sluice plan shop v2 --release", "May users see v2?"},
-						      {"sluice plan shop --rollback", "Where would a rollback go?"},
-						      {NULL, NULL}}},
+	      .args_min = 1,
+	      .args_max = 2,
+	      .flags = plan_flags,
+	      .examples =
+		  (const struct sl_example[]){
+		      {"sluice plan shop v2 --to staging", "May v2 go to staging?"},
+		      {"sluice plan shop v2 --release", "May users see v2?"},
+		      {"sluice plan shop --rollback", "Where would a rollback go?"},
+		      {NULL, NULL}}},
     .run = plan_run,
     .config_size = sizeof(struct plan_flags),
 };
 const struct cli_command cli_cmd_promote = {
-    .about = {.name = "promote", .synopsis = "APP V --to ENV", .summary = "Move a version to the next environment",
-	      .description = "Shows the plan with all its gates, asks on a terminal unless --yes, then acts on exactly that plan: when "
-			     "something changed in between, nothing happens and the exit code is 3.",
-	      .args_min = 2, .args_max = 2, .flags = promote_flags,
-	      .examples = (const struct sl_example[]){{"sluice promote shop v2 --to staging --wait", "Ask, promote, and wait until staging serves it."}, {NULL, NULL}}},
+    .about = {.name = "promote",
+	      .synopsis = "APP V --to ENV",
+	      .summary = "Move a version to the next environment",
+	      .description =
+		  "Shows the plan with all its gates, asks on a terminal unless --yes, then acts "
+		  "on exactly that plan: when "
+		  "something changed in between, nothing happens and the exit code is 3.",
+	      .args_min = 2,
+	      .args_max = 2,
+	      .flags = promote_flags,
+	      .examples =
+		  (const struct sl_example[]){{"sluice promote shop v2 --to staging --wait",
+					       "Ask, promote, and wait until staging serves it."},
+					      {NULL, NULL}}},
     .run = promote,
     .config_size = sizeof(struct promote_flags),
 };

@@ -10,8 +10,11 @@ static int man(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_man = {
-    .about = {.name = "man", .synopsis = "", .summary = "Print the man page",
-	      .examples = (const struct sl_example[]){{"sluice man | man -l -", "Read it."}, {NULL, NULL}}},
+    .about = {.name = "man",
+	      .synopsis = "",
+	      .summary = "Print the man page",
+	      .examples =
+		  (const struct sl_example[]){{"sluice man | man -l -", "Read it."}, {NULL, NULL}}},
     .run = man,
     .offline = true,
 };
@@ -28,8 +31,10 @@ const struct sl_program cli_program = {
     .name = "sluice",
     .version = SLUICE_VERSION,
     .summary = "Move versions of apps through development, staging and production",
-    .description = "A version is made in development, promoted step by step, and released to users. Names and ids can be "
-		   "used alike.\n\nThe context file $XDG_CONFIG_HOME/sluice/context.json (else ~/.config/sluice/context.json) may name the server and the "
+    .description = "A version is made in development, promoted step by step, and released to "
+		   "users. Names and ids can be "
+		   "used alike.\n\nThe context file $XDG_CONFIG_HOME/sluice/context.json (else "
+		   "~/.config/sluice/context.json) may name the server and the "
 		   "workspace: {\"server\": \"127.0.0.1:7443\", \"workspace\": \"default\"}.",
     .commands = commands,
     .flags = cli_global_flags,

@@ -8,7 +8,12 @@
 #include "base/clock/clock.h"
 #include "client/cli/cli.h"
 
-enum { WAIT_DEFAULT_MS = 5 * 60 * 1000, SLICE_MS = 1000, GRACE_MS = 10 * 1000, LINE_MAX_BYTES = 400 };
+enum {
+	WAIT_DEFAULT_MS = 5 * 60 * 1000,
+	SLICE_MS = 1000,
+	GRACE_MS = 10 * 1000,
+	LINE_MAX_BYTES = 400
+};
 
 struct progress {
 	struct cli *cli;
@@ -48,8 +53,7 @@ static bool matters(const struct progress *p, const Sluice__V1__InstanceStatus *
 		return false;
 	}
 	return staged ? s->phase == SLUICE__V1__PHASE__PHASE_FETCHING ||
-			    s->phase == SLUICE__V1__PHASE__PHASE_VERIFYING ||
-			    s->error[0] != '\0'
+			    s->phase == SLUICE__V1__PHASE__PHASE_VERIFYING || s->error[0] != '\0'
 		      : !s->converged;
 }
 
@@ -69,11 +73,12 @@ static void add_instances(const struct progress *p, const Sluice__V1__GetStatusR
 			(void)snprintf(percent, sizeof(percent), " %u %%", s->percent);
 		}
 		bool online = s->liveness == SLUICE__V1__LIVENESS__LIVENESS_ONLINE;
-		int more = snprintf(line + used, size - used, "%s%s %s%s",
-				    i == 0 || line[used - 1] == ' ' ? "" : ", ", s->instance,
-				    online ? text_enum(phase, &sluice__v1__phase__descriptor, s->phase)
-					   : "not connected",
-				    percent);
+		int more =
+		    snprintf(line + used, size - used, "%s%s %s%s",
+			     i == 0 || line[used - 1] == ' ' ? "" : ", ", s->instance,
+			     online ? text_enum(phase, &sluice__v1__phase__descriptor, s->phase)
+				    : "not connected",
+			     percent);
 		used += more > 0 ? (size_t)more : 0;
 	}
 }
@@ -97,7 +102,8 @@ static void describe_instances(struct progress *p, char *line, size_t size)
 	struct cli *cli = p->cli;
 	Sluice__V1__GetStatusRequest request = SLUICE__V1__GET_STATUS_REQUEST__INIT;
 	Sluice__V1__GetStatusResponse *status = NULL;
-	sluice_error ignored = SLUICE_ERROR_INIT; /* progress is a courtesy: the wait itself tells */
+	sluice_error ignored =
+	    SLUICE_ERROR_INIT; /* progress is a courtesy: the wait itself tells */
 	request.workspace = cli->workspace;
 	request.app = cli_str(p->wait->app);
 	request.environment = cli_str(p->wait->environment);
@@ -108,7 +114,8 @@ static void describe_instances(struct progress *p, char *line, size_t size)
 	}
 	const Sluice__V1__EnvironmentStatus *e = find_environment(status, p->wait->environment);
 	if (e != NULL) {
-		bool staged = p->wait->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED;
+		bool staged =
+		    p->wait->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED;
 		(void)snprintf(line, size, "%s: %u of %u %s; ", e->environment,
 			       staged ? e->staged : e->ok, e->instances,
 			       staged ? "have it on disk" : "serve it");
@@ -197,14 +204,16 @@ static int tell_failure(struct cli *cli, const Sluice__V1__WaitForResponse *resp
 			s->error[0] != '\0' ? ": " : "", s->error);
 	}
 	if (response->n_failures > 0) {
-		cli_say(cli, "  run: sluice explain %s %s; after mending: sluice instance retry %s\n",
+		cli_say(cli,
+			"  run: sluice explain %s %s; after mending: sluice instance retry %s\n",
 			response->failures[0]->instance, cli->app != NULL ? cli->app : "APP",
 			response->failures[0]->instance);
 	}
 	return CLI_FAILED;
 }
 
-int cli_wait(struct cli *cli, const struct cli_wait *wait, Sluice__V1__WaitForResponse **ret_response)
+int cli_wait(struct cli *cli, const struct cli_wait *wait,
+	     Sluice__V1__WaitForResponse **ret_response)
 {
 	struct progress p = {.cli = cli, .wait = wait, .terminal = isatty(fileno(cli->talk)) != 0};
 	Sluice__V1__WaitForResponse *response = NULL;
@@ -239,22 +248,29 @@ static int tell_content(struct cli *cli, const char *app, const char *version)
 	if (content == NULL) {
 		return CLI_FAILED;
 	}
-	(void)cli_complain(CLI_FAILED, "the content of %s %s cannot be had: %s%s%s: %s", app, version,
-			   text_enum(reason, &sluice__v1__content_reason__descriptor, content->reason),
-			   content->rule[0] != '\0' ? " " : "", content->rule, content->text);
-	bool retries = content->reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE;
+	(void)cli_complain(
+	    CLI_FAILED, "the content of %s %s cannot be had: %s%s%s: %s", app, version,
+	    text_enum(reason, &sluice__v1__content_reason__descriptor, content->reason),
+	    content->rule[0] != '\0' ? " " : "", content->rule, content->text);
+	bool retries =
+	    content->reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE;
 	if (retries) {
-		(void)fputs("  it is tried again by itself; at once with: sluice repo refresh NAME\n", stderr);
+		(void)fputs(
+		    "  it is tried again by itself; at once with: sluice repo refresh NAME\n",
+		    stderr);
 		return CLI_FAILED;
 	}
-	(void)fprintf(stderr, "  mend the repository, then run: sluice version set %s %s\n", app, version);
+	(void)fprintf(stderr, "  mend the repository, then run: sluice version set %s %s\n", app,
+		      version);
 	return CLI_FAILED;
 }
 
 int cli_wait_content(struct cli *cli, const char *app, const char *version)
 {
-	const struct cli_wait wait = {
-	    .condition = SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONTENT, .app = app, .version = version};
+	const struct cli_wait wait = {.condition =
+					  SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONTENT,
+				      .app = app,
+				      .version = version};
 	struct progress p = {.cli = cli, .wait = &wait, .terminal = isatty(fileno(cli->talk)) != 0};
 	Sluice__V1__WaitForResponse *response = NULL;
 	bool answered = wait_slices(&p, &response);

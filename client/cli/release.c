@@ -7,7 +7,10 @@ struct wait_flags {
 	bool wait;
 };
 static const struct sl_flag release_flags[] = {
-    {.name = "wait", .kind = SL_FLAG_BOOL, .offset = offsetof(struct wait_flags, wait), .help = "Wait until the instances that users reach serve it."},
+    {.name = "wait",
+     .kind = SL_FLAG_BOOL,
+     .offset = offsetof(struct wait_flags, wait),
+     .help = "Wait until the instances that users reach serve it."},
     {.name = NULL},
 };
 
@@ -16,9 +19,17 @@ struct rollback_flags {
 	bool wait;
 };
 static const struct sl_flag rollback_flags[] = {
-    {.name = "to", .kind = SL_FLAG_TEXT, .offset = offsetof(struct rollback_flags, to), .max = 64, .placeholder = "V",
-     .help = "A version that was released before; without it the previous release that is neither blocked nor gone."},
-    {.name = "wait", .kind = SL_FLAG_BOOL, .offset = offsetof(struct rollback_flags, wait), .help = "Wait until the instances that users reach serve it."},
+    {.name = "to",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct rollback_flags, to),
+     .max = 64,
+     .placeholder = "V",
+     .help = "A version that was released before; without it the previous release that is neither "
+	     "blocked nor gone."},
+    {.name = "wait",
+     .kind = SL_FLAG_BOOL,
+     .offset = offsetof(struct rollback_flags, wait),
+     .help = "Wait until the instances that users reach serve it."},
     {.name = NULL},
 };
 
@@ -27,7 +38,8 @@ static void tell_reach(const struct cli *cli, const Sluice__V1__ReleaseReach *re
 	if (reach == NULL) {
 		return;
 	}
-	cli_say(cli, "instances: %u ready, %u on the way, %u not connected\n", reach->ready, reach->not_ready, reach->unreachable);
+	cli_say(cli, "instances: %u ready, %u on the way, %u not connected\n", reach->ready,
+		reach->not_ready, reach->unreachable);
 	for (size_t i = 0; i < reach->n_share_urls; i++) {
 		cli_say(cli, "  %s\n", reach->share_urls[i]);
 	}
@@ -59,7 +71,8 @@ static int release(struct cli *cli, const struct sl_args *args, void *config)
 	if (code != CLI_DONE) {
 		return code;
 	}
-	enum cli_exit go = cli_confirm(cli, "Release %s %s to users?", plan->app, cli_ref(plan->version));
+	enum cli_exit go =
+	    cli_confirm(cli, "Release %s %s to users?", plan->app, cli_ref(plan->version));
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -74,7 +87,8 @@ static int release(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (cli->output == CLI_TABLE) {
-		cli_say(cli, "%s %s is released\n", response->release->app, cli_ref(response->release->version));
+		cli_say(cli, "%s %s is released\n", response->release->app,
+			cli_ref(response->release->version));
 		tell_reach(cli, response->reach);
 	}
 	code = flags->wait ? wait_for_users(cli, plan->version->id) : CLI_DONE;
@@ -95,7 +109,8 @@ static int rollback(struct cli *cli, const struct sl_args *args, void *config)
 	if (code != CLI_DONE) {
 		return code;
 	}
-	enum cli_exit go = cli_confirm(cli, "Roll %s back to %s?", plan->app, cli_ref(plan->version));
+	enum cli_exit go =
+	    cli_confirm(cli, "Roll %s back to %s?", plan->app, cli_ref(plan->version));
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -110,8 +125,10 @@ static int rollback(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (cli->output == CLI_TABLE) {
-		cli_say(cli, "%s is rolled back from %s to %s; its configuration is not rolled back\n", response->release->app,
-			cli_ref(response->from), cli_ref(response->release->version));
+		cli_say(cli,
+			"%s is rolled back from %s to %s; its configuration is not rolled back\n",
+			response->release->app, cli_ref(response->from),
+			cli_ref(response->release->version));
 		tell_reach(cli, response->reach);
 	}
 	code = flags->wait ? wait_for_users(cli, plan->version->id) : CLI_DONE;
@@ -122,12 +139,15 @@ static int rollback(struct cli *cli, const struct sl_args *args, void *config)
 static int history(struct cli *cli, const struct sl_args *args, void *config)
 {
 	(void)config;
-	static const char *const headings[] = {"REVISION", "AT", "WHAT", "FROM", "TO", "BY", "REASON", NULL};
-	Sluice__V1__ListReleaseHistoryRequest request = SLUICE__V1__LIST_RELEASE_HISTORY_REQUEST__INIT;
+	static const char *const headings[] = {"REVISION", "AT", "WHAT",   "FROM",
+					       "TO",       "BY", "REASON", NULL};
+	Sluice__V1__ListReleaseHistoryRequest request =
+	    SLUICE__V1__LIST_RELEASE_HISTORY_REQUEST__INIT;
 	cli->app = args->items[0];
 	request.workspace = cli->workspace;
 	request.app = cli_str(cli->app);
-	const Sluice__V1__ListReleaseHistoryResponse *list = cli_list(cli, SLUICE_RPC_ListReleaseHistory, &request.base);
+	const Sluice__V1__ListReleaseHistoryResponse *list =
+	    cli_list(cli, SLUICE_RPC_ListReleaseHistory, &request.base);
 	if (list == NULL) {
 		return cli_fail(cli);
 	}
@@ -140,7 +160,9 @@ static int history(struct cli *cli, const struct sl_args *args, void *config)
 		char text[TEXT_SIZE];
 		table_put(table, TEXT_PLAIN, "%llu", (unsigned long long)c->revision);
 		table_put(table, TEXT_PLAIN, "%s", text_time(text, c->at));
-		table_put(table, TEXT_STRONG, "%s", text_enum(text, &sluice__v1__release_change_kind__descriptor, (int)c->kind));
+		table_put(
+		    table, TEXT_STRONG, "%s",
+		    text_enum(text, &sluice__v1__release_change_kind__descriptor, (int)c->kind));
 		table_put(table, TEXT_PLAIN, "%s", cli_ref(c->from));
 		table_put(table, TEXT_PLAIN, "%s", cli_ref(c->to));
 		table_put(table, TEXT_PLAIN, "%s", c->by);
@@ -158,7 +180,8 @@ static int withdraw(struct cli *cli, const struct sl_args *args, void *config)
 	request.workspace = cli->workspace;
 	request.write = &cli->write;
 	request.app = cli_str(cli->app);
-	enum cli_exit go = cli_confirm(cli, "Withdraw the release of %s: users will see nothing?", cli->app);
+	enum cli_exit go =
+	    cli_confirm(cli, "Withdraw the release of %s: users will see nothing?", cli->app);
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -166,32 +189,58 @@ static int withdraw(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, cli_ref(response->withdrawn))) {
-		cli_say(cli, "%s: the release of %s is withdrawn\n", cli->app, cli_ref(response->withdrawn));
+		cli_say(cli, "%s: the release of %s is withdrawn\n", cli->app,
+			cli_ref(response->withdrawn));
 	}
 	return CLI_DONE;
 }
 
 const struct cli_command cli_cmd_release = {
-    .about = {.name = "release", .synopsis = "APP V", .summary = "Make a version in production the one that users see",
-	      .description = "Shows the plan with all its gates, asks on a terminal unless --yes, then acts on exactly that plan.",
-	      .args_min = 2, .args_max = 2, .flags = release_flags,
-	      .examples = (const struct sl_example[]){{"sluice release shop v2 --yes --wait", "For a script: no question, and wait until users see it."}, {NULL, NULL}}},
+    .about = {.name = "release",
+	      .synopsis = "APP V",
+	      .summary = "Make a version in production the one that users see",
+	      .description = "Shows the plan with all its gates, asks on a terminal unless --yes, "
+			     "then acts on exactly that plan.",
+	      .args_min = 2,
+	      .args_max = 2,
+	      .flags = release_flags,
+	      .examples =
+		  (const struct sl_example[]){
+		      {"sluice release shop v2 --yes --wait",
+		       "For a script: no question, and wait until users see it."},
+		      {NULL, NULL}}},
     .run = release,
     .config_size = sizeof(struct wait_flags),
 };
 const struct cli_command cli_cmd_release_history = {
-    .about = {.name = "release history", .synopsis = "APP", .summary = "List every change of what users see, newest first", .args_min = 1, .args_max = 1},
+    .about = {.name = "release history",
+	      .synopsis = "APP",
+	      .summary = "List every change of what users see, newest first",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = history,
 };
 const struct cli_command cli_cmd_release_withdraw = {
-    .about = {.name = "release withdraw", .synopsis = "APP", .summary = "Release nothing: instances take the app down; asks first", .args_min = 1, .args_max = 1},
+    .about = {.name = "release withdraw",
+	      .synopsis = "APP",
+	      .summary = "Release nothing: instances take the app down; asks first",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = withdraw,
 };
 const struct cli_command cli_cmd_rollback = {
-    .about = {.name = "rollback", .synopsis = "APP", .summary = "Go back to the previous release, or to a version that was released before",
-	      .description = "Shows the plan with all its gates, asks on a terminal unless --yes, then acts on exactly that plan.",
-	      .args_min = 1, .args_max = 1, .flags = rollback_flags,
-	      .examples = (const struct sl_example[]){{"sluice rollback shop --wait", "Back to what users saw before."}, {NULL, NULL}}},
+    .about = {.name = "rollback",
+	      .synopsis = "APP",
+	      .summary =
+		  "Go back to the previous release, or to a version that was released before",
+	      .description = "Shows the plan with all its gates, asks on a terminal unless --yes, "
+			     "then acts on exactly that plan.",
+	      .args_min = 1,
+	      .args_max = 1,
+	      .flags = rollback_flags,
+	      .examples = (const struct sl_example[]){{"sluice rollback shop --wait",
+						       "Back to what users saw before."},
+						      {NULL, NULL}}},
     .run = rollback,
     .config_size = sizeof(struct rollback_flags),
 };

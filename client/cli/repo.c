@@ -8,11 +8,18 @@ struct add_flags {
 	const char *branch, *publish;
 };
 static const struct sl_flag add_flags[] = {
-    {.name = "branch", .kind = SL_FLAG_TEXT, .offset = offsetof(struct add_flags, branch), .max = 255,
+    {.name = "branch",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct add_flags, branch),
+     .max = 255,
      .help = "The branch whose tip new versions take; without it the repository's default branch."},
-    {.name = "publish", .kind = SL_FLAG_TEXT, .offset = offsetof(struct add_flags, publish), .fallback = "tags",
+    {.name = "publish",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct add_flags, publish),
+     .fallback = "tags",
      .choices = "tags|none",
-     .help = "tags: each sealed version becomes a tag that agents fetch. none: the repository is read-only for "
+     .help = "tags: each sealed version becomes a tag that agents fetch. none: the repository is "
+	     "read-only for "
 	     "Sluice, agents fetch the commit itself."},
     {.name = NULL},
 };
@@ -87,7 +94,8 @@ static int add(struct cli *cli, const struct sl_args *args, void *config)
 static int ls(struct cli *cli, const struct sl_args *args, void *config)
 {
 	(void)args, (void)config;
-	static const char *const headings[] = {"NAME", "BRANCH", "PUBLISH", "CONTACT", "OWED", "AGE", "URL", NULL};
+	static const char *const headings[] = {"NAME", "BRANCH", "PUBLISH", "CONTACT",
+					       "OWED", "AGE",    "URL",     NULL};
 	Sluice__V1__ListRepositoriesRequest request = SLUICE__V1__LIST_REPOSITORIES_REQUEST__INIT;
 	request.workspace = cli->workspace;
 	const Sluice__V1__ListRepositoriesResponse *list =
@@ -109,7 +117,8 @@ static int ls(struct cli *cli, const struct sl_args *args, void *config)
 			  text_enum(text, &sluice__v1__publish_mode__descriptor, (int)r->publish));
 		table_put(table, contact_color(contact), "%s", contact);
 		table_put(table, TEXT_PLAIN, "%u", r->contact != NULL ? r->contact->owed : 0);
-		table_put(table, TEXT_PLAIN, "%s", text_age(text, r->created_at, sl_clock_unix_ms()));
+		table_put(table, TEXT_PLAIN, "%s",
+			  text_age(text, r->created_at, sl_clock_unix_ms()));
 		table_put(table, TEXT_PLAIN, "%s", r->url);
 	}
 	return cli_end_table(table);
@@ -140,7 +149,9 @@ static int refresh(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, args->items[0])) {
-		cli_say(cli, "repository %s is asked now: %u contents looked up again, %u tags published again\n",
+		cli_say(cli,
+			"repository %s is asked now: %u contents looked up again, %u tags "
+			"published again\n",
 			args->items[0], response->resolving, response->publishing);
 	}
 	return CLI_DONE;
@@ -154,7 +165,8 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 	request.workspace = cli->workspace;
 	request.write = &cli->write;
 	request.repository = cli_str(args->items[0]);
-	enum cli_exit go = cli_confirm(cli, "Remove repository %s from Sluice (Git is left alone)?", args->items[0]);
+	enum cli_exit go = cli_confirm(cli, "Remove repository %s from Sluice (Git is left alone)?",
+				       args->items[0]);
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -168,28 +180,47 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_repo_add = {
-    .about = {.name = "repo add", .synopsis = "NAME URL", .summary = "Make a Git repository known", .args_min = 2,
-	      .args_max = 2, .flags = add_flags,
-	      .examples = (const struct sl_example[]){{"sluice repo add web https://git.example.org/web.git --branch main", "A repository that versions are published in."},
-						      {NULL, NULL}}},
+    .about = {.name = "repo add",
+	      .synopsis = "NAME URL",
+	      .summary = "Make a Git repository known",
+	      .args_min = 2,
+	      .args_max = 2,
+	      .flags = add_flags,
+	      .examples =
+		  (const struct sl_example[]){
+		      {"sluice repo add web https://git.example.org/web.git --branch main",
+		       "A repository that versions are published in."},
+		      {NULL, NULL}}},
     .run = add,
     .config_size = sizeof(struct add_flags),
 };
 const struct cli_command cli_cmd_repo_ls = {
-    .about = {.name = "repo ls", .synopsis = "", .summary = "List the repositories, and how the last contact with each went"},
+    .about = {.name = "repo ls",
+	      .synopsis = "",
+	      .summary = "List the repositories, and how the last contact with each went"},
     .run = ls,
 };
 const struct cli_command cli_cmd_repo_show = {
-    .about = {.name = "repo show", .synopsis = "NAME", .summary = "Show a repository", .args_min = 1, .args_max = 1},
+    .about = {.name = "repo show",
+	      .synopsis = "NAME",
+	      .summary = "Show a repository",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = show,
 };
 const struct cli_command cli_cmd_repo_refresh = {
-    .about = {.name = "repo refresh", .synopsis = "NAME", .summary = "Ask the Git host now: contents that could not be had, tags that are owed",
-	      .args_min = 1, .args_max = 1},
+    .about = {.name = "repo refresh",
+	      .synopsis = "NAME",
+	      .summary = "Ask the Git host now: contents that could not be had, tags that are owed",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = refresh,
 };
 const struct cli_command cli_cmd_repo_rm = {
-    .about = {.name = "repo rm", .synopsis = "NAME", .summary = "Remove a repository that no app refers to; asks first",
-	      .args_min = 1, .args_max = 1},
+    .about = {.name = "repo rm",
+	      .synopsis = "NAME",
+	      .summary = "Remove a repository that no app refers to; asks first",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = rm,
 };

@@ -9,9 +9,22 @@ struct select_flags {
 };
 #define SELECT(field) offsetof(struct select_flags, field)
 static const struct sl_flag select_flags[] = {
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = SELECT(environment), .max = 64, .required = true, .help = "The environment."},
-    {.name = "instance", .kind = SL_FLAG_TEXT, .offset = SELECT(instance), .max = 64, .placeholder = "NAME", .help = "Only this instance of it."},
-    {.name = "auto", .kind = SL_FLAG_BOOL, .offset = SELECT(automatic), .help = "Lift the pin: the version that came there last runs again."},
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = SELECT(environment),
+     .max = 64,
+     .required = true,
+     .help = "The environment."},
+    {.name = "instance",
+     .kind = SL_FLAG_TEXT,
+     .offset = SELECT(instance),
+     .max = 64,
+     .placeholder = "NAME",
+     .help = "Only this instance of it."},
+    {.name = "auto",
+     .kind = SL_FLAG_BOOL,
+     .offset = SELECT(automatic),
+     .help = "Lift the pin: the version that came there last runs again."},
     {.name = NULL},
 };
 
@@ -59,19 +72,28 @@ static int run(struct cli *cli, const struct sl_args *args, void *config)
 	}
 	const Sluice__V1__Selection *pin = response->selection;
 	if (!cli_printed(cli, &response->base, cli_ref(pin->version))) {
-		cli_say(cli, "%s: %s%s%s is pinned to %s\n", cli->app, pin->environment, pin->instance[0] != '\0' ? ", instance " : "",
-			pin->instance, cli_ref(pin->version));
+		cli_say(cli, "%s: %s%s%s is pinned to %s\n", cli->app, pin->environment,
+			pin->instance[0] != '\0' ? ", instance " : "", pin->instance,
+			cli_ref(pin->version));
 	}
 	return CLI_DONE;
 }
 
 const struct cli_command cli_cmd_select = {
-    .about = {.name = "select", .synopsis = "APP V|--auto --env ENV", .summary = "Pin the version that an environment or instance runs, or lift the pin",
-	      .description = "In development and staging. What production runs is what is released.",
-	      .args_min = 1, .args_max = 2, .flags = select_flags,
-	      .examples = (const struct sl_example[]){{"sluice select shop v1 --env staging", "Staging goes back to v1 until the pin is lifted."},
-						      {"sluice select shop --auto --env staging", "Lift it."},
-						      {NULL, NULL}}},
+    .about = {.name = "select",
+	      .synopsis = "APP V|--auto --env ENV",
+	      .summary = "Pin the version that an environment or instance runs, or lift the pin",
+	      .description =
+		  "In development and staging. What production runs is what is released.",
+	      .args_min = 1,
+	      .args_max = 2,
+	      .flags = select_flags,
+	      .examples =
+		  (const struct sl_example[]){
+		      {"sluice select shop v1 --env staging",
+		       "Staging goes back to v1 until the pin is lifted."},
+		      {"sluice select shop --auto --env staging", "Lift it."},
+		      {NULL, NULL}}},
     .run = run,
     .config_size = sizeof(struct select_flags),
 };

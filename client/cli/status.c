@@ -9,7 +9,11 @@ struct status_flags {
 	const char *environment;
 };
 static const struct sl_flag status_flags[] = {
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = offsetof(struct status_flags, environment), .max = 64, .help = "Only this environment."},
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct status_flags, environment),
+     .max = 64,
+     .help = "Only this environment."},
     {.name = NULL},
 };
 
@@ -40,10 +44,11 @@ static void put_cell(struct table *table, const Sluice__V1__EnvironmentStatus *e
 {
 	char extra[80] = "";
 	if (e->failed > 0 || e->unreachable > 0) {
-		(void)snprintf(extra, sizeof(extra), " (%u failed, %u away)", e->failed, e->unreachable);
+		(void)snprintf(extra, sizeof(extra), " (%u failed, %u away)", e->failed,
+			       e->unreachable);
 	}
-	table_put(table, color_of(e), "%s %s %u/%u%s%s", symbol_of(e), cli_ref(e->selected), e->ok, e->instances,
-		  e->pinned ? " pinned" : "", extra);
+	table_put(table, color_of(e), "%s %s %u/%u%s%s", symbol_of(e), cli_ref(e->selected), e->ok,
+		  e->instances, e->pinned ? " pinned" : "", extra);
 }
 
 static int overview(const struct cli *cli, const Sluice__V1__GetStatusResponse *status)
@@ -58,7 +63,8 @@ static int overview(const struct cli *cli, const Sluice__V1__GetStatusResponse *
 	for (size_t i = 0; i < status->n_apps; i++) {
 		const Sluice__V1__AppStatus *app = status->apps[i];
 		table_put(table, TEXT_STRONG, "%s", app->app);
-		table_put(table, app->released != NULL ? TEXT_GOOD : TEXT_FAINT, "%s", cli_ref(app->released));
+		table_put(table, app->released != NULL ? TEXT_GOOD : TEXT_FAINT, "%s",
+			  cli_ref(app->released));
 		for (size_t e = 0; e < count; e++) {
 			if (e < app->n_environments) {
 				put_cell(table, app->environments[e]);
@@ -72,12 +78,14 @@ static int overview(const struct cli *cli, const Sluice__V1__GetStatusResponse *
 
 static int environments(const struct cli *cli, const Sluice__V1__AppStatus *app)
 {
-	static const char *const headings[] = {"ENVIRONMENT", "RUNS", "NEWEST", "VERSIONS", "OK", "ON THE WAY", "FAILED", "AWAY", "ON DISK", NULL};
+	static const char *const headings[] = {"ENVIRONMENT", "RUNS",   "NEWEST", "VERSIONS", "OK",
+					       "ON THE WAY",  "FAILED", "AWAY",   "ON DISK",  NULL};
 	struct table *table = cli_table(cli, headings);
 	for (size_t i = 0; i < app->n_environments; i++) {
 		const Sluice__V1__EnvironmentStatus *e = app->environments[i];
 		table_put(table, TEXT_STRONG, "%s", e->environment);
-		table_put(table, color_of(e), "%s %s%s", symbol_of(e), cli_ref(e->selected), e->pinned ? " pinned" : "");
+		table_put(table, color_of(e), "%s %s%s", symbol_of(e), cli_ref(e->selected),
+			  e->pinned ? " pinned" : "");
 		table_put(table, TEXT_PLAIN, "%s", cli_ref(e->newest));
 		table_put(table, TEXT_PLAIN, "%u", e->versions);
 		table_put(table, TEXT_PLAIN, "%u/%u", e->ok, e->instances);
@@ -107,7 +115,8 @@ static enum text_color phase_color(const Sluice__V1__InstanceStatus *s)
 
 static const char *instance_symbol(const Sluice__V1__InstanceStatus *s)
 {
-	if (s->liveness != SLUICE__V1__LIVENESS__LIVENESS_ONLINE && s->liveness != SLUICE__V1__LIVENESS__LIVENESS_LATE) {
+	if (s->liveness != SLUICE__V1__LIVENESS__LIVENESS_ONLINE &&
+	    s->liveness != SLUICE__V1__LIVENESS__LIVENESS_LATE) {
 		return "?";
 	}
 	if (s->converged) {
@@ -118,7 +127,8 @@ static const char *instance_symbol(const Sluice__V1__InstanceStatus *s)
 
 static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse *status)
 {
-	static const char *const headings[] = {"INSTANCE", "ENVIRONMENT", "AGENT", "WANTED", "SERVES", "PHASE", "MARK", "ERROR", NULL};
+	static const char *const headings[] = {
+	    "INSTANCE", "ENVIRONMENT", "AGENT", "WANTED", "SERVES", "PHASE", "MARK", "ERROR", NULL};
 	struct table *table = cli_table(cli, headings);
 	for (size_t i = 0; i < status->n_instances; i++) {
 		const Sluice__V1__InstanceStatus *s = status->instances[i];
@@ -126,11 +136,14 @@ static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse 
 		char text[TEXT_SIZE];
 		table_put(table, TEXT_STRONG, "%s %s", instance_symbol(s), s->instance);
 		table_put(table, TEXT_PLAIN, "%s", s->environment);
-		table_put(table, online ? TEXT_GOOD : TEXT_BAD, "%s", text_enum(text, &sluice__v1__liveness__descriptor, (int)s->liveness));
+		table_put(table, online ? TEXT_GOOD : TEXT_BAD, "%s",
+			  text_enum(text, &sluice__v1__liveness__descriptor, (int)s->liveness));
 		table_put(table, TEXT_PLAIN, "%s", cli_ref(s->desired));
 		table_put(table, s->converged ? TEXT_GOOD : TEXT_BUSY, "%s", cli_ref(s->active));
-		table_put(table, phase_color(s), "%s", text_enum(text, &sluice__v1__phase__descriptor, (int)s->phase));
-		table_put(table, TEXT_BUSY, "%s%s", s->paused ? "paused " : "", s->orphaned ? "orphaned" : "");
+		table_put(table, phase_color(s), "%s",
+			  text_enum(text, &sluice__v1__phase__descriptor, (int)s->phase));
+		table_put(table, TEXT_BUSY, "%s%s", s->paused ? "paused " : "",
+			  s->orphaned ? "orphaned" : "");
 		table_put(table, TEXT_BAD, "%s", s->error);
 	}
 	return cli_end_table(table);
@@ -141,7 +154,9 @@ static int detail(const struct cli *cli, const Sluice__V1__GetStatusResponse *st
 	for (size_t i = 0; i < status->n_apps; i++) {
 		const Sluice__V1__AppStatus *app = status->apps[i];
 		cli_paint(cli, TEXT_STRONG, "%s", app->app);
-		cli_say(cli, ": %s%s\n", app->released != NULL ? "released is " : "nothing is released", app->released != NULL ? cli_ref(app->released) : "");
+		cli_say(cli, ": %s%s\n",
+			app->released != NULL ? "released is " : "nothing is released",
+			app->released != NULL ? cli_ref(app->released) : "");
 		for (size_t u = 0; u < app->n_share_urls; u++) {
 			cli_say(cli, "  %s\n", app->share_urls[u]);
 		}
@@ -165,7 +180,8 @@ static int status_run(struct cli *cli, const struct sl_args *args, void *config)
 	request.app = cli_str(cli->app != NULL ? cli->app : "");
 	request.environment = cli_str(flags->environment);
 	request.with_instances = cli->app != NULL;
-	const Sluice__V1__GetStatusResponse *status = cli_list(cli, SLUICE_RPC_GetStatus, &request.base);
+	const Sluice__V1__GetStatusResponse *status =
+	    cli_list(cli, SLUICE_RPC_GetStatus, &request.base);
 	if (status == NULL) {
 		return cli_fail(cli);
 	}
@@ -191,7 +207,8 @@ static int explain_run(struct cli *cli, const struct sl_args *args, void *config
 	if (!CLI_CALL(cli, explain, &request, &response)) {
 		return cli_fail(cli);
 	}
-	if (cli_printed(cli, &response->base, response->status != NULL ? cli_ref(response->status->active) : "-")) {
+	if (cli_printed(cli, &response->base,
+			response->status != NULL ? cli_ref(response->status->active) : "-")) {
 		return CLI_DONE;
 	}
 	struct table *table = cli_table(cli, headings);
@@ -210,13 +227,21 @@ static int explain_run(struct cli *cli, const struct sl_args *args, void *config
 }
 
 const struct cli_command cli_cmd_status = {
-    .about = {.name = "status", .synopsis = "[APP]", .summary = "Show what runs where: apps, environments and, of one app, instances",
-	      .description = "The signs: ✓ all serve it, … on the way, ✗ something failed, ? the agent is not connected, · nothing to run.",
-	      .args_max = 1, .flags = status_flags},
+    .about = {.name = "status",
+	      .synopsis = "[APP]",
+	      .summary = "Show what runs where: apps, environments and, of one app, instances",
+	      .description = "The signs: ✓ all serve it, … on the way, ✗ something failed, ? the "
+			     "agent is not connected, · nothing to run.",
+	      .args_max = 1,
+	      .flags = status_flags},
     .run = status_run,
     .config_size = sizeof(struct status_flags),
 };
 const struct cli_command cli_cmd_explain = {
-    .about = {.name = "explain", .synopsis = "INSTANCE APP", .summary = "Say why an instance runs, or does not run, a version", .args_min = 2, .args_max = 2},
+    .about = {.name = "explain",
+	      .synopsis = "INSTANCE APP",
+	      .summary = "Say why an instance runs, or does not run, a version",
+	      .args_min = 2,
+	      .args_max = 2},
     .run = explain_run,
 };

@@ -21,7 +21,8 @@ static bool add_columns(struct table *table, const char *const *headings)
 	for (; headings[table->columns] != NULL; table->columns++) {
 		/* Only the last column may be cut, and only by the edge of a terminal. */
 		int flags = headings[table->columns + 1] == NULL ? SCOLS_FL_TRUNC : 0;
-		if (scols_table_new_column(table->cells, headings[table->columns], 0, flags) == NULL) {
+		if (scols_table_new_column(table->cells, headings[table->columns], 0, flags) ==
+		    NULL) {
 			return false;
 		}
 	}

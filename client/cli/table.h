@@ -1,4 +1,5 @@
-/* table: rows and columns on a terminal or in a file. Only client/cli/table.c includes <libsmartcols.h>.
+/* table: rows and columns on a terminal or in a file. Only client/cli/table.c includes
+ * <libsmartcols.h>.
  *
  * Cells are put one after the other; a full row begins the next one. Sticky:
  * out of memory shows at table_end(). Threads: one. */

@@ -7,8 +7,8 @@
 const char *text_color_on(enum text_color color)
 {
 	static const char *const on[] = {
-	    [TEXT_PLAIN] = "",        [TEXT_GOOD] = "\033[32m", [TEXT_BUSY] = "\033[33m",
-	    [TEXT_BAD] = "\033[31m",  [TEXT_FAINT] = "\033[2m", [TEXT_STRONG] = "\033[1m",
+	    [TEXT_PLAIN] = "",       [TEXT_GOOD] = "\033[32m", [TEXT_BUSY] = "\033[33m",
+	    [TEXT_BAD] = "\033[31m", [TEXT_FAINT] = "\033[2m", [TEXT_STRONG] = "\033[1m",
 	};
 	return on[color];
 }

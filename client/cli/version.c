@@ -1,4 +1,5 @@
-/* sluice version: making versions, looking at them. What changes their fate is in version_acts.c. */
+/* sluice version: making versions, looking at them. What changes their fate is in version_acts.c.
+ */
 #include <string.h>
 
 #include "base/bytes/bytes.h"
@@ -11,11 +12,29 @@ struct create_flags {
 };
 #define CREATE(field) offsetof(struct create_flags, field)
 static const struct sl_flag create_flags[] = {
-    {.name = "from", .kind = SL_FLAG_TEXT, .offset = CREATE(from), .max = 64, .placeholder = "V",
-     .help = "The version that it derives from, whose content it takes unless --commit says otherwise; without it the newest one, and the branch's tip."},
-    {.name = "commit", .kind = SL_FLAG_TEXT, .offset = CREATE(commit), .max = 255, .placeholder = "REV", .help = "Branch, tag or full commit id."},
-    {.name = "description", .kind = SL_FLAG_TEXT, .offset = CREATE(description), .max = 2000, .help = "For people."},
-    {.name = "wait", .kind = SL_FLAG_BOOL, .offset = CREATE(wait), .fallback = "true", .help = "Wait for the content; --no-wait returns at once."},
+    {.name = "from",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(from),
+     .max = 64,
+     .placeholder = "V",
+     .help = "The version that it derives from, whose content it takes unless --commit says "
+	     "otherwise; without it the newest one, and the branch's tip."},
+    {.name = "commit",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(commit),
+     .max = 255,
+     .placeholder = "REV",
+     .help = "Branch, tag or full commit id."},
+    {.name = "description",
+     .kind = SL_FLAG_TEXT,
+     .offset = CREATE(description),
+     .max = 2000,
+     .help = "For people."},
+    {.name = "wait",
+     .kind = SL_FLAG_BOOL,
+     .offset = CREATE(wait),
+     .fallback = "true",
+     .help = "Wait for the content; --no-wait returns at once."},
     {.name = NULL},
 };
 
@@ -24,9 +43,17 @@ struct set_flags {
 	bool wait;
 };
 static const struct sl_flag set_flags[] = {
-    {.name = "commit", .kind = SL_FLAG_TEXT, .offset = offsetof(struct set_flags, commit), .max = 255, .placeholder = "REV",
+    {.name = "commit",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct set_flags, commit),
+     .max = 255,
+     .placeholder = "REV",
      .help = "Branch, tag or full commit id; without it the tip of the app's branch now."},
-    {.name = "wait", .kind = SL_FLAG_BOOL, .offset = offsetof(struct set_flags, wait), .fallback = "true", .help = "Wait for the content; --no-wait returns at once."},
+    {.name = "wait",
+     .kind = SL_FLAG_BOOL,
+     .offset = offsetof(struct set_flags, wait),
+     .fallback = "true",
+     .help = "Wait for the content; --no-wait returns at once."},
     {.name = NULL},
 };
 
@@ -34,7 +61,10 @@ struct ls_flags {
 	const char *environment;
 };
 static const struct sl_flag ls_flags[] = {
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = offsetof(struct ls_flags, environment), .max = 64,
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct ls_flags, environment),
+     .max = 64,
      .help = "Versions that have come at least as far as this environment."},
     {.name = NULL},
 };
@@ -43,14 +73,18 @@ struct diff_flags {
 	const char *from;
 };
 static const struct sl_flag diff_flags[] = {
-    {.name = "from", .kind = SL_FLAG_TEXT, .offset = offsetof(struct diff_flags, from), .max = 64, .placeholder = "V",
+    {.name = "from",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct diff_flags, from),
+     .max = 64,
+     .placeholder = "V",
      .help = "The older version; without it the one that V derives from."},
     {.name = NULL},
 };
 
 /* Waits if wanted, then shows. Both RPCs answer with a version that is RESOLVING. */
-static int finish(struct cli *cli, const ProtobufCMessage *message, const Sluice__V1__Version *version,
-		  bool wait, const char *done)
+static int finish(struct cli *cli, const ProtobufCMessage *message,
+		  const Sluice__V1__Version *version, bool wait, const char *done)
 {
 	int code = wait ? cli_wait_content(cli, version->app, version->id) : CLI_DONE;
 	if (cli_printed(cli, message, version->name)) {
@@ -78,13 +112,15 @@ static int create(struct cli *cli, const struct sl_args *args, void *config)
 	if (!CLI_CALL(cli, create_version, &request, &response)) {
 		return cli_fail(cli);
 	}
-	return finish(cli, &response->base, response->version, flags->wait, "is there, in development");
+	return finish(cli, &response->base, response->version, flags->wait,
+		      "is there, in development");
 }
 
 static int set(struct cli *cli, const struct sl_args *args, void *config)
 {
 	const struct set_flags *flags = config;
-	Sluice__V1__SetVersionContentRequest request = SLUICE__V1__SET_VERSION_CONTENT_REQUEST__INIT;
+	Sluice__V1__SetVersionContentRequest request =
+	    SLUICE__V1__SET_VERSION_CONTENT_REQUEST__INIT;
 	Sluice__V1__SetVersionContentResponse *response = NULL;
 	cli->app = args->items[0];
 	cli->version = args->items[1];
@@ -105,22 +141,26 @@ static const char *content_text(char buffer[static TEXT_SIZE], const Sluice__V1_
 		return strcpy(buffer, "-");
 	}
 	if (content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED) {
-		return text_enum(buffer, &sluice__v1__content_reason__descriptor, (int)content->reason);
+		return text_enum(buffer, &sluice__v1__content_reason__descriptor,
+				 (int)content->reason);
 	}
 	return text_enum(buffer, &sluice__v1__content_state__descriptor, (int)content->state);
 }
 
 static enum text_color content_color(const Sluice__V1__Content *content)
 {
-	if (content == NULL || content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_RESOLVING) {
+	if (content == NULL ||
+	    content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_RESOLVING) {
 		return TEXT_BUSY;
 	}
-	return content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY ? TEXT_GOOD : TEXT_BAD;
+	return content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY ? TEXT_GOOD
+										: TEXT_BAD;
 }
 
 static bool is_blocked(const Sluice__V1__Version *v)
 {
-	return v->block != NULL && v->block->mode != SLUICE__V1__BLOCK_MODE__BLOCK_MODE_UNSPECIFIED &&
+	return v->block != NULL &&
+	       v->block->mode != SLUICE__V1__BLOCK_MODE__BLOCK_MODE_UNSPECIFIED &&
 	       v->block->lifted_at == NULL;
 }
 
@@ -135,31 +175,38 @@ static const char *mark(const Sluice__V1__Version *v)
 static void put_row(struct table *table, const Sluice__V1__Version *v)
 {
 	const Sluice__V1__Publication *pub = v->publication;
-	bool parked = pub != NULL && pub->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED;
+	bool parked =
+	    pub != NULL && pub->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED;
 	char text[TEXT_SIZE];
 	table_put(table, TEXT_STRONG, "%s", v->name);
 	table_put(table, TEXT_PLAIN, "%s", v->environment);
-	table_put(table, TEXT_PLAIN, "%s", text_enum(text, &sluice__v1__version_state__descriptor, (int)v->state));
+	table_put(table, TEXT_PLAIN, "%s",
+		  text_enum(text, &sluice__v1__version_state__descriptor, (int)v->state));
 	table_put(table, content_color(v->content), "%s", content_text(text, v->content));
 	table_put(table, parked ? TEXT_BAD : TEXT_PLAIN, "%s",
-		  text_enum(text, &sluice__v1__publication_state__descriptor, pub != NULL ? (int)pub->state : 0));
+		  text_enum(text, &sluice__v1__publication_state__descriptor,
+			    pub != NULL ? (int)pub->state : 0));
 	table_put(table, is_blocked(v) ? TEXT_BAD : TEXT_GOOD, "%s", mark(v));
 	table_put(table, TEXT_PLAIN, "%s", cli_ref(v->derived_from));
-	table_put(table, TEXT_PLAIN, "%s", text_short(text, v->content != NULL ? v->content->commit : ""));
+	table_put(table, TEXT_PLAIN, "%s",
+		  text_short(text, v->content != NULL ? v->content->commit : ""));
 	table_put(table, TEXT_PLAIN, "%s", text_age(text, v->created_at, sl_clock_unix_ms()));
 	table_put(table, TEXT_PLAIN, "%s", v->content != NULL ? v->content->subject : "");
 }
 
 static int ls(struct cli *cli, const struct sl_args *args, void *config)
 {
-	static const char *const headings[] = {"NAME", "ENVIRONMENT", "STATE", "CONTENT", "IN GIT", "MARK", "FROM", "COMMIT", "AGE", "SUBJECT", NULL};
+	static const char *const headings[] = {"NAME",   "ENVIRONMENT", "STATE", "CONTENT",
+					       "IN GIT", "MARK",        "FROM",  "COMMIT",
+					       "AGE",    "SUBJECT",     NULL};
 	const struct ls_flags *flags = config;
 	Sluice__V1__ListVersionsRequest request = SLUICE__V1__LIST_VERSIONS_REQUEST__INIT;
 	cli->app = args->items[0];
 	request.workspace = cli->workspace;
 	request.app = cli_str(cli->app);
 	request.environment = cli_str(flags->environment);
-	const Sluice__V1__ListVersionsResponse *list = cli_list(cli, SLUICE_RPC_ListVersions, &request.base);
+	const Sluice__V1__ListVersionsResponse *list =
+	    cli_list(cli, SLUICE_RPC_ListVersions, &request.base);
 	if (list == NULL) {
 		return cli_fail(cli);
 	}
@@ -194,7 +241,8 @@ static void show_content(const struct cli *cli, const Sluice__V1__Content *c)
 	cli_fact(cli, "path", "%s", c->path);
 	cli_fact(cli, "digest", "%s", hex);
 	if (c->files > 0) {
-		cli_fact(cli, "size", "%llu files, %s", (unsigned long long)c->files, text_bytes(text, c->bytes));
+		cli_fact(cli, "size", "%llu files, %s", (unsigned long long)c->files,
+			 text_bytes(text, c->bytes));
 	}
 }
 
@@ -204,7 +252,8 @@ static void show_publication(const struct cli *cli, const Sluice__V1__Publicatio
 	if (p == NULL) {
 		return;
 	}
-	cli_fact(cli, "in Git", "%s", text_enum(text, &sluice__v1__publication_state__descriptor, (int)p->state));
+	cli_fact(cli, "in Git", "%s",
+		 text_enum(text, &sluice__v1__publication_state__descriptor, (int)p->state));
 	cli_fact(cli, "", "%s", p->text);
 	cli_fact(cli, "tag", "%s", p->ref);
 	cli_fact(cli, "tag's commit", "%s", p->commit);
@@ -218,7 +267,8 @@ static void show_version(const struct cli *cli, const Sluice__V1__Version *v)
 	cli_fact(cli, "id", "%s", v->id);
 	cli_fact(cli, "description", "%s", v->description);
 	cli_fact(cli, "environment", "%s%s", v->environment, v->released ? ", released" : "");
-	cli_fact(cli, "state", "%s", text_enum(text, &sluice__v1__version_state__descriptor, (int)v->state));
+	cli_fact(cli, "state", "%s",
+		 text_enum(text, &sluice__v1__version_state__descriptor, (int)v->state));
 	cli_fact(cli, "derived from", "%s", v->derived_from != NULL ? v->derived_from->name : "");
 	cli_fact(cli, "made", "%s by %s", text_time(text, v->created_at), v->created_by);
 	if (v->sealed_at != NULL) {
@@ -256,9 +306,11 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 		char entered[TEXT_SIZE];
 		char released[TEXT_SIZE];
 		(void)text_time(released, f->first_released_at);
-		cli_fact(cli, i == 0 ? "history" : "", "%s since %s by %s%s%s; blocks %zu, notes %u", f->environment,
+		cli_fact(cli, i == 0 ? "history" : "",
+			 "%s since %s by %s%s%s; blocks %zu, notes %u", f->environment,
 			 text_time(entered, f->entered_at), f->entered_by,
-			 released[0] != '\0' ? ", first released " : "", released, f->n_blocks, f->note_count);
+			 released[0] != '\0' ? ", first released " : "", released, f->n_blocks,
+			 f->note_count);
 	}
 	return CLI_DONE;
 }
@@ -278,7 +330,8 @@ static const char *change_sign(Sluice__V1__FileChange change)
 static int diff(struct cli *cli, const struct sl_args *args, void *config)
 {
 	static const char *const headings[] = {" ", "BEFORE", "AFTER", "PATH", NULL};
-	static const enum text_color colors[] = {['+'] = TEXT_GOOD, ['-'] = TEXT_BAD, ['~'] = TEXT_BUSY};
+	static const enum text_color colors[] = {
+	    ['+'] = TEXT_GOOD, ['-'] = TEXT_BAD, ['~'] = TEXT_BUSY};
 	const struct diff_flags *flags = config;
 	Sluice__V1__DiffVersionsRequest request = SLUICE__V1__DIFF_VERSIONS_REQUEST__INIT;
 	Sluice__V1__DiffVersionsResponse *response = NULL;
@@ -295,8 +348,9 @@ static int diff(struct cli *cli, const struct sl_args *args, void *config)
 		return CLI_DONE;
 	}
 	if (cli->output == CLI_TABLE) {
-		cli_say(cli, "%s -> %s: %zu files differ%s\n", cli_ref(response->from), cli_ref(response->to),
-			response->n_files, response->cut ? " (and more, which are left out)" : "");
+		cli_say(cli, "%s -> %s: %zu files differ%s\n", cli_ref(response->from),
+			cli_ref(response->to), response->n_files,
+			response->cut ? " (and more, which are left out)" : "");
 	}
 	struct table *table = cli_table(cli, cli->output == CLI_NAME ? &headings[3] : headings);
 	for (size_t i = 0; i < response->n_files; i++) {
@@ -305,8 +359,10 @@ static int diff(struct cli *cli, const struct sl_args *args, void *config)
 		char text[TEXT_SIZE];
 		if (cli->output == CLI_TABLE) {
 			table_put(table, colors[(unsigned char)sign[0]], "%s", sign);
-			table_put(table, TEXT_PLAIN, "%s", sign[0] == '+' ? "" : text_bytes(text, f->old_bytes));
-			table_put(table, TEXT_PLAIN, "%s", sign[0] == '-' ? "" : text_bytes(text, f->new_bytes));
+			table_put(table, TEXT_PLAIN, "%s",
+				  sign[0] == '+' ? "" : text_bytes(text, f->old_bytes));
+			table_put(table, TEXT_PLAIN, "%s",
+				  sign[0] == '-' ? "" : text_bytes(text, f->new_bytes));
 		}
 		table_put(table, TEXT_PLAIN, "%s", f->path);
 	}
@@ -314,31 +370,58 @@ static int diff(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_version_create = {
-    .about = {.name = "version create", .synopsis = "APP NAME", .summary = "Make a version, a draft in development",
-	      .description = "Waits until its content is there, or says what is wrong with it: the version exists all the same then.",
-	      .args_min = 2, .args_max = 2, .flags = create_flags,
-	      .examples = (const struct sl_example[]){{"sluice version create shop v2", "The branch's tip as it is now."},
-						      {"sluice version create shop v1.1 --from v1 --commit hotfix", "The tip of the branch hotfix."},
-						      {NULL, NULL}}},
+    .about = {.name = "version create",
+	      .synopsis = "APP NAME",
+	      .summary = "Make a version, a draft in development",
+	      .description = "Waits until its content is there, or says what is wrong with it: the "
+			     "version exists all the same then.",
+	      .args_min = 2,
+	      .args_max = 2,
+	      .flags = create_flags,
+	      .examples =
+		  (const struct sl_example[]){
+		      {"sluice version create shop v2", "The branch's tip as it is now."},
+		      {"sluice version create shop v1.1 --from v1 --commit hotfix",
+		       "The tip of the branch hotfix."},
+		      {NULL, NULL}}},
     .run = create,
     .config_size = sizeof(struct create_flags),
 };
 const struct cli_command cli_cmd_version_set = {
-    .about = {.name = "version set", .synopsis = "APP V --commit REV", .summary = "Give a draft other content", .args_min = 2, .args_max = 2, .flags = set_flags},
+    .about = {.name = "version set",
+	      .synopsis = "APP V --commit REV",
+	      .summary = "Give a draft other content",
+	      .args_min = 2,
+	      .args_max = 2,
+	      .flags = set_flags},
     .run = set,
     .config_size = sizeof(struct set_flags),
 };
 const struct cli_command cli_cmd_version_ls = {
-    .about = {.name = "version ls", .synopsis = "APP", .summary = "List the versions of an app, newest first", .args_min = 1, .args_max = 1, .flags = ls_flags},
+    .about = {.name = "version ls",
+	      .synopsis = "APP",
+	      .summary = "List the versions of an app, newest first",
+	      .args_min = 1,
+	      .args_max = 1,
+	      .flags = ls_flags},
     .run = ls,
     .config_size = sizeof(struct ls_flags),
 };
 const struct cli_command cli_cmd_version_show = {
-    .about = {.name = "version show", .synopsis = "APP V", .summary = "Show a version, its content and its history", .args_min = 2, .args_max = 2},
+    .about = {.name = "version show",
+	      .synopsis = "APP V",
+	      .summary = "Show a version, its content and its history",
+	      .args_min = 2,
+	      .args_max = 2},
     .run = show,
 };
 const struct cli_command cli_cmd_version_diff = {
-    .about = {.name = "version diff", .synopsis = "APP V", .summary = "List the files that differ between two versions", .args_min = 2, .args_max = 2, .flags = diff_flags},
+    .about = {.name = "version diff",
+	      .synopsis = "APP V",
+	      .summary = "List the files that differ between two versions",
+	      .args_min = 2,
+	      .args_max = 2,
+	      .flags = diff_flags},
     .run = diff,
     .config_size = sizeof(struct diff_flags),
 };

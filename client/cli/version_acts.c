@@ -9,12 +9,25 @@ struct block_flags {
 };
 #define BLOCK(field) offsetof(struct block_flags, field)
 static const struct sl_flag block_flags[] = {
-    {.name = "recall", .kind = SL_FLAG_BOOL, .offset = BLOCK(recall),
-     .help = "Also stop it where it runs; without it what runs keeps running. For the released version one of the following is needed."},
-    {.name = "rollback-to", .kind = SL_FLAG_TEXT, .offset = BLOCK(rollback_to), .max = 64, .placeholder = "V",
+    {.name = "recall",
+     .kind = SL_FLAG_BOOL,
+     .offset = BLOCK(recall),
+     .help = "Also stop it where it runs; without it what runs keeps running. For the released "
+	     "version one of the following is needed."},
+    {.name = "rollback-to",
+     .kind = SL_FLAG_TEXT,
+     .offset = BLOCK(rollback_to),
+     .max = 64,
+     .placeholder = "V",
      .help = "Roll production back to this version, or to `previous`, in the same step."},
-    {.name = "withdraw", .kind = SL_FLAG_BOOL, .offset = BLOCK(withdraw), .help = "Withdraw the release in the same step."},
-    {.name = "keep-serving", .kind = SL_FLAG_BOOL, .offset = BLOCK(keep_serving), .help = "Leave it serving though it is blocked."},
+    {.name = "withdraw",
+     .kind = SL_FLAG_BOOL,
+     .offset = BLOCK(withdraw),
+     .help = "Withdraw the release in the same step."},
+    {.name = "keep-serving",
+     .kind = SL_FLAG_BOOL,
+     .offset = BLOCK(keep_serving),
+     .help = "Leave it serving though it is blocked."},
     {.name = NULL},
 };
 
@@ -38,7 +51,8 @@ static int seal(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, response->version->name)) {
-		cli_say(cli, "version %s of %s is sealed: nothing of it changes any more\n", response->version->name, cli->app);
+		cli_say(cli, "version %s of %s is sealed: nothing of it changes any more\n",
+			response->version->name, cli->app);
 	}
 	return CLI_DONE;
 }
@@ -53,7 +67,8 @@ static int block(struct cli *cli, const struct sl_args *args, void *config)
 	request.write = &cli->write;
 	request.app = cli_str(cli->app);
 	request.version = cli_str(cli->version);
-	request.mode = flags->recall ? SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL : SLUICE__V1__BLOCK_MODE__BLOCK_MODE_NO_NEW;
+	request.mode = flags->recall ? SLUICE__V1__BLOCK_MODE__BLOCK_MODE_RECALL
+				     : SLUICE__V1__BLOCK_MODE__BLOCK_MODE_NO_NEW;
 	request.rollback_to = cli_str(flags->rollback_to);
 	request.withdraw = flags->withdraw;
 	request.keep_serving = flags->keep_serving;
@@ -61,8 +76,9 @@ static int block(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, response->version->name)) {
-		cli_say(cli, "version %s of %s is %s; production serves %s\n", response->version->name, cli->app,
-			flags->recall ? "recalled" : "blocked", response->released != NULL ? response->released->name : "nothing");
+		cli_say(cli, "version %s of %s is %s; production serves %s\n",
+			response->version->name, cli->app, flags->recall ? "recalled" : "blocked",
+			response->released != NULL ? response->released->name : "nothing");
 	}
 	return CLI_DONE;
 }
@@ -81,7 +97,8 @@ static int unblock(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, response->version->name)) {
-		cli_say(cli, "version %s of %s is not blocked any more\n", response->version->name, cli->app);
+		cli_say(cli, "version %s of %s is not blocked any more\n", response->version->name,
+			cli->app);
 	}
 	return CLI_DONE;
 }
@@ -93,7 +110,8 @@ static int list_notes(struct cli *cli)
 	request.workspace = cli->workspace;
 	request.app = cli_str(cli->app);
 	request.version = cli_str(cli->version);
-	const Sluice__V1__ListVersionNotesResponse *list = cli_list(cli, SLUICE_RPC_ListVersionNotes, &request.base);
+	const Sluice__V1__ListVersionNotesResponse *list =
+	    cli_list(cli, SLUICE_RPC_ListVersionNotes, &request.base);
 	if (list == NULL) {
 		return cli_fail(cli);
 	}
@@ -131,7 +149,8 @@ static int note(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, cli->version)) {
-		cli_say(cli, "noted on version %s of %s, in %s\n", cli->version, cli->app, response->note->environment);
+		cli_say(cli, "noted on version %s of %s, in %s\n", cli->version, cli->app,
+			response->note->environment);
 	}
 	return CLI_DONE;
 }
@@ -160,26 +179,50 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_version_seal = {
-    .about = {.name = "version seal", .synopsis = "APP V", .summary = "Freeze a draft for ever and publish it in Git", .args_min = 2, .args_max = 2},
+    .about = {.name = "version seal",
+	      .synopsis = "APP V",
+	      .summary = "Freeze a draft for ever and publish it in Git",
+	      .args_min = 2,
+	      .args_max = 2},
     .run = seal,
 };
 const struct cli_command cli_cmd_version_block = {
-    .about = {.name = "version block", .synopsis = "APP V --reason TEXT", .summary = "Keep a version from going further, or recall it from everywhere",
-	      .args_min = 2, .args_max = 2, .flags = block_flags,
-	      .examples = (const struct sl_example[]){{"sluice version block shop v2 --recall --rollback-to previous --reason 'loses orders'", "Take a bad release off production."},
-						      {NULL, NULL}}},
+    .about = {.name = "version block",
+	      .synopsis = "APP V --reason TEXT",
+	      .summary = "Keep a version from going further, or recall it from everywhere",
+	      .args_min = 2,
+	      .args_max = 2,
+	      .flags = block_flags,
+	      .examples =
+		  (const struct sl_example[]){{"sluice version block shop v2 --recall "
+					       "--rollback-to previous --reason 'loses orders'",
+					       "Take a bad release off production."},
+					      {NULL, NULL}}},
     .run = block,
     .config_size = sizeof(struct block_flags),
 };
 const struct cli_command cli_cmd_version_unblock = {
-    .about = {.name = "version unblock", .synopsis = "APP V", .summary = "Lift the block", .args_min = 2, .args_max = 2},
+    .about = {.name = "version unblock",
+	      .synopsis = "APP V",
+	      .summary = "Lift the block",
+	      .args_min = 2,
+	      .args_max = 2},
     .run = unblock,
 };
 const struct cli_command cli_cmd_version_note = {
-    .about = {.name = "version note", .synopsis = "APP V [TEXT]", .summary = "Add a tester's note to a version; without a text list the notes", .args_min = 2, .args_max = 3},
+    .about = {.name = "version note",
+	      .synopsis = "APP V [TEXT]",
+	      .summary = "Add a tester's note to a version; without a text list the notes",
+	      .args_min = 2,
+	      .args_max = 3},
     .run = note,
 };
 const struct cli_command cli_cmd_version_rm = {
-    .about = {.name = "version rm", .synopsis = "APP V", .summary = "Remove a version that never left development and runs nowhere; asks first", .args_min = 2, .args_max = 2},
+    .about = {.name = "version rm",
+	      .synopsis = "APP V",
+	      .summary =
+		  "Remove a version that never left development and runs nowhere; asks first",
+	      .args_min = 2,
+	      .args_max = 2},
     .run = rm,
 };

@@ -7,14 +7,38 @@ struct wait_flags {
 };
 #define WAIT(field) offsetof(struct wait_flags, field)
 static const struct sl_flag wait_flags[] = {
-    {.name = "content", .kind = SL_FLAG_BOOL, .offset = WAIT(content), .help = "Wait for the version's content."},
-    {.name = "published", .kind = SL_FLAG_BOOL, .offset = WAIT(published), .help = "Wait until the version is published in Git."},
-    {.name = "staged", .kind = SL_FLAG_BOOL, .offset = WAIT(staged), .help = "Wait until instances have the version on disk, verified."},
-    {.name = "converged", .kind = SL_FLAG_BOOL, .offset = WAIT(converged),
-     .help = "Wait until instances serve what they are meant to, or V when it is given. The default when --env is given."},
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = WAIT(environment), .max = 64, .help = "The environment; needed for --staged and --converged."},
-    {.name = "instance", .kind = SL_FLAG_TEXT, .offset = WAIT(instance), .max = 64, .placeholder = "NAME", .help = "Only this instance."},
-    {.name = "all", .kind = SL_FLAG_BOOL, .offset = WAIT(all), .help = "Also wait for instances whose agent is not connected."},
+    {.name = "content",
+     .kind = SL_FLAG_BOOL,
+     .offset = WAIT(content),
+     .help = "Wait for the version's content."},
+    {.name = "published",
+     .kind = SL_FLAG_BOOL,
+     .offset = WAIT(published),
+     .help = "Wait until the version is published in Git."},
+    {.name = "staged",
+     .kind = SL_FLAG_BOOL,
+     .offset = WAIT(staged),
+     .help = "Wait until instances have the version on disk, verified."},
+    {.name = "converged",
+     .kind = SL_FLAG_BOOL,
+     .offset = WAIT(converged),
+     .help = "Wait until instances serve what they are meant to, or V when it is given. The "
+	     "default when --env is given."},
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = WAIT(environment),
+     .max = 64,
+     .help = "The environment; needed for --staged and --converged."},
+    {.name = "instance",
+     .kind = SL_FLAG_TEXT,
+     .offset = WAIT(instance),
+     .max = 64,
+     .placeholder = "NAME",
+     .help = "Only this instance."},
+    {.name = "all",
+     .kind = SL_FLAG_BOOL,
+     .offset = WAIT(all),
+     .help = "Also wait for instances whose agent is not connected."},
     {.name = NULL},
 };
 
@@ -74,12 +98,20 @@ static int run(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_wait = {
-    .about = {.name = "wait", .synopsis = "APP [V]", .summary = "Wait until a version's content, its tag or the instances are there",
-	      .description = "Ends with 0 when it is there, 3 when it cannot come (an instance or the content failed) and 4 after --timeout (default 5m).",
-	      .args_min = 1, .args_max = 2, .flags = wait_flags,
-	      .examples = (const struct sl_example[]){{"sluice wait shop v2 --content", "Until Git has been asked."},
-						      {"sluice wait shop --env staging --timeout 2m", "Until staging serves what it is meant to."},
-						      {NULL, NULL}}},
+    .about = {.name = "wait",
+	      .synopsis = "APP [V]",
+	      .summary = "Wait until a version's content, its tag or the instances are there",
+	      .description = "Ends with 0 when it is there, 3 when it cannot come (an instance or "
+			     "the content failed) and 4 after --timeout (default 5m).",
+	      .args_min = 1,
+	      .args_max = 2,
+	      .flags = wait_flags,
+	      .examples =
+		  (const struct sl_example[]){
+		      {"sluice wait shop v2 --content", "Until Git has been asked."},
+		      {"sluice wait shop --env staging --timeout 2m",
+		       "Until staging serves what it is meant to."},
+		      {NULL, NULL}}},
     .run = run,
     .config_size = sizeof(struct wait_flags),
 };

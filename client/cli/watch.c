@@ -16,12 +16,33 @@ struct watch_flags {
 };
 #define WATCH(field) offsetof(struct watch_flags, field)
 static const struct sl_flag watch_flags[] = {
-    {.name = "from", .kind = SL_FLAG_INT, .offset = WATCH(from), .placeholder = "REV", .help = "Begin after this revision; without it, or with 0, from now on."},
-    {.name = "app", .kind = SL_FLAG_TEXT, .offset = WATCH(app), .max = 64, .help = "Only this app."},
-    {.name = "env", .kind = SL_FLAG_TEXT, .offset = WATCH(environment), .max = 64, .help = "Only this environment, and what belongs to none."},
-    {.name = "instance", .kind = SL_FLAG_TEXT, .offset = WATCH(instance), .max = 64, .placeholder = "NAME", .help = "Only this instance."},
-    {.name = "kind", .kind = SL_FLAG_LIST, .offset = WATCH(kinds), .max = 32,
-     .help = "Only these: workspace, repository, app, version, note, promotion, release, selection, instance, status; may be repeated."},
+    {.name = "from",
+     .kind = SL_FLAG_INT,
+     .offset = WATCH(from),
+     .placeholder = "REV",
+     .help = "Begin after this revision; without it, or with 0, from now on."},
+    {.name = "app",
+     .kind = SL_FLAG_TEXT,
+     .offset = WATCH(app),
+     .max = 64,
+     .help = "Only this app."},
+    {.name = "env",
+     .kind = SL_FLAG_TEXT,
+     .offset = WATCH(environment),
+     .max = 64,
+     .help = "Only this environment, and what belongs to none."},
+    {.name = "instance",
+     .kind = SL_FLAG_TEXT,
+     .offset = WATCH(instance),
+     .max = 64,
+     .placeholder = "NAME",
+     .help = "Only this instance."},
+    {.name = "kind",
+     .kind = SL_FLAG_LIST,
+     .offset = WATCH(kinds),
+     .max = 32,
+     .help = "Only these: workspace, repository, app, version, note, promotion, release, "
+	     "selection, instance, status; may be repeated."},
     {.name = NULL},
 };
 
@@ -58,23 +79,29 @@ static Sluice__V1__EventKind kind_of(const char *name)
 static const char *content_word(const Sluice__V1__Version *v)
 {
 	static char text[TEXT_SIZE];
-	return v->content != NULL ? text_enum(text, &sluice__v1__content_state__descriptor, (int)v->content->state) : "-";
+	return v->content != NULL
+		   ? text_enum(text, &sluice__v1__content_state__descriptor, (int)v->content->state)
+		   : "-";
 }
 
 static void put_status(const Sluice__V1__InstanceStatus *s, char *text, size_t size)
 {
 	char phase[TEXT_SIZE];
 	(void)snprintf(text, size, "%s %s %s: %s%s%s", s->instance, s->app, cli_ref(s->subject),
-		       text_enum(phase, &sluice__v1__phase__descriptor, (int)s->phase), s->error[0] != '\0' ? ": " : "", s->error);
+		       text_enum(phase, &sluice__v1__phase__descriptor, (int)s->phase),
+		       s->error[0] != '\0' ? ": " : "", s->error);
 }
 
 static void put_version(const Sluice__V1__Version *v, char *text, size_t size)
 {
 	char state[TEXT_SIZE];
 	char published[TEXT_SIZE];
-	(void)snprintf(text, size, "%s %s in %s, %s, content %s, in Git %s", v->app, v->name, v->environment,
-		       text_enum(state, &sluice__v1__version_state__descriptor, (int)v->state), content_word(v),
-		       text_enum(published, &sluice__v1__publication_state__descriptor, v->publication != NULL ? (int)v->publication->state : 0));
+	(void)snprintf(text, size, "%s %s in %s, %s, content %s, in Git %s", v->app, v->name,
+		       v->environment,
+		       text_enum(state, &sluice__v1__version_state__descriptor, (int)v->state),
+		       content_word(v),
+		       text_enum(published, &sluice__v1__publication_state__descriptor,
+				 v->publication != NULL ? (int)v->publication->state : 0));
 }
 
 /* What the event is about, in a few words. */
@@ -99,17 +126,24 @@ static void describe(const Sluice__V1__Event *e, char *text, size_t size)
 		(void)snprintf(text, size, "in %s: %s", e->note->environment, e->note->text);
 		break;
 	case SLUICE__V1__EVENT__OBJECT_PROMOTION:
-		(void)snprintf(text, size, "%s %s: %s -> %s", e->promotion->app, cli_ref(e->promotion->version), e->promotion->from, e->promotion->to);
+		(void)snprintf(text, size, "%s %s: %s -> %s", e->promotion->app,
+			       cli_ref(e->promotion->version), e->promotion->from,
+			       e->promotion->to);
 		break;
 	case SLUICE__V1__EVENT__OBJECT_RELEASE:
 		(void)snprintf(text, size, "%s: %s, %s -> %s", e->release->app,
-			       text_enum(word, &sluice__v1__release_change_kind__descriptor, (int)e->release->kind), cli_ref(e->release->from), cli_ref(e->release->to));
+			       text_enum(word, &sluice__v1__release_change_kind__descriptor,
+					 (int)e->release->kind),
+			       cli_ref(e->release->from), cli_ref(e->release->to));
 		break;
 	case SLUICE__V1__EVENT__OBJECT_SELECTION:
-		(void)snprintf(text, size, "%s %s in %s %s", e->selection->app, cli_ref(e->selection->version), e->selection->environment, e->selection->instance);
+		(void)snprintf(text, size, "%s %s in %s %s", e->selection->app,
+			       cli_ref(e->selection->version), e->selection->environment,
+			       e->selection->instance);
 		break;
 	case SLUICE__V1__EVENT__OBJECT_INSTANCE:
-		(void)snprintf(text, size, "%s in %s%s", e->instance->name, e->instance->environment, e->instance->paused ? ", paused" : "");
+		(void)snprintf(text, size, "%s in %s%s", e->instance->name,
+			       e->instance->environment, e->instance->paused ? ", paused" : "");
 		break;
 	case SLUICE__V1__EVENT__OBJECT_STATUS:
 		put_status(e->status, text, size);
@@ -119,7 +153,8 @@ static void describe(const Sluice__V1__Event *e, char *text, size_t size)
 	}
 }
 
-static void put_event(const struct cli *cli, const Sluice__V1__Change *change, const Sluice__V1__Event *e)
+static void put_event(const struct cli *cli, const Sluice__V1__Change *change,
+		      const Sluice__V1__Event *e)
 {
 	char text[1024];
 	char at[TEXT_SIZE];
@@ -131,16 +166,19 @@ static void put_event(const struct cli *cli, const Sluice__V1__Change *change, c
 	}
 	bool gone = e->type == SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED;
 	cli_say(cli, "%llu  %s  ", (unsigned long long)change->revision, text_time(at, change->at));
-	cli_paint(cli, gone ? TEXT_BAD : TEXT_GOOD, "%s %s", text_enum(kind, &sluice__v1__event_kind__descriptor, (int)e->kind),
+	cli_paint(cli, gone ? TEXT_BAD : TEXT_GOOD, "%s %s",
+		  text_enum(kind, &sluice__v1__event_kind__descriptor, (int)e->kind),
 		  text_enum(type, &sluice__v1__event_type__descriptor, (int)e->type));
 	cli_say(cli, "  %s", text);
-	cli_paint(cli, TEXT_FAINT, "  (%s by %s%s%s)\n", change->method, change->by, change->reason[0] != '\0' ? ": " : "", change->reason);
+	cli_paint(cli, TEXT_FAINT, "  (%s by %s%s%s)\n", change->method, change->by,
+		  change->reason[0] != '\0' ? ": " : "", change->reason);
 }
 
 static void put_change(const struct cli *cli, const Sluice__V1__Change *change)
 {
 	if (cli->output == CLI_JSON) {
-		SL_AUTO(sl_free_auto) char *text = sl_json_from_message(&change->base, SL_JSON_COMPACT, false);
+		SL_AUTO(sl_free_auto)
+		char *text = sl_json_from_message(&change->base, SL_JSON_COMPACT, false);
 		(void)puts(text != NULL ? text : "null");
 	} else if (cli->output == CLI_NAME) {
 		(void)printf("%llu\n", (unsigned long long)change->revision);
@@ -152,13 +190,17 @@ static void put_change(const struct cli *cli, const Sluice__V1__Change *change)
 	(void)fflush(stdout);
 }
 
-static bool add_kinds(struct cli *cli, const struct sl_flag_list *kinds, Sluice__V1__WatchRequest *request)
+static bool add_kinds(struct cli *cli, const struct sl_flag_list *kinds,
+		      Sluice__V1__WatchRequest *request)
 {
 	request->kinds = SL_ARENA_ARRAY(&cli->arena, Sluice__V1__EventKind, kinds->count + 1);
 	for (size_t i = 0; request->kinds != NULL && i < kinds->count; i++) {
 		request->kinds[i] = kind_of(kinds->items[i]);
 		if (request->kinds[i] == SLUICE__V1__EVENT_KIND__EVENT_KIND_UNSPECIFIED) {
-			(void)cli_complain(CLI_USAGE, "'%s' is not a kind of event; sluice watch --help lists them", kinds->items[i]);
+			(void)cli_complain(
+			    CLI_USAGE,
+			    "'%s' is not a kind of event; sluice watch --help lists them",
+			    kinds->items[i]);
 			return false;
 		}
 	}
@@ -207,11 +249,18 @@ static int run(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_watch = {
-    .about = {.name = "watch", .synopsis = "", .summary = "Print what changes, one line per event, until Ctrl-C",
-	      .description = "A connection that breaks is resumed without losing or repeating anything. With -o json each line is one "
+    .about = {.name = "watch",
+	      .synopsis = "",
+	      .summary = "Print what changes, one line per event, until Ctrl-C",
+	      .description = "A connection that breaks is resumed without losing or repeating "
+			     "anything. With -o json each line is one "
 			     "change: all events of one revision. Ctrl-C ends it with 0.",
 	      .flags = watch_flags,
-	      .examples = (const struct sl_example[]){{"sluice watch --app shop --kind promotion --kind release", "Follow one app's way to users."}, {NULL, NULL}}},
+	      .examples =
+		  (const struct sl_example[]){
+		      {"sluice watch --app shop --kind promotion --kind release",
+		       "Follow one app's way to users."},
+		      {NULL, NULL}}},
     .run = run,
     .config_size = sizeof(struct watch_flags),
 };

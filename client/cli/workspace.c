@@ -42,7 +42,8 @@ static int ls(struct cli *cli, const struct sl_args *args, void *config)
 		const Sluice__V1__Workspace *w = list->workspaces[i];
 		char age[TEXT_SIZE];
 		table_put(table, TEXT_STRONG, "%s", w->name);
-		table_put(table, TEXT_PLAIN, "%s", text_age(age, w->created_at, sl_clock_unix_ms()));
+		table_put(table, TEXT_PLAIN, "%s",
+			  text_age(age, w->created_at, sl_clock_unix_ms()));
 		table_put(table, TEXT_FAINT, "%s", w->created_by);
 	}
 	return cli_end_table(table);
@@ -69,8 +70,11 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 }
 
 const struct cli_command cli_cmd_workspace_add = {
-    .about = {.name = "workspace add", .synopsis = "NAME", .summary = "Make a workspace: a tenant with apps, versions and instances of its own",
-	      .args_min = 1, .args_max = 1},
+    .about = {.name = "workspace add",
+	      .synopsis = "NAME",
+	      .summary = "Make a workspace: a tenant with apps, versions and instances of its own",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = add,
 };
 const struct cli_command cli_cmd_workspace_ls = {
@@ -78,7 +82,10 @@ const struct cli_command cli_cmd_workspace_ls = {
     .run = ls,
 };
 const struct cli_command cli_cmd_workspace_rm = {
-    .about = {.name = "workspace rm", .synopsis = "NAME", .summary = "Remove a workspace that holds nothing any more; asks first",
-	      .args_min = 1, .args_max = 1},
+    .about = {.name = "workspace rm",
+	      .synopsis = "NAME",
+	      .summary = "Remove a workspace that holds nothing any more; asks first",
+	      .args_min = 1,
+	      .args_max = 1},
     .run = rm,
 };
