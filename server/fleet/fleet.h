@@ -59,6 +59,9 @@ struct fleet_standing {
 	Sluice__V1__Liveness liveness;
 	uint64_t sequence;  /* of the manifest that the agent accepted; 0: none since the start */
 	uint64_t sent;      /* of the manifest that was sent last; 0: none since the start */
+	uint64_t position;  /* manifests follow all changes up to this revision */
+	/* What the agent said is about what it is told now, not about an earlier entry of the app. */
+	bool current;
 	bool known;         /* the agent has told something of the app; else what follows is empty */
 	const char *version_id, *active_version_id, *error;
 	Sluice__V1__Phase phase;

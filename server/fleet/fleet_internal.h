@@ -56,6 +56,7 @@ struct fleet_slot {
 	struct fleet_app *app;
 	struct fleet_entry *entry; /* a reference */
 	uint32_t retries;
+	uint64_t since; /* sequence that it came with; 0: it was so at Hello */
 };
 
 /* --- what instances say: status.c ------------------------------------------------------ */
@@ -210,6 +211,7 @@ void fleet_session_removed(struct fleet *fleet, struct fleet_session *session);
 void fleet_session_end(struct fleet_session *session, sl_code code, const struct sl_err *err);
 void fleet_sessions_tick(struct fleet *fleet);
 const char *fleet_session_activate(const struct fleet_session *session, const char *app_id); /* "" */
+uint64_t fleet_session_since(const struct fleet_session *session, const char *app_id); /* 0: not told of it */
 
 /* status.c */
 struct fleet_status *fleet_status_find(const struct fleet_unit *unit, const char *app_id);

@@ -80,6 +80,7 @@ static void from_memory(struct visit *v, const struct fleet_unit *unit, struct f
 		staged[i] = status->staged[i];
 	}
 	standing->known = true;
+	standing->current = status->sequence >= fleet_session_since(unit->session, v->app_id);
 	standing->version_id = status->version_id;
 	standing->active_version_id = status->active;
 	standing->error = or_empty(status->error);
@@ -121,7 +122,9 @@ static sl_code from_store(struct visit *v, const char *instance_id, struct fleet
 static sl_code tell(struct visit *v, const Sluice__Store__V1__InstanceRecord *instance, struct fleet_unit *unit,
                     struct sl_err *err)
 {
-	struct fleet_standing standing = { .instance = instance, .liveness = SLUICE__V1__LIVENESS__LIVENESS_NEVER };
+	struct fleet_standing standing = { .instance = instance,
+		                           .liveness = SLUICE__V1__LIVENESS__LIVENESS_NEVER,
+		                           .position = v->fleet->position };
 	sl_code code = SL_OK;
 	empty(&standing);
 	if (unit != NULL) {

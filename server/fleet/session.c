@@ -50,6 +50,13 @@ const char *fleet_session_activate(const struct fleet_session *session, const ch
 	return found ? session->slots[at].entry->activate : "";
 }
 
+uint64_t fleet_session_since(const struct fleet_session *session, const char *app_id)
+{
+	bool found = false;
+	size_t at = session == NULL ? 0 : slot_at(session, app_id, &found);
+	return found ? session->slots[at].since : 0;
+}
+
 static void clear_slots(struct fleet_session *session)
 {
 	for (size_t i = 0; i < session->slot_count; i++) {
@@ -138,7 +145,9 @@ void fleet_session_place(struct fleet *fleet, struct fleet_session *session, str
 		return;
 	}
 	(void)remove_drop(unit, app->id);
-	struct fleet_slot slot = { .app = app, .entry = fleet_entry_ref(entry), .retries = retries };
+	struct fleet_slot slot = {
+		.app = app, .entry = fleet_entry_ref(entry), .retries = retries, .since = fleet->seen
+	};
 	if (found) {
 		fleet_entry_unref(session->slots[at].entry);
 		session->slots[at] = slot;
@@ -153,9 +162,9 @@ static int compare_slots(const void *a, const void *b)
 	return strcmp(((const struct fleet_slot *)a)->app->id, ((const struct fleet_slot *)b)->app->id);
 }
 
-void fleet_session_place_all(struct fleet *fleet, struct fleet_session *session)
+/* A new session: every app at once, sorted afterwards. */
+static void fill_slots(struct fleet *fleet, struct fleet_session *session)
 {
-	clear_slots(session);
 	for (size_t i = 0; i < FLEET_APP_BUCKETS; i++) {
 		struct fleet_app *app = NULL;
 		SLIST_FOREACH(app, &fleet->apps[i], link)
@@ -173,6 +182,26 @@ void fleet_session_place_all(struct fleet *fleet, struct fleet_session *session)
 	}
 	if (session->slot_count > 1) {
 		qsort(session->slots, session->slot_count, sizeof(*session->slots), compare_slots);
+	}
+}
+
+static void follow_slots(struct fleet *fleet, struct fleet_session *session)
+{
+	for (size_t i = 0; i < FLEET_APP_BUCKETS; i++) {
+		struct fleet_app *app = NULL;
+		SLIST_FOREACH(app, &fleet->apps[i], link)
+		{
+			fleet_session_place(fleet, session, app);
+		}
+	}
+}
+
+void fleet_session_place_all(struct fleet *fleet, struct fleet_session *session)
+{
+	if (session->slot_count > 0) {
+		follow_slots(fleet, session);
+	} else {
+		fill_slots(fleet, session);
 	}
 	for (size_t i = 0; i < session->slot_count; i++) {
 		(void)remove_drop(session->unit, session->slots[i].app->id);
