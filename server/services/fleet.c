@@ -4,7 +4,7 @@
 #include "server/records/instances.h"
 #include "server/records/wire.h"
 #include "server/services/fleet_internal.h"
-#include "server/services/selection.h"
+#include "server/services/moves.h"
 #include "server/services/service.h"
 
 /* --- labels: the entries of any request, as keys and values ----------------------- */
