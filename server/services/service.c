@@ -63,6 +63,9 @@ const char *service_workspace_name(const struct service_bound *bound,
 
 struct sl_bytes service_pack(struct sl_arena *arena, const ProtobufCMessage *message)
 {
+	if (sl_arena_failed(arena)) {
+		return SL_BYTES_NONE; /* the message may be half built */
+	}
 	size_t size = protobuf_c_message_get_packed_size(message);
 	uint8_t *data = sl_arena_alloc(arena, size + 1);
 	if (data == NULL) {

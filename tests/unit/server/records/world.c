@@ -99,10 +99,17 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 			      struct store_changes *changes, struct sl_err *err)
 {
 	struct command *c = SL_CONTAINER_OF(cmd, struct command, cmd);
+	struct sl_arena bounded, *arena = &c->w->arena;
+	if (c->w->memory != 0) {
+		arena = &bounded;
+		sl_arena_init(arena, 1); /* nothing more than this: */
+		arena->at = sl_arena_alloc(&c->w->arena, c->w->memory);
+		arena->end = arena->at + c->w->memory;
+	}
 	struct decision d = {
 	    .view = view,
 	    .changes = changes,
-	    .arena = &c->w->arena,
+	    .arena = arena,
 	    .revision = store_changes_revision(changes),
 	    .now_ms = c->w->now_ms,
 	    .workspace = WORLD,
@@ -114,7 +121,7 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 	    .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
 	};
 	for (size_t i = 0; i < DECISION_IDS; i++) {
-		d.ids[i] = sl_arena_strdup(d.arena, sl_id_new("new").text + 4);
+		d.ids[i] = sl_arena_strdup(&c->w->arena, sl_id_new("new").text + 4);
 	}
 	sl_code code = c->decide(&d, c->in, c->out, err);
 	c->w->events = d.events;
@@ -122,8 +129,12 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
 	}
-	assert_false(sl_arena_failed(d.arena));
+	assert_true(c->w->memory != 0 || !sl_arena_failed(d.arena));
 	assert_true(d.changed || d.event_count == 0);
+	if (code == SL_OK && sl_arena_failed(d.arena)) {
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
+	}
 	return code;
 }
 
