@@ -22,7 +22,8 @@ struct requests {
 	size_t first, count;
 	uint32_t *slots;      /* ring index + 1; 0: empty */
 	size_t mask;          /* slots - 1; at least twice max */
-	pthread_mutex_t lock; /* guards first, count and the oldest entry for requests_stats() */
+	bool loaded;          /* what the log holds is in here */
+	pthread_mutex_t lock; /* guards all but max, keep_ms and mask */
 };
 
 SL_DEFINE_AUTO(struct requests *, requests_free);
@@ -40,7 +41,7 @@ sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_request
 		r->max = max;
 		r->keep_ms = keep_ms;
 		r->mask = slots - 1;
-		r->ring = calloc(max, sizeof(*r->ring));
+		r->ring = calloc(max + 1, sizeof(*r->ring)); /* + 1: max may be 0 */
 		r->slots = calloc(slots, sizeof(*r->slots));
 	}
 	if (r == NULL || r->ring == NULL || r->slots == NULL) {
@@ -107,38 +108,59 @@ static void drop_oldest(struct requests *r)
 	r->count--;
 }
 
-uint64_t requests_find(const struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES])
+static void drop_expired(struct requests *r, uint64_t now_ms)
 {
+	while (r->count > 0 && r->ring[r->first].at_ms + r->keep_ms < now_ms) {
+		drop_oldest(r);
+	}
+}
+
+uint64_t requests_find(struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES])
+{
+	pthread_mutex_lock(&r->lock);
 	uint32_t held = r->slots[slot_of(r, key)];
-	return held == 0 ? 0 : r->ring[held - 1].revision;
+	uint64_t revision = held == 0 ? 0 : r->ring[held - 1].revision;
+	pthread_mutex_unlock(&r->lock);
+	return revision;
+}
+
+/* Caller holds the lock. */
+static void put(struct requests *r, const struct entry *entry)
+{
+	drop_expired(r, entry->at_ms);
+	if (r->max == 0) {
+		return;
+	}
+	if (r->count == r->max) {
+		drop_oldest(r);
+	}
+	size_t slot = slot_of(r, entry->key);
+	size_t place = (r->first + r->count) % r->max;
+	r->ring[place] = *entry;
+	r->count++;
+	r->slots[slot] = (uint32_t)place + 1;
 }
 
 void requests_put(struct requests *r, const uint8_t key[static REQUEST_KEY_BYTES],
 		  uint64_t revision, uint64_t at_ms)
 {
+	struct entry entry = {.revision = revision, .at_ms = at_ms};
+	memcpy(entry.key, key, REQUEST_KEY_BYTES);
 	pthread_mutex_lock(&r->lock);
-	while (r->count > 0 &&
-	       (r->count == r->max || r->ring[r->first].at_ms + r->keep_ms < at_ms)) {
-		drop_oldest(r);
-	}
-	size_t slot = slot_of(r, key);
-	size_t place = (r->first + r->count) % r->max;
-	r->ring[place] = (struct entry){.revision = revision, .at_ms = at_ms};
-	memcpy(r->ring[place].key, key, REQUEST_KEY_BYTES);
-	r->count++;
-	r->slots[slot] = (uint32_t)place + 1;
+	put(r, &entry);
 	pthread_mutex_unlock(&r->lock);
 }
 
-uint64_t requests_oldest_revision(const struct requests *r, uint64_t now_ms)
+uint64_t requests_oldest_revision(struct requests *r, uint64_t now_ms)
 {
-	for (size_t i = 0; i < r->count; i++) {
-		const struct entry *entry = &r->ring[(r->first + i) % r->max];
-		if (entry->at_ms + r->keep_ms >= now_ms) {
-			return entry->revision;
-		}
+	pthread_mutex_lock(&r->lock);
+	uint64_t oldest = 0;
+	if (r->loaded) {
+		drop_expired(r, now_ms);
+		oldest = r->count == 0 ? UINT64_MAX : r->ring[r->first].revision;
 	}
-	return UINT64_MAX;
+	pthread_mutex_unlock(&r->lock);
+	return oldest;
 }
 
 struct requests_stats requests_stats(struct requests *r)
@@ -184,15 +206,21 @@ static sl_code collect(const struct requests *r, const struct store_view *view, 
 sl_code requests_load(struct requests *r, const struct store_view *view, uint64_t now_ms,
 		      struct sl_err *err)
 {
-	SL_AUTO(sl_free_auto) struct entry *entries = calloc(r->max, sizeof(*entries));
+	SL_AUTO(sl_free_auto) struct entry *entries = calloc(r->max + 1, sizeof(*entries));
 	if (entries == NULL) {
 		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
 				      "no memory for %zu request ids", r->max);
 	}
 	struct found found = {.entries = entries};
 	sl_code code = collect(r, view, now_ms, &found, err);
-	for (size_t i = found.count; code == SL_OK && i > 0; i--) {
-		requests_put(r, entries[i - 1].key, entries[i - 1].revision, entries[i - 1].at_ms);
+	if (code != SL_OK) {
+		return code;
 	}
-	return code;
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = found.count; i > 0; i--) {
+		put(r, &entries[i - 1]);
+	}
+	r->loaded = true;
+	pthread_mutex_unlock(&r->lock);
+	return SL_OK;
 }

@@ -5,7 +5,8 @@
  * first, until it is full or older than it keeps (SEMANTICS: 24 h, at most
  * --requests-max, oldest go first).
  *
- * Threads: the store's writer uses all of it; requests_stats() is for any thread. */
+ * Threads: the store's writer uses all of it. requests_load() is for another, before the first
+ * command; the writer may prune meanwhile. requests_stats() is for any thread. */
 #ifndef SL_SERVER_REQUESTS_H
 #define SL_SERVER_REQUESTS_H
 
@@ -20,7 +21,7 @@
 
 struct requests;
 
-/* `max` replies, each for `keep_ms`. */
+/* `max` replies (0: none at all), each for `keep_ms`. */
 SL_MUST_USE sl_code requests_new(size_t max, uint64_t keep_ms, struct requests **ret_requests,
 				 struct sl_err *err);
 void requests_free(struct requests *requests); /* NULL is fine */
@@ -31,14 +32,14 @@ SL_MUST_USE sl_code requests_load(struct requests *requests, const struct store_
 
 /* The revision whose log record holds the reply; 0: none. The caller compares the key in that
  * record: an entry may be of a command that was decided but not committed. */
-uint64_t requests_find(const struct requests *requests,
-		       const uint8_t key[static REQUEST_KEY_BYTES]);
+uint64_t requests_find(struct requests *requests, const uint8_t key[static REQUEST_KEY_BYTES]);
 /* Notes that `key` takes effect with `revision`; drops what is too old or too much. */
 void requests_put(struct requests *requests, const uint8_t key[static REQUEST_KEY_BYTES],
 		  uint64_t revision, uint64_t at_ms);
 
-/* The oldest revision whose reply is still kept; UINT64_MAX: none. For pruning the log. */
-uint64_t requests_oldest_revision(const struct requests *requests, uint64_t now_ms);
+/* The oldest revision whose reply is still kept; UINT64_MAX: none. For pruning the log. 0 until
+ * requests_load() is done: nobody knows yet. Drops what is too old. */
+uint64_t requests_oldest_revision(struct requests *requests, uint64_t now_ms);
 
 struct requests_stats {
 	size_t kept;
