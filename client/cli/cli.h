@@ -34,6 +34,8 @@ struct cli_globals {
 extern const struct sl_flag cli_global_flags[];
 extern const struct sl_exit_code cli_exit_codes[];
 
+#define CLI_PROGRESS_SIZE 400
+
 struct cli {
 	struct cli_globals flags;
 	enum cli_output output;
@@ -48,7 +50,8 @@ struct cli {
 	    *environment; /* what the command is about, for advice; NULL: nothing */
 	void **kept;      /* owned replies */
 	size_t kept_count;
-	struct sl_arena arena; /* small things of the command */
+	struct sl_arena arena;            /* small things of the command */
+	char progress[CLI_PROGRESS_SIZE]; /* the line that was shown last */
 };
 
 /* One row of the program: what base/flags knows, and what runs. */
@@ -125,6 +128,13 @@ enum cli_exit cli_confirm(const struct cli *cli, const char *fmt, ...) SL_PRINTF
 
 /* --- waiting (progress.c) ----------------------------------------------------------------- */
 
+/* How far things are: one line, updated in place on a terminal; elsewhere a line whenever it
+ * changes. The end takes it off the terminal again. */
+void cli_progress(struct cli *cli, const char *line);
+void cli_progress_end(struct cli *cli);
+/* How long commands wait for a result: --timeout, or 5 minutes. */
+uint64_t cli_wait_ms(const struct cli *cli);
+
 struct cli_wait {
 	Sluice__V1__WaitCondition condition;
 	const char *app, *version, *environment, *instance; /* NULL: not given */
@@ -135,7 +145,7 @@ struct cli_wait {
  * *ret_response (may be NULL) is NULL unless the server decided. */
 int cli_wait(struct cli *cli, const struct cli_wait *wait,
 	     Sluice__V1__WaitForResponse **ret_response);
-/* Waits for a version's content and says what is wrong with it. */
+/* content.c: waits for a version's content; says what is wrong with it (CLI_FAILED). */
 int cli_wait_content(struct cli *cli, const char *app, const char *version);
 
 /* --- shared by nouns ------------------------------------------------------------------------ */

@@ -1,8 +1,9 @@
-/* Waiting for instances and contents: the server waits, a second at a time; in between
- * the talk says how far things are. One line, updated in place on a terminal; elsewhere
- * a line whenever it changes. */
-#include <stdlib.h>
+/* Waiting for instances: one long call waits on the server in a thread of its own, so that
+ * nothing that fails meanwhile is missed; this thread says how far things are. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock/clock.h"
@@ -10,142 +11,160 @@
 
 enum {
 	WAIT_DEFAULT_MS = 5 * 60 * 1000,
-	SLICE_MS = 1000,
+	SHOW_EVERY_MS = 1000,
+	SHOW_FIRST_MS = 300, /* what is already there needs no progress */
+	NAP_MS = 20,
 	GRACE_MS = 10 * 1000,
-	LINE_MAX_BYTES = 400
 };
 
-struct progress {
-	struct cli *cli;
-	const struct cli_wait *wait;
-	bool terminal;
-	char line[LINE_MAX_BYTES]; /* what was shown last */
-};
-
-static void show(struct progress *p, const char *line)
+void cli_progress(struct cli *cli, const char *line)
 {
-	if (strcmp(p->line, line) == 0) {
+	if (line[0] == '\0' || strcmp(cli->progress, line) == 0) {
 		return;
 	}
-	(void)snprintf(p->line, sizeof(p->line), "%s", line);
-	if (p->terminal) {
-		(void)fputs("\r\033[K", p->cli->talk);
-		cli_paint(p->cli, TEXT_FAINT, "%.*s", 78, line);
+	(void)snprintf(cli->progress, sizeof(cli->progress), "%s", line);
+	if (isatty(fileno(cli->talk))) {
+		(void)fputs("\r\033[K", cli->talk);
+		cli_paint(cli, TEXT_FAINT, "%.78s", line);
 	} else {
-		cli_say(p->cli, "%s\n", line);
+		cli_say(cli, "%s\n", line);
 	}
-	(void)fflush(p->cli->talk);
+	(void)fflush(cli->talk);
 }
 
-static void clear(struct progress *p)
+void cli_progress_end(struct cli *cli)
 {
-	if (p->terminal && p->line[0] != '\0') {
-		(void)fputs("\r\033[K", p->cli->talk);
-		(void)fflush(p->cli->talk);
+	if (cli->progress[0] != '\0' && isatty(fileno(cli->talk))) {
+		(void)fputs("\r\033[K", cli->talk);
+		(void)fflush(cli->talk);
 	}
+	cli->progress[0] = '\0';
 }
 
-static bool matters(const struct progress *p, const Sluice__V1__InstanceStatus *s)
+uint64_t cli_wait_ms(const struct cli *cli)
 {
-	const char *only = p->wait->instance;
-	bool staged = p->wait->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED;
+	return cli->flags.timeout_ms != 0 ? cli->flags.timeout_ms : WAIT_DEFAULT_MS;
+}
+
+static bool is_staging(const struct cli_wait *wait)
+{
+	return wait->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED;
+}
+
+/* Whether the instance is one that the wait is still about. */
+static bool matters(const struct cli_wait *wait, const Sluice__V1__InstanceStatus *s)
+{
+	const char *only = wait->instance;
 	if (only != NULL && strcmp(only, s->instance) != 0 && strcmp(only, s->instance_id) != 0) {
 		return false;
 	}
-	return staged ? s->phase == SLUICE__V1__PHASE__PHASE_FETCHING ||
-			    s->phase == SLUICE__V1__PHASE__PHASE_VERIFYING || s->error[0] != '\0'
-		      : !s->converged;
+	return is_staging(wait)
+		   ? s->phase == SLUICE__V1__PHASE__PHASE_FETCHING ||
+			 s->phase == SLUICE__V1__PHASE__PHASE_VERIFYING || s->error[0] != '\0'
+		   : !s->converged;
 }
 
-/* "prod-1 FETCHING 40 %, prod-2 offline" of those that are not there yet, into `line`. */
-static void add_instances(const struct progress *p, const Sluice__V1__GetStatusResponse *status,
+/* "; prod-1 FETCHING 40 %, prod-2 not connected": those that are not there yet. */
+static void add_instances(const struct cli_wait *wait, const Sluice__V1__GetStatusResponse *status,
 			  char *line, size_t size)
 {
 	size_t used = strlen(line);
+	const char *separator = "; ";
 	for (size_t i = 0; i < status->n_instances && used < size; i++) {
 		const Sluice__V1__InstanceStatus *s = status->instances[i];
 		char phase[TEXT_SIZE];
 		char percent[16] = "";
-		if (!matters(p, s)) {
+		if (!matters(wait, s)) {
 			continue;
 		}
 		if (s->phase == SLUICE__V1__PHASE__PHASE_FETCHING && s->percent > 0) {
 			(void)snprintf(percent, sizeof(percent), " %u %%", s->percent);
 		}
 		bool online = s->liveness == SLUICE__V1__LIVENESS__LIVENESS_ONLINE;
-		int more =
-		    snprintf(line + used, size - used, "%s%s %s%s",
-			     i == 0 || line[used - 1] == ' ' ? "" : ", ", s->instance,
-			     online ? text_enum(phase, &sluice__v1__phase__descriptor, s->phase)
-				    : "not connected",
-			     percent);
+		int more = snprintf(
+		    line + used, size - used, "%s%s %s%s", separator, s->instance,
+		    online ? text_enum(phase, &sluice__v1__phase__descriptor, (int)s->phase)
+			   : "not connected",
+		    percent);
 		used += more > 0 ? (size_t)more : 0;
+		separator = ", ";
 	}
 }
 
-static const Sluice__V1__EnvironmentStatus *
-find_environment(const Sluice__V1__GetStatusResponse *status, const char *name)
+static void describe(const struct cli_wait *wait, const Sluice__V1__GetStatusResponse *status,
+		     char *line, size_t size)
 {
+	line[0] = '\0';
 	for (size_t a = 0; a < status->n_apps; a++) {
 		const Sluice__V1__AppStatus *app = status->apps[a];
 		for (size_t e = 0; e < app->n_environments; e++) {
-			if (strcmp(app->environments[e]->environment, name) == 0) {
-				return app->environments[e];
-			}
+			const Sluice__V1__EnvironmentStatus *env = app->environments[e];
+			(void)snprintf(line, size, "%s: %u of %u %s", env->environment,
+				       is_staging(wait) ? env->staged : env->ok, env->instances,
+				       is_staging(wait) ? "have it on disk" : "serve it");
 		}
 	}
+	add_instances(wait, status, line, size);
+}
+
+static void show_instances(struct cli *cli, const struct cli_wait *wait)
+{
+	Sluice__V1__GetStatusRequest request = SLUICE__V1__GET_STATUS_REQUEST__INIT;
+	Sluice__V1__GetStatusResponse *status = NULL;
+	char line[CLI_PROGRESS_SIZE];
+	request.workspace = cli->workspace;
+	request.app = cli_str(wait->app);
+	request.environment = cli_str(wait->environment);
+	request.with_instances = true;
+	/* A courtesy: when it fails, the wait itself tells why. */
+	if (sluice_get_status(cli->client, NULL, &request, &status, NULL) == SLUICE_OK) {
+		describe(wait, status, line, sizeof(line));
+		cli_progress(cli, line);
+		sluice_message_free(status);
+	}
+}
+
+static void show(struct cli *cli, const struct cli_wait *wait)
+{
+	char line[CLI_PROGRESS_SIZE];
+	if (wait->environment != NULL && wait->environment[0] != '\0') {
+		show_instances(cli, wait);
+		return;
+	}
+	bool content = wait->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONTENT;
+	(void)snprintf(line, sizeof(line), "%s %s: %s", wait->app, wait->version,
+		       content ? "getting its content from Git" : "publishing it in Git");
+	cli_progress(cli, line);
+}
+
+/* The call that waits, and what came of it. */
+struct waiter {
+	struct cli *cli;
+	Sluice__V1__WaitForRequest request;
+	Sluice__V1__WaitForResponse *response; /* the thread's until `over` */
+	sluice_error error;                    /* likewise */
+	atomic_bool over;
+};
+
+static void *wait_on_server(void *arg)
+{
+	struct waiter *w = arg;
+	const sluice_call call = {.timeout_ms = w->request.timeout_ms + GRACE_MS};
+	(void)sluice_wait_for(w->cli->client, &call, &w->request, &w->response, &w->error);
+	atomic_store(&w->over, true);
 	return NULL;
 }
 
-static void describe_instances(struct progress *p, char *line, size_t size)
+static void show_until_over(struct waiter *w, const struct cli_wait *wait)
 {
-	struct cli *cli = p->cli;
-	Sluice__V1__GetStatusRequest request = SLUICE__V1__GET_STATUS_REQUEST__INIT;
-	Sluice__V1__GetStatusResponse *status = NULL;
-	sluice_error ignored =
-	    SLUICE_ERROR_INIT; /* progress is a courtesy: the wait itself tells */
-	request.workspace = cli->workspace;
-	request.app = cli_str(p->wait->app);
-	request.environment = cli_str(p->wait->environment);
-	request.with_instances = true;
-	if (sluice_get_status(cli->client, &cli->call, &request, &status, &ignored) != SLUICE_OK) {
-		sluice_error_clear(&ignored);
-		return;
-	}
-	const Sluice__V1__EnvironmentStatus *e = find_environment(status, p->wait->environment);
-	if (e != NULL) {
-		bool staged =
-		    p->wait->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED;
-		(void)snprintf(line, size, "%s: %u of %u %s; ", e->environment,
-			       staged ? e->staged : e->ok, e->instances,
-			       staged ? "have it on disk" : "serve it");
-		add_instances(p, status, line, size);
-		size_t length = strlen(line);
-		if (length > 1 && line[length - 2] == ';') {
-			line[length - 2] = '\0';
+	uint64_t due = sl_clock_mono_ms() + SHOW_FIRST_MS;
+	while (!atomic_load(&w->over)) {
+		const struct timespec nap = {.tv_nsec = NAP_MS * 1000000L};
+		if (sl_clock_mono_ms() >= due) {
+			show(w->cli, wait);
+			due = sl_clock_mono_ms() + SHOW_EVERY_MS;
 		}
-	}
-	sluice_message_free(status);
-}
-
-static void describe(struct progress *p)
-{
-	char line[LINE_MAX_BYTES] = "";
-	switch (p->wait->condition) {
-	case SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONTENT:
-		(void)snprintf(line, sizeof(line), "%s %s: getting its content from Git",
-			       p->wait->app, p->wait->version);
-		break;
-	case SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_PUBLISHED:
-		(void)snprintf(line, sizeof(line), "%s %s: publishing it in Git", p->wait->app,
-			       p->wait->version);
-		break;
-	default:
-		describe_instances(p, line, sizeof(line));
-		break;
-	}
-	if (line[0] != '\0') {
-		show(p, line);
+		(void)nanosleep(&nap, NULL);
 	}
 }
 
@@ -159,37 +178,28 @@ static Sluice__V1__WaitForRequest request_of(const struct cli *cli, const struct
 	request.environment = cli_str(wait->environment != NULL ? wait->environment : "");
 	request.instance = cli_str(wait->instance != NULL ? wait->instance : "");
 	request.require_all = wait->all;
+	request.timeout_ms = (uint32_t)cli_wait_ms(cli);
 	return request;
 }
 
-static bool is_patience(const sluice_error *error)
-{
-	return error->code == SLUICE_DEADLINE_EXCEEDED;
-}
-
 /* True: *ret_response has the server's word. False: cli->error says why not. */
-static bool wait_slices(struct progress *p, Sluice__V1__WaitForResponse **ret_response)
+static bool wait_and_show(struct cli *cli, const struct cli_wait *wait,
+			  Sluice__V1__WaitForResponse **ret_response)
 {
-	struct cli *cli = p->cli;
-	uint64_t total = cli->flags.timeout_ms != 0 ? cli->flags.timeout_ms : WAIT_DEFAULT_MS;
-	uint64_t end = sl_clock_mono_ms() + total;
-	Sluice__V1__WaitForRequest request = request_of(cli, p->wait);
-	for (bool first = true;; first = false) {
-		uint64_t now = sl_clock_mono_ms();
-		uint64_t left = end > now ? end - now : 0;
-		/* The first slice is short: what is already there needs no progress line. */
-		uint64_t slice = first ? SLICE_MS / 4 : SLICE_MS;
-		request.timeout_ms = (uint32_t)(left < slice ? left : slice) + 1;
-		const sluice_call call = {.timeout_ms = request.timeout_ms + GRACE_MS};
-		if (sluice_wait_for(cli->client, &call, &request, ret_response, &cli->error) ==
-		    SLUICE_OK) {
-			return cli_keep(cli, *ret_response);
-		}
-		if (!is_patience(&cli->error) || left <= slice) {
-			return false;
-		}
-		describe(p);
+	struct waiter w = {
+	    .cli = cli, .request = request_of(cli, wait), .error = SLUICE_ERROR_INIT};
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, wait_on_server, &w) == 0) {
+		show_until_over(&w, wait);
+		(void)pthread_join(thread, NULL);
+		cli_progress_end(cli);
+	} else {
+		(void)wait_on_server(&w); /* without progress, then */
 	}
+	sluice_error_clear(&cli->error);
+	cli->error = w.error;
+	*ret_response = w.response;
+	return w.response != NULL && cli_keep(cli, w.response);
 }
 
 static int tell_failure(struct cli *cli, const Sluice__V1__WaitForResponse *response)
@@ -200,7 +210,7 @@ static int tell_failure(struct cli *cli, const Sluice__V1__WaitForResponse *resp
 		const Sluice__V1__InstanceStatus *s = response->failures[i];
 		char phase[TEXT_SIZE];
 		cli_say(cli, "  %s: %s %s%s%s\n", s->instance, cli_ref(s->subject),
-			text_enum(phase, &sluice__v1__phase__descriptor, s->phase),
+			text_enum(phase, &sluice__v1__phase__descriptor, (int)s->phase),
 			s->error[0] != '\0' ? ": " : "", s->error);
 	}
 	if (response->n_failures > 0) {
@@ -215,12 +225,10 @@ static int tell_failure(struct cli *cli, const Sluice__V1__WaitForResponse *resp
 int cli_wait(struct cli *cli, const struct cli_wait *wait,
 	     Sluice__V1__WaitForResponse **ret_response)
 {
-	struct progress p = {.cli = cli, .wait = wait, .terminal = isatty(fileno(cli->talk)) != 0};
 	Sluice__V1__WaitForResponse *response = NULL;
-	bool answered = wait_slices(&p, &response);
-	clear(&p);
+	bool answered = wait_and_show(cli, wait, &response);
 	if (ret_response != NULL) {
-		*ret_response = answered ? response : NULL;
+		*ret_response = response;
 	}
 	if (!answered) {
 		return cli_fail(cli);
@@ -231,52 +239,4 @@ int cli_wait(struct cli *cli, const struct cli_wait *wait,
 	cli_paint(cli, TEXT_GOOD, "done");
 	cli_say(cli, ": %s\n", response->text);
 	return CLI_DONE;
-}
-
-static int tell_content(struct cli *cli, const char *app, const char *version)
-{
-	Sluice__V1__GetVersionRequest request = SLUICE__V1__GET_VERSION_REQUEST__INIT;
-	Sluice__V1__GetVersionResponse *response = NULL;
-	request.workspace = cli->workspace;
-	request.app = cli_str(app);
-	request.version = cli_str(version);
-	if (!CLI_CALL(cli, get_version, &request, &response)) {
-		return cli_fail(cli);
-	}
-	const Sluice__V1__Content *content = response->version->content;
-	char reason[TEXT_SIZE];
-	if (content == NULL) {
-		return CLI_FAILED;
-	}
-	(void)cli_complain(
-	    CLI_FAILED, "the content of %s %s cannot be had: %s%s%s: %s", app, version,
-	    text_enum(reason, &sluice__v1__content_reason__descriptor, content->reason),
-	    content->rule[0] != '\0' ? " " : "", content->rule, content->text);
-	bool retries =
-	    content->reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE;
-	if (retries) {
-		(void)fputs(
-		    "  it is tried again by itself; at once with: sluice repo refresh NAME\n",
-		    stderr);
-		return CLI_FAILED;
-	}
-	(void)fprintf(stderr, "  mend the repository, then run: sluice version set %s %s\n", app,
-		      version);
-	return CLI_FAILED;
-}
-
-int cli_wait_content(struct cli *cli, const char *app, const char *version)
-{
-	const struct cli_wait wait = {.condition =
-					  SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONTENT,
-				      .app = app,
-				      .version = version};
-	struct progress p = {.cli = cli, .wait = &wait, .terminal = isatty(fileno(cli->talk)) != 0};
-	Sluice__V1__WaitForResponse *response = NULL;
-	bool answered = wait_slices(&p, &response);
-	clear(&p);
-	if (!answered) {
-		return cli_fail(cli);
-	}
-	return response->done ? CLI_DONE : tell_content(cli, app, version);
 }
