@@ -130,7 +130,7 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 		decision_log(&d, NULL);
 	}
 	assert_true(c->w->memory != 0 || !sl_arena_failed(d.arena));
-	assert_true(d.changed || d.event_count == 0);
+	assert_true(c->w->memory != 0 || d.changed || d.event_count == 0);
 	if (code == SL_OK && sl_arena_failed(d.arena)) {
 		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
 				      "out of memory");
