@@ -1,0 +1,289 @@
+#include "tests/bench/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/time.h>
+
+#include "base/absl/absl.h"
+#include "base/mem/own.h"
+#include "tests/bench/die.h"
+
+enum { CALL_OPS = 6, SILENCE_S = 30, TEXT_BYTES = 200 };
+
+/* One outstanding call, and its slot. */
+struct slot {
+	grpc_call *call;
+	uint64_t started_ns;
+	grpc_metadata_array headers, trailing;
+	grpc_byte_buffer *sent, *received;
+	grpc_status_code status;
+	grpc_slice text;
+};
+
+struct load {
+	const struct load_target *target;
+	grpc_completion_queue *cq;
+	grpc_channel **channels;
+	void **methods; /* [connection * LOAD_METHODS_MAX + method] */
+	struct slot *slots;
+	struct load_request request; /* the one being made */
+	struct load_result *result;
+	unsigned running;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void load_library_init(void)
+{
+	sl_absl_quiet();
+	grpc_init();
+}
+
+void load_library_shutdown(void)
+{
+	grpc_shutdown();
+}
+
+/* --- channels ------------------------------------------------------------------- */
+
+static grpc_channel *channel_new(int port)
+{
+	char target[32];
+	(void)snprintf(target, sizeof(target), "127.0.0.1:%d", port);
+	grpc_arg args[] = {
+	    {.type = GRPC_ARG_INTEGER,
+	     .key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+	     .value.integer = 1},
+	    {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
+	    {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_CHANNELZ, .value.integer = 0},
+	};
+	const grpc_channel_args all = {.num_args = SL_COUNT(args), .args = args};
+	grpc_channel_credentials *plain = grpc_insecure_credentials_create();
+	grpc_channel *channel = grpc_channel_create(target, plain, &all);
+	grpc_channel_credentials_release(plain);
+	return channel;
+}
+
+static grpc_byte_buffer *buffer_of(const void *data, size_t size)
+{
+	grpc_slice slice = grpc_slice_from_copied_buffer(data, size);
+	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+	grpc_slice_unref(slice);
+	return buffer;
+}
+
+struct load *load_new(const struct load_target *target)
+{
+	struct load *load = need(calloc(1, sizeof(*load)));
+	load->target = target;
+	load->cq = grpc_completion_queue_create_for_next(NULL);
+	load->channels = need(calloc(target->connections, sizeof(grpc_channel *)));
+	load->methods =
+	    need(calloc((size_t)target->connections * LOAD_METHODS_MAX, sizeof(void *)));
+	load->slots = need(calloc(target->outstanding, sizeof(struct slot)));
+	for (unsigned i = 0; i < target->connections; i++) {
+		load->channels[i] = channel_new(target->port);
+		for (unsigned m = 0; m < LOAD_METHODS_MAX && target->methods[m] != NULL; m++) {
+			load->methods[i * LOAD_METHODS_MAX + m] = grpc_channel_register_call(
+			    load->channels[i], target->methods[m], NULL, NULL);
+		}
+	}
+	return load;
+}
+
+void load_free(struct load *load)
+{
+	if (load == NULL) {
+		return;
+	}
+	for (unsigned i = 0; i < load->target->connections; i++) {
+		grpc_channel_destroy(load->channels[i]);
+	}
+	grpc_completion_queue_shutdown(load->cq);
+	while (
+	    grpc_completion_queue_next(load->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
+	    GRPC_QUEUE_SHUTDOWN) {
+	}
+	grpc_completion_queue_destroy(load->cq);
+	free(load->channels);
+	free(load->methods);
+	free(load->slots);
+	free(load);
+}
+
+/* --- calls ------------------------------------------------------------------------ */
+
+/* The whole call in one batch. */
+static void slot_begin(struct slot *slot, grpc_call *call, struct sl_bytes request)
+{
+	slot->call = call;
+	slot->received = NULL;
+	slot->text = grpc_empty_slice();
+	slot->sent = buffer_of(request.data, request.size);
+	grpc_metadata_array_init(&slot->headers);
+	grpc_metadata_array_init(&slot->trailing);
+	grpc_op ops[CALL_OPS] = {
+	    {.op = GRPC_OP_SEND_INITIAL_METADATA},  {.op = GRPC_OP_SEND_MESSAGE},
+	    {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}, {.op = GRPC_OP_RECV_INITIAL_METADATA},
+	    {.op = GRPC_OP_RECV_MESSAGE},           {.op = GRPC_OP_RECV_STATUS_ON_CLIENT},
+	};
+	ops[1].data.send_message.send_message = slot->sent;
+	ops[3].data.recv_initial_metadata.recv_initial_metadata = &slot->headers;
+	ops[4].data.recv_message.recv_message = &slot->received;
+	ops[5].data.recv_status_on_client.trailing_metadata = &slot->trailing;
+	ops[5].data.recv_status_on_client.status = &slot->status;
+	ops[5].data.recv_status_on_client.status_details = &slot->text;
+	slot->started_ns = now_ns();
+	if (grpc_call_start_batch(call, ops, CALL_OPS, slot, NULL) != GRPC_CALL_OK) {
+		die("gRPC refuses a batch");
+	}
+}
+
+static void slot_end(struct slot *slot)
+{
+	grpc_metadata_array_destroy(&slot->headers);
+	grpc_metadata_array_destroy(&slot->trailing);
+	grpc_byte_buffer_destroy(slot->sent);
+	if (slot->received != NULL) {
+		grpc_byte_buffer_destroy(slot->received);
+	}
+	grpc_slice_unref(slot->text);
+	grpc_call_unref(slot->call);
+}
+
+static void slot_text(const struct slot *slot, char *text)
+{
+	(void)snprintf(text, TEXT_BYTES, "status %d: %.*s", (int)slot->status,
+		       (int)GRPC_SLICE_LENGTH(slot->text),
+		       (const char *)GRPC_SLICE_START_PTR(slot->text));
+}
+
+static void start_next(struct load *load, unsigned at)
+{
+	const struct load_target *target = load->target;
+	target->next(target->ctx, at, &load->request);
+	unsigned connection = at % target->connections;
+	grpc_call *call = grpc_channel_create_registered_call(
+	    load->channels[connection], NULL, GRPC_PROPAGATE_DEFAULTS, load->cq,
+	    load->methods[connection * LOAD_METHODS_MAX + load->request.method],
+	    gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+	slot_begin(&load->slots[at], call, SL_BYTES(load->request.data, load->request.size));
+	load->running++;
+}
+
+static void count_call(struct load *load, const struct slot *slot, uint64_t until_ns)
+{
+	struct load_result *result = load->result;
+	uint64_t now = now_ns();
+	if (slot->status != GRPC_STATUS_OK) {
+		if (result->failed++ == 0) {
+			slot_text(slot, result->failure);
+		}
+		return;
+	}
+	if (slot->received != NULL) {
+		result->reply_bytes = grpc_byte_buffer_length(slot->received);
+	}
+	if (now <= until_ns) { /* what is answered later is waited for and not counted */
+		result->calls++;
+		histogram_add(&result->latency, now - slot->started_ns);
+	}
+}
+
+static struct slot *wait_slot(grpc_completion_queue *cq, const char *name, unsigned silence_ms)
+{
+	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+					  gpr_time_from_millis(silence_ms, GPR_TIMESPAN));
+	grpc_event event = grpc_completion_queue_next(cq, until, NULL);
+	if (event.type != GRPC_OP_COMPLETE) {
+		die("%s answers nothing for %u s", name, silence_ms / 1000);
+	}
+	return event.tag;
+}
+
+void load_run(struct load *load, double seconds, struct load_result *ret_result)
+{
+	const struct load_target *target = load->target;
+	*ret_result = (struct load_result){.failed = 0};
+	load->result = ret_result;
+	uint64_t started = now_ns(), until = started + (uint64_t)(seconds * 1e9);
+	for (unsigned at = 0; at < target->outstanding; at++) {
+		start_next(load, at);
+	}
+	while (load->running > 0) {
+		struct slot *slot = wait_slot(load->cq, target->name, SILENCE_S * 1000);
+		unsigned at = (unsigned)(slot - load->slots);
+		count_call(load, slot, until);
+		int status = (int)slot->status;
+		slot_end(slot);
+		load->running--;
+		if (target->done != NULL) {
+			target->done(target->ctx, at, status);
+		}
+		if (now_ns() < until) {
+			start_next(load, at);
+		}
+	}
+	ret_result->seconds = seconds;
+	ret_result->rate = (double)ret_result->calls / seconds;
+}
+
+/* --- one call ----------------------------------------------------------------------- */
+
+static void read_reply(grpc_byte_buffer *buffer, struct sl_buf *reply)
+{
+	grpc_byte_buffer_reader reader;
+	if (!grpc_byte_buffer_reader_init(&reader, buffer)) {
+		die("gRPC cannot read its buffer");
+	}
+	grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
+	sl_buf_append(reply, GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all));
+	grpc_slice_unref(all);
+	grpc_byte_buffer_reader_destroy(&reader);
+}
+
+int load_call(int port, const char *method, struct sl_bytes request, unsigned timeout_ms,
+	      struct sl_buf *ret_reply, char *text)
+{
+	grpc_completion_queue *cq = grpc_completion_queue_create_for_next(NULL);
+	grpc_channel *channel = channel_new(port);
+	struct slot slot;
+	grpc_slice path = grpc_slice_from_copied_string(method);
+	gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+					     gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+	grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path,
+						   NULL, deadline, NULL);
+	grpc_slice_unref(path);
+	slot_begin(&slot, call, request);
+	(void)wait_slot(cq, method, timeout_ms + SILENCE_S * 1000);
+	if (text != NULL) {
+		slot_text(&slot, text);
+	}
+	if (ret_reply != NULL) {
+		*ret_reply = (struct sl_buf){0};
+		if (slot.received != NULL) {
+			read_reply(slot.received, ret_reply);
+		}
+	}
+	int status = (int)slot.status;
+	slot_end(&slot);
+	grpc_channel_destroy(channel);
+	grpc_completion_queue_shutdown(cq);
+	while (grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
+	       GRPC_QUEUE_SHUTDOWN) {
+	}
+	grpc_completion_queue_destroy(cq);
+	return status;
+}

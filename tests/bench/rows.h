@@ -1,0 +1,16 @@
+/* rows: one function for each row of the project's table of measures. Each adds
+ * its figures to bench->report. Those that need the servers find them running. */
+#ifndef SL_BENCH_ROWS_H
+#define SL_BENCH_ROWS_H
+
+#include "tests/bench/bench.h"
+
+void row_writes(struct bench *bench);    /* P1, P2 */
+void row_one_write(struct bench *bench); /* P3 */
+void row_reads(struct bench *bench);     /* P4 */
+void row_fanout(struct bench *bench);    /* P10 */
+void row_start(struct bench *bench);     /* P13 */
+void row_git(struct bench *bench);       /* P14 */
+void row_disk(struct bench *bench);      /* what the disk and LMDB alone can do; no claim */
+
+#endif

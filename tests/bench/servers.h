@@ -1,0 +1,31 @@
+/* servers: the programs that are measured, started by the bench on loopback
+ * ports of their own, with their data in the scratch folder.
+ *
+ * Threads: one. */
+#ifndef SL_BENCH_SERVERS_H
+#define SL_BENCH_SERVERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct process;
+
+struct bench_server {
+	struct process *process; /* NULL: not running */
+	int port;
+	uint64_t started_us, ready_us; /* sl_clock_mono_us(): when it was started, when it served */
+};
+
+/* Each waits until the server answers. `pinned`: on the servers' core alone (for etcd that also
+ * means one Go processor). */
+struct bench_server servers_sluiced(const char *data, bool pinned);
+struct bench_server servers_etcd(const char *data, bool pinned);
+struct bench_server servers_bare(size_t reply_bytes, bool pinned);
+
+/* Ends it with SIGTERM and waits; NULL process is fine. */
+void servers_stop(struct bench_server *server);
+/* Its memory now, resident set in bytes. */
+uint64_t servers_resident(const struct bench_server *server);
+
+#endif
