@@ -141,7 +141,7 @@ static void note_contact(struct gitsync *g, const char *repository_id,
 	if (c != NULL) {
 		c->at_ms = sl_clock_unix_ms();
 		c->failure = result->failure;
-		(void)strncpy(c->text, result->text, sizeof(c->text) - 1);
+		memcpy(c->text, result->text, sizeof(c->text));
 	}
 	if (result->failure == GIT_OK) {
 		g->stats.done++;

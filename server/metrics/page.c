@@ -12,7 +12,7 @@ static const char *const type_names[] = {
     [METRICS_HISTOGRAM] = "histogram",
 };
 
-static bool is_name(const char *name)
+__attribute__((unused)) static bool is_name(const char *name) /* asserted only */
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
 	static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
