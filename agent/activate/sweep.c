@@ -35,15 +35,23 @@ static bool is_dot(const char *name)
 
 static bool remove_dir(int parent, const char *name, unsigned *budget, unsigned depth);
 
+/* Only what is removed counts, so that the deepest folder is reached however
+ * small the budget. */
+static bool removed(int rc, unsigned *budget)
+{
+	*budget -= rc == 0 && *budget > 0;
+	return rc == 0;
+}
+
 /* True when the entry is gone. */
 static bool remove_entry(int parent, const char *name, unsigned *budget, unsigned depth)
 {
 	if (*budget == 0) {
 		return false;
 	}
-	(*budget)--;
-	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
-		return true;
+	int rc = unlinkat(parent, name, 0);
+	if (rc == 0 || errno == ENOENT) {
+		return removed(0, budget);
 	}
 	return (errno == EISDIR || errno == EPERM) && depth < DEPTH_MAX &&
 	       remove_dir(parent, name, budget, depth);
@@ -63,7 +71,7 @@ static bool remove_dir(int parent, const char *name, unsigned *budget, unsigned 
 			empty = remove_entry(dirfd(dir), entry->d_name, budget, depth + 1) && empty;
 		}
 	}
-	return empty && *budget > 0 && unlinkat(parent, name, AT_REMOVEDIR) == 0;
+	return empty && *budget > 0 && removed(unlinkat(parent, name, AT_REMOVEDIR), budget);
 }
 
 bool activate_sweep(const char *dir, const char *keep, unsigned budget)

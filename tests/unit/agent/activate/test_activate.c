@@ -1,0 +1,238 @@
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/activate/activate.h"
+#include "base/crypto/crypto.h"
+#include "base/mem/own.h"
+#include "tests/lib/tmpdir.h"
+
+struct fixture {
+	char *dir;
+	struct sl_err err;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	assert_true(sl_crypto_init());
+	f->dir = tmpdir_new();
+	assert_int_equal(activate_prepare(f->dir, &f->err), SL_OK);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	sl_err_clear(&f->err);
+	tmpdir_free(f->dir);
+	free(f);
+	return 0;
+}
+
+/* A staged, view-only bundle with a folder in it. */
+static void stage(struct fixture *f, char path[static ACTIVATE_PATH_SIZE])
+{
+	char name[ACTIVATE_PATH_SIZE + 16];
+	assert_int_equal(activate_stage(f->dir, path, &f->err), SL_OK);
+	(void)snprintf(name, sizeof(name), "%s/css", path);
+	assert_int_equal(mkdir(name, 0755), 0);
+	(void)snprintf(name, sizeof(name), "%s/css/site.css", path);
+	int fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	(void)snprintf(name, sizeof(name), "%s/css", path);
+	assert_int_equal(chmod(name, 0555), 0);
+	assert_int_equal(chmod(path, 0555), 0);
+}
+
+static void place(struct fixture *f, const char *folder)
+{
+	char path[ACTIVATE_PATH_SIZE];
+	stage(f, path);
+	assert_int_equal(activate_place(f->dir, path, "shop", folder, &f->err), SL_OK);
+}
+
+static const char *current(struct fixture *f)
+{
+	static char folder[ACTIVATE_NAME_SIZE];
+	activate_current(f->dir, "shop", folder);
+	return folder;
+}
+
+static void count_name(const char *name, void *ctx)
+{
+	(void)name;
+	(*(unsigned *)ctx)++;
+}
+
+static unsigned count(const char *dir, const char *slug)
+{
+	unsigned total = 0;
+	activate_list(dir, slug, count_name, &total);
+	return total;
+}
+
+static void test_activate_flips_there_and_back(void **state)
+{
+	struct fixture *f = *state;
+	char path[ACTIVATE_PATH_SIZE];
+	struct stat st;
+	place(f, "v1-a");
+	place(f, "v2-b");
+	assert_true(activate_has(f->dir, "shop", "v1-a"));
+	assert_false(activate_has(f->dir, "shop", "v3-c"));
+	assert_false(activate_has(f->dir, "shop", ""));
+	assert_string_equal(current(f), "");
+	assert_int_equal(activate_flip(f->dir, "shop", "v1-a", &f->err), SL_OK);
+	assert_string_equal(current(f), "v1-a");
+	assert_int_equal(activate_flip(f->dir, "shop", "v2-b", &f->err), SL_OK);
+	assert_string_equal(current(f), "v2-b");
+	(void)snprintf(path, sizeof(path), "%s/apps/shop/current/css/site.css", f->dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0444);
+	(void)snprintf(path, sizeof(path), "%s/apps/shop/versions/v2-b", f->dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0555);
+	assert_int_equal(activate_flip(f->dir, "shop", "", &f->err), SL_OK);
+	assert_string_equal(current(f), "");
+	assert_int_equal(activate_flip(f->dir, "shop", "", &f->err), SL_OK);
+	assert_int_equal(activate_flip(f->dir, "never", "", &f->err), SL_OK);
+}
+
+static void test_activate_never_replaces_a_version(void **state)
+{
+	struct fixture *f = *state;
+	char path[ACTIVATE_PATH_SIZE];
+	place(f, "v1-a");
+	stage(f, path);
+	assert_int_equal(activate_place(f->dir, path, "shop", "v1-a", &f->err), SL_ALREADY_EXISTS);
+	assert_int_equal(activate_discard(f->dir, "shop", "v1-a", &f->err), SL_OK);
+	assert_int_equal(activate_place(f->dir, path, "shop", "v1-a", &f->err), SL_OK);
+}
+
+/* A link is only believed when it points at a folder below versions/. */
+static void test_activate_strange_links_are_none(void **state)
+{
+	static const char *const targets[] = {
+	    "/etc",
+	    "versions/../../..",
+	    "versions/.hidden",
+	    "versions/gone",
+	    "versions/",
+	    "versions/file",
+	    "versions/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	    "aaaaaaaaaaaaaaaaaaa"};
+	struct fixture *f = *state;
+	char link[ACTIVATE_PATH_SIZE], file[ACTIVATE_PATH_SIZE];
+	assert_int_equal(activate_prepare_app(f->dir, "shop", &f->err), SL_OK);
+	(void)snprintf(link, sizeof(link), "%s/apps/shop/current", f->dir);
+	(void)snprintf(file, sizeof(file), "%s/apps/shop/versions/file", f->dir);
+	int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	for (size_t i = 0; i < SL_COUNT(targets); i++) {
+		assert_int_equal(symlink(targets[i], link), 0);
+		assert_string_equal(current(f), "");
+		assert_int_equal(unlink(link), 0);
+	}
+	place(f, "v1-a"); /* what a crash left in the way */
+	char aside[ACTIVATE_PATH_SIZE];
+	(void)snprintf(aside, sizeof(aside), "%s/apps/shop/current.new", f->dir);
+	assert_int_equal(symlink("versions/gone", aside), 0);
+	assert_int_equal(activate_flip(f->dir, "shop", "v1-a", &f->err), SL_OK);
+	assert_string_equal(current(f), "v1-a");
+}
+
+static unsigned left_in_staging(const struct fixture *f)
+{
+	char path[ACTIVATE_PATH_SIZE];
+	(void)snprintf(path, sizeof(path), "ls -A '%s/staging' | wc -l", f->dir);
+	FILE *pipe = popen(path, "r");
+	unsigned left = 99;
+	assert_non_null(pipe);
+	assert_int_equal(fscanf(pipe, "%u", &left), 1);
+	(void)pclose(pipe);
+	return left;
+}
+
+static void test_activate_discards_and_sweeps_in_small_steps(void **state)
+{
+	struct fixture *f = *state;
+	char keep[ACTIVATE_PATH_SIZE];
+	place(f, "v1-a");
+	place(f, "v2-b");
+	stage(f, keep);
+	assert_int_equal(activate_discard(f->dir, "shop", "v1-a", &f->err), SL_OK);
+	assert_int_equal(activate_discard(f->dir, "shop", "v1-a", &f->err),
+			 SL_OK); /* gone is fine */
+	assert_false(activate_has(f->dir, "shop", "v1-a"));
+	assert_true(activate_has(f->dir, "shop", "v2-b"));
+	assert_int_equal(count(f->dir, "shop"), 1);
+	assert_int_equal(count(f->dir, NULL), 1);
+	assert_int_equal(left_in_staging(f), 2);
+	unsigned turns = 0;
+	while (!activate_sweep(f->dir, keep, 2)) {
+		assert_true(++turns < 20);
+	}
+	assert_int_equal(left_in_staging(f), 1);
+	assert_int_equal(activate_discard_app(f->dir, "shop", &f->err), SL_OK);
+	assert_int_equal(activate_discard_app(f->dir, "shop", &f->err), SL_OK);
+	assert_int_equal(count(f->dir, NULL), 0);
+	assert_true(activate_sweep(f->dir, NULL, 1000));
+	assert_int_equal(left_in_staging(f), 0);
+}
+
+/* A link in what is swept is removed, not followed. */
+static void test_activate_sweep_stays_inside(void **state)
+{
+	struct fixture *f = *state;
+	char path[ACTIVATE_PATH_SIZE], inside[ACTIVATE_PATH_SIZE + 16];
+	place(f, "v1-a");
+	assert_int_equal(activate_stage(f->dir, path, &f->err), SL_OK);
+	(void)snprintf(inside, sizeof(inside), "%s/out", path);
+	assert_int_equal(symlink("../../apps/shop", inside), 0);
+	assert_true(activate_sweep(f->dir, NULL, 1000));
+	assert_true(activate_has(f->dir, "shop", "v1-a"));
+	assert_int_equal(left_in_staging(f), 0);
+}
+
+static void test_activate_mirrors_and_room(void **state)
+{
+	struct fixture *f = *state;
+	char path[ACTIVATE_PATH_SIZE];
+	uint64_t room = 0;
+	activate_mirror_path(f->dir, "rep_x", path);
+	assert_int_equal(mkdir(path, 0755), 0);
+	assert_int_equal(activate_discard_mirror(f->dir, "rep_x", &f->err), SL_OK);
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_equal(activate_free_bytes(f->dir, &room, &f->err), SL_OK);
+	assert_true(room > 0);
+	assert_int_equal(activate_free_bytes("/no/such/folder", &room, &f->err), SL_INTERNAL);
+	assert_int_equal(activate_prepare("/no/such/folder", &f->err), SL_INTERNAL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_activate_flips_there_and_back),
+	    TEST(test_activate_never_replaces_a_version),
+	    TEST(test_activate_strange_links_are_none),
+	    TEST(test_activate_discards_and_sweeps_in_small_steps),
+	    TEST(test_activate_sweep_stays_inside),
+	    TEST(test_activate_mirrors_and_room),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
