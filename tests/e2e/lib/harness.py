@@ -81,10 +81,11 @@ class Refused(Exception):
 class Client:
     """client.CreateApp(name="shop", ...) -> response. Method names are unique in the API."""
 
-    def __init__(self, services, port):
+    def __init__(self, services, port, options=()):
         self.channel = grpc.insecure_channel(
             f"127.0.0.1:{port}",
-            options=[("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)],
+            options=[("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+            + list(options),
         )
         self._methods = {}
         for service in services.values():
@@ -206,8 +207,8 @@ class Server:
         self.port, self.metrics_port = int(found.group(1)), int(found.group(2))
         return self
 
-    def client(self):
-        client = Client(self.services, self.port)
+    def client(self, options=()):
+        client = Client(self.services, self.port, options)
         self._clients.append(client)
         return client
 
