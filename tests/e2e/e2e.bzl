@@ -15,5 +15,5 @@ def sl_e2e_test(name, src, size = "medium", tags = [], data = []):
             "//proto:api",
             "//server:sluiced",
         ] + data,
-        tags = ["block-network", "manual"] + tags,
+        tags = ["block-network"] + tags,
     )

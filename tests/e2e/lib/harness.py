@@ -200,9 +200,10 @@ class Server:
         self._clients = []
 
     def start(self):
-        argv = [SLUICED, "serve", "--insecure", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0",
-                "--map-size", "1G", "--disk-reserve", "1M"] + self.flags
-        self.program = Program(argv, env=self.env)
+        argv = [SLUICED, "serve", "--insecure", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0"]
+        # In the environment, so that a test's flags win.
+        defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"}
+        self.program = Program(argv + self.flags, env={**defaults, **(self.env or {})})
         found = self.program.wait_line(r"listening port=(\d+) metrics_port=(\d+)")
         self.port, self.metrics_port = int(found.group(1)), int(found.group(2))
         return self
