@@ -63,6 +63,13 @@ void sl_buf_printf(struct sl_buf *buf, const char *fmt, ...)
 	va_end(again);
 }
 
+void sl_text_copy(char *out, size_t size, const char *text)
+{
+	size_t length = strnlen(text, size - 1);
+	memcpy(out, text, length);
+	out[length] = '\0';
+}
+
 void sl_put_be32(uint8_t out[static 4], uint32_t value)
 {
 	for (int i = 0; i < 4; i++) {

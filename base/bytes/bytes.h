@@ -47,6 +47,9 @@ static inline struct sl_bytes sl_buf_bytes(const struct sl_buf *buf)
 	return SL_BYTES(buf->data, buf->size);
 }
 
+/* Copies a text into a buffer of `size` bytes, cut to fit, always with a NUL. */
+void sl_text_copy(char *out, size_t size, const char *text);
+
 /* Big-endian integers: keys that sort as numbers do. */
 void sl_put_be32(uint8_t out[static 4], uint32_t value);
 void sl_put_be64(uint8_t out[static 8], uint64_t value);

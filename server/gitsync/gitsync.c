@@ -83,7 +83,7 @@ static struct busy *name_new(const char *repository_id)
 {
 	struct busy *b = calloc(1, sizeof(*b));
 	if (b != NULL) {
-		(void)strncpy(b->repository_id, repository_id, sizeof(b->repository_id) - 1);
+		sl_text_copy(b->repository_id, sizeof(b->repository_id), repository_id);
 	}
 	return b;
 }
@@ -126,7 +126,7 @@ static struct contact *contact_of(struct gitsync *g, const char *repository_id, 
 	}
 	struct contact *c = make ? calloc(1, sizeof(*c)) : NULL;
 	if (c != NULL) {
-		(void)strncpy(c->repository_id, repository_id, sizeof(c->repository_id) - 1);
+		sl_text_copy(c->repository_id, sizeof(c->repository_id), repository_id);
 		c->next = g->contacts;
 		g->contacts = c;
 	}
@@ -141,7 +141,7 @@ static void note_contact(struct gitsync *g, const char *repository_id,
 	if (c != NULL) {
 		c->at_ms = sl_clock_unix_ms();
 		c->failure = result->failure;
-		memcpy(c->text, result->text, sizeof(c->text));
+		sl_text_copy(c->text, sizeof(c->text), result->text);
 	}
 	if (result->failure == GIT_OK) {
 		g->stats.done++;
@@ -257,7 +257,7 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 	if (code == SL_INVALID_ARGUMENT) { /* the job itself is refused, for instance its URL: that
 					      is an answer too */
 		result.failure = GIT_REPOSITORY_UNREACHABLE;
-		(void)strncpy(result.text, err->msg, sizeof(result.text) - 1);
+		sl_text_copy(result.text, sizeof(result.text), err->msg);
 		sl_err_clear(err);
 		code = SL_OK;
 	}
@@ -302,10 +302,10 @@ static void run_diff(struct gitsync *g, struct diff *diff)
 	};
 	struct git_result result = {.failure = GIT_WORKER_FAILED};
 	if (is_stopping(g)) {
-		(void)strncpy(result.text, "the server is stopping", sizeof(result.text) - 1);
+		sl_text_copy(result.text, sizeof(result.text), "the server is stopping");
 	} else if (git_run(&job, is_stopping, g, &result, &err) != SL_OK) {
 		result.failure = GIT_WORKER_FAILED;
-		(void)strncpy(result.text, err.msg, sizeof(result.text) - 1);
+		sl_text_copy(result.text, sizeof(result.text), err.msg);
 	}
 	diff->done(diff->ctx, &result);
 	git_result_fini(&result);
@@ -390,7 +390,7 @@ static void one_turn(struct gitsync *g)
 	struct diff *diff = take_diff(g);
 	if (diff != NULL) {
 		char repository_id[32] = "";
-		(void)strncpy(repository_id, diff->repository_id, sizeof(repository_id) - 1);
+		sl_text_copy(repository_id, sizeof(repository_id), diff->repository_id);
 		run_diff(g, diff);
 		finish_repository(g, repository_id);
 		return;
