@@ -36,8 +36,11 @@ struct path {
 static struct path path_of(const char *dir, const char *a, const char *b, const char *c)
 {
 	struct path path;
-	(void)snprintf(path.text, sizeof(path.text), "%s/%s%s%s%s%s", dir, a, *b != '\0' ? "/" : "",
-		       b, *c != '\0' ? "/" : "", c);
+	int length = snprintf(path.text, sizeof(path.text), "%s/%s%s%s%s%s", dir, a,
+			      *b != '\0' ? "/" : "", b, *c != '\0' ? "/" : "", c);
+	if (length < 0 || (size_t)length >= sizeof(path.text)) {
+		abort(); /* another folder than the one meant must never be touched */
+	}
 	return path;
 }
 

@@ -59,7 +59,9 @@ static bool remove_entry(int parent, const char *name, unsigned *budget, unsigne
 
 static bool remove_dir(int parent, const char *name, unsigned *budget, unsigned depth)
 {
-	(void)fchmodat(parent, name, 0700, 0); /* bundles are view-only */
+	if (fchmodat(parent, name, 0700, 0) != 0) { /* bundles are view-only */
+		return false;
+	}
 	SL_AUTO(close_dir_auto) DIR *dir = open_dir(parent, name);
 	if (dir == NULL) {
 		return false;
