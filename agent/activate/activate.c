@@ -176,7 +176,7 @@ void activate_current(const char *dir, const char *slug, char ret_folder[static 
 	    !activate_has(dir, slug, folder)) {
 		return;
 	}
-	(void)snprintf(ret_folder, ACTIVATE_NAME_SIZE, "%s", folder);
+	memcpy(ret_folder, folder, strlen(folder) + 1);
 }
 
 /* The move is durable before anybody forgets what was there. */

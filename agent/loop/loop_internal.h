@@ -31,11 +31,12 @@ struct run {
 	uint64_t probe_at_ms;  /* monotonic: the next probe begins */
 	uint64_t probe_by_ms;  /* monotonic: PROBING ends */
 	unsigned misses;
-	char missed_why[200]; /* of the last probe that said no */
+	char missed_why[200];         /* of the last probe that said no */
 	uint64_t settled_ms;          /* monotonic: the last flip was seen through */
 	uint64_t hold_until_ms;       /* monotonic: disk work of this app failed, not before */
 	char aside_id[STATE_ID_SIZE]; /* a version to tell about that is not the app's subject */
-	bool told;                    /* told_hash is what the server knows */
+	bool farewell; /* its folder is gone; the entry follows once the server knows */
+	bool told;     /* told_hash is what the server knows */
 	uint8_t told_hash[SL_HASH_BYTES];
 };
 

@@ -11,6 +11,7 @@ enum {
 	RETRY_JITTER_PERCENT = 20,
 	SWEEP_BUDGET = 200, /* entries removed in one turn of the loop */
 	HOLD_MS = 5000,
+	FAREWELL_MS = 50,
 };
 
 void work_retry_later(struct loop *loop, struct state_version *version, const char *why)
@@ -182,8 +183,7 @@ static void prune(struct loop *loop, struct run *run, struct state_version *vers
 	run->settled_ms = sl_clock_mono_ms(); /* one at a time */
 }
 
-/* The run and its app are gone afterwards. */
-static void forget(struct loop *loop, struct run *run)
+static bool discard_app(struct loop *loop, struct run *run)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct state_app *app = run->app;
@@ -192,17 +192,40 @@ static void forget(struct loop *loop, struct run *run)
 	if (code != SL_OK) {
 		log_warn("forget-failed", "app=%s why=%s", app->slug, SL_QUOTE(err.msg));
 		run->hold_until_ms = sl_clock_mono_ms() + HOLD_MS;
-		return;
+		return false;
 	}
 	log_info("forgotten", "app=%s id=%s", app->slug, app->id);
-	state_app_remove(loop->state, app);
+	while (app->version_count > 0) {
+		state_version_remove(app, app->versions[0]);
+	}
+	app->previous[0] = '\0';
+	run->farewell = true;
+	run->told = false;
 	loop->sweeping = true;
 	loop->dirty = true;
-	sl_err_clear(&err);
+	work_check_pull(loop);
+	return true;
+}
+
+/* The folder first, then the server is told, then the entry goes. A server that
+ * is away learns it from the next Hello. True: run and app are gone. */
+static bool forget(struct loop *loop, struct run *run)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (!run->farewell && !discard_app(loop, run)) {
+		return false;
+	}
+	bool reached = loop->session != NULL && session_is_greeted(loop->session);
+	if (reached && !run->told) {
+		loop_wake_at(loop, sl_clock_mono_ms() + FAREWELL_MS);
+		return false;
+	}
+	state_app_remove(loop->state, run->app);
+	loop->dirty = true;
 	if (loop_sync_runs(loop, &err) != SL_OK) {
 		log_error("out-of-memory", "msg=%s", SL_QUOTE(err.msg));
 	}
-	work_check_pull(loop);
+	return true;
 }
 
 /* Does the app's step; false when the list of runs changed. */
@@ -236,7 +259,9 @@ static bool do_step(struct loop *loop, struct run *run, struct reconcile_step *r
 		prune(loop, run, step.version);
 		break;
 	case RECONCILE_FORGET:
-		forget(loop, run);
+		if (!forget(loop, run)) {
+			return true;
+		}
 		loop_wake_at(loop, 1);
 		return false;
 	}
