@@ -68,7 +68,9 @@ void *sl_arena_alloc(struct sl_arena *arena, size_t bytes)
 		return NULL;
 	}
 	size_t rounded = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-	if ((size_t)(arena->end - arena->at) < rounded && !grow(arena, rounded)) {
+	/* NULL means out of memory, also to those who ask for nothing. */
+	bool fits = arena->at != NULL && (size_t)(arena->end - arena->at) >= rounded;
+	if (!fits && !grow(arena, rounded)) {
 		return NULL;
 	}
 	void *got = arena->at;
