@@ -137,13 +137,20 @@ static sl_code why_ended(sluice_watch *watch, sl_code code, struct sl_err *err)
 	return code;
 }
 
+/* CANCELLED was not us: a stream that we end is not listened to any more. It is what a server
+ * says that has no time left to stop properly. */
+static bool is_break(const struct sl_err *err)
+{
+	return api_is_transient(err) || err->code == SL_CANCELLED ||
+	       err->reason == SL_REASON_WATCHER_TOO_SLOW;
+}
+
 /* The stream is over. Says whether a new one is worth a try; if not, *err is kept for good. */
 static bool may_resume(sluice_watch *watch, struct sl_err *err)
 {
 	crpc_stream_free(SL_TAKE(watch->stream));
-	bool broke = api_is_transient(err) || err->reason == SL_REASON_WATCHER_TOO_SLOW;
 	watch->failures++;
-	if (broke && (watch->answered || watch->failures < watch->client->attempts_max)) {
+	if (is_break(err) && (watch->answered || watch->failures < watch->client->attempts_max)) {
 		watch->retry_mono_ms =
 		    sl_clock_mono_ms() + api_backoff(watch->client, watch->failures);
 		sl_err_clear(err);

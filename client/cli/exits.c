@@ -130,6 +130,7 @@ int cli_fail(const struct cli *cli)
 {
 	const sluice_error *error = &cli->error;
 	const char *advice = cli_advice(error->reason);
+	(void)fflush(stdout); /* what was said before comes before */
 	(void)fputs("sluice: ", stderr);
 	text_put(stderr,
 		 error->message[0] != '\0' ? error->message : sluice_code_name(error->code));

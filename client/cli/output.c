@@ -91,6 +91,7 @@ int cli_complain(enum cli_exit code, const char *fmt, ...)
 {
 	va_list args;
 	va_start(args, fmt);
+	(void)fflush(stdout); /* what was said before comes before */
 	(void)fputs("sluice: ", stderr);
 	put_va(stderr, fmt, args);
 	(void)fputc('\n', stderr);

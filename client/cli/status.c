@@ -39,16 +39,19 @@ static const char *symbol_of(const Sluice__V1__EnvironmentStatus *e)
 	return e->ok == e->instances ? "✓" : "…";
 }
 
-/* "✓ v2 3/3 pinned" */
+/* "✓ v2 3/3 pinned, 1 failed" */
 static void put_cell(struct table *table, const Sluice__V1__EnvironmentStatus *e)
 {
-	char extra[80] = "";
-	if (e->failed > 0 || e->unreachable > 0) {
-		(void)snprintf(extra, sizeof(extra), " (%u failed, %u away)", e->failed,
-			       e->unreachable);
+	char failed[32] = "";
+	char away[32] = "";
+	if (e->failed > 0) {
+		(void)snprintf(failed, sizeof(failed), ", %u failed", e->failed);
 	}
-	table_put(table, color_of(e), "%s %s %u/%u%s%s", symbol_of(e), cli_ref(e->selected), e->ok,
-		  e->instances, e->pinned ? " pinned" : "", extra);
+	if (e->unreachable > 0) {
+		(void)snprintf(away, sizeof(away), ", %u away", e->unreachable);
+	}
+	table_put(table, color_of(e), "%s %s %u/%u%s%s%s", symbol_of(e), cli_ref(e->selected),
+		  e->ok, e->instances, e->pinned ? " pinned" : "", failed, away);
 }
 
 static int overview(const struct cli *cli, const Sluice__V1__GetStatusResponse *status)

@@ -37,6 +37,7 @@ static bool set_up(struct table *table, const char *const *headings)
 	       scols_table_set_stream(table->cells, table->out) == 0 &&
 	       scols_table_set_termforce(table->cells, terminal ? SCOLS_TERMFORCE_AUTO
 								: SCOLS_TERMFORCE_NEVER) == 0 &&
+	       scols_table_enable_minout(table->cells, 1) == 0 &&
 	       scols_table_set_column_separator(table->cells, "  ") == 0 &&
 	       scols_table_enable_colors(table->cells, table->style == TABLE_COLORS) == 0;
 }
@@ -62,7 +63,7 @@ static bool set_cell(struct table *table, enum text_color color, const char *tex
 	if (table->line == NULL || scols_line_set_data(table->line, table->column, text) != 0) {
 		return false;
 	}
-	if (table->style != TABLE_COLORS || color == TEXT_PLAIN) {
+	if (table->style != TABLE_COLORS || color == TEXT_PLAIN || text[0] == '\0') {
 		return true;
 	}
 	struct libscols_cell *cell = scols_line_get_cell(table->line, table->column);

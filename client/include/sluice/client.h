@@ -247,9 +247,10 @@ int sluice_watch_open(sluice_client *client, const Sluice__V1__WatchRequest *req
  * too). SLUICE_OK with *ret_response = NULL: nothing came yet. *ret_response is
  * the caller's: sluice_message_free().
  *
- * A stream that breaks (SLUICE_UNAVAILABLE, or SLUICE_RESOURCE_EXHAUSTED with
- * WATCHER_TOO_SLOW) is resumed from the last revision, with back-off, for as
- * long as the caller keeps asking: nothing is lost and nothing comes twice.
+ * A stream that breaks (SLUICE_UNAVAILABLE, SLUICE_CANCELLED by the server, or
+ * SLUICE_RESOURCE_EXHAUSTED with WATCHER_TOO_SLOW) is resumed from the last
+ * revision, with back-off, for as long as the caller keeps asking: nothing is
+ * lost and nothing comes twice.
  * Any other end is final and is returned by this and every later call, such as
  * SLUICE_OUT_OF_RANGE with REVISION_COMPACTED (metadata `floor`, `head`): what
  * follows sluice_watch_revision() is no longer all there. Read the lists anew
