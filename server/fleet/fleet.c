@@ -27,12 +27,14 @@ sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet,
 {
 	SL_AUTO(fleet_free_auto) struct fleet *fleet = calloc(1, sizeof(*fleet));
 	if (fleet == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
 	}
 	fleet->options = *options;
 	fleet->options.mono_ms = options->mono_ms == NULL ? sl_clock_mono_ms : options->mono_ms;
 	fleet->options.unix_ms = options->unix_ms == NULL ? sl_clock_unix_ms : options->unix_ms;
-	fleet->options.status_every_ms = options->status_every_ms == 0 ? 100 : options->status_every_ms;
+	fleet->options.status_every_ms =
+	    options->status_every_ms == 0 ? 100 : options->status_every_ms;
 	pthread_mutex_init(&fleet->lock, NULL);
 	pthread_mutex_init(&fleet->wait_lock, NULL);
 	STAILQ_INIT(&fleet->touched);
@@ -59,7 +61,8 @@ void fleet_stop(struct fleet *fleet)
 		return;
 	}
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	sl_code code = sl_err_because(&err, SL_UNAVAILABLE, SL_REASON_STOPPING, "the server is stopping: dial again");
+	sl_code code = sl_err_because(&err, SL_UNAVAILABLE, SL_REASON_STOPPING,
+				      "the server is stopping: dial again");
 	struct fleet_session *session = NULL;
 	pthread_mutex_lock(&fleet->lock);
 	fleet->stopped = true;
@@ -97,10 +100,15 @@ static void touch_unit(struct fleet *fleet, uint32_t workspace, const char *id)
 		size_t room = count == 0 ? 16 : count * 2;
 		void *ids = realloc(fleet->touched_units, room * sizeof(*fleet->touched_units));
 		fleet->touched_units = ids != NULL ? ids : fleet->touched_units;
-		void *workspaces = realloc(fleet->touched_workspaces, room * sizeof(*fleet->touched_workspaces));
-		fleet->touched_workspaces = workspaces != NULL ? workspaces : fleet->touched_workspaces;
+		void *workspaces =
+		    realloc(fleet->touched_workspaces, room * sizeof(*fleet->touched_workspaces));
+		fleet->touched_workspaces =
+		    workspaces != NULL ? workspaces : fleet->touched_workspaces;
 		if (ids == NULL || workspaces == NULL) {
-			log_error("fleet-out-of-memory", "instance=%s meaning=\"its manifest is late until it dials again\"", id);
+			log_error(
+			    "fleet-out-of-memory",
+			    "instance=%s meaning=\"its manifest is late until it dials again\"",
+			    id);
 			return;
 		}
 		fleet->touched_unit_room = room;
@@ -132,12 +140,14 @@ static void on_event(struct fleet *fleet, uint32_t workspace, const Sluice__V1__
 	}
 	fleet_touch(fleet, event->app_id);
 	if (fleet->apps_loaded && fleet_app_touch(fleet, workspace, event->app_id) == NULL) {
-		log_error("fleet-out-of-memory", "app=%s meaning=\"its manifests are late until it changes again\"",
-		          event->app_id);
+		log_error("fleet-out-of-memory",
+			  "app=%s meaning=\"its manifests are late until it changes again\"",
+			  event->app_id);
 	}
 }
 
-void fleet_on_record(struct fleet *fleet, const struct store_view *view, const Sluice__Store__V1__LogRecord *record)
+void fleet_on_record(struct fleet *fleet, const struct store_view *view,
+		     const Sluice__Store__V1__LogRecord *record)
 {
 	(void)view;
 	pthread_mutex_lock(&fleet->lock);
@@ -175,12 +185,14 @@ static void follow_apps(struct fleet *fleet, const struct store_view *view)
 		if (!old && !fleet->stopped) {
 			follow_app(fleet, view, app);
 		}
-		pthread_mutex_unlock(&fleet->lock); /* a thousand apps on ten thousand sessions take a while */
+		pthread_mutex_unlock(
+		    &fleet->lock); /* a thousand apps on ten thousand sessions take a while */
 		pthread_mutex_lock(&fleet->lock);
 	}
 }
 
-static void follow_unit(struct fleet *fleet, const struct store_view *view, uint32_t workspace, const char *id)
+static void follow_unit(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
+			const char *id)
 {
 	struct record_key key = KEY(workspace, key_text(k, id));
 	struct sl_bytes value;
@@ -208,7 +220,8 @@ void fleet_on_batch(struct fleet *fleet, const struct store_view *view)
 	if (!fleet->stopped) {
 		follow_apps(fleet, view);
 		for (size_t i = 0; i < fleet->touched_unit_count; i++) {
-			follow_unit(fleet, view, fleet->touched_workspaces[i], fleet->touched_units[i]);
+			follow_unit(fleet, view, fleet->touched_workspaces[i],
+				    fleet->touched_units[i]);
 		}
 		fleet->position = fleet->seen > fleet->position ? fleet->seen : fleet->position;
 		TAILQ_FOREACH(session, &fleet->sessions, link)

@@ -19,22 +19,26 @@
 struct fleet;
 
 struct fleet_options {
-	struct store *store;     /* borrowed */
-	unsigned heartbeat_ms;   /* asked of agents */
+	struct store *store;      /* borrowed */
+	unsigned heartbeat_ms;    /* asked of agents */
 	unsigned status_every_ms; /* settled phases are written this often; 0: 100 */
-	/* For tests; NULL: base/clock. Liveness and deadlines use the first, stamps and expiries the second. */
+	/* For tests; NULL: base/clock. Liveness and deadlines use the first, stamps and expiries
+	 * the second. */
 	uint64_t (*mono_ms)(void);
 	uint64_t (*unix_ms)(void);
 };
 
-SL_MUST_USE sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet, struct sl_err *err);
-/* Ends every stream (UNAVAILABLE / STOPPING) and all waiting; writes nothing afterwards. Before the rpc server stops. */
+SL_MUST_USE sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet,
+			      struct sl_err *err);
+/* Ends every stream (UNAVAILABLE / STOPPING) and all waiting; writes nothing afterwards. Before the
+ * rpc server stops. */
 void fleet_stop(struct fleet *fleet);
 void fleet_free(struct fleet *fleet); /* NULL is fine */
 
 /* --- from watch: what was committed ------------------------------------------------- */
 
-void fleet_on_record(struct fleet *fleet, const struct store_view *view, const Sluice__Store__V1__LogRecord *record);
+void fleet_on_record(struct fleet *fleet, const struct store_view *view,
+		     const Sluice__Store__V1__LogRecord *record);
 void fleet_on_batch(struct fleet *fleet, const struct store_view *view);
 
 /* --- from the rpc server --------------------------------------------------------------- */
@@ -51,18 +55,21 @@ void fleet_agent_drained(struct fleet *fleet, struct rpc_stream *stream);
 /* --- looking at it ------------------------------------------------------------------------ */
 
 /* In the arena; never NULL unless its memory has failed. */
-Sluice__V1__AgentView *fleet_agent_view(struct fleet *fleet, struct sl_arena *arena, const char *instance_id);
+Sluice__V1__AgentView *fleet_agent_view(struct fleet *fleet, struct sl_arena *arena,
+					const char *instance_id);
 
-/* How one instance stands to one app: as its agent said since the server started, else as stored. */
+/* How one instance stands to one app: as its agent said since the server started, else as stored.
+ */
 struct fleet_standing {
 	const Sluice__Store__V1__InstanceRecord *instance;
 	Sluice__V1__Liveness liveness;
-	uint64_t sequence;  /* of the manifest that the agent accepted; 0: none since the start */
-	uint64_t sent;      /* of the manifest that was sent last; 0: none since the start */
-	uint64_t position;  /* manifests follow all changes up to this revision */
-	/* What the agent said is about what it is told now, not about an earlier entry of the app. */
+	uint64_t sequence; /* of the manifest that the agent accepted; 0: none since the start */
+	uint64_t sent;     /* of the manifest that was sent last; 0: none since the start */
+	uint64_t position; /* manifests follow all changes up to this revision */
+	/* What the agent said is about what it is told now, not about an earlier entry of the app.
+	 */
 	bool current;
-	bool known;         /* the agent has told something of the app; else what follows is empty */
+	bool known; /* the agent has told something of the app; else what follows is empty */
 	const char *version_id, *active_version_id, *error;
 	Sluice__V1__Phase phase;
 	Sluice__V1__ErrorClass error_class;
@@ -71,7 +78,8 @@ struct fleet_standing {
 	bool orphaned;
 	char *const *staged; /* ids of the versions on disk, verified */
 	size_t staged_count;
-	const char *failed_version_id, *failed_error; /* a kept version, not the subject, that FAILED; "" */
+	const char *failed_version_id,
+	    *failed_error; /* a kept version, not the subject, that FAILED; "" */
 };
 
 /* What a standing means to those who count. */
@@ -85,25 +93,28 @@ enum fleet_verdict {
 enum fleet_verdict fleet_judge(const struct fleet_standing *standing, const char *desired);
 bool fleet_is_staged(const struct fleet_standing *standing, const char *version_id);
 
-/* Every instance of the view that the app is placed on, by id; environment 0: all. `visit` is called under fleet's lock:
- * it must be short, must not call fleet, and the standing is borrowed until it returns. */
-SL_MUST_USE sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
-                                const Sluice__Store__V1__AppRecord *app, uint32_t environment,
-                                void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
-                                struct sl_err *err);
+/* Every instance of the view that the app is placed on, by id; environment 0: all. `visit` is
+ * called under fleet's lock: it must be short, must not call fleet, and the standing is borrowed
+ * until it returns. */
+SL_MUST_USE sl_code fleet_visit(struct fleet *fleet, const struct store_view *view,
+				uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
+				uint32_t environment,
+				void (*visit)(void *ctx, const struct fleet_standing *standing),
+				void *ctx, struct sl_err *err);
 /* Just one, placed or not. */
-SL_MUST_USE sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
-                                    const char *app_id, const char *instance_id,
-                                    void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
-                                    struct sl_err *err);
+SL_MUST_USE sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view,
+				    uint32_t workspace, const char *app_id, const char *instance_id,
+				    void (*visit)(void *ctx, const struct fleet_standing *standing),
+				    void *ctx, struct sl_err *err);
 
 /* --- waiting ----------------------------------------------------------------------------- */
 
 enum fleet_wait_event { FLEET_WAIT_LOOK, FLEET_WAIT_EXPIRED, FLEET_WAIT_STOPPING };
 
-/* Something that waits for an app, embedded in the waiter's struct. look() is called on the queue thread (the last time,
- * STOPPING, on the one that stops) whenever something about the app may have changed, and at least every second; true: it
- * is over, and fleet has forgotten it. It may open views and call fleet_visit(), not fleet_wait_*(). */
+/* Something that waits for an app, embedded in the waiter's struct. look() is called on the queue
+ * thread (the last time, STOPPING, on the one that stops) whenever something about the app may have
+ * changed, and at least every second; true: it is over, and fleet has forgotten it. It may open
+ * views and call fleet_visit(), not fleet_wait_*(). */
 struct fleet_wait {
 	bool (*look)(struct fleet_wait *wait, enum fleet_wait_event event);
 	char app_id[32];
@@ -125,15 +136,17 @@ struct fleet_reach {
 	char **share_urls;    /* public_url + "/" + slug, in the arena */
 	size_t share_url_count;
 };
-SL_MUST_USE sl_code fleet_reach(struct fleet *fleet, const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                const Sluice__Store__V1__AppRecord *app, uint32_t environment, const char *version_id,
-                                struct fleet_reach *ret_reach, struct sl_err *err);
+SL_MUST_USE sl_code fleet_reach(struct fleet *fleet, const struct store_view *view,
+				struct sl_arena *arena, uint32_t workspace,
+				const Sluice__Store__V1__AppRecord *app, uint32_t environment,
+				const char *version_id, struct fleet_reach *ret_reach,
+				struct sl_err *err);
 
 /* For metrics and stats. */
 enum { FLEET_LIVENESS_COUNT = 5, FLEET_PHASE_COUNT = 11 };
 struct fleet_stats {
-	uint32_t streams;   /* agents connected */
-	uint32_t waiters;   /* WaitFor calls */
+	uint32_t streams;                                     /* agents connected */
+	uint32_t waiters;                                     /* WaitFor calls */
 	uint32_t agents[ENV_COUNT + 1][FLEET_LIVENESS_COUNT]; /* by environment and Liveness */
 	uint32_t phases[FLEET_PHASE_COUNT];                   /* apps on instances, by Phase */
 	uint64_t manifests_sent, reports;

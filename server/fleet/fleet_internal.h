@@ -1,4 +1,5 @@
-/* Shared by the files of server/fleet. All of it is guarded by fleet->lock unless said otherwise. */
+/* Shared by the files of server/fleet. All of it is guarded by fleet->lock unless said otherwise.
+ */
 #ifndef SL_SERVER_FLEET_INTERNAL_H
 #define SL_SERVER_FLEET_INTERNAL_H
 
@@ -69,8 +70,8 @@ struct fleet_status {
 	bool listed; /* met in the inventory that is being read */
 	uint32_t attempt;
 	uint64_t sequence, at_ms;
-	uint64_t written; /* hash of what is stored, or on its way there; 0: nothing */
-	char *error;      /* owned; NULL: none */
+	uint64_t written;              /* hash of what is stored, or on its way there; 0: nothing */
+	char *error;                   /* owned; NULL: none */
 	char (*staged)[FLEET_ID_ROOM]; /* owned */
 	size_t staged_count;
 	char failed[FLEET_ID_ROOM]; /* a kept version that is not the subject and FAILED */
@@ -78,7 +79,7 @@ struct fleet_status {
 };
 
 struct fleet_pulse {
-	bool ever;               /* an agent has connected, now or in an earlier life of the server */
+	bool ever; /* an agent has connected, now or in an earlier life of the server */
 	bool connected;
 	uint64_t seen_mono_ms;   /* last message; 0: not since the server started */
 	uint64_t closed_mono_ms; /* end of the stream, when not connected */
@@ -97,17 +98,19 @@ struct fleet_unit {
 
 	struct fleet_session *session; /* NULL: not connected */
 	struct fleet_pulse pulse;
-	bool ever_known;       /* pulse.ever was looked up in the store */
-	bool statuses_loaded;  /* statuses hold what the store has */
+	bool ever_known;      /* pulse.ever was looked up in the store */
+	bool statuses_loaded; /* statuses hold what the store has */
 	uint64_t seen_unix_ms;
-	uint64_t sequence;     /* accepted by the agent, as it says */
+	uint64_t sequence;                       /* accepted by the agent, as it says */
 	char *agent_version, *peer, *last_error; /* owned; NULL: none */
-	struct fleet_status *statuses; /* owned, by app id */
+	struct fleet_status *statuses;           /* owned, by app id */
 	size_t status_count, status_room;
-	char (*removed)[FLEET_ID_ROOM]; /* owned: apps to be taken down; for as long as the unit lives */
+	char (*removed)[FLEET_ID_ROOM]; /* owned: apps to be taken down; for as long as the unit
+					   lives */
 	size_t removed_count;
 
-	/* The manifest that was sent last, so that it can be made again byte for byte; sequence 0: none. */
+	/* The manifest that was sent last, so that it can be made again byte for byte; sequence 0:
+	 * none. */
 	uint64_t sent_sequence, sent_expires_s;
 	uint8_t sent_core[FLEET_CORE_BYTES];
 };
@@ -121,10 +124,10 @@ struct fleet_session {
 	struct fleet_unit *unit;   /* NULL: it was told to go */
 	struct fleet_slot *slots;  /* owned, by app id */
 	size_t slot_count, slot_room;
-	uint64_t told;         /* highest sequence that the agent has, or was sent */
-	bool pending;          /* the manifest could not go yet: outbox full, or a new revision is needed */
+	uint64_t told; /* highest sequence that the agent has, or was sent */
+	bool pending;  /* the manifest could not go yet: outbox full, or a new revision is needed */
 	uint64_t fresh_mono_ms; /* when the expiry was last renewed */
-	uint64_t end_mono_ms;  /* not 0: the stream is ended then */
+	uint64_t end_mono_ms;   /* not 0: the stream is ended then */
 };
 
 STAILQ_HEAD(fleet_apps, fleet_app);
@@ -170,25 +173,31 @@ uint64_t fleet_unix_ms(const struct fleet *fleet);
 
 /* units.c */
 struct fleet_unit *fleet_unit_find(struct fleet *fleet, const char *id);
-/* The unit of an instance record as stored; made, or brought up to date. NULL: out of memory or no record. */
-struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const char *id, struct sl_bytes value);
+/* The unit of an instance record as stored; made, or brought up to date. NULL: out of memory or no
+ * record. */
+struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const char *id,
+				  struct sl_bytes value);
 void fleet_unit_free(struct fleet *fleet, struct fleet_unit *unit);
 sl_code fleet_units_load(struct fleet *fleet, const struct store_view *view, struct sl_err *err);
 void fleet_units_free(struct fleet *fleet);
-Sluice__V1__Liveness fleet_unit_liveness(struct fleet *fleet, struct fleet_unit *unit, const struct store_view *view);
+Sluice__V1__Liveness fleet_unit_liveness(struct fleet *fleet, struct fleet_unit *unit,
+					 const struct store_view *view);
 bool fleet_unit_removes(const struct fleet_unit *unit, const char *app_id);
 void fleet_unit_set_text(char **text, const char *value);
 
 /* liveness.c: pure. */
-Sluice__V1__Liveness fleet_liveness(const struct fleet_pulse *pulse, uint64_t now_mono_ms, unsigned heartbeat_ms);
+Sluice__V1__Liveness fleet_liveness(const struct fleet_pulse *pulse, uint64_t now_mono_ms,
+				    unsigned heartbeat_ms);
 
 /* manifest.c */
 struct fleet_app *fleet_app_find(struct fleet *fleet, const char *id);
 /* Made if need be; NULL: out of memory. */
 struct fleet_app *fleet_app_touch(struct fleet *fleet, uint32_t workspace, const char *id);
-void fleet_apps_touch_repository(struct fleet *fleet, uint32_t workspace, const char *repository_id);
+void fleet_apps_touch_repository(struct fleet *fleet, uint32_t workspace,
+				 const char *repository_id);
 /* Reads record and entries anew. */
-sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app, struct sl_err *err);
+sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app,
+		       struct sl_err *err);
 sl_code fleet_apps_load(struct fleet *fleet, const struct store_view *view, struct sl_err *err);
 void fleet_apps_free(struct fleet *fleet);
 /* What the instance is told of the app; NULL: it is not placed there. */
@@ -196,32 +205,44 @@ struct fleet_entry *fleet_app_entry(const struct fleet_app *app, const struct fl
 struct fleet_entry *fleet_entry_ref(struct fleet_entry *entry);
 void fleet_entry_unref(struct fleet_entry *entry); /* NULL is fine */
 /* Over all that a manifest says but sequence and expiry. */
-void fleet_manifest_core(const struct fleet_session *session, uint8_t core[static FLEET_CORE_BYTES]);
+void fleet_manifest_core(const struct fleet_session *session,
+			 uint8_t core[static FLEET_CORE_BYTES]);
 /* The serialized Manifest. */
-void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s, struct sl_buf *body);
+void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s,
+			 struct sl_buf *body);
 
-/* session.c */
+/* slots.c */
 void fleet_session_touch(struct fleet *fleet, struct fleet_session *session); /* looks soon */
 /* The slot of the app follows app and unit. */
 void fleet_session_place(struct fleet *fleet, struct fleet_session *session, struct fleet_app *app);
 void fleet_session_place_all(struct fleet *fleet, struct fleet_session *session);
+void fleet_slots_clear(struct fleet_session *session);
+/* Apps that were deleted while the agent was away; one that nobody ever knew keeps serving. */
+void fleet_slots_remove_deleted(struct fleet_session *session, const struct store_view *view);
+
+/* session.c */
 /* Sends what is due; gives the lock to others now and then. */
 void fleet_sessions_send(struct fleet *fleet);
 void fleet_session_removed(struct fleet *fleet, struct fleet_session *session);
 void fleet_session_end(struct fleet_session *session, sl_code code, const struct sl_err *err);
 void fleet_sessions_tick(struct fleet *fleet);
-const char *fleet_session_activate(const struct fleet_session *session, const char *app_id); /* "" */
-uint64_t fleet_session_since(const struct fleet_session *session, const char *app_id); /* 0: not told of it */
+const char *fleet_session_activate(const struct fleet_session *session,
+				   const char *app_id); /* "" */
+uint64_t fleet_session_since(const struct fleet_session *session,
+			     const char *app_id); /* 0: not told of it */
 
 /* status.c */
 struct fleet_status *fleet_status_find(const struct fleet_unit *unit, const char *app_id);
-sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *view, struct sl_err *err);
-void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit, const Sluice__V1__AgentReport *report);
-void fleet_status_inventory(struct fleet *fleet, struct fleet_unit *unit, const Sluice__V1__AgentHello *hello);
+sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *view,
+			    struct sl_err *err);
+void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit,
+			 const Sluice__V1__AgentReport *report);
+void fleet_status_inventory(struct fleet *fleet, struct fleet_unit *unit,
+			    const Sluice__V1__AgentHello *hello);
 void fleet_statuses_free(struct fleet_unit *unit);
-/* Of what is to be stored; 0: nothing. */
 /* It could not be written; unit NULL: it is gone. */
 void fleet_status_again(struct fleet *fleet, struct fleet_unit *unit, const char *app_id);
+/* Of what is to be stored; 0: nothing. */
 uint64_t fleet_status_hash(const struct fleet_status *status);
 
 /* flush.c */

@@ -1,5 +1,6 @@
-/* Settled phases into the store: all that changed in a workspace since the last time in one command, at most every
- * status_every_ms. What is taken counts as written; if the command fails it is dirty again. */
+/* Settled phases into the store: all that changed in a workspace since the last time in one
+ * command, at most every status_every_ms. What is taken counts as written; if the command fails it
+ * is dirty again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ struct flush {
 	struct fleet *fleet;
 	uint32_t workspace;
 	uint64_t now_ms;
-	bool revision; /* even if nothing changes */
+	bool revision;          /* even if nothing changes */
 	struct sl_arena arena;  /* owns the items */
 	struct sl_arena decide; /* of the last decide() */
 	struct instance_status *items;
@@ -34,46 +35,30 @@ SL_DEFINE_AUTO(struct flush *, flush_free);
 
 /* --- on the writer's thread ----------------------------------------------------------- */
 
-static void log_change(const struct decision *d)
-{
-	Sluice__Store__V1__LogRecord record = SLUICE__STORE__V1__LOG_RECORD__INIT;
-	record.revision = d->revision;
-	record.at_ms = d->now_ms;
-	record.workspace = d->workspace;
-	record.principal = (char *)d->principal;
-	record.method = (char *)d->method;
-	record.n_events = d->event_count;
-	record.events = d->events;
-	size_t size = sluice__store__v1__log_record__get_packed_size(&record);
-	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
-	if (bytes != NULL) {
-		(void)sluice__store__v1__log_record__pack(&record, bytes);
-		store_changes_log(d->changes, SL_BYTES(bytes, size));
-	}
-}
-
-static sl_code decide(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes, struct sl_err *err)
+static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
+		      struct store_changes *changes, struct sl_err *err)
 {
 	struct flush *flush = SL_CONTAINER_OF(cmd, struct flush, cmd);
 	sl_arena_fini(&flush->decide); /* it may be asked again */
 	struct decision d = {
-		.view = view,
-		.changes = changes,
-		.arena = &flush->decide,
-		.revision = store_changes_revision(changes),
-		.now_ms = flush->now_ms,
-		.workspace = flush->workspace,
-		.workspace_name = "",
-		.principal = "fleet",
-		.method = "fleet",
-		.reason = "",
+	    .view = view,
+	    .changes = changes,
+	    .arena = &flush->decide,
+	    .revision = store_changes_revision(changes),
+	    .now_ms = flush->now_ms,
+	    .workspace = flush->workspace,
+	    .workspace_name = "",
+	    .principal = "fleet",
+	    .method = "fleet",
+	    .reason = "",
 	};
 	sl_code code = instances_decide_statuses(&d, flush->items, flush->count, err);
 	if (code == SL_OK && (d.changed || flush->revision)) {
-		log_change(&d);
+		decision_log(&d, NULL);
 	}
 	if (code == SL_OK && sl_arena_failed(d.arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
 	}
 	return code;
 }
@@ -95,8 +80,8 @@ static void done(struct store_cmd *cmd)
 	SL_AUTO(flush_free_auto) struct flush *flush = SL_CONTAINER_OF(cmd, struct flush, cmd);
 	struct fleet *fleet = flush->fleet;
 	if (cmd->code != SL_OK) {
-		log_warn("status-write-failed", "statuses=%zu code=%s error=%s", flush->count, sl_code_name(cmd->code),
-		         SL_QUOTE(cmd->err.msg));
+		log_warn("status-write-failed", "statuses=%zu code=%s error=%s", flush->count,
+			 sl_code_name(cmd->code), SL_QUOTE(cmd->err.msg));
 	}
 	pthread_mutex_lock(&fleet->lock);
 	fleet->flushing--;
@@ -109,9 +94,11 @@ static void done(struct store_cmd *cmd)
 
 /* --- gathering: under the lock ------------------------------------------------------------ */
 
-static Sluice__Store__V1__StatusRecord *record_of(struct sl_arena *arena, const struct fleet_status *status)
+static Sluice__Store__V1__StatusRecord *record_of(struct sl_arena *arena,
+						  const struct fleet_status *status)
 {
-	Sluice__Store__V1__StatusRecord *record = SL_ARENA_NEW(arena, Sluice__Store__V1__StatusRecord);
+	Sluice__Store__V1__StatusRecord *record =
+	    SL_ARENA_NEW(arena, Sluice__Store__V1__StatusRecord);
 	if (record == NULL) {
 		return NULL;
 	}
@@ -137,10 +124,11 @@ static bool add_item(struct flush *flush, struct fleet_unit *unit, struct fleet_
 {
 	struct sl_arena *arena = &flush->arena;
 	struct instance_status item = {
-		.instance_id = sl_arena_strdup(arena, unit->id),
-		.app_id = sl_arena_strdup(arena, status->app_id),
-		.desired_version_id = sl_arena_strdup(arena, fleet_session_activate(unit->session, status->app_id)),
-		.record = status->gone ? NULL : record_of(arena, status),
+	    .instance_id = sl_arena_strdup(arena, unit->id),
+	    .app_id = sl_arena_strdup(arena, status->app_id),
+	    .desired_version_id =
+		sl_arena_strdup(arena, fleet_session_activate(unit->session, status->app_id)),
+	    .record = status->gone ? NULL : record_of(arena, status),
 	};
 	if (sl_arena_failed(arena)) {
 		return false;
@@ -156,7 +144,8 @@ static bool add_unit(struct flush *flush, struct fleet_unit *unit)
 {
 	for (size_t i = 0; i < unit->status_count; i++) {
 		struct fleet_status *status = &unit->statuses[i];
-		if (status->dirty && (flush->count == ITEMS_MAX || !add_item(flush, unit, status))) {
+		if (status->dirty &&
+		    (flush->count == ITEMS_MAX || !add_item(flush, unit, status))) {
 			return false;
 		}
 	}
@@ -190,7 +179,8 @@ static void gather(struct fleet *fleet, struct flush *flush)
 static struct flush *begin(struct fleet *fleet)
 {
 	uint64_t now = fleet_mono_ms(fleet);
-	bool due = now >= fleet->flushed_mono_ms + fleet->options.status_every_ms && now >= fleet->flush_hold_mono_ms;
+	bool due = now >= fleet->flushed_mono_ms + fleet->options.status_every_ms &&
+		   now >= fleet->flush_hold_mono_ms;
 	bool wanted = fleet->want_revision || !STAILQ_EMPTY(&fleet->dirty);
 	if (fleet->stopped || !due || !wanted || fleet->flushing == FLUSHES_MAX) {
 		return NULL;
@@ -199,7 +189,7 @@ static struct flush *begin(struct fleet *fleet)
 	if (flush == NULL) {
 		return NULL; /* again at the next tick */
 	}
-	flush->cmd = (struct store_cmd){ .decide = decide, .done = done, .err = SL_ERR_INIT };
+	flush->cmd = (struct store_cmd){.decide = decide, .done = done, .err = SL_ERR_INIT};
 	flush->fleet = fleet;
 	flush->now_ms = fleet_unix_ms(fleet);
 	flush->revision = fleet->want_revision;

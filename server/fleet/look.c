@@ -1,5 +1,5 @@
-/* Looking at the fleet. Which instances there are is the view's say; what they said is memory's, or for agents that have
- * not spoken since the start the store's. */
+/* Looking at the fleet. Which instances there are is the view's say; what they said is memory's, or
+ * for agents that have not spoken since the start the store's. */
 #include <string.h>
 
 #include "base/mem/own.h"
@@ -23,8 +23,10 @@ bool fleet_is_staged(const struct fleet_standing *standing, const char *version_
 
 static bool is_bad(Sluice__V1__Phase phase)
 {
-	return phase == SLUICE__V1__PHASE__PHASE_FAILED || phase == SLUICE__V1__PHASE__PHASE_ROLLED_BACK ||
-	       phase == SLUICE__V1__PHASE__PHASE_DEGRADED || phase == SLUICE__V1__PHASE__PHASE_NOT_READY;
+	return phase == SLUICE__V1__PHASE__PHASE_FAILED ||
+	       phase == SLUICE__V1__PHASE__PHASE_ROLLED_BACK ||
+	       phase == SLUICE__V1__PHASE__PHASE_DEGRADED ||
+	       phase == SLUICE__V1__PHASE__PHASE_NOT_READY;
 }
 
 enum fleet_verdict fleet_judge(const struct fleet_standing *standing, const char *desired)
@@ -41,7 +43,9 @@ enum fleet_verdict fleet_judge(const struct fleet_standing *standing, const char
 	if (about && is_bad(standing->phase)) {
 		return FLEET_FAILED;
 	}
-	return serves && about && standing->phase == SLUICE__V1__PHASE__PHASE_HEALTHY ? FLEET_OK : FLEET_PENDING;
+	return serves && about && standing->phase == SLUICE__V1__PHASE__PHASE_HEALTHY
+		   ? FLEET_OK
+		   : FLEET_PENDING;
 }
 
 /* --- one standing ------------------------------------------------------------------ */
@@ -69,7 +73,8 @@ static const char *or_empty(const char *text)
 	return text == NULL ? "" : text;
 }
 
-static void from_memory(struct visit *v, const struct fleet_unit *unit, struct fleet_standing *standing)
+static void from_memory(struct visit *v, const struct fleet_unit *unit,
+			struct fleet_standing *standing)
 {
 	const struct fleet_status *status = fleet_status_find(unit, v->app_id);
 	if (status == NULL) {
@@ -96,12 +101,13 @@ static void from_memory(struct visit *v, const struct fleet_unit *unit, struct f
 	standing->failed_error = or_empty(status->failed_error);
 }
 
-static sl_code from_store(struct visit *v, const char *instance_id, struct fleet_standing *standing, struct sl_err *err)
+static sl_code from_store(struct visit *v, const char *instance_id, struct fleet_standing *standing,
+			  struct sl_err *err)
 {
 	struct record_key key = KEY(v->workspace, key_text(k, instance_id), key_text(k, v->app_id));
 	Sluice__Store__V1__StatusRecord *record = NULL;
 	sl_code code = record_get(v->view, &v->arena, TABLE_STATUSES, &key,
-	                          &sluice__store__v1__status_record__descriptor, &record, err);
+				  &sluice__store__v1__status_record__descriptor, &record, err);
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
@@ -119,12 +125,12 @@ static sl_code from_store(struct visit *v, const char *instance_id, struct fleet
 	return SL_OK;
 }
 
-static sl_code tell(struct visit *v, const Sluice__Store__V1__InstanceRecord *instance, struct fleet_unit *unit,
-                    struct sl_err *err)
+static sl_code tell(struct visit *v, const Sluice__Store__V1__InstanceRecord *instance,
+		    struct fleet_unit *unit, struct sl_err *err)
 {
-	struct fleet_standing standing = { .instance = instance,
-		                           .liveness = SLUICE__V1__LIVENESS__LIVENESS_NEVER,
-		                           .position = v->fleet->position };
+	struct fleet_standing standing = {.instance = instance,
+					  .liveness = SLUICE__V1__LIVENESS__LIVENESS_NEVER,
+					  .position = v->fleet->position};
 	sl_code code = SL_OK;
 	empty(&standing);
 	if (unit != NULL) {
@@ -144,7 +150,8 @@ static sl_code tell(struct visit *v, const Sluice__Store__V1__InstanceRecord *in
 }
 
 /* The record of a walk, unpacked only if memory does not have the same. */
-static sl_code tell_value(struct visit *v, const char *id, struct sl_bytes value, struct sl_err *err)
+static sl_code tell_value(struct visit *v, const char *id, struct sl_bytes value,
+			  struct sl_err *err)
 {
 	struct fleet_unit *unit = fleet_unit_find(v->fleet, id);
 	const Sluice__Store__V1__InstanceRecord *instance = NULL;
@@ -153,7 +160,8 @@ static sl_code tell_value(struct visit *v, const char *id, struct sl_bytes value
 	} else {
 		Sluice__Store__V1__InstanceRecord *record = NULL;
 		sl_code code =
-			record_unpack(&v->arena, value, &sluice__store__v1__instance_record__descriptor, &record, err);
+		    record_unpack(&v->arena, value, &sluice__store__v1__instance_record__descriptor,
+				  &record, err);
 		if (code != SL_OK) {
 			return code;
 		}
@@ -169,11 +177,18 @@ static sl_code tell_value(struct visit *v, const char *id, struct sl_bytes value
 }
 
 sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
-                    const Sluice__Store__V1__AppRecord *app, uint32_t environment,
-                    void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx, struct sl_err *err)
+		    const Sluice__Store__V1__AppRecord *app, uint32_t environment,
+		    void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
+		    struct sl_err *err)
 {
-	struct visit v = { .fleet = fleet, .view = view, .workspace = workspace, .app_id = app->id, .app = app,
-		           .environment = environment, .visit = visit, .ctx = ctx };
+	struct visit v = {.fleet = fleet,
+			  .view = view,
+			  .workspace = workspace,
+			  .app_id = app->id,
+			  .app = app,
+			  .environment = environment,
+			  .visit = visit,
+			  .ctx = ctx};
 	struct record_key prefix = key_of(workspace);
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	sl_arena_init(&v.arena, 0);
@@ -188,11 +203,17 @@ sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t
 	return code != SL_OK ? code : store_walk_result(&walk, err);
 }
 
-sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view, uint32_t workspace, const char *app_id,
-                        const char *instance_id, void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
-                        struct sl_err *err)
+sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
+			const char *app_id, const char *instance_id,
+			void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
+			struct sl_err *err)
 {
-	struct visit v = { .fleet = fleet, .view = view, .workspace = workspace, .app_id = app_id, .visit = visit, .ctx = ctx };
+	struct visit v = {.fleet = fleet,
+			  .view = view,
+			  .workspace = workspace,
+			  .app_id = app_id,
+			  .visit = visit,
+			  .ctx = ctx};
 	struct record_key key = KEY(workspace, key_text(k, instance_id));
 	struct sl_bytes value;
 	sl_code code = store_get(view, TABLE_INSTANCES, key_bytes(&key), &value, err);
@@ -230,7 +251,8 @@ static void add_url(struct reach *r, const char *public_url)
 		reach->share_urls = urls;
 		r->room = room;
 	}
-	reach->share_urls[reach->share_url_count++] = sl_arena_printf(r->arena, "%s/%s", public_url, r->slug);
+	reach->share_urls[reach->share_url_count++] =
+	    sl_arena_printf(r->arena, "%s/%s", public_url, r->slug);
 }
 
 static void count_reach(void *ctx, const struct fleet_standing *standing)
@@ -248,12 +270,14 @@ static void count_reach(void *ctx, const struct fleet_standing *standing)
 	}
 }
 
-sl_code fleet_reach(struct fleet *fleet, const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                    const Sluice__Store__V1__AppRecord *app, uint32_t environment, const char *version_id,
-                    struct fleet_reach *ret_reach, struct sl_err *err)
+sl_code fleet_reach(struct fleet *fleet, const struct store_view *view, struct sl_arena *arena,
+		    uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
+		    uint32_t environment, const char *version_id, struct fleet_reach *ret_reach,
+		    struct sl_err *err)
 {
-	struct fleet_reach reach = { .instances = 0 };
-	struct reach r = { .reach = &reach, .arena = arena, .version_id = or_empty(version_id), .slug = app->slug };
+	struct fleet_reach reach = {.instances = 0};
+	struct reach r = {
+	    .reach = &reach, .arena = arena, .version_id = or_empty(version_id), .slug = app->slug};
 	sl_code code = fleet_visit(fleet, view, workspace, app, environment, count_reach, &r, err);
 	if (code == SL_OK) {
 		*ret_reach = reach;
@@ -263,7 +287,8 @@ sl_code fleet_reach(struct fleet *fleet, const struct store_view *view, struct s
 
 /* --- agents and stats ----------------------------------------------------------------------- */
 
-static void view_unit(struct fleet *fleet, struct sl_arena *arena, struct fleet_unit *unit, Sluice__V1__AgentView *agent)
+static void view_unit(struct fleet *fleet, struct sl_arena *arena, struct fleet_unit *unit,
+		      Sluice__V1__AgentView *agent)
 {
 	agent->liveness = fleet_unit_liveness(fleet, unit, NULL);
 	if (unit->seen_unix_ms != 0) {
@@ -280,7 +305,8 @@ static void view_unit(struct fleet *fleet, struct sl_arena *arena, struct fleet_
 	agent->last_error = sl_arena_strdup(arena, unit->last_error);
 }
 
-Sluice__V1__AgentView *fleet_agent_view(struct fleet *fleet, struct sl_arena *arena, const char *instance_id)
+Sluice__V1__AgentView *fleet_agent_view(struct fleet *fleet, struct sl_arena *arena,
+					const char *instance_id)
 {
 	Sluice__V1__AgentView *agent = SL_ARENA_NEW(arena, Sluice__V1__AgentView);
 	if (agent == NULL) {
@@ -318,7 +344,7 @@ static void count_unit(struct fleet *fleet, struct fleet_unit *unit, struct flee
 
 void fleet_stats_read(struct fleet *fleet, struct fleet_stats *ret_stats)
 {
-	*ret_stats = (struct fleet_stats){ .waiters = atomic_load(&fleet->wait_count) };
+	*ret_stats = (struct fleet_stats){.waiters = atomic_load(&fleet->wait_count)};
 	pthread_mutex_lock(&fleet->lock);
 	ret_stats->streams = fleet->stream_count;
 	ret_stats->manifests_sent = fleet->manifests_sent;

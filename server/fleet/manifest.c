@@ -1,5 +1,6 @@
-/* What instances are told. An app's entry is computed once per environment, and once for each instance with a pin of its
- * own, and shared by all sessions; a manifest is a few fields of its own and the entries' bytes one after the other. */
+/* What instances are told. An app's entry is computed once per environment, and once for each
+ * instance with a pin of its own, and shared by all sessions; a manifest is a few fields of its own
+ * and the entries' bytes one after the other. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +32,17 @@ struct source {
 
 static bool is_published(const Sluice__Store__V1__PublicationRecord *publication)
 {
-	return publication != NULL && publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED &&
+	return publication != NULL &&
+	       publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED &&
 	       publication->commit[0] != '\0';
 }
 
 static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1__Bundle *bundle)
 {
-	const Sluice__Store__V1__VersionRecord *version = desired_version_record(source->desired, number);
-	const Sluice__Store__V1__PublicationRecord *publication = desired_publication(source->desired, number);
+	const Sluice__Store__V1__VersionRecord *version =
+	    desired_version_record(source->desired, number);
+	const Sluice__Store__V1__PublicationRecord *publication =
+	    desired_publication(source->desired, number);
 	const Sluice__Store__V1__ContentRecord *content = version == NULL ? NULL : version->content;
 	if (content == NULL || content->commit[0] == '\0') {
 		return false;
@@ -52,7 +56,8 @@ static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1
 	bundle->digest = content->digest;
 	bundle->files = content->files;
 	bundle->bytes = content->bytes;
-	/* A repository that is not published to has the commit itself as its publication: it has a path like a draft's. */
+	/* A repository that is not published to has the commit itself as its publication: it has a
+	 * path like a draft's. */
 	if (is_published(publication) && strcmp(publication->commit, content->commit) != 0) {
 		bundle->ref = publication->ref;
 		bundle->commit = publication->commit;
@@ -64,7 +69,8 @@ static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1
 	return true;
 }
 
-static struct fleet_entry *encode(const struct source *source, const struct desired_choice *choice, struct sl_arena *arena)
+static struct fleet_entry *encode(const struct source *source, const struct desired_choice *choice,
+				  struct sl_arena *arena)
 {
 	Sluice__V1__Bundle bundles[DESIRED_KEEP_MAX], *keep[DESIRED_KEEP_MAX];
 	Sluice__V1__ManifestApp message = SLUICE__V1__MANIFEST_APP__INIT;
@@ -75,7 +81,8 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 	for (size_t i = 0; i < choice->keep_count; i++) {
 		Sluice__V1__Bundle *bundle = &bundles[message.n_keep];
 		if (fill_bundle(source, choice->keep[i], bundle)) {
-			message.activate = choice->keep[i] == choice->selected ? bundle->version_id : message.activate;
+			message.activate = choice->keep[i] == choice->selected ? bundle->version_id
+									       : message.activate;
 			keep[message.n_keep++] = bundle;
 		}
 	}
@@ -98,7 +105,8 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 /* Takes `fresh`, unless it says the same as the old one: sessions see a change by the pointer. */
 static void replace(struct fleet_entry **entry, struct fleet_entry *fresh)
 {
-	if (*entry != NULL && fresh != NULL && memcmp((*entry)->hash, fresh->hash, FLEET_CORE_BYTES) == 0) {
+	if (*entry != NULL && fresh != NULL &&
+	    memcmp((*entry)->hash, fresh->hash, FLEET_CORE_BYTES) == 0) {
 		fleet_entry_unref(fresh);
 		return;
 	}
@@ -210,7 +218,8 @@ static struct fleet_entry *old_pin(const struct fleet_app *app, const char *inst
 	return NULL;
 }
 
-static sl_code compute_pins(struct fleet_app *app, const struct source *source, struct sl_arena *arena)
+static sl_code compute_pins(struct fleet_app *app, const struct source *source,
+			    struct sl_arena *arena)
 {
 	const struct desired_input *input = &source->desired->input;
 	SL_AUTO(sl_free_auto) struct fleet_pin *pins = calloc(input->pin_count + 1, sizeof(*pins));
@@ -235,23 +244,28 @@ static sl_code compute_pins(struct fleet_app *app, const struct source *source, 
 	return app->pins != NULL ? SL_OK : SL_RESOURCE_EXHAUSTED;
 }
 
-static sl_code compute(struct fleet_app *app, const struct store_view *view, struct sl_arena *arena, struct sl_err *err)
+static sl_code compute(struct fleet_app *app, const struct store_view *view, struct sl_arena *arena,
+		       struct sl_err *err)
 {
 	struct desired_app desired;
 	Sluice__Store__V1__RepositoryRecord *repository = NULL;
 	sl_code code = desired_load(view, arena, app->workspace, app->id, &desired, err);
 	code = code != SL_OK ? code
-	                     : repository_get(view, arena, app->workspace, app->record->repository_id, &repository, err);
+			     : repository_get(view, arena, app->workspace,
+					      app->record->repository_id, &repository, err);
 	if (code != SL_OK) {
-		return code == SL_NOT_FOUND ? sl_err_set(err, SL_DATA_LOSS, "app %s has no repository", app->id) : code;
+		return code == SL_NOT_FOUND
+			   ? sl_err_set(err, SL_DATA_LOSS, "app %s has no repository", app->id)
+			   : code;
 	}
-	struct source source = { .app = app->record, .repository = repository, .desired = &desired };
+	struct source source = {.app = app->record, .repository = repository, .desired = &desired};
 	for (uint32_t environment = 1; environment <= ENV_COUNT; environment++) {
 		struct desired_choice choice;
 		desired_choose(&desired.input, environment, NULL, &choice);
 		struct fleet_entry *entry = encode(&source, &choice, arena);
 		if (entry == NULL) {
-			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for app %s", app->id);
+			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for app %s",
+					  app->id);
 		}
 		replace(&app->entries[environment], entry);
 	}
@@ -259,7 +273,8 @@ static sl_code compute(struct fleet_app *app, const struct store_view *view, str
 	return code == SL_OK ? SL_OK : sl_err_set(err, code, "out of memory for app %s", app->id);
 }
 
-sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app, struct sl_err *err)
+sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app,
+		       struct sl_err *err)
 {
 	(void)fleet;
 	struct record_key key = KEY(app->workspace, key_text(k, app->id));
@@ -272,9 +287,11 @@ sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struc
 	if (code != SL_OK) {
 		return code;
 	}
-	Sluice__Store__V1__AppRecord *record = sluice__store__v1__app_record__unpack(NULL, value.size, value.data);
+	Sluice__Store__V1__AppRecord *record =
+	    sluice__store__v1__app_record__unpack(NULL, value.size, value.data);
 	if (record == NULL) {
-		return sl_err_set(err, SL_DATA_LOSS, "the record of app %s does not parse", app->id);
+		return sl_err_set(err, SL_DATA_LOSS, "the record of app %s does not parse",
+				  app->id);
 	}
 	if (app->record != NULL) {
 		sluice__store__v1__app_record__free_unpacked(app->record, NULL);
@@ -290,9 +307,11 @@ sl_code fleet_apps_load(struct fleet *fleet, const struct store_view *view, stru
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, view, TABLE_APPS, SL_BYTES_NONE, STORE_FORWARD);
 	while (store_walk_next(&walk)) {
-		struct fleet_app *app = app_put(fleet, sl_get_be32(walk.key.data), (const char *)walk.key.data + 4);
-		sl_code code = app != NULL ? fleet_app_read(fleet, view, app, err)
-		                           : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for apps");
+		struct fleet_app *app =
+		    app_put(fleet, sl_get_be32(walk.key.data), (const char *)walk.key.data + 4);
+		sl_code code =
+		    app != NULL ? fleet_app_read(fleet, view, app, err)
+				: sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for apps");
 		if (code != SL_OK) {
 			return code;
 		}
@@ -305,7 +324,8 @@ sl_code fleet_apps_load(struct fleet *fleet, const struct store_view *view, stru
 
 struct fleet_entry *fleet_app_entry(const struct fleet_app *app, const struct fleet_unit *unit)
 {
-	if (app->record == NULL || app->workspace != unit->workspace || !desired_is_placed(app->record, unit->record)) {
+	if (app->record == NULL || app->workspace != unit->workspace ||
+	    !desired_is_placed(app->record, unit->record)) {
 		return NULL;
 	}
 	struct fleet_entry *pinned = app->pin_count == 0 ? NULL : old_pin(app, unit->id);
@@ -326,7 +346,8 @@ void fleet_manifest_core(const struct fleet_session *session, uint8_t core[stati
 	sl_hasher_add(&hasher, &paused, 1);
 	for (size_t i = 0; i < session->slot_count; i++) {
 		sl_hasher_add(&hasher, session->slots[i].entry->hash, FLEET_CORE_BYTES);
-		sl_hasher_add(&hasher, &session->slots[i].retries, sizeof(session->slots[i].retries));
+		sl_hasher_add(&hasher, &session->slots[i].retries,
+			      sizeof(session->slots[i].retries));
 	}
 	sl_hasher_add(&hasher, unit->removed, unit->removed_count * sizeof(*unit->removed));
 	sl_hasher_end(&hasher, hash);
@@ -379,7 +400,8 @@ static void put_slot(struct sl_buf *body, const struct fleet_slot *slot)
 	put_number(body, 6, slot->retries);
 }
 
-void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s, struct sl_buf *body)
+void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s,
+			 struct sl_buf *body)
 {
 	const struct fleet_unit *unit = session->unit;
 	put_text(body, 1, unit->id);

@@ -7,8 +7,9 @@
  *              v
  *   refused: unknown, removed, another instance's folder, replaced by a newer stream
  *
- * What an agent has is remembered as (sequence, expiry, core): from these the body can be made again byte for byte, so a
- * Hello with its digest is answered NotModified without keeping bodies. */
+ * What an agent has is remembered as (sequence, expiry, core): from these the body can be made
+ * again byte for byte, so a Hello with its digest is answered NotModified without keeping bodies.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,222 +22,10 @@ SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
 enum { PROTOCOL = 1, BACKOFF_MIN_MS = 500, BACKOFF_MAX_MS = 30000, MESSAGE_ARENA_MAX = 64 << 20 };
 
-/* --- slots ------------------------------------------------------------------------ */
-
-static size_t slot_at(const struct fleet_session *session, const char *app_id, bool *ret_found)
-{
-	size_t low = 0, high = session->slot_count;
-	*ret_found = false;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(session->slots[middle].app->id, app_id);
-		if (order == 0) {
-			*ret_found = true;
-			return middle;
-		}
-		if (order < 0) {
-			low = middle + 1;
-		} else {
-			high = middle;
-		}
-	}
-	return low;
-}
-
-const char *fleet_session_activate(const struct fleet_session *session, const char *app_id)
-{
-	bool found = false;
-	size_t at = session == NULL ? 0 : slot_at(session, app_id, &found);
-	return found ? session->slots[at].entry->activate : "";
-}
-
-uint64_t fleet_session_since(const struct fleet_session *session, const char *app_id)
-{
-	bool found = false;
-	size_t at = session == NULL ? 0 : slot_at(session, app_id, &found);
-	return found ? session->slots[at].since : 0;
-}
-
-static void clear_slots(struct fleet_session *session)
-{
-	for (size_t i = 0; i < session->slot_count; i++) {
-		fleet_entry_unref(session->slots[i].entry);
-	}
-	free(SL_TAKE(session->slots));
-	session->slot_count = session->slot_room = 0;
-}
-
-static bool insert_slot(struct fleet_session *session, size_t at, struct fleet_slot slot)
-{
-	if (session->slot_count == session->slot_room) {
-		size_t room = session->slot_room == 0 ? 4 : session->slot_room * 2;
-		struct fleet_slot *slots = realloc(session->slots, room * sizeof(*slots));
-		if (slots == NULL) {
-			return false;
-		}
-		session->slots = slots;
-		session->slot_room = room;
-	}
-	memmove(&session->slots[at + 1], &session->slots[at], (session->slot_count - at) * sizeof(slot));
-	session->slots[at] = slot;
-	session->slot_count++;
-	return true;
-}
-
-/* --- what is taken down -------------------------------------------------------------- */
-
-static void remove_add(struct fleet_unit *unit, const char *app_id)
-{
-	if (fleet_unit_removes(unit, app_id)) {
-		return;
-	}
-	void *grown = realloc(unit->removed, (unit->removed_count + 1) * sizeof(*unit->removed));
-	if (grown != NULL) {
-		unit->removed = grown;
-		memset(unit->removed[unit->removed_count], 0, FLEET_ID_ROOM);
-		memcpy(unit->removed[unit->removed_count++], app_id, strnlen(app_id, FLEET_ID_ROOM - 1));
-	}
-}
-
-static bool remove_drop(struct fleet_unit *unit, const char *app_id)
-{
-	for (size_t i = 0; i < unit->removed_count; i++) {
-		if (strcmp(unit->removed[i], app_id) == 0) {
-			memmove(&unit->removed[i], &unit->removed[i + 1],
-			        (unit->removed_count - i - 1) * sizeof(*unit->removed));
-			unit->removed_count--;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* --- following apps and units ----------------------------------------------------------- */
-
-void fleet_session_touch(struct fleet *fleet, struct fleet_session *session)
-{
-	if (!session->due) {
-		session->due = true;
-		TAILQ_INSERT_TAIL(&fleet->due, session, due_link);
-	}
-}
-
-void fleet_session_place(struct fleet *fleet, struct fleet_session *session, struct fleet_app *app)
-{
-	struct fleet_unit *unit = session->unit;
-	struct fleet_entry *entry = fleet_app_entry(app, unit);
-	bool found = false;
-	size_t at = slot_at(session, app->id, &found);
-	if (entry == NULL && found) {
-		fleet_entry_unref(session->slots[at].entry);
-		session->slot_count--;
-		memmove(&session->slots[at], &session->slots[at + 1],
-		        (session->slot_count - at) * sizeof(*session->slots));
-	}
-	if (entry == NULL) {
-		if (app->workspace == unit->workspace && fleet_status_find(unit, app->id) != NULL) {
-			remove_add(unit, app->id);
-		}
-		fleet_session_touch(fleet, session);
-		return;
-	}
-	uint32_t retries = instance_retries(unit->record, app->id);
-	if (found && session->slots[at].entry == entry && session->slots[at].retries == retries) {
-		return;
-	}
-	(void)remove_drop(unit, app->id);
-	struct fleet_slot slot = {
-		.app = app, .entry = fleet_entry_ref(entry), .retries = retries, .since = fleet->seen
-	};
-	if (found) {
-		fleet_entry_unref(session->slots[at].entry);
-		session->slots[at] = slot;
-	} else if (!insert_slot(session, at, slot)) {
-		fleet_entry_unref(entry);
-	}
-	fleet_session_touch(fleet, session);
-}
-
-static int compare_slots(const void *a, const void *b)
-{
-	return strcmp(((const struct fleet_slot *)a)->app->id, ((const struct fleet_slot *)b)->app->id);
-}
-
-/* A new session: every app at once, sorted afterwards. */
-static void fill_slots(struct fleet *fleet, struct fleet_session *session)
-{
-	for (size_t i = 0; i < FLEET_APP_BUCKETS; i++) {
-		struct fleet_app *app = NULL;
-		SLIST_FOREACH(app, &fleet->apps[i], link)
-		{
-			struct fleet_entry *entry = fleet_app_entry(app, session->unit);
-			if (entry == NULL) {
-				continue;
-			}
-			struct fleet_slot slot = { .app = app, .retries = instance_retries(session->unit->record, app->id) };
-			slot.entry = fleet_entry_ref(entry);
-			if (!insert_slot(session, session->slot_count, slot)) {
-				fleet_entry_unref(entry);
-			}
-		}
-	}
-	if (session->slot_count > 1) {
-		qsort(session->slots, session->slot_count, sizeof(*session->slots), compare_slots);
-	}
-}
-
-static void follow_slots(struct fleet *fleet, struct fleet_session *session)
-{
-	for (size_t i = 0; i < FLEET_APP_BUCKETS; i++) {
-		struct fleet_app *app = NULL;
-		SLIST_FOREACH(app, &fleet->apps[i], link)
-		{
-			fleet_session_place(fleet, session, app);
-		}
-	}
-}
-
-void fleet_session_place_all(struct fleet *fleet, struct fleet_session *session)
-{
-	if (session->slot_count > 0) {
-		follow_slots(fleet, session);
-	} else {
-		fill_slots(fleet, session);
-	}
-	for (size_t i = 0; i < session->slot_count; i++) {
-		(void)remove_drop(session->unit, session->slots[i].app->id);
-	}
-	for (size_t i = 0; i < session->unit->status_count; i++) {
-		const char *app_id = session->unit->statuses[i].app_id;
-		const struct fleet_app *app = fleet_app_find(fleet, app_id);
-		bool found = false;
-		(void)slot_at(session, app_id, &found);
-		if (!found && !session->unit->statuses[i].gone && app != NULL && app->record != NULL && app->workspace == session->unit->workspace) {
-			remove_add(session->unit, app_id);
-		}
-	}
-	fleet_session_touch(fleet, session);
-}
-
-/* Apps that were deleted while the agent was away; one that nobody ever knew keeps serving. */
-static void remove_deleted(struct fleet_session *session, const struct store_view *view)
-{
-	struct fleet_unit *unit = session->unit;
-	for (size_t i = 0; i < unit->status_count; i++) {
-		const char *app_id = unit->statuses[i].app_id;
-		bool found = false;
-		(void)slot_at(session, app_id, &found);
-		struct record_key key = KEY(unit->workspace, key_text(k, app_id));
-		struct sl_bytes value;
-		if (!found && !unit->statuses[i].gone && store_get(view, TABLE_DELETED_APPS, key_bytes(&key), &value, NULL) == SL_OK) {
-			remove_add(unit, app_id);
-		}
-	}
-}
-
 /* --- sending --------------------------------------------------------------------------- */
 
-static sl_code send_response(struct fleet_session *session, const Sluice__V1__SyncResponse *response, uint64_t mark)
+static sl_code send_response(struct fleet_session *session,
+			     const Sluice__V1__SyncResponse *response, uint64_t mark)
 {
 	uint8_t small[256];
 	size_t size = sluice__v1__sync_response__get_packed_size(response);
@@ -305,17 +94,18 @@ static sl_code send_body(struct fleet_session *session, struct sl_bytes body, ui
 {
 	Sluice__V1__SyncResponse response = SLUICE__V1__SYNC_RESPONSE__INIT;
 	Sluice__V1__SignedManifest manifest = SLUICE__V1__SIGNED_MANIFEST__INIT;
-	manifest.body = (ProtobufCBinaryData){ .data = (uint8_t *)body.data, .len = body.size };
+	manifest.body = (ProtobufCBinaryData){.data = (uint8_t *)body.data, .len = body.size};
 	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_MANIFEST;
 	response.manifest = &manifest;
 	return send_response(session, &response, sequence);
 }
 
-static void send_manifest(struct fleet *fleet, struct fleet_session *session, const uint8_t core[static FLEET_CORE_BYTES])
+static void send_manifest(struct fleet *fleet, struct fleet_session *session,
+			  const uint8_t core[static FLEET_CORE_BYTES])
 {
 	struct fleet_unit *unit = session->unit;
 	uint64_t expires_s = (fleet_unix_ms(fleet) + FLEET_EXPIRY_MS) / 1000;
-	SL_AUTO(sl_buf_fini) struct sl_buf body = { 0 };
+	SL_AUTO(sl_buf_fini) struct sl_buf body = {0};
 	fleet_manifest_body(session, fleet->position, expires_s, &body);
 	session->pending = true;
 	if (body.failed || send_body(session, sl_buf_bytes(&body), fleet->position) != SL_OK) {
@@ -347,8 +137,8 @@ static void look(struct fleet *fleet, struct fleet_session *session)
 		send_manifest(fleet, session, core);
 		return;
 	}
-	/* An agent takes a sequence only once. What differs without a change of records (what it is to take down) needs
-	 * a revision of its own. */
+	/* An agent takes a sequence only once. What differs without a change of records (what it is
+	 * to take down) needs a revision of its own. */
 	session->pending = true;
 	fleet->want_revision = fleet->want_revision || session->told == fleet->position;
 }
@@ -393,7 +183,8 @@ void fleet_session_removed(struct fleet *fleet, struct fleet_session *session)
 {
 	part(fleet, session);
 	if (session->end_mono_ms == 0) {
-		(void)send_command(session, SLUICE__V1__AGENT_COMMAND_KIND__AGENT_COMMAND_KIND_REMOVED);
+		(void)send_command(session,
+				   SLUICE__V1__AGENT_COMMAND_KIND__AGENT_COMMAND_KIND_REMOVED);
 		session->end_mono_ms = fleet_mono_ms(fleet) + FLEET_STOP_MS;
 	}
 }
@@ -402,7 +193,7 @@ static void end_removed(struct fleet_session *session)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	sl_code code = sl_err_because(&err, SL_FAILED_PRECONDITION, SL_REASON_INSTANCE_REMOVED,
-	                              "the instance is removed: keep serving, stop dialling");
+				      "the instance is removed: keep serving, stop dialling");
 	fleet_session_end(session, code, &err);
 }
 
@@ -410,8 +201,10 @@ static void end_replaced(struct fleet *fleet, struct fleet_session *session)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	sl_code code = sl_err_because(&err, SL_ABORTED, SL_REASON_AGENT_REPLACED,
-	                              "another agent of instance '%s' has connected", session->unit->record->name);
-	log_warn("agent-replaced", "instance=%s peer=%s", session->unit->record->name, rpc_stream_peer(session->stream));
+				      "another agent of instance '%s' has connected",
+				      session->unit->record->name);
+	log_warn("agent-replaced", "instance=%s peer=%s", session->unit->record->name,
+		 rpc_stream_peer(session->stream));
 	part(fleet, session);
 	fleet_session_end(session, code, &err);
 }
@@ -449,7 +242,7 @@ static void session_free(struct fleet *fleet, struct fleet_session *session)
 	}
 	TAILQ_REMOVE(&fleet->sessions, session, link);
 	fleet->stream_count--;
-	clear_slots(session);
+	fleet_slots_clear(session);
 	rpc_stream_unref(session->stream);
 	free(session);
 }
@@ -512,16 +305,19 @@ static sl_code identify(struct hello *h, struct sl_err *err)
 		return code;
 	}
 	code = instance_find(h->view, h->arena, h->workspace, hello->instance, &h->instance, err);
-	bool mismatch = code == SL_OK && hello->instance_id[0] != '\0' && strcmp(hello->instance_id, h->instance->id) != 0;
-	if ((code == SL_NOT_FOUND || mismatch) && (was_removed(h, hello->instance_id) || was_removed(h, hello->instance))) {
+	bool mismatch = code == SL_OK && hello->instance_id[0] != '\0' &&
+			strcmp(hello->instance_id, h->instance->id) != 0;
+	if ((code == SL_NOT_FOUND || mismatch) &&
+	    (was_removed(h, hello->instance_id) || was_removed(h, hello->instance))) {
 		h->instance = NULL;
 		sl_err_clear(err);
 		return SL_OK;
 	}
 	if (mismatch) {
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_INSTANCE_MISMATCH,
-		                      "the agent's folder belongs to instance %.32s, and '%s' is %s: another instance needs another folder",
-		                      hello->instance_id, h->instance->name, h->instance->id);
+				      "the agent's folder belongs to instance %.32s, and '%s' is "
+				      "%s: another instance needs another folder",
+				      hello->instance_id, h->instance->name, h->instance->id);
 	}
 	return code;
 }
@@ -540,7 +336,8 @@ static struct fleet_session *session_new(struct fleet *fleet, struct rpc_stream 
 
 static sl_code no_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for another agent");
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+			      "out of memory for another agent");
 }
 
 /* The unit, as new as the view. */
@@ -557,18 +354,20 @@ static sl_code find_unit(struct hello *h, struct fleet_unit **ret_unit, struct s
 }
 
 /* Does the agent hold exactly the body that it was sent last? */
-static bool has_what_was_sent(const struct fleet_session *session, const Sluice__V1__AgentHello *hello)
+static bool has_what_was_sent(const struct fleet_session *session,
+			      const Sluice__V1__AgentHello *hello)
 {
 	const struct fleet_unit *unit = session->unit;
 	uint8_t core[FLEET_CORE_BYTES], digest[SL_HASH_BYTES];
-	if (unit->sent_sequence == 0 || hello->manifest_digest.len != SL_HASH_BYTES || hello->sequence < unit->sent_sequence) {
+	if (unit->sent_sequence == 0 || hello->manifest_digest.len != SL_HASH_BYTES ||
+	    hello->sequence < unit->sent_sequence) {
 		return false;
 	}
 	fleet_manifest_core(session, core);
 	if (memcmp(core, unit->sent_core, FLEET_CORE_BYTES) != 0) {
 		return false;
 	}
-	SL_AUTO(sl_buf_fini) struct sl_buf body = { 0 };
+	SL_AUTO(sl_buf_fini) struct sl_buf body = {0};
 	fleet_manifest_body(session, unit->sent_sequence, unit->sent_expires_s, &body);
 	sl_hash(digest, body.data, body.size, NULL, 0);
 	return !body.failed && memcmp(digest, hello->manifest_digest.data, SL_HASH_BYTES) == 0;
@@ -586,7 +385,8 @@ static void note_agent(struct hello *h, struct fleet_unit *unit)
 	fleet_unit_set_text(&unit->last_error, "");
 	if (h->message->sequence > fleet->position) {
 		fleet_unit_set_text(&unit->last_error,
-		                    "the agent has accepted a sequence above this server's revision: was the store replaced?");
+				    "the agent has accepted a sequence above this server's "
+				    "revision: was the store replaced?");
 	}
 }
 
@@ -605,10 +405,11 @@ static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *
 	session->told = h->message->sequence;
 	session->fresh_mono_ms = fleet_mono_ms(fleet);
 	note_agent(h, unit);
-	(void)send_pace(fleet, session); /* a new outbox takes it; a client that left is told by closed() */
+	(void)send_pace(
+	    fleet, session); /* a new outbox takes it; a client that left is told by closed() */
 	fleet_status_inventory(fleet, unit, h->message);
 	fleet_session_place_all(fleet, session);
-	remove_deleted(session, h->view);
+	fleet_slots_remove_deleted(session, h->view);
 	if (has_what_was_sent(session, h->message)) {
 		send_not_modified(fleet, session);
 	} else {
@@ -622,7 +423,8 @@ static sl_code admit(struct hello *h, struct sl_err *err)
 {
 	struct fleet *fleet = h->fleet;
 	if (fleet->stopped) {
-		return sl_err_because(err, SL_UNAVAILABLE, SL_REASON_STOPPING, "the server is stopping");
+		return sl_err_because(err, SL_UNAVAILABLE, SL_REASON_STOPPING,
+				      "the server is stopping");
 	}
 	if (h->instance == NULL) {
 		struct fleet_session *session = session_new(fleet, h->stream);
@@ -639,11 +441,12 @@ static sl_code admit(struct hello *h, struct sl_err *err)
 }
 
 static sl_code on_hello(struct fleet *fleet, struct rpc_stream *stream, struct sl_arena *arena,
-                        const Sluice__V1__AgentHello *message, struct sl_err *err)
+			const Sluice__V1__AgentHello *message, struct sl_err *err)
 {
 	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
 	sl_code code = store_view_begin(fleet->options.store, &view, err);
-	struct hello h = { .fleet = fleet, .stream = stream, .view = view, .arena = arena, .message = message };
+	struct hello h = {
+	    .fleet = fleet, .stream = stream, .view = view, .arena = arena, .message = message};
 	code = code != SL_OK ? code : identify(&h, err);
 	if (code != SL_OK) {
 		return code;
@@ -657,9 +460,11 @@ static sl_code on_hello(struct fleet *fleet, struct rpc_stream *stream, struct s
 	return code;
 }
 
-/* --- what comes later --------------------------------------------------------------------------- */
+/* --- what comes later ---------------------------------------------------------------------------
+ */
 
-static void hear(struct fleet *fleet, struct fleet_session *session, const Sluice__V1__SyncRequest *request)
+static void hear(struct fleet *fleet, struct fleet_session *session,
+		 const Sluice__V1__SyncRequest *request)
 {
 	pthread_mutex_lock(&fleet->lock);
 	struct fleet_unit *unit = fleet->stopped ? NULL : session->unit;
@@ -668,7 +473,9 @@ static void hear(struct fleet *fleet, struct fleet_session *session, const Sluic
 		unit->seen_unix_ms = fleet_unix_ms(fleet);
 	}
 	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_REPORT) {
-		unit->sequence = request->report->sequence > unit->sequence ? request->report->sequence : unit->sequence;
+		unit->sequence = request->report->sequence > unit->sequence
+				     ? request->report->sequence
+				     : unit->sequence;
 		fleet_status_report(fleet, unit, request->report);
 	}
 	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_HEARTBEAT) {
@@ -677,19 +484,21 @@ static void hear(struct fleet *fleet, struct fleet_session *session, const Sluic
 	pthread_mutex_unlock(&fleet->lock);
 }
 
-static sl_code take(struct fleet *fleet, struct rpc_stream *stream, struct sl_arena *arena, struct sl_bytes bytes,
-                    struct sl_err *err)
+static sl_code take(struct fleet *fleet, struct rpc_stream *stream, struct sl_arena *arena,
+		    struct sl_bytes bytes, struct sl_err *err)
 {
 	struct fleet_session *session = rpc_stream_user(stream);
 	const Sluice__V1__SyncRequest *request =
-		sluice__v1__sync_request__unpack(sl_arena_protobuf(arena), bytes.size, bytes.data);
+	    sluice__v1__sync_request__unpack(sl_arena_protobuf(arena), bytes.size, bytes.data);
 	if (request == NULL) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%zu bytes are not a SyncRequest", bytes.size);
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "%zu bytes are not a SyncRequest", bytes.size);
 	}
 	bool hello = request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_HELLO;
 	if (hello != (session == NULL)) {
 		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-		                      "a stream starts with one hello, and %s", hello ? "this is the second" : "this is not one");
+				      "a stream starts with one hello, and %s",
+				      hello ? "this is the second" : "this is not one");
 	}
 	if (hello) {
 		return on_hello(fleet, stream, arena, request->hello, err);
@@ -705,8 +514,8 @@ void fleet_agent_message(struct fleet *fleet, struct rpc_stream *stream, struct 
 	sl_arena_init(&arena, MESSAGE_ARENA_MAX);
 	sl_code code = take(fleet, stream, &arena, message, &err);
 	if (code != SL_OK) {
-		log_info("agent-refused", "peer=%s code=%s error=%s", rpc_stream_peer(stream), sl_code_name(code),
-		         SL_QUOTE(err.msg));
+		log_info("agent-refused", "peer=%s code=%s error=%s", rpc_stream_peer(stream),
+			 sl_code_name(code), SL_QUOTE(err.msg));
 		rpc_stream_finish(stream, code, &err);
 	}
 }

@@ -1,5 +1,5 @@
-/* What agents say of apps. Kept in memory; a settled phase that differs from what is stored makes its unit dirty, and
- * flush.c writes it. */
+/* What agents say of apps. Kept in memory; a settled phase that differs from what is stored makes
+ * its unit dirty, and flush.c writes it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,7 +77,7 @@ static struct fleet_status *status_put(struct fleet_unit *unit, const char *app_
 	}
 	struct fleet_status *status = &unit->statuses[at];
 	memmove(status + 1, status, (unit->status_count - at) * sizeof(*status));
-	*status = (struct fleet_status){ .phase = 0 };
+	*status = (struct fleet_status){.phase = 0};
 	(void)set_id(status->app_id, app_id);
 	unit->status_count++;
 	return status;
@@ -142,7 +142,7 @@ static uint64_t hash_of(const struct fleet_status *status)
 {
 	struct sl_hasher hasher;
 	uint8_t hash[SL_HASH_BYTES];
-	const uint8_t small[] = { status->phase, status->error_class, status->orphaned };
+	const uint8_t small[] = {status->phase, status->error_class, status->orphaned};
 	const char *error = status->error == NULL ? "" : status->error;
 	sl_hasher_init(&hasher);
 	sl_hasher_add(&hasher, small, sizeof(small));
@@ -168,18 +168,19 @@ static void make_dirty(struct fleet *fleet, struct fleet_unit *unit, struct flee
 static void settle(struct fleet *fleet, struct fleet_unit *unit, struct fleet_status *status)
 {
 	status->dirty = false;
-	if (status->gone ? status->written != 0 : is_settled(status->phase) && hash_of(status) != status->written) {
+	if (status->gone ? status->written != 0
+			 : is_settled(status->phase) && hash_of(status) != status->written) {
 		make_dirty(fleet, unit, status);
 	}
 }
 
-/* What flush.c takes is taken as written. */
 uint64_t fleet_status_hash(const struct fleet_status *status)
 {
 	return status->gone ? 0 : hash_of(status);
 }
 
-sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *view, struct sl_err *err)
+sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *view,
+			    struct sl_err *err)
 {
 	if (unit->statuses_loaded) {
 		return SL_OK;
@@ -192,11 +193,15 @@ sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *vi
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__StatusRecord *record = NULL;
 		sl_code code =
-			record_unpack(&arena, walk.value, &sluice__store__v1__status_record__descriptor, &record, err);
+		    record_unpack(&arena, walk.value, &sluice__store__v1__status_record__descriptor,
+				  &record, err);
 		struct fleet_status *status =
-			code == SL_OK ? status_put(unit, (const char *)walk.key.data + prefix.size) : NULL;
+		    code == SL_OK ? status_put(unit, (const char *)walk.key.data + prefix.size)
+				  : NULL;
 		if (status == NULL) {
-			return code != SL_OK ? code : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for statuses");
+			return code != SL_OK ? code
+					     : sl_err_set(err, SL_RESOURCE_EXHAUSTED,
+							  "out of memory for statuses");
 		}
 		(void)set_id(status->version_id, record->version_id);
 		(void)set_id(status->active, record->active_version_id);
@@ -218,19 +223,22 @@ sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *vi
 
 /* A report may be about a version that is merely kept: the app's own phase stays then. */
 static bool is_about_subject(const struct fleet_unit *unit, const struct fleet_status *status,
-                             const Sluice__V1__AgentReport *report)
+			     const Sluice__V1__AgentReport *report)
 {
 	const char *desired = fleet_session_activate(unit->session, status->app_id);
-	return status->version_id[0] == '\0' || strcmp(report->version_id, status->version_id) == 0 ||
-	       strcmp(report->version_id, desired) == 0 || strcmp(report->version_id, status->active) == 0;
+	return status->version_id[0] == '\0' ||
+	       strcmp(report->version_id, status->version_id) == 0 ||
+	       strcmp(report->version_id, desired) == 0 ||
+	       strcmp(report->version_id, status->active) == 0;
 }
 
-static bool set_phase(struct fleet *fleet, struct fleet_status *status, const Sluice__V1__AgentReport *report)
+static bool set_phase(struct fleet *fleet, struct fleet_status *status,
+		      const Sluice__V1__AgentReport *report)
 {
 	bool changed = set_id(status->version_id, report->version_id);
 	changed = set_error(&status->error, report->error) || changed;
 	changed = changed || status->phase != report->phase || status->attempt != report->attempt ||
-	          status->error_class != report->error_class;
+		  status->error_class != report->error_class;
 	status->percent = (uint8_t)(report->percent > 100 ? 100 : report->percent);
 	if (changed) {
 		status->phase = (uint8_t)report->phase;
@@ -256,8 +264,9 @@ static bool note_kept(struct fleet_status *status, const Sluice__V1__AgentReport
 
 static bool is_sane(const Sluice__V1__AgentReport *report)
 {
-	return report->phase >= 0 && (unsigned)report->phase < FLEET_PHASE_COUNT && (unsigned)report->error_class <= 2 &&
-	       strlen(report->version_id) < FLEET_ID_ROOM && strlen(report->active_version_id) < FLEET_ID_ROOM;
+	return report->phase >= 0 && (unsigned)report->phase < FLEET_PHASE_COUNT &&
+	       (unsigned)report->error_class <= 2 && strlen(report->version_id) < FLEET_ID_ROOM &&
+	       strlen(report->active_version_id) < FLEET_ID_ROOM;
 }
 
 static bool id_is_sane(const char *app_id)
@@ -265,11 +274,12 @@ static bool id_is_sane(const char *app_id)
 	return app_id[0] != '\0' && strlen(app_id) < FLEET_ID_ROOM;
 }
 
-void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit, const Sluice__V1__AgentReport *report)
+void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit,
+			 const Sluice__V1__AgentReport *report)
 {
 	fleet->reports++;
 	struct fleet_status *status =
-		id_is_sane(report->app_id) && is_sane(report) ? status_put(unit, report->app_id) : NULL;
+	    id_is_sane(report->app_id) && is_sane(report) ? status_put(unit, report->app_id) : NULL;
 	if (status == NULL || report->sequence < status->sequence) {
 		return;
 	}
@@ -277,7 +287,8 @@ void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit, const Slu
 	status->gone = false;
 	status->sequence = report->sequence;
 	changed = set_id(status->active, report->active_version_id) || changed;
-	changed = set_staged(status, report->staged_version_ids, report->n_staged_version_ids) || changed;
+	changed =
+	    set_staged(status, report->staged_version_ids, report->n_staged_version_ids) || changed;
 	if (is_about_subject(unit, status, report)) {
 		changed = set_phase(fleet, status, report) || changed;
 	} else {
@@ -289,11 +300,13 @@ void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit, const Slu
 	}
 }
 
-static void take_inventory(struct fleet *fleet, struct fleet_unit *unit, const Sluice__V1__AppInventory *item)
+static void take_inventory(struct fleet *fleet, struct fleet_unit *unit,
+			   const Sluice__V1__AppInventory *item)
 {
-	struct fleet_status *status = id_is_sane(item->app_id) && strlen(item->active_version_id) < FLEET_ID_ROOM
-	                                      ? status_put(unit, item->app_id)
-	                                      : NULL;
+	struct fleet_status *status =
+	    id_is_sane(item->app_id) && strlen(item->active_version_id) < FLEET_ID_ROOM
+		? status_put(unit, item->app_id)
+		: NULL;
 	if (status == NULL) {
 		return;
 	}
@@ -310,7 +323,8 @@ static void take_inventory(struct fleet *fleet, struct fleet_unit *unit, const S
 	fleet_touch(fleet, status->app_id);
 }
 
-void fleet_status_inventory(struct fleet *fleet, struct fleet_unit *unit, const Sluice__V1__AgentHello *hello)
+void fleet_status_inventory(struct fleet *fleet, struct fleet_unit *unit,
+			    const Sluice__V1__AgentHello *hello)
 {
 	for (size_t i = 0; i < unit->status_count; i++) {
 		unit->statuses[i].listed = false;
@@ -333,7 +347,8 @@ void fleet_status_again(struct fleet *fleet, struct fleet_unit *unit, const char
 	bool found = false;
 	size_t at = unit == NULL ? 0 : status_at(unit, app_id, &found);
 	if (found) {
-		unit->statuses[at].written = 1; /* of no status that is likely: it is written again, or found to be stored */
+		unit->statuses[at].written =
+		    1; /* of no status that is likely: it is written again, or found to be stored */
 		settle(fleet, unit, &unit->statuses[at]);
 	}
 }

@@ -47,7 +47,7 @@ static void free_record(struct fleet_unit *unit)
 static bool set_record(struct fleet_unit *unit, struct sl_bytes value)
 {
 	Sluice__Store__V1__InstanceRecord *record =
-		sluice__store__v1__instance_record__unpack(NULL, value.size, value.data);
+	    sluice__store__v1__instance_record__unpack(NULL, value.size, value.data);
 	uint8_t *copy = malloc(value.size + 1);
 	if (record == NULL || copy == NULL) {
 		free(copy);
@@ -75,7 +75,8 @@ static struct fleet_unit *unit_new(struct fleet *fleet, uint32_t workspace, cons
 	return unit;
 }
 
-struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const char *id, struct sl_bytes value)
+struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const char *id,
+				  struct sl_bytes value)
 {
 	struct fleet_unit *unit = fleet_unit_find(fleet, id);
 	if (unit != NULL && sl_bytes_equal(SL_BYTES(unit->value, unit->value_size), value)) {
@@ -117,7 +118,8 @@ sl_code fleet_units_load(struct fleet *fleet, const struct store_view *view, str
 		const char *id = (const char *)walk.key.data + 4;
 		if (walk.key.size < 6 || walk.key.data[walk.key.size - 1] != '\0' ||
 		    fleet_unit_put(fleet, sl_get_be32(walk.key.data), id, walk.value) == NULL) {
-			return sl_err_set(err, SL_DATA_LOSS, "a stored instance does not parse, or memory is out");
+			return sl_err_set(err, SL_DATA_LOSS,
+					  "a stored instance does not parse, or memory is out");
 		}
 	}
 	return store_walk_result(&walk, err);
@@ -142,7 +144,8 @@ static void look_up_ever(struct fleet_unit *unit, const struct store_view *view)
 	unit->ever_known = true;
 }
 
-Sluice__V1__Liveness fleet_unit_liveness(struct fleet *fleet, struct fleet_unit *unit, const struct store_view *view)
+Sluice__V1__Liveness fleet_unit_liveness(struct fleet *fleet, struct fleet_unit *unit,
+					 const struct store_view *view)
 {
 	if (unit->pulse.seen_mono_ms == 0 && !unit->ever_known && view != NULL) {
 		look_up_ever(unit, view);

@@ -1,5 +1,6 @@
-/* Those who wait for an app. They are looked at on the queue thread, at a tick, when their app was touched; touches are
- * counters by app, so that reports and commits cost one addition and need no lock. */
+/* Those who wait for an app. They are looked at on the queue thread, at a tick, when their app was
+ * touched; touches are counters by app, so that reports and commits cost one addition and need no
+ * lock. */
 #include "server/fleet/fleet_internal.h"
 
 enum { LOOK_AT_LEAST_MS = 1000 }; /* liveness changes without a word */
@@ -20,7 +21,8 @@ void fleet_touch(struct fleet *fleet, const char *app_id)
 
 static bool look(struct fleet *fleet, struct fleet_wait *wait, uint64_t now)
 {
-	wait->seen = atomic_load_explicit(&fleet->touches[bucket_of(wait->app_id)], memory_order_relaxed);
+	wait->seen =
+	    atomic_load_explicit(&fleet->touches[bucket_of(wait->app_id)], memory_order_relaxed);
 	wait->looked_mono_ms = now;
 	return wait->look(wait, FLEET_WAIT_LOOK);
 }
@@ -28,7 +30,8 @@ static bool look(struct fleet *fleet, struct fleet_wait *wait, uint64_t now)
 void fleet_wait_add(struct fleet *fleet, struct fleet_wait *wait)
 {
 	pthread_mutex_lock(&fleet->wait_lock);
-	bool over = fleet->waits_stopped ? wait->look(wait, FLEET_WAIT_STOPPING) : look(fleet, wait, fleet_mono_ms(fleet));
+	bool over = fleet->waits_stopped ? wait->look(wait, FLEET_WAIT_STOPPING)
+					 : look(fleet, wait, fleet_mono_ms(fleet));
 	if (!over) {
 		wait->next = fleet->waits;
 		fleet->waits = wait;
@@ -40,7 +43,8 @@ void fleet_wait_add(struct fleet *fleet, struct fleet_wait *wait)
 /* True when it is over. */
 static bool step(struct fleet *fleet, struct fleet_wait *wait, uint64_t now)
 {
-	unsigned touches = atomic_load_explicit(&fleet->touches[bucket_of(wait->app_id)], memory_order_relaxed);
+	unsigned touches =
+	    atomic_load_explicit(&fleet->touches[bucket_of(wait->app_id)], memory_order_relaxed);
 	bool expired = now >= wait->deadline_mono_ms;
 	if (touches == wait->seen && !expired && now < wait->looked_mono_ms + LOOK_AT_LEAST_MS) {
 		return false;

@@ -7,7 +7,7 @@
 /* What the item before was about: items come sorted by app, so most look-ups repeat. */
 struct memory {
 	Sluice__Store__V1__AppRecord *app;
-	const char *app_id;                /* of which app is (not) there; NULL: none yet */
+	const char *app_id;                  /* of which app is (not) there; NULL: none yet */
 	Sluice__V1__VersionRef *versions[4]; /* looked up last */
 	unsigned next;
 };
@@ -128,10 +128,10 @@ static sl_code decide_one(struct decision *d, struct memory *memory,
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
 	code = find_app(d, memory, item->app_id, err);
-	code = code != SL_OK ? code
-			     : record_get(d->view, d->arena, TABLE_STATUSES, &key,
-					  &sluice__store__v1__status_record__descriptor, &stored,
-					  err);
+	code = code != SL_OK
+		   ? code
+		   : record_get(d->view, d->arena, TABLE_STATUSES, &key,
+				&sluice__store__v1__status_record__descriptor, &stored, err);
 	if (code != SL_OK && code != SL_NOT_FOUND) {
 		return code;
 	}

@@ -22,7 +22,9 @@ static bool is_host(const char *host, size_t length)
 static bool url_is_valid(const char *url)
 {
 	size_t length = strlen(url);
-	size_t scheme = strncmp(url, "https://", 8) == 0 ? 8 : strncmp(url, "http://", 7) == 0 ? 7 : 0;
+	size_t scheme = strncmp(url, "https://", 8) == 0  ? 8
+			: strncmp(url, "http://", 7) == 0 ? 7
+							  : 0;
 	if (scheme == 0 || length > INSTANCE_URL_MAX || url[length - 1] == '/') {
 		return false;
 	}
@@ -36,8 +38,9 @@ static bool url_is_valid(const char *url)
 
 sl_code instance_check_url(const char *url, struct sl_err *err)
 {
-	static const char rule[] = "http(s)://host[:port][/path] without a trailing slash, query or "
-				   "fragment, at most 500 bytes";
+	static const char rule[] =
+	    "http(s)://host[:port][/path] without a trailing slash, query or "
+	    "fragment, at most 500 bytes";
 	if (url[0] == '\0' || url_is_valid(url)) {
 		return SL_OK;
 	}
@@ -292,10 +295,9 @@ static sl_code delete_pin(struct decision *d, const Sluice__Store__V1__InstanceR
 	selection->revision = pin->revision;
 	d->changed = true;
 	store_changes_delete(d->changes, TABLE_SELECTIONS, walk->key);
-	Sluice__V1__Event *event =
-	    decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED,
-			   SLUICE__V1__EVENT_KIND__EVENT_KIND_SELECTION, app_id,
-			   instance->environment, instance->id);
+	Sluice__V1__Event *event = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED,
+						  SLUICE__V1__EVENT_KIND__EVENT_KIND_SELECTION,
+						  app_id, instance->environment, instance->id);
 	event->object_case = SLUICE__V1__EVENT__OBJECT_SELECTION;
 	event->selection = selection;
 	return SL_OK;
@@ -325,7 +327,8 @@ sl_code instances_decide_remove(struct decision *d, const char *name_or_id, stru
 	if (code != SL_OK) {
 		return code;
 	}
-	struct record_key key = instance_key(d, instance->id), by_name = name_key(d, instance->name);
+	struct record_key key = instance_key(d, instance->id),
+			  by_name = name_key(d, instance->name);
 	decision_delete(d, TABLE_INSTANCES, &key);
 	decision_delete(d, TABLE_INSTANCES_BY_NAME, &by_name);
 	instance->removed_ms = d->now_ms;

@@ -19,7 +19,8 @@ struct instance_wish {
 	const char *public_url; /* "": users do not reach it */
 };
 
-/* Empty, or http(s)://host[:port][/path] without a trailing slash. SL_INVALID_ARGUMENT / MALFORMED. */
+/* Empty, or http(s)://host[:port][/path] without a trailing slash. SL_INVALID_ARGUMENT / MALFORMED.
+ */
 SL_MUST_USE sl_code instance_check_url(const char *url, struct sl_err *err);
 
 /* How often the app (and all apps) of the instance were retried. */
@@ -57,7 +58,7 @@ struct instance_status {
 	const char *instance_id, *app_id;
 	const Sluice__Store__V1__StatusRecord *record; /* NULL: the agent has nothing of the app
 							  any more */
-	const char *desired_version_id;                /* what it was told to activate; "": nothing */
+	const char *desired_version_id; /* what it was told to activate; "": nothing */
 };
 
 /* True if both say the same; when it was said and under which sequence does not count. */

@@ -32,14 +32,14 @@ static void on_closed(struct rpc_stream *stream, void *ctx)
 }
 
 static const struct rpc_stream_events sync_events = {
-	.opened = on_opened,
-	.message = on_message,
-	.half_closed = on_half_closed,
-	.drained = on_drained,
-	.closed = on_closed,
+    .opened = on_opened,
+    .message = on_message,
+    .half_closed = on_half_closed,
+    .drained = on_drained,
+    .closed = on_closed,
 };
 
 const struct service_method agent_methods[1] = {
-	{ "/sluice.v1.AgentService/Sync", ACCESS_AGENT, &sluice__v1__sync_request__descriptor,
-	  &sluice__v1__sync_response__descriptor, .stream = &sync_events },
+    {"/sluice.v1.AgentService/Sync", ACCESS_AGENT, &sluice__v1__sync_request__descriptor,
+     &sluice__v1__sync_response__descriptor, .stream = &sync_events},
 };

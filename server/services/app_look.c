@@ -6,22 +6,24 @@
 
 const char *phase_name(Sluice__V1__Phase phase)
 {
-	static const char *const names[FLEET_PHASE_COUNT] = { "not reported", "PENDING",  "FETCHING", "VERIFYING",
-		                                              "STAGED",       "ACTIVATING", "HEALTHY", "NOT_READY",
-		                                              "DEGRADED",     "FAILED",   "ROLLED_BACK" };
+	static const char *const names[FLEET_PHASE_COUNT] = {
+	    "not reported", "PENDING",   "FETCHING", "VERIFYING", "STAGED",     "ACTIVATING",
+	    "HEALTHY",      "NOT_READY", "DEGRADED", "FAILED",    "ROLLED_BACK"};
 	return (unsigned)phase < FLEET_PHASE_COUNT ? names[phase] : "unknown";
 }
 
 const char *liveness_name(Sluice__V1__Liveness liveness)
 {
-	static const char *const names[FLEET_LIVENESS_COUNT] = { "unknown", "NEVER", "ONLINE", "LATE", "OFFLINE" };
+	static const char *const names[FLEET_LIVENESS_COUNT] = {"unknown", "NEVER", "ONLINE",
+								"LATE", "OFFLINE"};
 	return (unsigned)liveness < FLEET_LIVENESS_COUNT ? names[liveness] : "unknown";
 }
 
 sl_code app_look_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                      const Sluice__Store__V1__AppRecord *app, struct app_look *ret_look, struct sl_err *err)
+		      const Sluice__Store__V1__AppRecord *app, struct app_look *ret_look,
+		      struct sl_err *err)
 {
-	*ret_look = (struct app_look){ .arena = arena, .app = app };
+	*ret_look = (struct app_look){.arena = arena, .app = app};
 	sl_code code = desired_load(view, arena, workspace, app->id, &ret_look->desired, err);
 	if (code != SL_OK) {
 		return code;
@@ -31,12 +33,14 @@ sl_code app_look_load(const struct store_view *view, struct sl_arena *arena, uin
 		desired_choose(input, environment, NULL, &ret_look->choices[environment]);
 	}
 	for (size_t i = 0; i < input->pin_count; i++) {
-		ret_look->instance_pins = ret_look->instance_pins || input->pins[i].instance_id[0] != '\0';
+		ret_look->instance_pins =
+		    ret_look->instance_pins || input->pins[i].instance_id[0] != '\0';
 	}
 	return SL_OK;
 }
 
-uint32_t app_look_number(const struct app_look *look, const Sluice__Store__V1__InstanceRecord *instance)
+uint32_t app_look_number(const struct app_look *look,
+			 const Sluice__Store__V1__InstanceRecord *instance)
 {
 	if (instance->environment > ENV_COUNT) {
 		return 0;
@@ -51,13 +55,15 @@ uint32_t app_look_number(const struct app_look *look, const Sluice__Store__V1__I
 
 const char *app_look_id(const struct app_look *look, uint32_t number)
 {
-	const struct desired_version *version = number == 0 ? NULL : desired_find(&look->desired.input, number);
+	const struct desired_version *version =
+	    number == 0 ? NULL : desired_find(&look->desired.input, number);
 	return version == NULL ? "" : version->id;
 }
 
 Sluice__V1__VersionRef *app_look_ref(const struct app_look *look, uint32_t number)
 {
-	const Sluice__Store__V1__VersionRecord *version = number == 0 ? NULL : desired_version_record(&look->desired, number);
+	const Sluice__Store__V1__VersionRecord *version =
+	    number == 0 ? NULL : desired_version_record(&look->desired, number);
 	return version == NULL ? NULL : wire_version_ref(look->arena, version);
 }
 
@@ -68,7 +74,8 @@ Sluice__V1__VersionRef *app_look_ref_of_id(const struct app_look *look, const ch
 			return wire_version_ref(look->arena, look->desired.versions[i]);
 		}
 	}
-	Sluice__V1__VersionRef *ref = id[0] == '\0' ? NULL : SL_ARENA_NEW(look->arena, Sluice__V1__VersionRef);
+	Sluice__V1__VersionRef *ref =
+	    id[0] == '\0' ? NULL : SL_ARENA_NEW(look->arena, Sluice__V1__VersionRef);
 	if (ref != NULL) {
 		sluice__v1__version_ref__init(ref);
 		ref->id = sl_arena_strdup(look->arena, id);
@@ -76,7 +83,8 @@ Sluice__V1__VersionRef *app_look_ref_of_id(const struct app_look *look, const ch
 	return ref;
 }
 
-static void copy_staged(struct sl_arena *arena, const struct fleet_standing *standing, Sluice__V1__InstanceStatus *status)
+static void copy_staged(struct sl_arena *arena, const struct fleet_standing *standing,
+			Sluice__V1__InstanceStatus *status)
 {
 	status->staged = SL_ARENA_ARRAY(arena, char *, standing->staged_count + 1);
 	for (size_t i = 0; status->staged != NULL && i < standing->staged_count; i++) {
@@ -85,7 +93,8 @@ static void copy_staged(struct sl_arena *arena, const struct fleet_standing *sta
 	}
 }
 
-Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look, const struct fleet_standing *standing)
+Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
+					    const struct fleet_standing *standing)
 {
 	struct sl_arena *arena = look->arena;
 	const Sluice__Store__V1__InstanceRecord *instance = standing->instance;
@@ -93,7 +102,8 @@ Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look, const s
 	if (status == NULL) {
 		return NULL;
 	}
-	uint32_t number = desired_is_placed(look->app, instance) ? app_look_number(look, instance) : 0;
+	uint32_t number =
+	    desired_is_placed(look->app, instance) ? app_look_number(look, instance) : 0;
 	sluice__v1__instance_status__init(status);
 	status->instance_id = sl_arena_strdup(arena, instance->id);
 	status->instance = sl_arena_strdup(arena, instance->name);
@@ -112,7 +122,8 @@ Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look, const s
 	status->liveness = standing->liveness;
 	struct fleet_standing reached = *standing; /* converged says nothing of the connection */
 	reached.liveness = SLUICE__V1__LIVENESS__LIVENESS_ONLINE;
-	status->converged = standing->known && fleet_judge(&reached, app_look_id(look, number)) == FLEET_OK;
+	status->converged =
+	    standing->known && fleet_judge(&reached, app_look_id(look, number)) == FLEET_OK;
 	copy_staged(arena, standing, status);
 	status->paused = instance->paused;
 	status->orphaned = standing->orphaned;

@@ -23,7 +23,8 @@ struct chain {
 	const char *broken, *advice;
 };
 
-static void step(struct chain *c, const char *subject, bool ok, const char *text, const char *advice)
+static void step(struct chain *c, const char *subject, bool ok, const char *text,
+		 const char *advice)
 {
 	Sluice__V1__ExplainResponse *response = c->response;
 	Sluice__V1__ExplainStep *link = SL_ARENA_NEW(c->look.arena, Sluice__V1__ExplainStep);
@@ -45,15 +46,17 @@ static void step(struct chain *c, const char *subject, bool ok, const char *text
 
 static const char *version_name(const struct chain *c, uint32_t number)
 {
-	const Sluice__Store__V1__VersionRecord *version = desired_version_record(&c->look.desired, number);
+	const Sluice__Store__V1__VersionRecord *version =
+	    desired_version_record(&c->look.desired, number);
 	return version == NULL ? "(gone)" : version->name;
 }
 
 static void explain_instance(struct chain *c)
 {
 	step(c, "instance", true,
-	     TEXT("instance '%s' is in %s%s", c->instance->name, environment_name(c->instance->environment),
-	          c->instance->paused ? ", and paused" : ""),
+	     TEXT("instance '%s' is in %s%s", c->instance->name,
+		  environment_name(c->instance->environment),
+		  c->instance->paused ? ", and paused" : ""),
 	     NULL);
 }
 
@@ -61,8 +64,10 @@ static bool explain_placement(struct chain *c)
 {
 	bool placed = desired_is_placed(c->look.app, c->instance);
 	step(c, "placement", placed,
-	     placed ? TEXT("app '%s' is placed on it", c->look.app->name)
-	            : TEXT("app '%s' is not placed on it: its labels lack some of the app's placement", c->look.app->name),
+	     placed
+		 ? TEXT("app '%s' is placed on it", c->look.app->name)
+		 : TEXT("app '%s' is not placed on it: its labels lack some of the app's placement",
+			c->look.app->name),
 	     "change the instance's labels (UpdateInstance) or the app's placement (UpdateApp)");
 	return placed;
 }
@@ -71,7 +76,8 @@ static void explain_release(struct chain *c)
 {
 	bool released = c->wanted != 0;
 	step(c, "release", released,
-	     released ? TEXT("version '%s' is released", version_name(c, c->wanted)) : TEXT("nothing is released"),
+	     released ? TEXT("version '%s' is released", version_name(c, c->wanted))
+		      : TEXT("nothing is released"),
 	     "release a version that is in production (Release)");
 }
 
@@ -80,26 +86,30 @@ static void explain_selection(struct chain *c)
 	struct desired_choice choice;
 	desired_choose(&c->look.desired.input, c->instance->environment, c->instance->id, &choice);
 	if (choice.idle_pin != 0) {
-		const struct desired_version *idle = desired_find(&c->look.desired.input, choice.idle_pin);
-		enum desired_bar bar = idle == NULL ? DESIRED_NOT_THERE : desired_bar(idle, c->instance->environment);
+		const struct desired_version *idle =
+		    desired_find(&c->look.desired.input, choice.idle_pin);
+		enum desired_bar bar =
+		    idle == NULL ? DESIRED_NOT_THERE : desired_bar(idle, c->instance->environment);
 		step(c, "pin", true,
-		     TEXT("the pin on version '%s' has no effect: it %s", version_name(c, choice.idle_pin),
-		          idle == NULL ? "is gone" : desired_bar_text(bar)),
+		     TEXT("the pin on version '%s' has no effect: it %s",
+			  version_name(c, choice.idle_pin),
+			  idle == NULL ? "is gone" : desired_bar_text(bar)),
 		     NULL);
 	}
 	bool pinned = choice.by == DESIRED_BY_PIN || choice.by == DESIRED_BY_INSTANCE_PIN;
 	if (pinned) {
 		step(c, "pin", true,
 		     TEXT("version '%s' is pinned %s", version_name(c, c->wanted),
-		          choice.by == DESIRED_BY_PIN ? "in the environment" : "on this instance"),
+			  choice.by == DESIRED_BY_PIN ? "in the environment" : "on this instance"),
 		     NULL);
 		return;
 	}
 	bool selected = c->wanted != 0;
 	step(c, "selection", selected,
-	     selected ? TEXT("version '%s' is the eligible one that entered %s last", version_name(c, c->wanted),
-	                     environment_name(c->instance->environment))
-	              : TEXT("no version may run in %s", environment_name(c->instance->environment)),
+	     selected
+		 ? TEXT("version '%s' is the eligible one that entered %s last",
+			version_name(c, c->wanted), environment_name(c->instance->environment))
+		 : TEXT("no version may run in %s", environment_name(c->instance->environment)),
 	     "promote a version there, or wait until its content is READY and published");
 }
 
@@ -111,32 +121,41 @@ static void explain_eligible(struct chain *c)
 	const struct desired_version *newest = NULL;
 	for (size_t i = 0; i < input->version_count; i++) {
 		const struct desired_version *version = &input->versions[i];
-		if (version->entered[environment] > (newest == NULL ? 0 : newest->entered[environment])) {
+		if (version->entered[environment] >
+		    (newest == NULL ? 0 : newest->entered[environment])) {
 			newest = version;
 		}
 	}
 	if (newest == NULL) {
-		step(c, "eligible", false, TEXT("no version has come to %s", environment_name(environment)),
+		step(c, "eligible", false,
+		     TEXT("no version has come to %s", environment_name(environment)),
 		     "promote a version there");
 		return;
 	}
 	enum desired_bar bar = desired_bar(newest, environment);
 	bool ok = bar == DESIRED_ELIGIBLE || c->wanted != 0;
-	step(c, "eligible", ok, TEXT("version '%s', which came last, %s", version_name(c, newest->number), desired_bar_text(bar)),
+	step(c, "eligible", ok,
+	     TEXT("version '%s', which came last, %s", version_name(c, newest->number),
+		  desired_bar_text(bar)),
 	     "see the version's content and publication (GetVersion)");
 }
 
 static void explain_published(struct chain *c)
 {
-	const Sluice__Store__V1__PublicationRecord *publication = desired_publication(&c->look.desired, c->wanted);
+	const Sluice__Store__V1__PublicationRecord *publication =
+	    desired_publication(&c->look.desired, c->wanted);
 	if (publication == NULL) {
 		step(c, "published", c->instance->environment == ENV_DEVELOPMENT,
-		     TEXT("version '%s' is a draft: it is fetched by its commit", version_name(c, c->wanted)), "seal it");
+		     TEXT("version '%s' is a draft: it is fetched by its commit",
+			  version_name(c, c->wanted)),
+		     "seal it");
 		return;
 	}
 	switch (publication->state) {
 	case SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED:
-		step(c, "published", true, TEXT("it is in Git as %s", publication->ref[0] != '\0' ? publication->ref : publication->commit),
+		step(c, "published", true,
+		     TEXT("it is in Git as %s",
+			  publication->ref[0] != '\0' ? publication->ref : publication->commit),
 		     NULL);
 		return;
 	case SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED:
@@ -146,8 +165,9 @@ static void explain_published(struct chain *c)
 		return;
 	default:
 		step(c, "published", c->instance->environment == ENV_DEVELOPMENT,
-		     TEXT("publishing it is owed to Git, %u attempts so far%s%s", publication->attempts,
-		          publication->text[0] != '\0' ? ": " : "", publication->text),
+		     TEXT("publishing it is owed to Git, %u attempts so far%s%s",
+			  publication->attempts, publication->text[0] != '\0' ? ": " : "",
+			  publication->text),
 		     "it is tried until it works: see whether the Git host answers");
 		return;
 	}
@@ -158,23 +178,30 @@ static void explain_manifest(struct chain *c)
 	const struct fleet_standing *s = &c->standing;
 	bool accepted = s->sequence != 0 && s->sequence >= s->sent;
 	const char *text = s->sent == 0 && s->sequence == 0
-	                           ? TEXT("no manifest was sent to it since the server started")
-	                           : TEXT("manifest %lu was sent, %lu is accepted", (unsigned long)s->sent, (unsigned long)s->sequence);
-	/* A heartbeat says what is accepted: up to one late. What is not accepted shows in the phase. */
-	step(c, "manifest", accepted || s->sent != 0, text, "see whether the agent runs, and its last error");
+			       ? TEXT("no manifest was sent to it since the server started")
+			       : TEXT("manifest %lu was sent, %lu is accepted",
+				      (unsigned long)s->sent, (unsigned long)s->sequence);
+	/* A heartbeat says what is accepted: up to one late. What is not accepted shows in the
+	 * phase. */
+	step(c, "manifest", accepted || s->sent != 0, text,
+	     "see whether the agent runs, and its last error");
 	if (c->instance->paused) {
-		step(c, "manifest", strcmp(s->active_version_id, app_look_id(&c->look, c->wanted)) == 0,
-		     TEXT("the instance is paused: nothing new is activated there"), "ResumeInstance");
+		step(c, "manifest",
+		     strcmp(s->active_version_id, app_look_id(&c->look, c->wanted)) == 0,
+		     TEXT("the instance is paused: nothing new is activated there"),
+		     "ResumeInstance");
 	}
 }
 
 static void explain_agent(struct chain *c)
 {
 	Sluice__V1__Liveness liveness = c->standing.liveness;
-	bool there = liveness == SLUICE__V1__LIVENESS__LIVENESS_ONLINE || liveness == SLUICE__V1__LIVENESS__LIVENESS_LATE;
+	bool there = liveness == SLUICE__V1__LIVENESS__LIVENESS_ONLINE ||
+		     liveness == SLUICE__V1__LIVENESS__LIVENESS_LATE;
 	step(c, "agent", there,
-	     liveness == SLUICE__V1__LIVENESS__LIVENESS_NEVER ? TEXT("no agent has ever connected for it")
-	                                                      : TEXT("its agent is %s", liveness_name(liveness)),
+	     liveness == SLUICE__V1__LIVENESS__LIVENESS_NEVER
+		 ? TEXT("no agent has ever connected for it")
+		 : TEXT("its agent is %s", liveness_name(liveness)),
 	     "start the agent there, or see why it cannot reach the server");
 }
 
@@ -186,27 +213,32 @@ static void explain_phase(struct chain *c)
 	reached.liveness = SLUICE__V1__LIVENESS__LIVENESS_ONLINE;
 	bool ok = (s->known || wanted[0] == '\0') && fleet_judge(&reached, wanted) == FLEET_OK;
 	Sluice__V1__VersionRef *subject = app_look_ref_of_id(&c->look, s->version_id);
-	const char *text = !s->known ? TEXT("it has said nothing of the app")
-	                             : TEXT("%s%s is %s, attempt %u%s%s", subject == NULL ? "the app" : "version ",
-	                                    subject == NULL ? "" : subject->name, phase_name(s->phase), s->attempt,
-	                                    s->error[0] != '\0' ? ": " : "", s->error);
-	bool ended = s->phase == SLUICE__V1__PHASE__PHASE_FAILED || s->phase == SLUICE__V1__PHASE__PHASE_ROLLED_BACK;
+	const char *text =
+	    !s->known ? TEXT("it has said nothing of the app")
+		      : TEXT("%s%s is %s, attempt %u%s%s", subject == NULL ? "the app" : "version ",
+			     subject == NULL ? "" : subject->name, phase_name(s->phase), s->attempt,
+			     s->error[0] != '\0' ? ": " : "", s->error);
+	bool ended = s->phase == SLUICE__V1__PHASE__PHASE_FAILED ||
+		     s->phase == SLUICE__V1__PHASE__PHASE_ROLLED_BACK;
 	step(c, "phase", ok, text,
-	     ended ? "mend the cause, then RetryInstance, or release another version" : "wait: the agent is at work");
+	     ended ? "mend the cause, then RetryInstance, or release another version"
+		   : "wait: the agent is at work");
 }
 
 static void conclude(struct chain *c)
 {
 	Sluice__V1__ExplainResponse *response = c->response;
 	if (c->broken != NULL) {
-		response->conclusion = TEXT("'%s' does not run what it is meant to: %s", c->instance->name, c->broken);
+		response->conclusion =
+		    TEXT("'%s' does not run what it is meant to: %s", c->instance->name, c->broken);
 		response->advice = (char *)c->advice;
 		return;
 	}
-	response->conclusion = c->wanted == 0
-	                               ? TEXT("'%s' serves nothing of app '%s', as it is meant to", c->instance->name, c->look.app->name)
-	                               : TEXT("'%s' serves version '%s' of app '%s', as it is meant to", c->instance->name,
-	                                      version_name(c, c->wanted), c->look.app->name);
+	response->conclusion =
+	    c->wanted == 0 ? TEXT("'%s' serves nothing of app '%s', as it is meant to",
+				  c->instance->name, c->look.app->name)
+			   : TEXT("'%s' serves version '%s' of app '%s', as it is meant to",
+				  c->instance->name, version_name(c, c->wanted), c->look.app->name);
 }
 
 static void walk_chain(struct chain *c)
@@ -245,15 +277,21 @@ static void keep(void *ctx, const struct fleet_standing *standing)
 	c->standing.staged_count = 0;
 }
 
-sl_code explain_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+sl_code explain_read(struct service_read *read, const void *message, void *reply,
+		     struct sl_err *err)
 {
 	const Sluice__V1__ExplainRequest *request = message;
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
 	Sluice__Store__V1__AppRecord *app = NULL;
-	struct chain chain = { .response = reply };
-	sl_code code = instance_find(read->view, read->arena, read->workspace, request->instance, &instance, err);
-	code = code != SL_OK ? code : app_find(read->view, read->arena, read->workspace, request->app, &app, err);
-	code = code != SL_OK ? code : app_look_load(read->view, read->arena, read->workspace, app, &chain.look, err);
+	struct chain chain = {.response = reply};
+	sl_code code = instance_find(read->view, read->arena, read->workspace, request->instance,
+				     &instance, err);
+	code = code != SL_OK
+		   ? code
+		   : app_find(read->view, read->arena, read->workspace, request->app, &app, err);
+	code = code != SL_OK
+		   ? code
+		   : app_look_load(read->view, read->arena, read->workspace, app, &chain.look, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -261,9 +299,11 @@ sl_code explain_read(struct service_read *read, const void *message, void *reply
 	chain.response->revision = store_view_revision(read->view);
 	chain.response->steps = SL_ARENA_ARRAY(read->arena, Sluice__V1__ExplainStep *, STEPS_MAX);
 	if (chain.response->steps == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
-	code = fleet_visit_one(read->services->fleet, read->view, read->workspace, app->id, instance->id, keep, &chain, err);
+	code = fleet_visit_one(read->services->fleet, read->view, read->workspace, app->id,
+			       instance->id, keep, &chain, err);
 	if (code == SL_OK && !sl_arena_failed(read->arena)) {
 		walk_chain(&chain);
 	}

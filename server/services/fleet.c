@@ -1,6 +1,7 @@
-/* FleetService: instances; what runs where is in status.c, why in explain.c, until when in wait.c, pins in selection.c. */
-#include "base/mem/own.h"
+/* FleetService: instances; what runs where is in status.c, why in explain.c, until when in wait.c,
+ * pins in selection.c. */
 #include "server/fleet/fleet.h"
+#include "base/mem/own.h"
 #include "server/records/instances.h"
 #include "server/records/wire.h"
 #include "server/services/fleet_internal.h"
@@ -27,17 +28,20 @@ static void read_labels(ProtobufCMessage *const *entries, size_t count, struct l
 	}
 }
 
-static sl_code check_label_entries(ProtobufCMessage *const *entries, size_t count, struct sl_err *err)
+static sl_code check_label_entries(ProtobufCMessage *const *entries, size_t count,
+				   struct sl_err *err)
 {
 	struct labels labels;
 	read_labels(entries, count, &labels);
-	return check_labels("labels", labels.keys, labels.values, labels.count, INSTANCE_LABELS_MAX, err);
+	return check_labels("labels", labels.keys, labels.values, labels.count, INSTANCE_LABELS_MAX,
+			    err);
 }
 
 #define ENTRIES(request) ((ProtobufCMessage *const *)(request)->labels), (request)->n_labels
 
 /* In a command agents are left aside: they are not of the store, and a kept reply is for later. */
-static Sluice__V1__Instance *answer(struct decision *d, const Sluice__Store__V1__InstanceRecord *instance)
+static Sluice__V1__Instance *answer(struct decision *d,
+				    const Sluice__Store__V1__InstanceRecord *instance)
 {
 	return wire_instance(d->arena, instance);
 }
@@ -53,16 +57,20 @@ static sl_code register_check(const void *message, struct sl_err *err)
 	return code != SL_OK ? code : instance_check_url(request->public_url, err);
 }
 
-static sl_code register_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code register_decide(struct decision *d, const void *message, void *reply,
+			       struct sl_err *err)
 {
 	const Sluice__V1__RegisterInstanceRequest *request = message;
 	Sluice__V1__RegisterInstanceResponse *response = reply;
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
 	struct labels labels;
 	read_labels(ENTRIES(request), &labels);
-	struct instance_wish wish = { .name = request->name, .environment = request->environment,
-		                      .label_keys = labels.keys, .label_values = labels.values,
-		                      .label_count = labels.count, .public_url = request->public_url };
+	struct instance_wish wish = {.name = request->name,
+				     .environment = request->environment,
+				     .label_keys = labels.keys,
+				     .label_values = labels.values,
+				     .label_count = labels.count,
+				     .public_url = request->public_url};
 	sl_code code = instances_decide_register(d, &wish, &instance, err);
 	if (code == SL_OK) {
 		response->instance = answer(d, instance);
@@ -78,7 +86,8 @@ static sl_code get_check(const void *message, struct sl_err *err)
 	return check_reference("instance", request->instance, err);
 }
 
-static Sluice__V1__Instance *with_agent(const struct service_read *read, const Sluice__Store__V1__InstanceRecord *record)
+static Sluice__V1__Instance *with_agent(const struct service_read *read,
+					const Sluice__Store__V1__InstanceRecord *record)
 {
 	Sluice__V1__Instance *instance = wire_instance(read->arena, record);
 	if (instance != NULL) {
@@ -87,12 +96,14 @@ static Sluice__V1__Instance *with_agent(const struct service_read *read, const S
 	return instance;
 }
 
-static sl_code get_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code get_read(struct service_read *read, const void *message, void *reply,
+			struct sl_err *err)
 {
 	const Sluice__V1__GetInstanceRequest *request = message;
 	Sluice__V1__GetInstanceResponse *response = reply;
 	Sluice__Store__V1__InstanceRecord *record = NULL;
-	sl_code code = instance_find(read->view, read->arena, read->workspace, request->instance, &record, err);
+	sl_code code = instance_find(read->view, read->arena, read->workspace, request->instance,
+				     &record, err);
 	if (code == SL_OK) {
 		response->instance = with_agent(read, record);
 	}
@@ -102,7 +113,9 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 static sl_code list_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__ListInstancesRequest *request = message;
-	sl_code code = request->environment[0] == '\0' ? SL_OK : check_reference("environment", request->environment, err);
+	sl_code code = request->environment[0] == '\0'
+			   ? SL_OK
+			   : check_reference("environment", request->environment, err);
 	return code != SL_OK ? code : check_label_entries(ENTRIES(request), err);
 }
 
@@ -113,30 +126,38 @@ struct narrowing {
 	size_t label_count;
 };
 
-static bool passes(const struct narrowing *narrowing, const Sluice__Store__V1__InstanceRecord *record)
+static bool passes(const struct narrowing *narrowing,
+		   const Sluice__Store__V1__InstanceRecord *record)
 {
 	return (narrowing->environment == 0 || record->environment == narrowing->environment) &&
-	       labels_match(narrowing->labels, narrowing->label_count, record->labels, record->n_labels);
+	       labels_match(narrowing->labels, narrowing->label_count, record->labels,
+			    record->n_labels);
 }
 
-static sl_code list_by_name(struct service_read *read, const struct narrowing *narrowing, const struct service_page *page,
-                            Sluice__V1__ListInstancesResponse *response, struct sl_err *err)
+static sl_code list_by_name(struct service_read *read, const struct narrowing *narrowing,
+			    const struct service_page *page,
+			    Sluice__V1__ListInstancesResponse *response, struct sl_err *err)
 {
 	struct record_key prefix = key_of(read->workspace);
 	struct sl_bytes next = SL_BYTES_NONE;
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	response->instances = SL_ARENA_ARRAY(read->arena, Sluice__V1__Instance *, page->size);
-	store_walk_begin(&walk, read->view, TABLE_INSTANCES_BY_NAME, key_bytes(&prefix), STORE_FORWARD);
+	store_walk_begin(&walk, read->view, TABLE_INSTANCES_BY_NAME, key_bytes(&prefix),
+			 STORE_FORWARD);
 	if (page->from.size > 0) {
 		store_walk_from(&walk, page->from);
 	}
 	while (response->instances != NULL && store_walk_next(&walk)) {
-		const char *id = sl_arena_printf(read->arena, "%.*s", (int)walk.value.size, (const char *)walk.value.data);
+		const char *id = sl_arena_printf(read->arena, "%.*s", (int)walk.value.size,
+						 (const char *)walk.value.data);
 		Sluice__Store__V1__InstanceRecord *record = NULL;
 		sl_code code = id == NULL ? SL_RESOURCE_EXHAUSTED
-		                          : instance_get(read->view, read->arena, read->workspace, id, &record, err);
+					  : instance_get(read->view, read->arena, read->workspace,
+							 id, &record, err);
 		if (code != SL_OK) {
-			return code == SL_NOT_FOUND ? sl_err_set(err, SL_DATA_LOSS, "an instance's name leads nowhere") : code;
+			return code == SL_NOT_FOUND ? sl_err_set(err, SL_DATA_LOSS,
+								 "an instance's name leads nowhere")
+						    : code;
 		}
 		if (!passes(narrowing, record)) {
 			continue;
@@ -156,15 +177,17 @@ static const char *list_scope(struct sl_arena *arena, const struct narrowing *na
 {
 	const char *scope = sl_arena_printf(arena, "ListInstances %u", narrowing->environment);
 	for (size_t i = 0; scope != NULL && i < narrowing->label_count; i++) {
-		scope = sl_arena_printf(arena, "%s %s=%s", scope, narrowing->labels[i]->key, narrowing->labels[i]->value);
+		scope = sl_arena_printf(arena, "%s %s=%s", scope, narrowing->labels[i]->key,
+					narrowing->labels[i]->value);
 	}
 	return scope;
 }
 
-static sl_code list_read(struct service_read *read, const void *message, void *reply, struct sl_err *err)
+static sl_code list_read(struct service_read *read, const void *message, void *reply,
+			 struct sl_err *err)
 {
 	const Sluice__V1__ListInstancesRequest *request = message;
-	struct narrowing narrowing = { .environment = 0 };
+	struct narrowing narrowing = {.environment = 0};
 	struct labels labels;
 	read_labels(ENTRIES(request), &labels);
 	narrowing.labels = labels_sorted(read->arena, labels.keys, labels.values, labels.count);
@@ -175,7 +198,8 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	}
 	const char *scope = list_scope(read->arena, &narrowing);
 	if (code == SL_OK && (scope == NULL || narrowing.labels == NULL)) {
-		code = sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		code = sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
 	struct service_page page;
 	code = code != SL_OK ? code : service_page_begin(read, request->page, scope, &page, err);
@@ -192,15 +216,18 @@ static sl_code update_check(const void *message, struct sl_err *err)
 	return code != SL_OK ? code : instance_check_url(request->public_url, err);
 }
 
-static sl_code update_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code update_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__UpdateInstanceRequest *request = message;
 	Sluice__V1__UpdateInstanceResponse *response = reply;
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
 	struct labels labels;
 	read_labels(ENTRIES(request), &labels);
-	struct instance_wish wish = { .label_keys = labels.keys, .label_values = labels.values,
-		                      .label_count = labels.count, .public_url = request->public_url };
+	struct instance_wish wish = {.label_keys = labels.keys,
+				     .label_values = labels.values,
+				     .label_count = labels.count,
+				     .public_url = request->public_url};
 	sl_code code = instances_decide_update(d, request->instance, &wish, &instance, err);
 	if (code == SL_OK) {
 		response->instance = answer(d, instance);
@@ -214,7 +241,8 @@ static sl_code remove_check(const void *message, struct sl_err *err)
 	return check_reference("instance", request->instance, err);
 }
 
-static sl_code remove_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code remove_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__RemoveInstanceRequest *request = message;
 	(void)reply;
@@ -227,7 +255,8 @@ static sl_code pause_check(const void *message, struct sl_err *err)
 	return check_reference("instance", request->instance, err);
 }
 
-static sl_code pause_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code pause_decide(struct decision *d, const void *message, void *reply,
+			    struct sl_err *err)
 {
 	const Sluice__V1__PauseInstanceRequest *request = message;
 	Sluice__V1__PauseInstanceResponse *response = reply;
@@ -245,7 +274,8 @@ static sl_code resume_check(const void *message, struct sl_err *err)
 	return check_reference("instance", request->instance, err);
 }
 
-static sl_code resume_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code resume_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
 {
 	const Sluice__V1__ResumeInstanceRequest *request = message;
 	Sluice__V1__ResumeInstanceResponse *response = reply;
@@ -261,10 +291,12 @@ static sl_code retry_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__RetryInstanceRequest *request = message;
 	sl_code code = check_reference("instance", request->instance, err);
-	return code != SL_OK || request->app[0] == '\0' ? code : check_reference("app", request->app, err);
+	return code != SL_OK || request->app[0] == '\0' ? code
+							: check_reference("app", request->app, err);
 }
 
-static sl_code retry_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+static sl_code retry_decide(struct decision *d, const void *message, void *reply,
+			    struct sl_err *err)
 {
 	const Sluice__V1__RetryInstanceRequest *request = message;
 	Sluice__V1__RetryInstanceResponse *response = reply;
@@ -279,25 +311,35 @@ static sl_code retry_decide(struct decision *d, const void *message, void *reply
 /* --- the table -------------------------------------------------------------------------------- */
 
 #define ROW(method) "/sluice.v1.FleetService/" #method
-#define TYPES(name) &sluice__v1__##name##_request__descriptor, &sluice__v1__##name##_response__descriptor
+#define TYPES(name)                                                                                \
+	&sluice__v1__##name##_request__descriptor, &sluice__v1__##name##_response__descriptor
 
 const struct service_method fleet_methods[14] = {
-	{ ROW(RegisterInstance), ACCESS_MANAGE_INSTANCES, TYPES(register_instance), .check = register_check,
-	  .decide = register_decide },
-	{ ROW(GetInstance), ACCESS_VIEW, TYPES(get_instance), .check = get_check, .read = get_read, .hot = true },
-	{ ROW(ListInstances), ACCESS_VIEW, TYPES(list_instances), .check = list_check, .read = list_read },
-	{ ROW(UpdateInstance), ACCESS_MANAGE_INSTANCES, TYPES(update_instance), .check = update_check, .decide = update_decide },
-	{ ROW(RemoveInstance), ACCESS_MANAGE_INSTANCES, TYPES(remove_instance), .check = remove_check, .decide = remove_decide,
-	  .shrinks = true },
-	{ ROW(PauseInstance), ACCESS_MANAGE_INSTANCES, TYPES(pause_instance), .check = pause_check, .decide = pause_decide },
-	{ ROW(ResumeInstance), ACCESS_MANAGE_INSTANCES, TYPES(resume_instance), .check = resume_check, .decide = resume_decide },
-	{ ROW(RetryInstance), ACCESS_MANAGE_INSTANCES, TYPES(retry_instance), .check = retry_check, .decide = retry_decide },
-	{ ROW(SelectVersion), ACCESS_EDIT, TYPES(select_version), .check = selection_select_check,
-	  .decide = selection_select_decide },
-	{ ROW(ClearSelection), ACCESS_EDIT, TYPES(clear_selection), .check = selection_clear_check,
-	  .decide = selection_clear_decide },
-	{ ROW(ListSelections), ACCESS_VIEW, TYPES(list_selections), .check = selection_list_check, .read = selection_list_read },
-	{ ROW(GetStatus), ACCESS_VIEW, TYPES(get_status), .check = status_check, .read = status_read, .hot = true },
-	{ ROW(Explain), ACCESS_VIEW, TYPES(explain), .check = explain_check, .read = explain_read },
-	{ ROW(WaitFor), ACCESS_VIEW, TYPES(wait_for), .check = wait_check, .start = wait_start, .hot = true },
+    {ROW(RegisterInstance), ACCESS_MANAGE_INSTANCES, TYPES(register_instance),
+     .check = register_check, .decide = register_decide},
+    {ROW(GetInstance), ACCESS_VIEW, TYPES(get_instance), .check = get_check, .read = get_read,
+     .hot = true},
+    {ROW(ListInstances), ACCESS_VIEW, TYPES(list_instances), .check = list_check,
+     .read = list_read},
+    {ROW(UpdateInstance), ACCESS_MANAGE_INSTANCES, TYPES(update_instance), .check = update_check,
+     .decide = update_decide},
+    {ROW(RemoveInstance), ACCESS_MANAGE_INSTANCES, TYPES(remove_instance), .check = remove_check,
+     .decide = remove_decide, .shrinks = true},
+    {ROW(PauseInstance), ACCESS_MANAGE_INSTANCES, TYPES(pause_instance), .check = pause_check,
+     .decide = pause_decide},
+    {ROW(ResumeInstance), ACCESS_MANAGE_INSTANCES, TYPES(resume_instance), .check = resume_check,
+     .decide = resume_decide},
+    {ROW(RetryInstance), ACCESS_MANAGE_INSTANCES, TYPES(retry_instance), .check = retry_check,
+     .decide = retry_decide},
+    {ROW(SelectVersion), ACCESS_EDIT, TYPES(select_version), .check = selection_select_check,
+     .decide = selection_select_decide},
+    {ROW(ClearSelection), ACCESS_EDIT, TYPES(clear_selection), .check = selection_clear_check,
+     .decide = selection_clear_decide},
+    {ROW(ListSelections), ACCESS_VIEW, TYPES(list_selections), .check = selection_list_check,
+     .read = selection_list_read},
+    {ROW(GetStatus), ACCESS_VIEW, TYPES(get_status), .check = status_check, .read = status_read,
+     .hot = true},
+    {ROW(Explain), ACCESS_VIEW, TYPES(explain), .check = explain_check, .read = explain_read},
+    {ROW(WaitFor), ACCESS_VIEW, TYPES(wait_for), .check = wait_check, .start = wait_start,
+     .hot = true},
 };

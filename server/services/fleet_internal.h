@@ -14,26 +14,31 @@ struct app_look {
 	struct desired_choice choices[ENV_COUNT + 1]; /* of whole environments */
 	bool instance_pins;                           /* some instance has a pin of its own */
 };
-SL_MUST_USE sl_code app_look_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
-                                  const Sluice__Store__V1__AppRecord *app, struct app_look *ret_look, struct sl_err *err);
+SL_MUST_USE sl_code app_look_load(const struct store_view *view, struct sl_arena *arena,
+				  uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
+				  struct app_look *ret_look, struct sl_err *err);
 /* What the instance is to activate: number, 0: nothing. */
-uint32_t app_look_number(const struct app_look *look, const Sluice__Store__V1__InstanceRecord *instance);
+uint32_t app_look_number(const struct app_look *look,
+			 const Sluice__Store__V1__InstanceRecord *instance);
 /* Its id; "": nothing. */
 const char *app_look_id(const struct app_look *look, uint32_t number);
 /* For people; NULL: nothing. A version that is gone has its id only. */
 Sluice__V1__VersionRef *app_look_ref(const struct app_look *look, uint32_t number);
 Sluice__V1__VersionRef *app_look_ref_of_id(const struct app_look *look, const char *id);
 /* All of it copied into the arena: usable after the visit. NULL: out of memory. */
-Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look, const struct fleet_standing *standing);
+Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
+					    const struct fleet_standing *standing);
 
 SL_MUST_USE sl_code status_check(const void *message, struct sl_err *err);
-SL_MUST_USE sl_code status_read(struct service_read *read, const void *message, void *reply, struct sl_err *err);
+SL_MUST_USE sl_code status_read(struct service_read *read, const void *message, void *reply,
+				struct sl_err *err);
 SL_MUST_USE sl_code explain_check(const void *message, struct sl_err *err);
-SL_MUST_USE sl_code explain_read(struct service_read *read, const void *message, void *reply, struct sl_err *err);
+SL_MUST_USE sl_code explain_read(struct service_read *read, const void *message, void *reply,
+				 struct sl_err *err);
 SL_MUST_USE sl_code wait_check(const void *message, struct sl_err *err);
 void wait_start(struct service_call *call, const void *message);
 
-const char *phase_name(Sluice__V1__Phase phase);       /* "HEALTHY"; static */
+const char *phase_name(Sluice__V1__Phase phase);          /* "HEALTHY"; static */
 const char *liveness_name(Sluice__V1__Liveness liveness); /* "ONLINE"; static */
 
 #endif

@@ -12,14 +12,15 @@ sl_code status_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__GetStatusRequest *request = message;
 	if (request->with_instances && request->app[0] == '\0') {
-		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "with_instances needs an app");
+		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+					      "with_instances needs an app");
 		sl_err_field(err, "with_instances", "only with an app");
 		return code;
 	}
 	sl_code code = request->app[0] == '\0' ? SL_OK : check_reference("app", request->app, err);
 	return code != SL_OK || request->environment[0] == '\0'
-	               ? code
-	               : check_reference("environment", request->environment, err);
+		   ? code
+		   : check_reference("environment", request->environment, err);
 }
 
 /* --- one app ----------------------------------------------------------------------- */
@@ -47,7 +48,7 @@ static void add_share_url(struct counting *c, const char *public_url)
 	}
 	if (status->share_urls != NULL && status->n_share_urls < SHARE_URLS_MAX) {
 		status->share_urls[status->n_share_urls++] =
-			sl_arena_printf(c->look->arena, "%s/%s", public_url, c->look->app->slug);
+		    sl_arena_printf(c->look->arena, "%s/%s", public_url, c->look->app->slug);
 	}
 }
 
@@ -65,9 +66,10 @@ static void add_place(struct counting *c, const Sluice__Store__V1__InstanceRecor
 		c->places = places;
 		c->place_room = room;
 	}
-	c->places[c->place_count++] = (struct place){ .environment = instance->environment,
-		                                      .name = sl_arena_strdup(c->look->arena, instance->name),
-		                                      .id = sl_arena_strdup(c->look->arena, instance->id) };
+	c->places[c->place_count++] =
+	    (struct place){.environment = instance->environment,
+			   .name = sl_arena_strdup(c->look->arena, instance->name),
+			   .id = sl_arena_strdup(c->look->arena, instance->id)};
 }
 
 static void count(void *ctx, const struct fleet_standing *standing)
@@ -75,7 +77,7 @@ static void count(void *ctx, const struct fleet_standing *standing)
 	struct counting *c = ctx;
 	const Sluice__Store__V1__InstanceRecord *instance = standing->instance;
 	Sluice__V1__EnvironmentStatus *environment =
-		instance->environment <= ENV_COUNT ? c->environments[instance->environment] : NULL;
+	    instance->environment <= ENV_COUNT ? c->environments[instance->environment] : NULL;
 	if (environment == NULL) {
 		return;
 	}
@@ -87,7 +89,8 @@ static void count(void *ctx, const struct fleet_standing *standing)
 	environment->failed += verdict == FLEET_FAILED ? 1 : 0;
 	environment->unreachable += verdict == FLEET_UNREACHABLE ? 1 : 0;
 	environment->staged += fleet_is_staged(standing, desired) ? 1 : 0;
-	if (instance->environment == ENV_PRODUCTION && c->status->released != NULL && instance->public_url[0] != '\0') {
+	if (instance->environment == ENV_PRODUCTION && c->status->released != NULL &&
+	    instance->public_url[0] != '\0') {
 		add_share_url(c, instance->public_url);
 	}
 	if (c->listing) {
@@ -95,9 +98,11 @@ static void count(void *ctx, const struct fleet_standing *standing)
 	}
 }
 
-static Sluice__V1__EnvironmentStatus *environment_status(const struct app_look *look, uint32_t number)
+static Sluice__V1__EnvironmentStatus *environment_status(const struct app_look *look,
+							 uint32_t number)
 {
-	Sluice__V1__EnvironmentStatus *status = SL_ARENA_NEW(look->arena, Sluice__V1__EnvironmentStatus);
+	Sluice__V1__EnvironmentStatus *status =
+	    SL_ARENA_NEW(look->arena, Sluice__V1__EnvironmentStatus);
 	if (status == NULL) {
 		return NULL;
 	}
@@ -119,13 +124,15 @@ static Sluice__V1__EnvironmentStatus *environment_status(const struct app_look *
 }
 
 /* environment 0: all. c->listing says whether places are wanted. */
-static sl_code app_status(struct service_read *read, const struct app_look *look, uint32_t environment, struct counting *c,
-                          struct sl_err *err)
+static sl_code app_status(struct service_read *read, const struct app_look *look,
+			  uint32_t environment, struct counting *c, struct sl_err *err)
 {
 	Sluice__V1__AppStatus *status = SL_ARENA_NEW(read->arena, Sluice__V1__AppStatus);
-	Sluice__V1__EnvironmentStatus **list = SL_ARENA_ARRAY(read->arena, Sluice__V1__EnvironmentStatus *, ENV_COUNT);
+	Sluice__V1__EnvironmentStatus **list =
+	    SL_ARENA_ARRAY(read->arena, Sluice__V1__EnvironmentStatus *, ENV_COUNT);
 	if (status == NULL || list == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
 	sluice__v1__app_status__init(status);
 	status->app_id = look->app->id;
@@ -136,10 +143,12 @@ static sl_code app_status(struct service_read *read, const struct app_look *look
 	c->status = status;
 	for (uint32_t i = 1; i <= ENV_COUNT; i++) {
 		if (environment == 0 || environment == i) {
-			c->environments[i] = list[status->n_environments++] = environment_status(look, i);
+			c->environments[i] = list[status->n_environments++] =
+			    environment_status(look, i);
 		}
 	}
-	return fleet_visit(read->services->fleet, read->view, read->workspace, look->app, environment, count, c, err);
+	return fleet_visit(read->services->fleet, read->view, read->workspace, look->app,
+			   environment, count, c, err);
 }
 
 /* --- instances of one app -------------------------------------------------------------- */
@@ -155,7 +164,7 @@ static int compare_places(const void *a, const void *b)
 
 static struct record_key place_key(const struct place *place)
 {
-	struct record_key key = { .size = 0 };
+	struct record_key key = {.size = 0};
 	key_u32(&key, place->environment);
 	key_text(&key, place->name);
 	return key;
@@ -183,14 +192,16 @@ static void tell(void *ctx, const struct fleet_standing *standing)
 	}
 }
 
-static sl_code list_places(struct service_read *read, const struct counting *c, const struct service_page *page,
-                           Sluice__V1__GetStatusResponse *response, struct sl_err *err)
+static sl_code list_places(struct service_read *read, const struct counting *c,
+			   const struct service_page *page, Sluice__V1__GetStatusResponse *response,
+			   struct sl_err *err)
 {
-	struct telling t = { .look = c->look, .response = response };
-	struct record_key next = { .size = 0 };
+	struct telling t = {.look = c->look, .response = response};
+	struct record_key next = {.size = 0};
 	response->instances = SL_ARENA_ARRAY(read->arena, Sluice__V1__InstanceStatus *, page->size);
 	if (response->instances == NULL || sl_arena_failed(read->arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
 	if (c->place_count > 1) {
 		qsort(c->places, c->place_count, sizeof(*c->places), compare_places);
@@ -204,8 +215,8 @@ static sl_code list_places(struct service_read *read, const struct counting *c, 
 			next = place_key(&c->places[i]);
 			break;
 		}
-		sl_code code = fleet_visit_one(read->services->fleet, read->view, read->workspace, c->look->app->id,
-		                               c->places[i].id, tell, &t, err);
+		sl_code code = fleet_visit_one(read->services->fleet, read->view, read->workspace,
+					       c->look->app->id, c->places[i].id, tell, &t, err);
 		if (code != SL_OK) {
 			return code;
 		}
@@ -214,13 +225,14 @@ static sl_code list_places(struct service_read *read, const struct counting *c, 
 	return SL_OK;
 }
 
-static sl_code read_one(struct service_read *read, const Sluice__V1__GetStatusRequest *request, uint32_t environment,
-                        Sluice__V1__GetStatusResponse *response, struct sl_err *err)
+static sl_code read_one(struct service_read *read, const Sluice__V1__GetStatusRequest *request,
+			uint32_t environment, Sluice__V1__GetStatusResponse *response,
+			struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = NULL;
 	struct app_look look;
 	struct service_page page;
-	struct counting c = { .listing = request->with_instances };
+	struct counting c = {.listing = request->with_instances};
 	sl_code code = app_find(read->view, read->arena, read->workspace, request->app, &app, err);
 	if (code != SL_OK) {
 		return code;
@@ -228,10 +240,13 @@ static sl_code read_one(struct service_read *read, const Sluice__V1__GetStatusRe
 	const char *scope = sl_arena_printf(read->arena, "GetStatus %s %u", app->id, environment);
 	response->apps = SL_ARENA_ARRAY(read->arena, Sluice__V1__AppStatus *, 1);
 	if (scope == NULL || response->apps == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
 	code = service_page_begin(read, request->page, scope, &page, err);
-	code = code != SL_OK ? code : app_look_load(read->view, read->arena, read->workspace, app, &look, err);
+	code = code != SL_OK
+		   ? code
+		   : app_look_load(read->view, read->arena, read->workspace, app, &look, err);
 	code = code != SL_OK ? code : app_status(read, &look, environment, &c, err);
 	if (code != SL_OK) {
 		return code;
@@ -247,20 +262,24 @@ static sl_code read_one(struct service_read *read, const Sluice__V1__GetStatusRe
 /* --- all apps ---------------------------------------------------------------------------- */
 
 static sl_code add_app(struct service_read *read, struct sl_bytes id, uint32_t environment,
-                       Sluice__V1__GetStatusResponse *response, struct sl_err *err)
+		       Sluice__V1__GetStatusResponse *response, struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = NULL;
-	struct counting c = { .listing = false };
+	struct counting c = {.listing = false};
 	struct app_look *look = SL_ARENA_NEW(read->arena, struct app_look);
-	const char *text = sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
+	const char *text =
+	    sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
 	if (look == NULL || text == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory for this call");
 	}
 	sl_code code = app_get(read->view, read->arena, read->workspace, text, &app, err);
 	if (code == SL_NOT_FOUND) {
 		return sl_err_set(err, SL_DATA_LOSS, "an app's name leads nowhere");
 	}
-	code = code != SL_OK ? code : app_look_load(read->view, read->arena, read->workspace, app, look, err);
+	code = code != SL_OK
+		   ? code
+		   : app_look_load(read->view, read->arena, read->workspace, app, look, err);
 	code = code != SL_OK ? code : app_status(read, look, environment, &c, err);
 	if (code == SL_OK) {
 		response->apps[response->n_apps++] = c.status;
@@ -268,14 +287,16 @@ static sl_code add_app(struct service_read *read, struct sl_bytes id, uint32_t e
 	return code;
 }
 
-static sl_code read_all(struct service_read *read, const Sluice__V1__GetStatusRequest *request, uint32_t environment,
-                        Sluice__V1__GetStatusResponse *response, struct sl_err *err)
+static sl_code read_all(struct service_read *read, const Sluice__V1__GetStatusRequest *request,
+			uint32_t environment, Sluice__V1__GetStatusResponse *response,
+			struct sl_err *err)
 {
 	struct service_page page;
 	struct sl_bytes next = SL_BYTES_NONE;
 	struct record_key prefix = key_of(read->workspace);
 	const char *scope = sl_arena_printf(read->arena, "GetStatus %u", environment);
-	sl_code code = scope == NULL ? SL_RESOURCE_EXHAUSTED : service_page_begin(read, request->page, scope, &page, err);
+	sl_code code = scope == NULL ? SL_RESOURCE_EXHAUSTED
+				     : service_page_begin(read, request->page, scope, &page, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -303,11 +324,12 @@ sl_code status_read(struct service_read *read, const void *message, void *reply,
 {
 	const Sluice__V1__GetStatusRequest *request = message;
 	uint32_t environment = 0;
-	sl_code code =
-		request->environment[0] == '\0' ? SL_OK : environment_find(request->environment, &environment, err);
+	sl_code code = request->environment[0] == '\0'
+			   ? SL_OK
+			   : environment_find(request->environment, &environment, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	return request->app[0] == '\0' ? read_all(read, request, environment, reply, err)
-	                               : read_one(read, request, environment, reply, err);
+				       : read_one(read, request, environment, reply, err);
 }

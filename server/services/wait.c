@@ -1,4 +1,5 @@
-/* WaitFor: waits on the server. server/fleet says when to look again; what is looked for is here. */
+/* WaitFor: waits on the server. server/fleet says when to look again; what is looked for is here.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@ SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
 static sl_code malformed(const char *field, const char *rule, struct sl_err *err)
 {
-	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s %s", field, rule);
+	sl_code code =
+	    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s %s", field, rule);
 	sl_err_field(err, field, rule);
 	return code;
 }
@@ -29,13 +31,16 @@ sl_code wait_check(const void *message, struct sl_err *err)
 	const Sluice__V1__WaitForRequest *request = message;
 	if (request->condition < SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONVERGED ||
 	    request->condition > SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_PUBLISHED) {
-		return malformed("condition", "must be CONVERGED, STAGED, CONTENT or PUBLISHED", err);
+		return malformed("condition", "must be CONVERGED, STAGED, CONTENT or PUBLISHED",
+				 err);
 	}
 	if (request->timeout_ms > TIMEOUT_MAX_MS) {
 		return malformed("timeout_ms", "must be 0 to 3600000", err);
 	}
-	if (!is_of_instances(request) && (request->environment[0] != '\0' || request->instance[0] != '\0')) {
-		return malformed("environment", "and instance are for CONVERGED and STAGED only", err);
+	if (!is_of_instances(request) &&
+	    (request->environment[0] != '\0' || request->instance[0] != '\0')) {
+		return malformed("environment", "and instance are for CONVERGED and STAGED only",
+				 err);
 	}
 	sl_code code = check_reference("app", request->app, err);
 	if (code == SL_OK && is_of_instances(request)) {
@@ -45,7 +50,9 @@ sl_code wait_check(const void *message, struct sl_err *err)
 	if (code == SL_OK && (!optional || request->version[0] != '\0')) {
 		code = check_reference("version", request->version, err);
 	}
-	return code != SL_OK || request->instance[0] == '\0' ? code : check_reference("instance", request->instance, err);
+	return code != SL_OK || request->instance[0] == '\0'
+		   ? code
+		   : check_reference("instance", request->instance, err);
 }
 
 /* --- what is waited for --------------------------------------------------------------- */
@@ -72,18 +79,22 @@ struct sight {
 	bool over;
 };
 
-static bool ended_badly(const struct waiter *w, const struct fleet_standing *standing, const char *wanted)
+static bool ended_badly(const struct waiter *w, const struct fleet_standing *standing,
+			const char *wanted)
 {
 	bool phase = standing->phase == SLUICE__V1__PHASE__PHASE_FAILED ||
-	             standing->phase == SLUICE__V1__PHASE__PHASE_ROLLED_BACK;
-	bool ended = (phase && strcmp(standing->version_id, wanted) == 0) || strcmp(standing->failed_version_id, wanted) == 0;
+		     standing->phase == SLUICE__V1__PHASE__PHASE_ROLLED_BACK;
+	bool ended = (phase && strcmp(standing->version_id, wanted) == 0) ||
+		     strcmp(standing->failed_version_id, wanted) == 0;
 	return ended && wanted[0] != '\0' && standing->current && standing->position >= w->since;
 }
 
 static enum fleet_verdict verdict_of(const struct sight *s, const struct fleet_standing *standing)
 {
 	const struct waiter *w = s->w;
-	const char *wanted = w->version != 0 ? w->version_id : app_look_id(&s->look, app_look_number(&s->look, standing->instance));
+	const char *wanted =
+	    w->version != 0 ? w->version_id
+			    : app_look_id(&s->look, app_look_number(&s->look, standing->instance));
 	enum fleet_verdict verdict = fleet_judge(standing, wanted);
 	if (verdict == FLEET_UNREACHABLE) {
 		return verdict;
@@ -116,33 +127,40 @@ static void count(void *ctx, const struct fleet_standing *standing)
 
 static const char *what(const struct waiter *w)
 {
-	return w->request->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED ? "have it on disk" : "serve it";
+	return w->request->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_STAGED
+		   ? "have it on disk"
+		   : "serve it";
 }
 
-/* At least one agent must be there to say so: with all of them away nothing is known, and the wait goes on. */
+/* At least one agent must be there to say so: with all of them away nothing is known, and the wait
+ * goes on. */
 static void conclude(struct sight *s)
 {
 	struct waiter *w = s->w;
 	Sluice__V1__WaitForResponse *r = &s->response;
 	const char *where = environment_name(w->environment);
-	bool reached = r->pending == 0 && (r->unreachable == 0 || (!w->request->require_all && r->ok > 0));
+	bool reached =
+	    r->pending == 0 && (r->unreachable == 0 || (!w->request->require_all && r->ok > 0));
 	if (s->seen == 0) {
-		(void)snprintf(w->text, sizeof(w->text), "no instance in %s runs app '%.50s': there is nothing to wait for", where,
-		               s->look.app->name);
+		(void)snprintf(w->text, sizeof(w->text),
+			       "no instance in %s runs app '%.50s': there is nothing to wait for",
+			       where, s->look.app->name);
 	} else if (r->failed > 0) {
-		(void)snprintf(w->text, sizeof(w->text), "%u of %u instances in %s failed, first '%.50s': %.150s", r->failed,
-		               s->seen, where, r->n_failures > 0 ? s->failures[0]->instance : "",
-		               r->n_failures > 0 ? s->failures[0]->error : "");
+		(void)snprintf(w->text, sizeof(w->text),
+			       "%u of %u instances in %s failed, first '%.50s': %.150s", r->failed,
+			       s->seen, where, r->n_failures > 0 ? s->failures[0]->instance : "",
+			       r->n_failures > 0 ? s->failures[0]->error : "");
 	} else {
-		(void)snprintf(w->text, sizeof(w->text), "%u of %u instances in %s %s (%u on the way, %u not connected)", r->ok,
-		               s->seen, where, what(w), r->pending, r->unreachable);
+		(void)snprintf(w->text, sizeof(w->text),
+			       "%u of %u instances in %s %s (%u on the way, %u not connected)",
+			       r->ok, s->seen, where, what(w), r->pending, r->unreachable);
 	}
 	r->done = s->seen == 0 || (r->failed == 0 && reached);
 	s->over = r->done || r->failed > 0;
 }
 
-static sl_code see_instances(struct sight *s, const struct store_view *view, const Sluice__Store__V1__AppRecord *app,
-                             struct sl_err *err)
+static sl_code see_instances(struct sight *s, const struct store_view *view,
+			     const Sluice__Store__V1__AppRecord *app, struct sl_err *err)
 {
 	struct waiter *w = s->w;
 	struct fleet *fleet = service_call_services(w->call)->fleet;
@@ -153,7 +171,8 @@ static sl_code see_instances(struct sight *s, const struct store_view *view, con
 	if (w->instance_id[0] == '\0') {
 		code = fleet_visit(fleet, view, w->workspace, app, w->environment, count, s, err);
 	} else {
-		code = fleet_visit_one(fleet, view, w->workspace, app->id, w->instance_id, count, s, err);
+		code = fleet_visit_one(fleet, view, w->workspace, app->id, w->instance_id, count, s,
+				       err);
 	}
 	if (code == SL_OK) {
 		conclude(s);
@@ -164,27 +183,38 @@ static sl_code see_instances(struct sight *s, const struct store_view *view, con
 static void see_content(struct sight *s, const Sluice__Store__V1__VersionRecord *version)
 {
 	const Sluice__Store__V1__ContentRecord *content = version->content;
-	bool failed = content != NULL && content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED;
-	bool again = failed && content->reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE;
-	s->response.done = content != NULL && content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY;
+	bool failed =
+	    content != NULL && content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED;
+	bool again =
+	    failed &&
+	    content->reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE;
+	s->response.done =
+	    content != NULL && content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY;
 	s->over = s->response.done || (failed && !again);
-	(void)snprintf(s->w->text, sizeof(s->w->text), "content of version '%s' is %s%.200s", version->name,
-	               s->response.done ? "READY" : failed ? "FAILED: " : "RESOLVING", failed ? content->text : "");
+	(void)snprintf(s->w->text, sizeof(s->w->text), "content of version '%s' is %s%.200s",
+		       version->name,
+		       s->response.done ? "READY"
+		       : failed         ? "FAILED: "
+					: "RESOLVING",
+		       failed ? content->text : "");
 }
 
 static void see_publication(struct sight *s, const Sluice__Store__V1__VersionRecord *version,
-                            const Sluice__Store__V1__PublicationRecord *publication)
+			    const Sluice__Store__V1__PublicationRecord *publication)
 {
-	bool parked = publication != NULL && publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED;
+	bool parked = publication != NULL &&
+		      publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED;
 	s->response.done =
-		publication != NULL && publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED;
+	    publication != NULL &&
+	    publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED;
 	s->over = s->response.done || parked;
 	(void)snprintf(s->w->text, sizeof(s->w->text), "version '%s' is %s%.200s", version->name,
-	               s->response.done      ? "published in Git"
-	               : publication == NULL ? "not sealed, so its publication is not owed to Git yet"
-	               : parked              ? "parked: "
-	                                     : "owed to Git: ",
-	               publication == NULL || s->response.done ? "" : publication->text);
+		       s->response.done ? "published in Git"
+		       : publication == NULL
+			   ? "not sealed, so its publication is not owed to Git yet"
+		       : parked ? "parked: "
+				: "owed to Git: ",
+		       publication == NULL || s->response.done ? "" : publication->text);
 }
 
 static sl_code see_version(struct sight *s, const struct store_view *view, struct sl_err *err)
@@ -192,9 +222,11 @@ static sl_code see_version(struct sight *s, const struct store_view *view, struc
 	struct waiter *w = s->w;
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	Sluice__Store__V1__PublicationRecord *publication = NULL;
-	sl_code code = version_get(view, s->arena, w->workspace, w->app_id, w->version, &version, err);
+	sl_code code =
+	    version_get(view, s->arena, w->workspace, w->app_id, w->version, &version, err);
 	if (code == SL_NOT_FOUND) {
-		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_VERSION_NOT_FOUND, "version %s was deleted", w->version_id);
+		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_VERSION_NOT_FOUND,
+				      "version %s was deleted", w->version_id);
 	}
 	if (code != SL_OK) {
 		return code;
@@ -203,7 +235,8 @@ static sl_code see_version(struct sight *s, const struct store_view *view, struc
 		see_content(s, version);
 		return SL_OK;
 	}
-	code = publication_get(view, s->arena, w->workspace, w->app_id, w->version, &publication, err);
+	code =
+	    publication_get(view, s->arena, w->workspace, w->app_id, w->version, &publication, err);
 	if (code == SL_OK || code == SL_NOT_FOUND) {
 		see_publication(s, version, publication);
 		return SL_OK;
@@ -219,21 +252,24 @@ static sl_code see(struct sight *s, struct sl_err *err)
 	sl_code code = store_view_begin(service_call_services(w->call)->store, &view, err);
 	code = code != SL_OK ? code : app_get(view, s->arena, w->workspace, w->app_id, &app, err);
 	if (code == SL_NOT_FOUND) {
-		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_APP_NOT_FOUND, "app %s was deleted", w->app_id);
+		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_APP_NOT_FOUND,
+				      "app %s was deleted", w->app_id);
 	}
 	if (code != SL_OK) {
 		return code;
 	}
 	s->response.failures = s->failures;
 	s->response.revision = store_view_revision(view);
-	code = is_of_instances(w->request) ? see_instances(s, view, app, err) : see_version(s, view, err);
+	code = is_of_instances(w->request) ? see_instances(s, view, app, err)
+					   : see_version(s, view, err);
 	s->response.text = w->text;
 	return code;
 }
 
 /* --- answering ---------------------------------------------------------------------------- */
 
-static void finish(struct waiter *w, sl_code code, const struct sl_err *err, const ProtobufCMessage *response)
+static void finish(struct waiter *w, sl_code code, const struct sl_err *err,
+		   const ProtobufCMessage *response)
 {
 	service_call_finish(w->call, code, err, response);
 	free(w);
@@ -242,7 +278,8 @@ static void finish(struct waiter *w, sl_code code, const struct sl_err *err, con
 static void finish_late(struct waiter *w)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	sl_code code = sl_err_because(&err, SL_DEADLINE_EXCEEDED, SL_REASON_WAIT_TIMEOUT, "it did not come in time: %s", w->text);
+	sl_code code = sl_err_because(&err, SL_DEADLINE_EXCEEDED, SL_REASON_WAIT_TIMEOUT,
+				      "it did not come in time: %s", w->text);
 	sl_err_meta(&err, "ok", "%u", w->ok);
 	sl_err_meta(&err, "failed", "%u", w->failed);
 	sl_err_meta(&err, "unreachable", "%u", w->unreachable);
@@ -262,7 +299,7 @@ static bool look_once(struct waiter *w)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
-	struct sight s = { .w = w, .arena = &arena, .response = SLUICE__V1__WAIT_FOR_RESPONSE__INIT };
+	struct sight s = {.w = w, .arena = &arena, .response = SLUICE__V1__WAIT_FOR_RESPONSE__INIT};
 	sl_code code = see(&s, &err);
 	if (code != SL_OK) {
 		finish(w, code, &err, NULL);
@@ -286,7 +323,8 @@ static bool on_look(struct fleet_wait *wait, enum fleet_wait_event event)
 	}
 	switch (event) {
 	case FLEET_WAIT_STOPPING:
-		return end(w, SL_UNAVAILABLE, SL_REASON_STOPPING, "the server is stopping: wait again");
+		return end(w, SL_UNAVAILABLE, SL_REASON_STOPPING,
+			   "the server is stopping: wait again");
 	case FLEET_WAIT_EXPIRED:
 		finish_late(w);
 		return true;
@@ -303,21 +341,26 @@ static void copy_id(char out[static 32], const char *id)
 	(void)snprintf(out, 32, "%s", id);
 }
 
-static sl_code resolve_instance(struct waiter *w, const struct store_view *view, const Sluice__Store__V1__AppRecord *app,
-                                struct sl_err *err)
+static sl_code resolve_instance(struct waiter *w, const struct store_view *view,
+				const Sluice__Store__V1__AppRecord *app, struct sl_err *err)
 {
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	sl_code code = instance_find(view, service_call_arena(w->call), w->workspace, w->request->instance, &instance, err);
+	sl_code code = instance_find(view, service_call_arena(w->call), w->workspace,
+				     w->request->instance, &instance, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	if (instance->environment != w->environment) {
-		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE, "instance '%s' is in %s, not in %s",
-		                      instance->name, environment_name(instance->environment), environment_name(w->environment));
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE,
+				      "instance '%s' is in %s, not in %s", instance->name,
+				      environment_name(instance->environment),
+				      environment_name(w->environment));
 	}
 	if (!desired_is_placed(app, instance)) {
-		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE,
-		                      "app '%s' is not placed on instance '%s': its labels do not match", app->name, instance->name);
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE,
+		    "app '%s' is not placed on instance '%s': its labels do not match", app->name,
+		    instance->name);
 	}
 	copy_id(w->instance_id, instance->id);
 	return SL_OK;
@@ -330,9 +373,11 @@ static sl_code resolve(struct waiter *w, struct sl_err *err)
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
 	sl_code code = store_view_begin(service_call_services(w->call)->store, &view, err);
-	code = code != SL_OK ? code : app_find(view, arena, w->workspace, w->request->app, &app, err);
+	code =
+	    code != SL_OK ? code : app_find(view, arena, w->workspace, w->request->app, &app, err);
 	if (code == SL_OK && w->request->version[0] != '\0') {
-		code = version_find(view, arena, w->workspace, app, w->request->version, &version, err);
+		code = version_find(view, arena, w->workspace, app, w->request->version, &version,
+				    err);
 	}
 	if (code == SL_OK && w->request->environment[0] != '\0') {
 		code = environment_find(w->request->environment, &w->environment, err);
@@ -356,18 +401,24 @@ void wait_start(struct service_call *call, const void *message)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct waiter *w = calloc(1, sizeof(*w));
 	if (w == NULL) {
-		sl_code code = sl_err_because(&err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory for this call");
+		sl_code code = sl_err_because(&err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+					      "out of memory for this call");
 		service_call_finish(call, code, &err, NULL);
 		return;
 	}
-	*w = (struct waiter){ .wait.look = on_look, .call = call, .request = message, .workspace = service_call_workspace(call) };
+	*w = (struct waiter){.wait.look = on_look,
+			     .call = call,
+			     .request = message,
+			     .workspace = service_call_workspace(call)};
 	sl_code code = resolve(w, &err);
 	if (code != SL_OK) {
 		finish(w, code, &err, NULL);
 		return;
 	}
-	uint32_t timeout = w->request->timeout_ms == 0 ? TIMEOUT_DEFAULT_MS : w->request->timeout_ms;
-	uint64_t deadline = sl_clock_mono_ms() + timeout, of_call = service_call_deadline_mono_ms(call);
+	uint32_t timeout =
+	    w->request->timeout_ms == 0 ? TIMEOUT_DEFAULT_MS : w->request->timeout_ms;
+	uint64_t deadline = sl_clock_mono_ms() + timeout,
+		 of_call = service_call_deadline_mono_ms(call);
 	w->wait.deadline_mono_ms = of_call < deadline ? of_call : deadline;
 	fleet_wait_add(service_call_services(call)->fleet, &w->wait);
 }
