@@ -41,18 +41,19 @@ struct server {
 	pthread_t signals;
 	bool signals_started;
 	atomic_bool storage_failed;
+	atomic_bool wired;    /* all parts are there: the writer and watch may call them */
 	uint64_t retained_ms; /* queue thread only */
 };
 
 /* --- what the parts tell each other ------------------------------------------------ */
 
-/* Commits come before watch is there, while the store is being filled for the first time. */
+/* Commits come before watch is there, and it looks by itself as soon as it is. */
 static void on_commit(void *ctx, uint64_t first, uint64_t last)
 {
 	struct server *server = ctx;
 	(void)first;
 	(void)last;
-	if (server->services.watch != NULL) {
+	if (atomic_load(&server->wired)) {
 		watch_committed(server->services.watch);
 	}
 }
@@ -91,7 +92,9 @@ static void on_batch(void *ctx, const struct store_view *view)
 {
 	struct server *server = ctx;
 	fleet_on_batch(server->services.fleet, view);
-	gitsync_wake(server->services.gitsync);
+	if (atomic_load(&server->wired)) { /* before, only gitsync itself has written */
+		gitsync_wake(server->services.gitsync);
+	}
 }
 
 static void on_tick(void *ctx)
@@ -158,10 +161,13 @@ static void server_fini(struct server *server)
 {
 	metrics_free(server->metrics);
 	gitsync_stop(server->services.gitsync);
+	watch_stop(server->services.watch);
+	/* Answers what is queued: its calls are gone by now, but statuses and retention are not
+	 * waited for, and every commit is told to watch. */
+	store_free(server->services.store);
 	watch_free(server->services.watch);
-	store_free(server->services.store); /* answers what is queued: its calls are gone by now */
-	fleet_free(server->services.fleet);
 	gitsync_free(server->services.gitsync);
+	fleet_free(server->services.fleet);
 	rpc_server_free(server->rpc);
 	requests_free(server->services.requests);
 }
@@ -218,8 +224,11 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .streams_max = (unsigned)config->watchers_max,
 	};
 	sl_code code = fleet_new(&fleet, &services->fleet, err);
+	/* gitsync writes as soon as it is there: watch, and so fleet, must not miss that. */
+	code = code != SL_OK ? code : watch_new(&watch, &services->watch, err);
 	code = code != SL_OK ? code : gitsync_new(&gitsync, &services->gitsync, err);
-	return code != SL_OK ? code : watch_new(&watch, &services->watch, err);
+	atomic_store(&server->wired, code == SL_OK);
+	return code;
 }
 
 static sl_code start_metrics(struct server *server, struct sl_err *err)
@@ -262,6 +271,9 @@ static sl_code server_init(struct server *server, struct sl_err *err)
 	code = code != SL_OK ? code : start_parts(server, err);
 	code = code != SL_OK ? code : start_metrics(server, err);
 	code = code != SL_OK ? code : start_rpc(server, err);
+	if (code == SL_OK && server->metrics != NULL) {
+		metrics_set_ready(server->metrics, true); /* before a signal can take it back */
+	}
 	if (code == SL_OK && pthread_create(&server->signals, NULL, signals_main, server) != 0) {
 		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "cannot start the signal thread");
 	}
@@ -286,9 +298,6 @@ static int serve(const struct server_config *config)
 		 rpc_server_port(server.rpc),
 		 server.metrics == NULL ? 0 : metrics_port(server.metrics), SLUICE_VERSION,
 		 SL_QUOTE(config->data));
-	if (server.metrics != NULL) {
-		metrics_set_ready(server.metrics, true);
-	}
 	rpc_server_run(server.rpc);
 	(void)pthread_join(server.signals, NULL);
 	server_fini(&server);
