@@ -4,20 +4,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "server/records/apps.h"
+#include "server/records/verify_internal.h"
 
-enum { FAULTS_SHOWN = 50 };
-
-struct verify {
-	const struct store_view *view;
-	FILE *out;
-	struct sl_arena arena; /* emptied after each record */
-	uint64_t checked, faults;
-	uint64_t head; /* no record may be newer */
-	/* The record being looked at: */
-	enum record_table table;
-	struct sl_bytes key, value;
-};
+enum { FAULTS_SHOWN = 50, TEXT_MAX = 100 };
 
 /* --- faults ---------------------------------------------------------------- */
 
@@ -32,8 +21,7 @@ static void print_key(FILE *out, struct sl_bytes key)
 	}
 }
 
-static void fault(struct verify *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void fault(struct verify *v, const char *fmt, ...)
+void verify_fault(struct verify *v, const char *fmt, ...)
 {
 	v->faults++;
 	if (v->faults > FAULTS_SHOWN) {
@@ -49,20 +37,21 @@ static void fault(struct verify *v, const char *fmt, ...)
 	(void)fputc('\n', v->out);
 }
 
-/* --- parts of keys ------------------------------------------------------------ */
-
-/* Takes keys apart from the left; short keys make it fail, and stay failed. */
-struct key_reader {
-	const uint8_t *at, *end;
-	bool failed;
-};
-
-static struct key_reader read_key(const struct verify *v)
+static void log_fault(struct verify *v, const char *what, uint64_t number, const char *text)
 {
-	return (struct key_reader){.at = v->key.data, .end = v->key.data + v->key.size};
+	if (++v->faults <= FAULTS_SHOWN) {
+		(void)fprintf(v->out, "%s %lu: %s\n", what, (unsigned long)number, text);
+	}
 }
 
-static uint32_t key_read_u32(struct key_reader *r)
+/* --- parts of keys ------------------------------------------------------------ */
+
+struct verify_key verify_key_of(const struct verify *v)
+{
+	return (struct verify_key){.at = v->key.data, .end = v->key.data + v->key.size};
+}
+
+uint32_t verify_key_u32(struct verify_key *r)
 {
 	if (r->failed || r->end - r->at < 4) {
 		r->failed = true;
@@ -72,13 +61,13 @@ static uint32_t key_read_u32(struct key_reader *r)
 	return sl_get_be32(r->at - 4);
 }
 
-static uint64_t key_read_u64(struct key_reader *r)
+uint64_t verify_key_u64(struct verify_key *r)
 {
-	uint64_t high = key_read_u32(r);
-	return high << 32 | key_read_u32(r);
+	uint64_t high = verify_key_u32(r);
+	return high << 32 | verify_key_u32(r);
 }
 
-static const char *key_read_text(struct key_reader *r)
+const char *verify_key_text(struct verify_key *r)
 {
 	const uint8_t *nul = r->failed ? NULL : memchr(r->at, 0, (size_t)(r->end - r->at));
 	if (nul == NULL) {
@@ -90,9 +79,61 @@ static const char *key_read_text(struct key_reader *r)
 	return text;
 }
 
+const char *verify_key_id(struct verify_key *r)
+{
+	const char *text = verify_key_text(r);
+	if (strlen(text) > TEXT_MAX) {
+		r->failed = true;
+		return "";
+	}
+	return text;
+}
+
+bool verify_key_end(struct verify *v, const struct verify_key *r)
+{
+	if (r->failed || r->at != r->end) {
+		verify_fault(v, "has a malformed key");
+		return false;
+	}
+	return true;
+}
+
+bool verify_texts_fit(struct verify *v, ...)
+{
+	bool fit = true;
+	va_list texts;
+	va_start(texts, v);
+	for (const char *text = va_arg(texts, const char *); text != NULL;
+	     text = va_arg(texts, const char *)) {
+		fit = fit && strlen(text) <= TEXT_MAX;
+	}
+	va_end(texts);
+	if (!fit) {
+		verify_fault(v, "has a name or id of more than %d bytes", TEXT_MAX);
+	}
+	return fit;
+}
+
+void verify_stored_as(struct verify *v, const struct record_key *key)
+{
+	if (!sl_bytes_equal(key_bytes(key), v->key)) {
+		verify_fault(v, "is stored under the key of another");
+	}
+}
+
 /* --- what is referred to --------------------------------------------------------- */
 
-static bool is_there(const struct verify *v, enum record_table table, const struct record_key *key,
+void *verify_unpack(struct verify *v, const ProtobufCMessageDescriptor *type)
+{
+	void *record = protobuf_c_message_unpack(type, sl_arena_protobuf(&v->arena), v->value.size,
+						 v->value.data);
+	if (record == NULL) {
+		verify_fault(v, "%zu bytes are not a %s", v->value.size, type->short_name);
+	}
+	return record;
+}
+
+bool verify_is_there(const struct verify *v, enum record_table table, const struct record_key *key,
 		     struct sl_bytes *ret_value)
 {
 	struct sl_bytes value;
@@ -100,478 +141,169 @@ static bool is_there(const struct verify *v, enum record_table table, const stru
 			 NULL) == SL_OK;
 }
 
-static void need(struct verify *v, enum record_table table, const struct record_key *key,
+void verify_need(struct verify *v, enum record_table table, const struct record_key *key,
 		 const char *what)
 {
-	if (!is_there(v, table, key, NULL)) {
-		fault(v, "refers to %s that is not there", what);
+	if (!verify_is_there(v, table, key, NULL)) {
+		verify_fault(v, "refers to %s that is not there", what);
 	}
 }
 
-static bool app_lives(const struct verify *v, uint32_t workspace, const char *app_id)
-{
-	struct record_key key = KEY(workspace, key_text(k, app_id));
-	return is_there(v, TABLE_APPS, &key, NULL);
-}
-
-static void need_app_ever(struct verify *v, uint32_t workspace, const char *app_id)
-{
-	struct record_key key = KEY(workspace, key_text(k, app_id));
-	if (!app_lives(v, workspace, app_id)) {
-		need(v, TABLE_DELETED_APPS, &key, "an app");
-	}
-}
-
-static void need_version(struct verify *v, uint32_t workspace, const char *app_id, uint32_t number,
-			 const char *what)
-{
-	struct record_key key = KEY(workspace, key_text(k, app_id), key_u32(k, number));
-	need(v, TABLE_VERSIONS, &key, what);
-}
-
-static void need_index(struct verify *v, enum record_table index, const struct record_key *key,
+void verify_need_index(struct verify *v, enum record_table index, const struct record_key *key,
 		       struct sl_bytes wanted)
 {
 	struct sl_bytes value;
-	if (!is_there(v, index, key, &value)) {
-		fault(v, "is missing in %s", record_table_names[index]);
+	if (!verify_is_there(v, index, key, &value)) {
+		verify_fault(v, "is missing in %s", record_table_names[index]);
 	} else if (!sl_bytes_equal(value, wanted)) {
-		fault(v, "%s points elsewhere", record_table_names[index]);
+		verify_fault(v, "%s points elsewhere", record_table_names[index]);
 	}
 }
 
-static void check_revision(struct verify *v, uint64_t revision)
+void verify_need_version(struct verify *v, uint32_t workspace, const char *app_id, uint32_t number)
+{
+	struct record_key key = KEY(workspace, key_text(k, app_id), key_u32(k, number));
+	verify_need(v, TABLE_VERSIONS, &key, "a version");
+}
+
+bool verify_app_lives(const struct verify *v, uint32_t workspace, const char *app_id)
+{
+	struct record_key key = KEY(workspace, key_text(k, app_id));
+	return verify_is_there(v, TABLE_APPS, &key, NULL);
+}
+
+void verify_need_app_ever(struct verify *v, uint32_t workspace, const char *app_id)
+{
+	struct record_key key = KEY(workspace, key_text(k, app_id));
+	if (!verify_app_lives(v, workspace, app_id)) {
+		verify_need(v, TABLE_DELETED_APPS, &key, "an app");
+	}
+}
+
+void verify_revision(struct verify *v, uint64_t revision)
 {
 	if (revision == 0 || revision > v->head) {
-		fault(v, "has revision %lu, the head is %lu", (unsigned long)revision,
-		      (unsigned long)v->head);
+		verify_fault(v, "has revision %lu, the head is %lu", (unsigned long)revision,
+			     (unsigned long)v->head);
 	}
 }
 
-static void *unpack(struct verify *v, const ProtobufCMessageDescriptor *type)
+void verify_environment(struct verify *v, uint32_t environment)
 {
-	void *record = protobuf_c_message_unpack(type, sl_arena_protobuf(&v->arena), v->value.size,
-						 v->value.data);
-	if (record == NULL) {
-		fault(v, "%zu bytes are not a %s", v->value.size, type->short_name);
-	}
-	return record;
-}
-
-static void lower(char *out, size_t size, const char *name)
-{
-	size_t i = 0;
-	for (; name[i] != '\0' && i + 1 < size; i++) {
-		out[i] = (char)tolower((unsigned char)name[i]);
-	}
-	out[i] = '\0';
-}
-
-/* --- one check per table ------------------------------------------------------------- */
-
-static void check_workspace(struct verify *v)
-{
-	Sluice__Store__V1__WorkspaceRecord *r =
-	    unpack(v, &sluice__store__v1__workspace_record__descriptor);
-	if (r != NULL) {
-		struct record_key key = key_of(r->number);
-		check_revision(v, r->revision);
-		need_index(v, TABLE_WORKSPACE_NUMBERS, &key, v->key);
-	}
-}
-
-static void check_repository(struct verify *v)
-{
-	Sluice__Store__V1__RepositoryRecord *r =
-	    unpack(v, &sluice__store__v1__repository_record__descriptor);
-	if (r != NULL) {
-		struct record_key key = KEY(sl_get_be32(v->key.data), key_text(k, r->name));
-		check_revision(v, r->revision);
-		need_index(v, TABLE_REPOSITORIES_BY_NAME, &key, sl_bytes_text(r->id));
-	}
-}
-
-static void check_app(struct verify *v)
-{
-	Sluice__Store__V1__AppRecord *r = unpack(v, &sluice__store__v1__app_record__descriptor);
-	if (r == NULL) {
-		return;
-	}
-	uint32_t ws = sl_get_be32(v->key.data);
-	struct record_key by_name = KEY(ws, key_text(k, r->name)),
-			  by_slug = KEY(ws, key_text(k, r->slug));
-	struct record_key repository = KEY(ws, key_text(k, r->repository_id));
-	check_revision(v, r->revision);
-	need_index(v, TABLE_APPS_BY_NAME, &by_name, sl_bytes_text(r->id));
-	need_index(v, TABLE_APPS_BY_SLUG, &by_slug, sl_bytes_text(r->id));
-	need(v, TABLE_REPOSITORIES, &repository, "a repository");
-	struct record_key by_path = app_path_key(ws, r->repository_id, r->path, r->id);
-	need(v, TABLE_APPS_BY_PATH, &by_path, "an entry by path");
-	struct record_key prefix = KEY(ws, key_text(k, r->id));
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	uint32_t versions = 0;
-	store_walk_begin(&walk, v->view, TABLE_VERSIONS, key_bytes(&prefix), STORE_FORWARD);
-	while (store_walk_next(&walk)) {
-		versions++;
-	}
-	if (versions != r->version_count || versions == 0) {
-		fault(v, "says it has %u versions, %u are there", r->version_count, versions);
-	}
-}
-
-static void check_version(struct verify *v)
-{
-	Sluice__Store__V1__VersionRecord *r =
-	    unpack(v, &sluice__store__v1__version_record__descriptor);
-	if (r == NULL) {
-		return;
-	}
-	uint32_t ws = sl_get_be32(v->key.data);
-	char name[64];
-	lower(name, sizeof(name), r->name);
-	uint8_t by_id_value[64 + 4], number[4];
-	size_t id_size = strlen(r->app_id) + 1;
-	sl_put_be32(number, r->number);
-	struct record_key by_name = KEY(ws, key_text(k, r->app_id), key_text(k, name)),
-			  by_id = KEY(ws, key_text(k, r->id));
-	check_revision(v, r->revision);
-	need_index(v, TABLE_VERSIONS_BY_NAME, &by_name, SL_BYTES(number, 4));
-	if (id_size <= 64) {
-		memcpy(by_id_value, r->app_id, id_size);
-		memcpy(by_id_value + id_size, number, 4);
-		need_index(v, TABLE_VERSIONS_BY_ID, &by_id, SL_BYTES(by_id_value, id_size + 4));
-	}
-	if (!app_lives(v, ws, r->app_id)) {
-		fault(v, "refers to an app that is not there");
-	}
-	struct record_key facts =
-	    KEY(ws, key_text(k, r->app_id), key_u32(k, r->number), key_u32(k, r->environment));
-	need(v, TABLE_FACTS, &facts, "facts of its environment");
-	bool sealed = r->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED;
-	if (!sealed && r->environment != ENV_DEVELOPMENT) {
-		fault(v, "is a draft in %s", environment_name(r->environment));
-	}
-	if (sealed && (r->content == NULL ||
-		       r->content->state != SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY ||
-		       r->content->digest.len != 32)) {
-		fault(v, "is sealed and its content is not READY");
-	}
-	struct record_key publication = KEY(ws, key_text(k, r->app_id), key_u32(k, r->number));
-	if (sealed) {
-		need(v, TABLE_PUBLICATIONS, &publication, "a publication");
-	}
-}
-
-static void check_publication(struct verify *v)
-{
-	Sluice__Store__V1__PublicationRecord *r =
-	    unpack(v, &sluice__store__v1__publication_record__descriptor);
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	const char *app_id = key_read_text(&key);
-	uint32_t number = key_read_u32(&key);
-	if (r == NULL || key.failed) {
-		return;
-	}
-	need_version(v, ws, app_id, number, "a version");
-	struct record_key owed =
-	    KEY(ws, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH),
-		key_text(k, app_id), key_u32(k, number));
-	bool published = r->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED;
-	if (published == is_there(v, TABLE_OWED, &owed, NULL)) {
-		fault(v, published ? "is published and still owed"
-				   : "is not published, and nothing is owed");
-	}
-}
-
-static void check_owed(struct verify *v)
-{
-	Sluice__Store__V1__OwedRecord *r = unpack(v, &sluice__store__v1__owed_record__descriptor);
-	if (r != NULL) {
-		uint32_t ws = sl_get_be32(v->key.data);
-		struct record_key repository = KEY(ws, key_text(k, r->repository_id));
-		need_version(v, ws, r->app_id, r->version, "a version");
-		need(v, TABLE_REPOSITORIES, &repository, "a repository");
-	}
-}
-
-static void check_release(struct verify *v)
-{
-	Sluice__Store__V1__ReleaseRecord *r =
-	    unpack(v, &sluice__store__v1__release_record__descriptor);
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	const char *app_id = key_read_text(&key);
-	if (r == NULL || key.failed) {
-		return;
-	}
-	check_revision(v, r->revision);
-	Sluice__Store__V1__VersionRecord *version = NULL;
-	if (r->version != 0 &&
-	    version_get(v->view, &v->arena, ws, app_id, r->version, &version, NULL) != SL_OK) {
-		fault(v, "releases version number %u, which is not there", r->version);
-	} else if (version != NULL && version->environment != ENV_PRODUCTION) {
-		fault(v, "releases '%s', which is in %s", version->name,
-		      environment_name(version->environment));
-	}
-	for (uint32_t depth = 1; depth <= r->depth; depth++) {
-		struct record_key entry = KEY(ws, key_text(k, app_id), key_u32(k, depth));
-		need(v, TABLE_RELEASE_STACK, &entry, "a stack entry");
-	}
-}
-
-static void check_selection(struct verify *v)
-{
-	Sluice__Store__V1__SelectionRecord *r =
-	    unpack(v, &sluice__store__v1__selection_record__descriptor);
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	const char *app_id = key_read_text(&key);
-	uint32_t environment = key_read_u32(&key);
-	const char *instance_id = key_read_text(&key);
-	if (r == NULL || key.failed) {
-		return;
-	}
-	check_revision(v, r->revision);
-	need_version(v, ws, app_id, r->version, "a version");
 	if (environment < 1 || environment > ENV_COUNT) {
-		fault(v, "is of environment %u", environment);
-	}
-	struct record_key instance = KEY(ws, key_text(k, instance_id));
-	if (instance_id[0] != '\0') {
-		need(v, TABLE_INSTANCES, &instance, "an instance");
+		verify_fault(v, "is of environment %u", environment);
 	}
 }
-
-static void check_instance(struct verify *v)
-{
-	Sluice__Store__V1__InstanceRecord *r =
-	    unpack(v, &sluice__store__v1__instance_record__descriptor);
-	if (r != NULL) {
-		struct record_key by_name = KEY(sl_get_be32(v->key.data), key_text(k, r->name));
-		check_revision(v, r->revision);
-		need_index(v, TABLE_INSTANCES_BY_NAME, &by_name, sl_bytes_text(r->id));
-		if (r->environment < 1 || r->environment > ENV_COUNT) {
-			fault(v, "is of environment %u", r->environment);
-		}
-	}
-}
-
-static void check_facts(struct verify *v)
-{
-	(void)unpack(v, &sluice__store__v1__facts_record__descriptor);
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	need_app_ever(v, ws, key_read_text(&key));
-}
-
-static void check_note(struct verify *v)
-{
-	(void)unpack(v, &sluice__store__v1__note_record__descriptor);
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	need_app_ever(v, ws, key_read_text(&key));
-}
-
-static void check_status(struct verify *v)
-{
-	(void)unpack(v, &sluice__store__v1__status_record__descriptor);
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	struct record_key instance = KEY(ws, key_text(k, key_read_text(&key)));
-	need(v, TABLE_INSTANCES, &instance, "an instance");
-}
-
-/* History: the log has the record, and it has an event of the kind. */
-static void check_history(struct verify *v, Sluice__V1__Event__ObjectCase kind)
-{
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	const char *app_id = key_read_text(&key);
-	uint64_t revision = key_read_u64(&key);
-	struct sl_bytes value;
-	if (key.failed || store_get_log(v->view, revision, &value, NULL) != SL_OK) {
-		fault(v, "the log has no revision %lu", (unsigned long)revision);
-		return;
-	}
-	need_app_ever(v, ws, app_id);
-	Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
-	    sl_arena_protobuf(&v->arena), value.size, value.data);
-	bool found = false;
-	for (size_t i = 0; record != NULL && i < record->n_events; i++) {
-		found = found || (record->events[i]->object_case == kind &&
-				  strcmp(record->events[i]->app_id, app_id) == 0);
-	}
-	if (!found || !record->history) {
-		fault(v, "revision %lu does not tell of it, or is not kept",
-		      (unsigned long)revision);
-	}
-}
-
-static void check_promotion(struct verify *v)
-{
-	check_history(v, SLUICE__V1__EVENT__OBJECT_PROMOTION);
-}
-
-static void check_release_history(struct verify *v)
-{
-	check_history(v, SLUICE__V1__EVENT__OBJECT_RELEASE);
-}
-
-/* An index whose value is the id of a record in `table`. */
-static void check_by_id(struct verify *v, enum record_table table)
-{
-	char id[64];
-	(void)snprintf(id, sizeof(id), "%.*s", (int)v->value.size, (const char *)v->value.data);
-	struct record_key key = KEY(sl_get_be32(v->key.data), key_text(k, id));
-	need(v, table, &key, "a record");
-}
-
-static void check_repository_name(struct verify *v)
-{
-	check_by_id(v, TABLE_REPOSITORIES);
-}
-
-static void check_app_name(struct verify *v)
-{
-	check_by_id(v, TABLE_APPS);
-}
-
-static void check_instance_name(struct verify *v)
-{
-	check_by_id(v, TABLE_INSTANCES);
-}
-
-static void check_version_name(struct verify *v)
-{
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	const char *app_id = key_read_text(&key);
-	if (key.failed || v->value.size != 4) {
-		fault(v, "is malformed");
-		return;
-	}
-	need_version(v, ws, app_id, sl_get_be32(v->value.data), "a version");
-}
-
-static void check_version_id(struct verify *v)
-{
-	const char *app_id = (const char *)v->value.data;
-	size_t size = strnlen(app_id, v->value.size) + 1;
-	if (v->value.size != size + 4) {
-		fault(v, "is malformed");
-		return;
-	}
-	need_version(v, sl_get_be32(v->key.data), app_id, sl_get_be32(v->value.data + size),
-		     "a version");
-}
-
-static void check_app_path(struct verify *v)
-{
-	struct key_reader key = read_key(v);
-	uint32_t ws = key_read_u32(&key);
-	const char *repository_id = key_read_text(&key);
-	const char *path = key_read_text(&key);
-	const char *app_id = key_read_text(&key);
-	Sluice__Store__V1__AppRecord *app = NULL;
-	if (key.failed || path[0] == '\0' ||
-	    app_get(v->view, &v->arena, ws, app_id, &app, NULL) != SL_OK) {
-		fault(v, "refers to an app that is not there");
-		return;
-	}
-	struct record_key right = app_path_key(ws, app->repository_id, app->path, app->id);
-	if (strcmp(app->repository_id, repository_id) != 0 ||
-	    !sl_bytes_equal(key_bytes(&right), v->key)) {
-		fault(v, "is not where its app says");
-	}
-}
-
-static const struct {
-	enum record_table table;
-	void (*check)(struct verify *v);
-} checks[] = {
-    {TABLE_WORKSPACES, check_workspace},
-    {TABLE_REPOSITORIES, check_repository},
-    {TABLE_REPOSITORIES_BY_NAME, check_repository_name},
-    {TABLE_APPS, check_app},
-    {TABLE_APPS_BY_NAME, check_app_name},
-    {TABLE_APPS_BY_SLUG, check_app_name},
-    {TABLE_APPS_BY_PATH, check_app_path},
-    {TABLE_VERSIONS, check_version},
-    {TABLE_VERSIONS_BY_NAME, check_version_name},
-    {TABLE_VERSIONS_BY_ID, check_version_id},
-    {TABLE_PUBLICATIONS, check_publication},
-    {TABLE_OWED, check_owed},
-    {TABLE_FACTS, check_facts},
-    {TABLE_NOTES, check_note},
-    {TABLE_PROMOTIONS, check_promotion},
-    {TABLE_RELEASES, check_release},
-    {TABLE_RELEASE_HISTORY, check_release_history},
-    {TABLE_SELECTIONS, check_selection},
-    {TABLE_INSTANCES, check_instance},
-    {TABLE_INSTANCES_BY_NAME, check_instance_name},
-    {TABLE_STATUSES, check_status},
-};
 
 /* --- the walk ------------------------------------------------------------------------- */
 
-static sl_code verify_table(struct verify *v, enum record_table table,
-			    void (*check)(struct verify *), struct sl_err *err)
+/* Everything but the workspaces themselves lies in one. */
+static bool in_workspace(struct verify *v)
+{
+	if (v->table == TABLE_WORKSPACES || v->table == TABLE_WORKSPACE_NUMBERS) {
+		return true;
+	}
+	struct verify_key key = verify_key_of(v);
+	struct record_key number = key_of(verify_key_u32(&key));
+	if (key.failed || !verify_is_there(v, TABLE_WORKSPACE_NUMBERS, &number, NULL)) {
+		verify_fault(v, "is of no workspace");
+		return false;
+	}
+	return true;
+}
+
+static sl_code verify_table(struct verify *v, const struct verify_check *check, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	v->table = table;
-	store_walk_begin(&walk, v->view, table, SL_BYTES_NONE, STORE_FORWARD);
+	v->table = check->table;
+	store_walk_begin(&walk, v->view, check->table, SL_BYTES_NONE, STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		v->checked++;
 		v->key = walk.key;
 		v->value = walk.value;
-		if (walk.key.size < 5) {
-			fault(v, "has a key of %zu bytes", walk.key.size);
-			continue;
+		if (in_workspace(v)) {
+			check->check(v);
 		}
-		check(v);
 		sl_arena_fini(&v->arena);
 	}
 	return store_walk_result(&walk, err);
 }
 
-/* Revisions grow, are what their keys say, and none is above the head. */
+static bool log_record_is_right(struct verify *v, const struct store_walk *walk, uint64_t revision)
+{
+	Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+	    sl_arena_protobuf(&v->arena), walk->value.size, walk->value.data);
+	bool right = record != NULL && record->revision == revision && revision <= v->head;
+	for (size_t i = 0; right && i < record->n_events; i++) {
+		right = record->events[i]->object_case != SLUICE__V1__EVENT__OBJECT__NOT_SET;
+	}
+	sl_arena_fini(&v->arena);
+	return right;
+}
+
+/* Records are what their keys say, none is above the head, and above the floor none is missing. */
 static sl_code verify_log(struct verify *v, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	uint64_t last = 0;
+	uint64_t last = store_view_floor(v->view);
 	store_walk_log(&walk, v->view, 0, STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		v->checked++;
 		uint64_t revision = sl_get_be64(walk.key.data);
-		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
-		    sl_arena_protobuf(&v->arena), walk.value.size, walk.value.data);
-		bool right = record != NULL && record->revision == revision && revision > last &&
-			     revision <= v->head;
-		for (size_t i = 0; right && i < record->n_events; i++) {
-			right =
-			    record->events[i]->object_case != SLUICE__V1__EVENT__OBJECT__NOT_SET;
+		if (!log_record_is_right(v, &walk, revision)) {
+			log_fault(v, "log", revision,
+				  "does not parse, or says another revision than its key");
 		}
-		if (!right && ++v->faults <= FAULTS_SHOWN) {
-			(void)fprintf(
-			    v->out,
-			    "log %lu: does not parse, is out of order, or says another revision\n",
-			    (unsigned long)revision);
+		if (revision > last + 1) {
+			log_fault(v, "log", last + 1, "is missing");
 		}
-		last = revision;
+		last = revision > last ? revision : last;
+	}
+	if (last < v->head) {
+		log_fault(v, "log", last + 1, "is missing");
+	}
+	return store_walk_result(&walk, err);
+}
+
+static sl_code verify_refusals(struct verify *v, struct sl_err *err)
+{
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_refusals(&walk, v->view, 0, STORE_FORWARD);
+	while (store_walk_next(&walk)) {
+		v->checked++;
+		if (sluice__store__v1__refusal_record__unpack(
+			sl_arena_protobuf(&v->arena), walk.value.size, walk.value.data) == NULL) {
+			log_fault(v, "refusal", sl_get_be64(walk.key.data), "does not parse");
+		}
 		sl_arena_fini(&v->arena);
 	}
 	return store_walk_result(&walk, err);
 }
 
-static sl_code verify_all(struct verify *v, struct sl_err *err)
+static sl_code verify_tables(struct verify *v, const struct verify_check *checks, size_t count,
+			     struct sl_err *err)
 {
-	v->head = store_view_revision(v->view);
-	sl_code code = verify_log(v, err);
-	for (size_t i = 0; code == SL_OK && i < SL_COUNT(checks); i++) {
-		code = verify_table(v, checks[i].table, checks[i].check, err);
+	sl_code code = SL_OK;
+	for (size_t i = 0; code == SL_OK && i < count; i++) {
+		code = verify_table(v, &checks[i], err);
 	}
 	return code;
+}
+
+static sl_code verify_all(struct verify *v, struct sl_err *err)
+{
+	_Static_assert(SL_COUNT(verify_records) + SL_COUNT(verify_work) +
+			       SL_COUNT(verify_indexes) ==
+			   TABLE_COUNT,
+		       "every table is checked");
+	v->head = store_view_revision(v->view);
+	sl_code code = verify_log(v, err);
+	code = code != SL_OK ? code : verify_refusals(v, err);
+	code =
+	    code != SL_OK ? code : verify_tables(v, verify_records, SL_COUNT(verify_records), err);
+	code = code != SL_OK ? code : verify_tables(v, verify_work, SL_COUNT(verify_work), err);
+	return code != SL_OK ? code
+			     : verify_tables(v, verify_indexes, SL_COUNT(verify_indexes), err);
 }
 
 sl_code records_verify(const char *path, FILE *out, uint64_t *ret_checked, uint64_t *ret_faults,

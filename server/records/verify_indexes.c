@@ -1,0 +1,243 @@
+/* verify: indexes lead to what they say, and back. */
+#include <string.h>
+
+#include "server/records/apps.h"
+#include "server/records/verify_internal.h"
+#include "server/records/versions.h"
+
+/* Numbers of removed workspaces stay, and their names may be others' now. */
+static void check_workspace_number(struct verify *v)
+{
+	bool text = v->value.size > 1 && v->value.data[v->value.size - 1] == '\0' &&
+		    memchr(v->value.data, 0, v->value.size) == v->value.data + v->value.size - 1;
+	if (v->key.size != 4 || !text) {
+		verify_fault(v, "is malformed");
+	}
+}
+
+/* --- an index over names, whose value is an id --------------------------------------- */
+
+struct name_entry {
+	uint32_t workspace;
+	const char *name;
+	char id[104];
+};
+
+static bool name_entry(struct verify *v, struct name_entry *ret_entry)
+{
+	struct verify_key key = verify_key_of(v);
+	ret_entry->workspace = verify_key_u32(&key);
+	ret_entry->name = verify_key_id(&key);
+	if (!verify_key_end(v, &key)) {
+		return false;
+	}
+	if (v->value.size >= sizeof(ret_entry->id)) {
+		verify_fault(v, "is malformed");
+		return false;
+	}
+	memcpy(ret_entry->id, v->value.data, v->value.size);
+	ret_entry->id[v->value.size] = '\0';
+	return true;
+}
+
+/* `named`: what the record says it is called; NULL: there is no record. */
+static void leads_to(struct verify *v, const struct name_entry *entry, const char *named)
+{
+	if (named == NULL) {
+		verify_fault(v, "refers to a record that is not there");
+	} else if (strcmp(named, entry->name) != 0) {
+		verify_fault(v, "refers to '%.100s', which is not called so", named);
+	}
+}
+
+static void check_repository_name(struct verify *v)
+{
+	struct name_entry entry;
+	Sluice__Store__V1__RepositoryRecord *r = NULL;
+	if (name_entry(v, &entry)) {
+		sl_code code =
+		    repository_get(v->view, &v->arena, entry.workspace, entry.id, &r, NULL);
+		leads_to(v, &entry, code == SL_OK ? r->name : NULL);
+	}
+}
+
+static void check_app_name(struct verify *v)
+{
+	struct name_entry entry;
+	Sluice__Store__V1__AppRecord *r = NULL;
+	if (name_entry(v, &entry)) {
+		sl_code code = app_get(v->view, &v->arena, entry.workspace, entry.id, &r, NULL);
+		leads_to(v, &entry, code == SL_OK ? r->name : NULL);
+	}
+}
+
+static void check_app_slug(struct verify *v)
+{
+	struct name_entry entry;
+	Sluice__Store__V1__AppRecord *r = NULL;
+	if (name_entry(v, &entry)) {
+		sl_code code = app_get(v->view, &v->arena, entry.workspace, entry.id, &r, NULL);
+		leads_to(v, &entry, code == SL_OK ? r->slug : NULL);
+	}
+}
+
+static void check_instance_name(struct verify *v)
+{
+	struct name_entry entry;
+	Sluice__Store__V1__InstanceRecord *r = NULL;
+	if (name_entry(v, &entry)) {
+		sl_code code =
+		    instance_get(v->view, &v->arena, entry.workspace, entry.id, &r, NULL);
+		leads_to(v, &entry, code == SL_OK ? r->name : NULL);
+	}
+}
+
+/* --- versions, paths -------------------------------------------------------------------- */
+
+static void check_version_name(struct verify *v)
+{
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *app_id = verify_key_id(&key);
+	(void)verify_key_id(&key);
+	Sluice__Store__V1__VersionRecord *r = NULL;
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	if (v->value.size != 4 || version_get(v->view, &v->arena, ws, app_id,
+					      sl_get_be32(v->value.data), &r, NULL) != SL_OK) {
+		verify_fault(v, "refers to a version that is not there");
+	} else if (verify_texts_fit(v, r->name, NULL)) {
+		struct record_key own = version_name_key(ws, app_id, r->name);
+		verify_stored_as(v, &own);
+	}
+}
+
+static void check_version_id(struct verify *v)
+{
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *id = verify_key_id(&key);
+	const char *app_id = (const char *)v->value.data;
+	size_t size = strnlen(app_id, v->value.size) + 1;
+	Sluice__Store__V1__VersionRecord *r = NULL;
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	if (v->value.size != size + 4 || size > 100) {
+		verify_fault(v, "is malformed");
+	} else if (version_get(v->view, &v->arena, ws, app_id, sl_get_be32(v->value.data + size),
+			       &r, NULL) != SL_OK) {
+		verify_fault(v, "refers to a version that is not there");
+	} else if (strcmp(r->id, id) != 0) {
+		verify_fault(v, "refers to '%.100s', which has another id", r->name);
+	}
+}
+
+static void check_app_path(struct verify *v)
+{
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *repository_id = verify_key_id(&key);
+	(void)verify_key_text(&key);
+	const char *app_id = verify_key_id(&key);
+	Sluice__Store__V1__AppRecord *app = NULL;
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	if (app_get(v->view, &v->arena, ws, app_id, &app, NULL) != SL_OK) {
+		verify_fault(v, "refers to an app that is not there");
+		return;
+	}
+	struct record_key right = app_path_key(ws, repository_id, app->path, app_id);
+	if (strcmp(app->repository_id, repository_id) != 0 ||
+	    !sl_bytes_equal(key_bytes(&right), v->key)) {
+		verify_fault(v, "is not where its app says");
+	}
+}
+
+/* --- history ------------------------------------------------------------------------------ */
+
+static bool tells_of(const Sluice__Store__V1__LogRecord *record, Sluice__V1__Event__ObjectCase kind,
+		     const char *app_id)
+{
+	for (size_t i = 0; record != NULL && i < record->n_events; i++) {
+		if (record->events[i]->object_case == kind &&
+		    strcmp(record->events[i]->app_id, app_id) == 0) {
+			return record->history;
+		}
+	}
+	return false;
+}
+
+/* The log has the record, it has an event of the kind, and it is kept. */
+static void check_history(struct verify *v, Sluice__V1__Event__ObjectCase kind)
+{
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *app_id = verify_key_id(&key);
+	uint64_t revision = verify_key_u64(&key);
+	struct sl_bytes value;
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	verify_need_app_ever(v, ws, app_id);
+	if (store_get_log(v->view, revision, &value, NULL) != SL_OK) {
+		verify_fault(v, "the log has no revision %lu", (unsigned long)revision);
+		return;
+	}
+	const Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
+	    sl_arena_protobuf(&v->arena), value.size, value.data);
+	if (!tells_of(record, kind, app_id)) {
+		verify_fault(v, "revision %lu does not tell of it, or is not kept",
+			     (unsigned long)revision);
+	}
+	struct record_key by_revision = KEY(ws, key_u64(k, revision));
+	if (kind == SLUICE__V1__EVENT__OBJECT_PROMOTION) {
+		verify_need_index(v, TABLE_PROMOTIONS_BY_REVISION, &by_revision,
+				  sl_bytes_text(app_id));
+	}
+}
+
+static void check_promotion(struct verify *v)
+{
+	check_history(v, SLUICE__V1__EVENT__OBJECT_PROMOTION);
+}
+
+static void check_release_history(struct verify *v)
+{
+	check_history(v, SLUICE__V1__EVENT__OBJECT_RELEASE);
+}
+
+static void check_promotion_revision(struct verify *v)
+{
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	uint64_t revision = verify_key_u64(&key);
+	char app_id[104];
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	if (v->value.size >= sizeof(app_id)) {
+		verify_fault(v, "is malformed");
+		return;
+	}
+	memcpy(app_id, v->value.data, v->value.size);
+	app_id[v->value.size] = '\0';
+	struct record_key by_app = KEY(ws, key_text(k, app_id), key_u64(k, revision));
+	verify_need(v, TABLE_PROMOTIONS, &by_app, "a promotion");
+}
+
+const struct verify_check verify_indexes[11] = {
+    {TABLE_WORKSPACE_NUMBERS, check_workspace_number},
+    {TABLE_REPOSITORIES_BY_NAME, check_repository_name},
+    {TABLE_APPS_BY_NAME, check_app_name},
+    {TABLE_APPS_BY_SLUG, check_app_slug},
+    {TABLE_APPS_BY_PATH, check_app_path},
+    {TABLE_VERSIONS_BY_NAME, check_version_name},
+    {TABLE_VERSIONS_BY_ID, check_version_id},
+    {TABLE_PROMOTIONS, check_promotion},
+    {TABLE_PROMOTIONS_BY_REVISION, check_promotion_revision},
+    {TABLE_RELEASE_HISTORY, check_release_history},
+    {TABLE_INSTANCES_BY_NAME, check_instance_name},
+};
