@@ -20,7 +20,7 @@
 #include "tests/bench/rows.h"
 #include "tests/bench/seed.h"
 
-enum { EXIT_ODD = 3, EXIT_USAGE = 64, CALL_MS = 30000 };
+enum { EXIT_ODD = 3, EXIT_USAGE = 64 };
 
 struct row {
 	const char *ids; /* "P1,P2" */
@@ -34,6 +34,8 @@ static const struct row rows[] = {
     {"P1,P2", row_writes, true, "writes, 100 in flight: rate and p99"},
     {"P3", row_one_write, true, "writes, one at a time"},
     {"P4", row_reads, true, "reads, 100 in flight"},
+    {"P10", row_fanout, false, "a promotion told to all agents"},
+    {"P13", row_start, false, "start on a large store"},
 };
 
 /* clang-format off */
@@ -114,7 +116,7 @@ static size_t probe_read(const struct bench *bench)
 	char text[200];
 	target->next(target->ctx, 0, &request);
 	if (load_call(target->port, target->methods[0], SL_BYTES(request.data, request.size),
-		      CALL_MS, &reply, text) != 0) {
+		      &reply, text) != 0) {
 		die("GetVersion: %s", text);
 	}
 	size_t size = reply.size;

@@ -127,7 +127,7 @@ static void fill_some(int port, uint64_t first, size_t value_bytes)
 	txn.n_success = FILL_KEYS;
 	txn.success = ops;
 	size_t size = etcdserverpb__txn_request__pack(&txn, packed);
-	if (load_call(port, method_txn, SL_BYTES(packed, size), FILL_TIMEOUT_MS, NULL, text) != 0) {
+	if (load_call(port, method_txn, SL_BYTES(packed, size), NULL, text) != 0) {
 		die("etcd refuses a transaction: %s", text);
 	}
 }

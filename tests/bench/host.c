@@ -154,6 +154,17 @@ double host_fdatasync_us(const char *dir)
 	return (double)took[SYNC_SAMPLES / 2];
 }
 
+void host_uncache(const char *dir, const char *name)
+{
+	char path[512];
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) != 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0) {
+		die("cannot drop '%s' from the page cache", path);
+	}
+	(void)close(fd);
+}
+
 /* --- LMDB alone ------------------------------------------------------------------------ */
 
 static void need_lmdb(int rc, const char *doing)

@@ -15,6 +15,8 @@ char *host_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* cp -a; the source must not be written meanwhile. */
 void host_copy(const char *from, const char *to);
 void host_remove(const char *path);
+/* Drops DIR/name, which nobody has open, from the page cache. */
+void host_uncache(const char *dir, const char *name);
 
 /* Core of servers and of the generator while pinned. One core only: both are 0. */
 int host_server_core(void);

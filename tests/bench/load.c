@@ -58,7 +58,7 @@ void load_library_shutdown(void)
 
 /* --- channels ------------------------------------------------------------------- */
 
-static grpc_channel *channel_new(int port)
+grpc_channel *load_channel_new(int port)
 {
 	char target[32];
 	(void)snprintf(target, sizeof(target), "127.0.0.1:%d", port);
@@ -94,7 +94,7 @@ struct load *load_new(const struct load_target *target)
 	    need(calloc((size_t)target->connections * LOAD_METHODS_MAX, sizeof(void *)));
 	load->slots = need(calloc(target->outstanding, sizeof(struct slot)));
 	for (unsigned i = 0; i < target->connections; i++) {
-		load->channels[i] = channel_new(target->port);
+		load->channels[i] = load_channel_new(target->port);
 		for (unsigned m = 0; m < LOAD_METHODS_MAX && target->methods[m] != NULL; m++) {
 			load->methods[i * LOAD_METHODS_MAX + m] = grpc_channel_register_call(
 			    load->channels[i], target->methods[m], NULL, NULL);
@@ -126,7 +126,7 @@ void load_free(struct load *load)
 /* --- calls ------------------------------------------------------------------------ */
 
 /* The whole call in one batch. */
-static void slot_begin(struct slot *slot, grpc_call *call, struct sl_bytes request)
+static void slot_begin(struct slot *slot, grpc_call *call, struct sl_bytes request, void *tag)
 {
 	slot->call = call;
 	slot->received = NULL;
@@ -146,7 +146,7 @@ static void slot_begin(struct slot *slot, grpc_call *call, struct sl_bytes reque
 	ops[5].data.recv_status_on_client.status = &slot->status;
 	ops[5].data.recv_status_on_client.status_details = &slot->text;
 	slot->started_ns = now_ns();
-	if (grpc_call_start_batch(call, ops, CALL_OPS, slot, NULL) != GRPC_CALL_OK) {
+	if (grpc_call_start_batch(call, ops, CALL_OPS, tag, NULL) != GRPC_CALL_OK) {
 		die("gRPC refuses a batch");
 	}
 }
@@ -179,7 +179,8 @@ static void start_next(struct load *load, unsigned at)
 	    load->channels[connection], NULL, GRPC_PROPAGATE_DEFAULTS, load->cq,
 	    load->methods[connection * LOAD_METHODS_MAX + load->request.method],
 	    gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-	slot_begin(&load->slots[at], call, SL_BYTES(load->request.data, load->request.size));
+	slot_begin(&load->slots[at], call, SL_BYTES(load->request.data, load->request.size),
+		   &load->slots[at]);
 	load->running++;
 }
 
@@ -202,13 +203,13 @@ static void count_call(struct load *load, const struct slot *slot, uint64_t unti
 	}
 }
 
-static struct slot *wait_slot(grpc_completion_queue *cq, const char *name, unsigned silence_ms)
+static void *wait_tag(grpc_completion_queue *cq, const char *name)
 {
 	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-					  gpr_time_from_millis(silence_ms, GPR_TIMESPAN));
+					  gpr_time_from_seconds(SILENCE_S, GPR_TIMESPAN));
 	grpc_event event = grpc_completion_queue_next(cq, until, NULL);
 	if (event.type != GRPC_OP_COMPLETE) {
-		die("%s answers nothing for %u s", name, silence_ms / 1000);
+		die("%s answers nothing for %d s", name, SILENCE_S);
 	}
 	return event.tag;
 }
@@ -223,7 +224,7 @@ void load_run(struct load *load, double seconds, struct load_result *ret_result)
 		start_next(load, at);
 	}
 	while (load->running > 0) {
-		struct slot *slot = wait_slot(load->cq, target->name, SILENCE_S * 1000);
+		struct slot *slot = wait_tag(load->cq, target->name);
 		unsigned at = (unsigned)(slot - load->slots);
 		count_call(load, slot, until);
 		int status = (int)slot->status;
@@ -242,6 +243,34 @@ void load_run(struct load *load, double seconds, struct load_result *ret_result)
 
 /* --- one call ----------------------------------------------------------------------- */
 
+struct load_single {
+	struct slot slot;
+};
+
+struct load_single *load_single_start(grpc_channel *channel, grpc_completion_queue *cq,
+				      const char *method, struct sl_bytes request, void *tag)
+{
+	struct load_single *single = need(calloc(1, sizeof(*single)));
+	grpc_slice path = grpc_slice_from_copied_string(method);
+	grpc_call *call =
+	    grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path, NULL,
+				     gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+	grpc_slice_unref(path);
+	slot_begin(&single->slot, call, request, tag);
+	return single;
+}
+
+int load_single_end(struct load_single *single, char *text)
+{
+	int status = (int)single->slot.status;
+	if (text != NULL) {
+		slot_text(&single->slot, text);
+	}
+	slot_end(&single->slot);
+	free(single);
+	return status;
+}
+
 static void read_reply(grpc_byte_buffer *buffer, struct sl_buf *reply)
 {
 	grpc_byte_buffer_reader reader;
@@ -254,31 +283,20 @@ static void read_reply(grpc_byte_buffer *buffer, struct sl_buf *reply)
 	grpc_byte_buffer_reader_destroy(&reader);
 }
 
-int load_call(int port, const char *method, struct sl_bytes request, unsigned timeout_ms,
-	      struct sl_buf *ret_reply, char *text)
+int load_call(int port, const char *method, struct sl_bytes request, struct sl_buf *ret_reply,
+	      char *text)
 {
 	grpc_completion_queue *cq = grpc_completion_queue_create_for_next(NULL);
-	grpc_channel *channel = channel_new(port);
-	struct slot slot;
-	grpc_slice path = grpc_slice_from_copied_string(method);
-	gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-					     gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
-	grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path,
-						   NULL, deadline, NULL);
-	grpc_slice_unref(path);
-	slot_begin(&slot, call, request);
-	(void)wait_slot(cq, method, timeout_ms + SILENCE_S * 1000);
-	if (text != NULL) {
-		slot_text(&slot, text);
-	}
+	grpc_channel *channel = load_channel_new(port);
+	struct load_single *single = load_single_start(channel, cq, method, request, cq);
+	(void)wait_tag(cq, method);
 	if (ret_reply != NULL) {
 		*ret_reply = (struct sl_buf){0};
-		if (slot.received != NULL) {
-			read_reply(slot.received, ret_reply);
+		if (single->slot.received != NULL) {
+			read_reply(single->slot.received, ret_reply);
 		}
 	}
-	int status = (int)slot.status;
-	slot_end(&slot);
+	int status = load_single_end(single, text);
 	grpc_channel_destroy(channel);
 	grpc_completion_queue_shutdown(cq);
 	while (grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=

@@ -61,9 +61,24 @@ void load_free(struct load *load); /* NULL is fine; no call is outstanding */
  */
 void load_run(struct load *load, double seconds, struct load_result *ret_result);
 
-/* One call, on a connection of its own. Returns gRPC's status. *ret_reply (may be NULL) is the
+/* One call, on a connection of its own; waits for it. Returns gRPC's status. *ret_reply (may be NULL) is the
  * caller's to end with sl_buf_fini(); text (may be NULL) has 200 bytes. */
-int load_call(int port, const char *method, struct sl_bytes request, unsigned timeout_ms,
-	      struct sl_buf *ret_reply, char *text);
+int load_call(int port, const char *method, struct sl_bytes request, struct sl_buf *ret_reply,
+	      char *text);
+
+/* --- for clients of their own form -------------------------------------------------- */
+
+struct grpc_channel;
+struct grpc_completion_queue;
+struct load_single;
+
+/* A connection of its own to 127.0.0.1:port, in the clear. */
+struct grpc_channel *load_channel_new(int port);
+/* One call on a queue of the caller's, which gets `tag` when it is over; then end it: that returns
+ * gRPC's status. The request is copied. */
+struct load_single *load_single_start(struct grpc_channel *channel,
+				      struct grpc_completion_queue *cq, const char *method,
+				      struct sl_bytes request, void *tag);
+int load_single_end(struct load_single *single, char *text);
 
 #endif

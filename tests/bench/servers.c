@@ -18,7 +18,7 @@
 #include "tests/lib/gitserver.h"
 #include "tests/lib/process.h"
 
-enum { START_MS = 120000, STOP_MS = 30000, ARGS_MAX = 32, POLL_US = 200, CALL_MS = 2000 };
+enum { START_MS = 120000, STOP_MS = 30000, ARGS_MAX = 32, POLL_US = 200 };
 
 /* The program, under taskset when it is pinned. */
 static struct process *start(const char *program, const char *const *args, bool pinned)
@@ -54,7 +54,7 @@ static bool serving(int port)
 {
 	SL_AUTO(sl_buf_fini) struct sl_buf reply = {0};
 	int status =
-	    load_call(port, "/grpc.health.v1.Health/Check", SL_BYTES("", 0), CALL_MS, &reply, NULL);
+	    load_call(port, "/grpc.health.v1.Health/Check", SL_BYTES("", 0), &reply, NULL);
 	Grpc__Health__V1__HealthCheckResponse *health =
 	    status == 0
 		? grpc__health__v1__health_check_response__unpack(NULL, reply.size, reply.data)

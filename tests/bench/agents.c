@@ -1,0 +1,250 @@
+#include "tests/bench/agents.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/support/time.h>
+
+#include "base/clock/clock.h"
+#include "base/mem/own.h"
+#include "sluice/v1/agent.pb-c.h"
+#include "tests/bench/die.h"
+#include "tests/bench/load.h"
+
+enum { SILENCE_S = 60, CONNECTING_MAX = 200 };
+
+/* The tags of an agent's batches are the addresses of its three bytes. */
+struct agent {
+	grpc_channel *channel;
+	grpc_call *call;
+	char opened, received, ended;
+	grpc_metadata_array headers, trailing;
+	grpc_byte_buffer *hello, *message;
+	grpc_status_code status;
+	grpc_slice text;
+	bool has_manifest;
+	double told_us;
+};
+
+struct agents {
+	grpc_completion_queue *cq;
+	struct agent *all;
+	unsigned count, told, ended;
+	bool stopping;
+	const char *wanted; /* text of the manifests that are waited for; NULL: any manifest */
+	uint64_t since_us;
+	char call_done; /* tag of the unary call */
+	double replied_us;
+};
+
+static void start(grpc_call *call, const grpc_op *ops, size_t count, void *tag)
+{
+	if (grpc_call_start_batch(call, ops, count, tag, NULL) != GRPC_CALL_OK) {
+		die("gRPC refuses a batch");
+	}
+}
+
+static void read_next(struct agent *agent)
+{
+	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+	agent->message = NULL;
+	op.data.recv_message.recv_message = &agent->message;
+	start(agent->call, &op, 1, &agent->received);
+}
+
+static grpc_byte_buffer *pack_hello(unsigned number)
+{
+	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
+	Sluice__V1__AgentHello hello = SLUICE__V1__AGENT_HELLO__INIT;
+	char name[32];
+	uint8_t bytes[256];
+	(void)snprintf(name, sizeof(name), "agent-%u", number);
+	hello.instance = name;
+	hello.agent_version = (char *)"bench";
+	hello.protocol = 1;
+	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_HELLO;
+	request.hello = &hello;
+	size_t size = sluice__v1__sync_request__pack(&request, bytes);
+	grpc_slice slice = grpc_slice_from_copied_buffer((char *)bytes, size);
+	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+	grpc_slice_unref(slice);
+	return buffer;
+}
+
+static void agent_connect(struct agents *agents, unsigned number, int port)
+{
+	struct agent *agent = &agents->all[number];
+	grpc_slice path = grpc_slice_from_static_string("/sluice.v1.AgentService/Sync");
+	agent->channel = load_channel_new(port);
+	agent->call = grpc_channel_create_call(agent->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+					       agents->cq, path, NULL,
+					       gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+	agent->hello = pack_hello(number);
+	agent->text = grpc_empty_slice();
+	grpc_metadata_array_init(&agent->headers);
+	grpc_metadata_array_init(&agent->trailing);
+	grpc_op ops[] = {
+	    {.op = GRPC_OP_SEND_INITIAL_METADATA},
+	    {.op = GRPC_OP_SEND_MESSAGE},
+	    {.op = GRPC_OP_RECV_INITIAL_METADATA},
+	};
+	ops[1].data.send_message.send_message = agent->hello;
+	ops[2].data.recv_initial_metadata.recv_initial_metadata = &agent->headers;
+	start(agent->call, ops, SL_COUNT(ops), &agent->opened);
+	grpc_op end = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+	end.data.recv_status_on_client.trailing_metadata = &agent->trailing;
+	end.data.recv_status_on_client.status = &agent->status;
+	end.data.recv_status_on_client.status_details = &agent->text;
+	start(agent->call, &end, 1, &agent->ended);
+	read_next(agent);
+}
+
+/* --- what comes -------------------------------------------------------------------- */
+
+static bool is_wanted(const struct agents *agents, grpc_byte_buffer *message)
+{
+	grpc_byte_buffer_reader reader;
+	if (!grpc_byte_buffer_reader_init(&reader, message)) {
+		die("gRPC cannot read its buffer");
+	}
+	grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
+	const uint8_t *bytes = GRPC_SLICE_START_PTR(all);
+	size_t size = GRPC_SLICE_LENGTH(all);
+	/* Field 1 of SyncResponse is the manifest. */
+	bool wanted = size > 0 && bytes[0] == (1 << 3 | 2) &&
+		      (agents->wanted == NULL ||
+		       memmem(bytes, size, agents->wanted, strlen(agents->wanted)) != NULL);
+	grpc_slice_unref(all);
+	grpc_byte_buffer_reader_destroy(&reader);
+	return wanted;
+}
+
+static void on_message(struct agents *agents, struct agent *agent)
+{
+	if (agent->message == NULL) {
+		return; /* the stream is over: its status follows */
+	}
+	if (is_wanted(agents, agent->message) && !agent->has_manifest) {
+		agent->told_us = (double)(sl_clock_mono_us() - agents->since_us);
+		agent->has_manifest = true;
+		agents->told++;
+	}
+	grpc_byte_buffer_destroy(agent->message);
+	read_next(agent);
+}
+
+static void on_end(struct agents *agents, const struct agent *agent)
+{
+	agents->ended++;
+	if (!agents->stopping) {
+		die("an agent's stream ended: status %d: %.*s", (int)agent->status,
+		    (int)GRPC_SLICE_LENGTH(agent->text),
+		    (const char *)GRPC_SLICE_START_PTR(agent->text));
+	}
+}
+
+/* The agent whose byte the tag is. */
+static struct agent *agent_of(struct agents *agents, const void *tag)
+{
+	size_t offset = (size_t)((const char *)tag - (const char *)agents->all);
+	return &agents->all[offset / sizeof(struct agent)];
+}
+
+static void take_event(struct agents *agents)
+{
+	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+					  gpr_time_from_seconds(SILENCE_S, GPR_TIMESPAN));
+	grpc_event event = grpc_completion_queue_next(agents->cq, until, NULL);
+	if (event.type != GRPC_OP_COMPLETE) {
+		die("agents: nothing comes for %d s, %u of %u are told", SILENCE_S, agents->told,
+		    agents->count);
+	}
+	if (event.tag == &agents->call_done) {
+		agents->replied_us = (double)(sl_clock_mono_us() - agents->since_us);
+		return;
+	}
+	struct agent *agent = agent_of(agents, event.tag);
+	if (event.tag == &agent->received) {
+		on_message(agents, agent);
+	} else if (event.tag == &agent->ended) {
+		on_end(agents, agent);
+	}
+}
+
+/* --- the whole ------------------------------------------------------------------------ */
+
+struct agents *agents_connect(int port, unsigned count)
+{
+	struct agents *agents = need(calloc(1, sizeof(*agents)));
+	agents->all = need(calloc(count, sizeof(*agents->all)));
+	agents->cq = grpc_completion_queue_create_for_next(NULL);
+	agents->count = count;
+	for (unsigned started = 0; agents->told < count;) {
+		for (; started < count && started - agents->told < CONNECTING_MAX; started++) {
+			agent_connect(agents, started, port);
+		}
+		take_event(agents);
+	}
+	return agents;
+}
+
+void agents_tell(struct agents *agents, const struct agents_call *call, double *ret_told_us,
+		 double *ret_replied_us)
+{
+	for (unsigned i = 0; i < agents->count; i++) {
+		agents->all[i].has_manifest = false;
+	}
+	agents->told = 0;
+	agents->wanted = call->told;
+	agents->replied_us = 0;
+	agents->since_us = sl_clock_mono_us();
+	struct load_single *single =
+	    load_single_start(agents->all[0].channel, agents->cq, call->method,
+			      SL_BYTES(call->request, call->request_size), &agents->call_done);
+	while (agents->told < agents->count || agents->replied_us == 0) {
+		take_event(agents);
+	}
+	char text[200];
+	if (load_single_end(single, text) != 0) {
+		die("%s: %s", call->method, text);
+	}
+	for (unsigned i = 0; i < agents->count; i++) {
+		ret_told_us[i] = agents->all[i].told_us;
+	}
+	*ret_replied_us = agents->replied_us;
+}
+
+void agents_free(struct agents *agents)
+{
+	if (agents == NULL) {
+		return;
+	}
+	agents->stopping = true;
+	for (unsigned i = 0; i < agents->count; i++) {
+		(void)grpc_call_cancel(agents->all[i].call, NULL);
+	}
+	while (agents->ended < agents->count) {
+		take_event(agents);
+	}
+	for (unsigned i = 0; i < agents->count; i++) {
+		struct agent *agent = &agents->all[i];
+		grpc_call_unref(agent->call);
+		grpc_channel_destroy(agent->channel);
+		grpc_metadata_array_destroy(&agent->headers);
+		grpc_metadata_array_destroy(&agent->trailing);
+		grpc_byte_buffer_destroy(agent->hello);
+		grpc_slice_unref(agent->text);
+	}
+	grpc_completion_queue_shutdown(agents->cq);
+	while (grpc_completion_queue_next(agents->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL)
+		   .type != GRPC_QUEUE_SHUTDOWN) {
+	}
+	grpc_completion_queue_destroy(agents->cq);
+	free(agents->all);
+	free(agents);
+}

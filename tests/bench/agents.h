@@ -1,0 +1,32 @@
+/* agents: many simulated agents in this process, each with a connection and a
+ * Sync stream of its own. They say Hello and read what they are told; they
+ * report nothing and fetch nothing.
+ *
+ * Threads: one. */
+#ifndef SL_BENCH_AGENTS_H
+#define SL_BENCH_AGENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct agents;
+
+/* Connects one agent per instance ("agent-0", "agent-1", ...) and waits until each has a manifest. */
+struct agents *agents_connect(int port, unsigned count);
+/* Cancels the streams. NULL is fine. */
+void agents_free(struct agents *agents);
+
+/* A unary call whose effect every agent is to be told. */
+struct agents_call {
+	const char *method;
+	const uint8_t *request;
+	size_t request_size;
+	const char *told; /* text in the manifests that tell it: a version's id or name */
+};
+/* Makes the call and waits until a manifest with call->told has reached every agent. ret_told_us[i]
+ * is when agent i had it, microseconds after the call was sent; *ret_replied_us when the reply was
+ * there. */
+void agents_tell(struct agents *agents, const struct agents_call *call, double *ret_told_us,
+		 double *ret_replied_us);
+
+#endif

@@ -1,0 +1,71 @@
+#include "tests/bench/fleet_calls.h"
+
+#include <stdio.h>
+
+#include "sluice/v1/fleet.pb-c.h"
+#include "tests/bench/die.h"
+#include "tests/bench/load.h"
+#include "tests/bench/seed.h"
+
+enum { IN_FLIGHT = 100, CONNECTIONS = 2, NAME_BYTES = 64 };
+
+struct registering {
+	const char *prefix, *environment, *app;
+	unsigned next, count;
+};
+
+static size_t pack(const struct registering *r, unsigned number, struct load_request *request)
+{
+	static const char *const environments[] = {"development", "staging", "production"};
+	char name[NAME_BYTES], app[NAME_BYTES];
+	(void)snprintf(name, sizeof(name), "%s-%u", r->prefix, number);
+	(void)snprintf(app, sizeof(app), SEED_APP_NAME, number % SEED_APPS);
+	Sluice__V1__RegisterInstanceRequest message = SLUICE__V1__REGISTER_INSTANCE_REQUEST__INIT;
+	Sluice__V1__RegisterInstanceRequest__LabelsEntry label =
+	    SLUICE__V1__REGISTER_INSTANCE_REQUEST__LABELS_ENTRY__INIT;
+	Sluice__V1__RegisterInstanceRequest__LabelsEntry *labels[] = {&label};
+	label.key = (char *)"app";
+	label.value = r->app != NULL ? (char *)r->app : app;
+	message.name = name;
+	message.environment =
+	    (char *)(r->environment != NULL ? r->environment : environments[number % 3]);
+	message.labels = labels;
+	message.n_labels = 1;
+	return sluice__v1__register_instance_request__pack(&message, request->data);
+}
+
+/* Behind the last one: a call that changes nothing. */
+static void next(void *ctx, unsigned slot, struct load_request *ret_request)
+{
+	struct registering *r = ctx;
+	(void)slot;
+	ret_request->method = r->next < r->count ? 0 : 1;
+	ret_request->size = r->next < r->count ? pack(r, r->next, ret_request) : 0;
+	r->next++;
+}
+
+void fleet_register(int port, const char *prefix, unsigned count, const char *environment,
+		    const char *app)
+{
+	struct registering r = {
+	    .prefix = prefix, .environment = environment, .app = app, .count = count};
+	const struct load_target target = {
+	    .name = "sluiced",
+	    .port = port,
+	    .connections = CONNECTIONS,
+	    .outstanding = IN_FLIGHT,
+	    .methods = {"/sluice.v1.FleetService/RegisterInstance",
+			"/grpc.health.v1.Health/Check"},
+	    .next = next,
+	    .ctx = &r,
+	};
+	struct load *load = load_new(&target);
+	while (r.next < count) {
+		struct load_result result;
+		load_run(load, 0.1, &result);
+		if (result.failed > 0) {
+			die("RegisterInstance: %s", result.failure);
+		}
+	}
+	load_free(load);
+}

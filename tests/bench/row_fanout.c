@@ -1,0 +1,112 @@
+/* P10: one promotion, told to every agent of an environment. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem/own.h"
+#include "sluice/v1/promotion.pb-c.h"
+#include "sluice/v1/version.pb-c.h"
+#include "tests/bench/agents.h"
+#include "tests/bench/die.h"
+#include "tests/bench/fleet_calls.h"
+#include "tests/bench/host.h"
+#include "tests/bench/rows.h"
+
+enum { PROMOTIONS = 30, PROMOTIONS_QUICK = 3, NAME_BYTES = 32, REQUEST_BYTES = 256 };
+
+static const struct claim last_told = {
+    .id = "P10",
+    .what = "promotion sent to last agent told, p99",
+    .unit = "ms",
+    .floor = 300,
+    .aim = 200,
+    .less_is_better = true,
+};
+static const struct claim last_told_median = {
+    .id = "P10",
+    .what = "the same, median",
+    .unit = "ms",
+    .less_is_better = true,
+};
+static const struct claim agent_bytes = {
+    .id = "P10",
+    .what = "server's memory per connected agent",
+    .unit = "KiB",
+    .less_is_better = true,
+};
+
+static void create_version(int port, char *name)
+{
+	Sluice__V1__CreateVersionRequest create = SLUICE__V1__CREATE_VERSION_REQUEST__INIT;
+	uint8_t bytes[REQUEST_BYTES];
+	char text[200];
+	create.app = (char *)"app-0";
+	create.name = name;
+	create.from = (char *)"v1";
+	size_t size = sluice__v1__create_version_request__pack(&create, bytes);
+	if (load_call(port, "/sluice.v1.VersionService/CreateVersion", SL_BYTES(bytes, size), NULL,
+		      text) != 0) {
+		die("CreateVersion: %s", text);
+	}
+}
+
+/* Returns when the last agent was told, in ms. */
+static double promote_one(struct agents *agents, unsigned count, int port, unsigned number)
+{
+	char name[NAME_BYTES];
+	uint8_t bytes[REQUEST_BYTES];
+	(void)snprintf(name, sizeof(name), "fanout-%u", number);
+	create_version(port, name);
+	Sluice__V1__PromoteRequest promote = SLUICE__V1__PROMOTE_REQUEST__INIT;
+	promote.app = (char *)"app-0";
+	promote.version = name;
+	promote.from = (char *)"development";
+	const struct agents_call call = {
+	    .method = "/sluice.v1.PromotionService/Promote",
+	    .request = bytes,
+	    .request_size = sluice__v1__promote_request__pack(&promote, bytes),
+	    .told = name,
+	};
+	SL_AUTO(sl_free_auto) double *told_us = need(calloc(count, sizeof(*told_us)));
+	double replied_us = 0, last_us = 0;
+	agents_tell(agents, &call, told_us, &replied_us);
+	for (unsigned i = 0; i < count; i++) {
+		last_us = told_us[i] > last_us ? told_us[i] : last_us;
+	}
+	(void)fprintf(stderr, "  P10 promotion %u: replied %.1f ms, last agent %.1f ms\n", number,
+		      replied_us / 1000, last_us / 1000);
+	return last_us / 1000;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const double *left = a, *right = b;
+	return (*left > *right) - (*left < *right);
+}
+
+void row_fanout(struct bench *bench)
+{
+	unsigned agent_count = (unsigned)bench->options.agents;
+	unsigned count = bench->options.quick ? PROMOTIONS_QUICK : PROMOTIONS;
+	SL_AUTO(sl_free_auto) char *store = bench_store(bench, "fanout");
+	struct bench_server server = servers_sluiced(store, false);
+	fleet_register(server.port, "agent", agent_count, "staging", "app-0");
+	uint64_t before = servers_resident(&server);
+	struct agents *agents = agents_connect(server.port, agent_count);
+	double each =
+	    ((double)servers_resident(&server) - (double)before) / agent_count / 1024;
+	double last_ms[PROMOTIONS];
+	for (unsigned i = 0; i < count; i++) {
+		last_ms[i] = promote_one(agents, agent_count, server.port, i);
+	}
+	qsort(last_ms, count, sizeof(last_ms[0]), compare);
+	report_add(bench->report, &last_told, "free", &last_ms[count - 1], NULL, 1);
+	report_add(bench->report, &last_told_median, "free", &last_ms[count / 2], NULL, 1);
+	report_add(bench->report, &agent_bytes, "free", &each, NULL, 1);
+	report_note(bench->report,
+		    "P10: %u agents, a connection each, in the clear (mTLS is the claim), %u "
+		    "promotions, so that p99 is the worst; from sending Promote, commit included",
+		    agent_count, count);
+	agents_free(agents);
+	servers_stop(&server);
+	host_remove(store);
+}
