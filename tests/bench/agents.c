@@ -81,9 +81,9 @@ static void agent_connect(struct agents *agents, unsigned number, int port)
 	struct agent *agent = &agents->all[number];
 	grpc_slice path = grpc_slice_from_static_string("/sluice.v1.AgentService/Sync");
 	agent->channel = load_channel_new(port);
-	agent->call = grpc_channel_create_call(agent->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
-					       agents->cq, path, NULL,
-					       gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+	agent->call =
+	    grpc_channel_create_call(agent->channel, NULL, GRPC_PROPAGATE_DEFAULTS, agents->cq,
+				     path, NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 	agent->hello = pack_hello(number);
 	agent->text = grpc_empty_slice();
 	grpc_metadata_array_init(&agent->headers);
@@ -241,8 +241,9 @@ void agents_free(struct agents *agents)
 		grpc_slice_unref(agent->text);
 	}
 	grpc_completion_queue_shutdown(agents->cq);
-	while (grpc_completion_queue_next(agents->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL)
-		   .type != GRPC_QUEUE_SHUTDOWN) {
+	while (
+	    grpc_completion_queue_next(agents->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
+	    GRPC_QUEUE_SHUTDOWN) {
 	}
 	grpc_completion_queue_destroy(agents->cq);
 	free(agents->all);

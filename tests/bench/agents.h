@@ -11,7 +11,8 @@
 
 struct agents;
 
-/* Connects one agent per instance ("agent-0", "agent-1", ...) and waits until each has a manifest. */
+/* Connects one agent per instance ("agent-0", "agent-1", ...) and waits until each has a manifest.
+ */
 struct agents *agents_connect(int port, unsigned count);
 /* Cancels the streams. NULL is fine. */
 void agents_free(struct agents *agents);

@@ -36,6 +36,7 @@ static const struct row rows[] = {
     {"P4", row_reads, true, "reads, 100 in flight"},
     {"P10", row_fanout, false, "a promotion told to all agents"},
     {"P13", row_start, false, "start on a large store"},
+    {"P14", row_git, false, "an agent's fetch and checkout"},
 };
 
 /* clang-format off */

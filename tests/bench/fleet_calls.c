@@ -54,8 +54,7 @@ void fleet_register(int port, const char *prefix, unsigned count, const char *en
 	    .port = port,
 	    .connections = CONNECTIONS,
 	    .outstanding = IN_FLIGHT,
-	    .methods = {"/sluice.v1.FleetService/RegisterInstance",
-			"/grpc.health.v1.Health/Check"},
+	    .methods = {"/sluice.v1.FleetService/RegisterInstance", "/grpc.health.v1.Health/Check"},
 	    .next = next,
 	    .ctx = &r,
 	};

@@ -252,9 +252,8 @@ struct load_single *load_single_start(grpc_channel *channel, grpc_completion_que
 {
 	struct load_single *single = need(calloc(1, sizeof(*single)));
 	grpc_slice path = grpc_slice_from_copied_string(method);
-	grpc_call *call =
-	    grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path, NULL,
-				     gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+	grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path,
+						   NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
 	grpc_slice_unref(path);
 	slot_begin(&single->slot, call, request, tag);
 	return single;

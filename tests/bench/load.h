@@ -61,8 +61,8 @@ void load_free(struct load *load); /* NULL is fine; no call is outstanding */
  */
 void load_run(struct load *load, double seconds, struct load_result *ret_result);
 
-/* One call, on a connection of its own; waits for it. Returns gRPC's status. *ret_reply (may be NULL) is the
- * caller's to end with sl_buf_fini(); text (may be NULL) has 200 bytes. */
+/* One call, on a connection of its own; waits for it. Returns gRPC's status. *ret_reply (may be
+ * NULL) is the caller's to end with sl_buf_fini(); text (may be NULL) has 200 bytes. */
 int load_call(int port, const char *method, struct sl_bytes request, struct sl_buf *ret_reply,
 	      char *text);
 

@@ -92,8 +92,7 @@ void row_fanout(struct bench *bench)
 	fleet_register(server.port, "agent", agent_count, "staging", "app-0");
 	uint64_t before = servers_resident(&server);
 	struct agents *agents = agents_connect(server.port, agent_count);
-	double each =
-	    ((double)servers_resident(&server) - (double)before) / agent_count / 1024;
+	double each = ((double)servers_resident(&server) - (double)before) / agent_count / 1024;
 	double last_ms[PROMOTIONS];
 	for (unsigned i = 0; i < count; i++) {
 		last_ms[i] = promote_one(agents, agent_count, server.port, i);

@@ -10,6 +10,7 @@ void row_one_write(struct bench *bench); /* P3 */
 void row_reads(struct bench *bench);     /* P4 */
 void row_fanout(struct bench *bench);    /* P10 */
 void row_start(struct bench *bench);     /* P13 */
+void row_git(struct bench *bench);       /* P14 */
 void row_disk(struct bench *bench);      /* what the disk and LMDB alone can do; no claim */
 
 #endif

@@ -53,8 +53,7 @@ static bool connects(int port)
 static bool serving(int port)
 {
 	SL_AUTO(sl_buf_fini) struct sl_buf reply = {0};
-	int status =
-	    load_call(port, "/grpc.health.v1.Health/Check", SL_BYTES("", 0), &reply, NULL);
+	int status = load_call(port, "/grpc.health.v1.Health/Check", SL_BYTES("", 0), &reply, NULL);
 	Grpc__Health__V1__HealthCheckResponse *health =
 	    status == 0
 		? grpc__health__v1__health_check_response__unpack(NULL, reply.size, reply.data)
