@@ -194,8 +194,8 @@ static void turn(struct loop *loop)
 		session_step(loop->session);
 	}
 	work_step(loop);
+	save_if_dirty(loop); /* what is told outlives a crash */
 	report_step(loop);
-	save_if_dirty(loop);
 	if (loop->session != NULL) {
 		loop_wake_at(loop, session_wake_mono_ms(loop->session));
 	}
