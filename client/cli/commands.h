@@ -10,9 +10,10 @@
 	X(workspace_ls)                                                                            \
 	X(workspace_rm)                                                                            \
 	X(env_ls)                                                                                  \
-	X(repo_add) X(repo_ls) X(repo_show) X(repo_refresh) X(repo_rm) X(app_create) X(app_ls)     \
-	    X(app_show) X(app_rename) X(app_open) X(app_rm) X(version_create) X(version_set)       \
-		X(version_ls) X(version_show) X(version_seal) X(version_block) X(version_unblock)  \
+	X(repo_add)                                                                                \
+	X(repo_ls) X(repo_show) X(repo_refresh) X(repo_rm) X(app_create) X(app_ls) X(app_show)     \
+	    X(app_rename) X(app_open) X(app_rm) X(version_create) X(version_set) X(version_ls)     \
+		X(version_show) X(version_seal) X(version_block) X(version_unblock)                \
 		    X(version_note) X(version_diff) X(version_rm) X(plan) X(promote) X(select)     \
 			X(release) X(release_history) X(release_withdraw) X(rollback)              \
 			    X(instance_add) X(instance_ls) X(instance_show) X(instance_label)      \

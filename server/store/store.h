@@ -29,8 +29,8 @@ struct store_view;
 struct store_changes;
 struct store_cmd;
 
-#define STORE_KEY_MAX 511      /* bytes of a key */
-#define STORE_TABLES_MAX 48    /* tables of the caller's */
+#define STORE_KEY_MAX 511   /* bytes of a key */
+#define STORE_TABLES_MAX 48 /* tables of the caller's */
 
 /* What the pruner says of a log record below the floor. */
 enum store_prune {
@@ -40,20 +40,22 @@ enum store_prune {
 };
 
 struct store_options {
-	const char *path;             /* folder; made (0700) if its parent exists */
-	uint64_t map_bytes;           /* size of the sparse map, fixed at start */
-	uint64_t reserve_bytes;       /* free disk below this: only commands with `shrinks` pass (DISK_LOW), until
-	                               * deletes have left room inside the file; below half of it nothing else */
-	unsigned queue_max;           /* commands waiting; more: QUEUE_FULL */
-	bool read_only;               /* for verify: no writer thread, no lock taken for write, nothing created */
-	const char *const *tables;    /* names; a table is known by its index here. Borrowed, static */
+	const char *path;       /* folder; made (0700) if its parent exists */
+	uint64_t map_bytes;     /* size of the sparse map, fixed at start */
+	uint64_t reserve_bytes; /* free disk below this: only commands with `shrinks` pass
+				 * (DISK_LOW), until deletes have left room inside the file; below
+				 * half of it nothing else */
+	unsigned queue_max;     /* commands waiting; more: QUEUE_FULL */
+	bool read_only; /* for verify: no writer thread, no lock taken for write, nothing created */
+	const char *const *tables; /* names; a table is known by its index here. Borrowed, static */
 	size_t table_count;
 	/* Writer thread, after each commit that made revisions (first..last, both
 	 * included), before any done(). May be NULL. Must not block. */
 	void (*on_commit)(void *ctx, uint64_t first, uint64_t last);
 	/* Writer thread, once, when storage failed. May be NULL. */
 	void (*on_failure)(void *ctx, const struct sl_err *err);
-	/* Writer thread: may this log record below the floor go? Must be pure but for ctx. NULL: all may. */
+	/* Writer thread: may this log record below the floor go? Must be pure but for ctx. NULL:
+	 * all may. */
 	enum store_prune (*prune)(void *ctx, uint64_t revision, struct sl_bytes record);
 	void *ctx;
 };
@@ -64,7 +66,8 @@ struct store_options {
  * the folder is on a network file system, or a newer program wrote it.
  * SL_DATA_LOSS: not a store of ours.
  * SL_RESOURCE_EXHAUSTED: no memory or disk. Blocks on disk. */
-SL_MUST_USE sl_code store_open(const struct store_options *options, struct store **ret_store, struct sl_err *err);
+SL_MUST_USE sl_code store_open(const struct store_options *options, struct store **ret_store,
+			       struct sl_err *err);
 
 /* Applies every queued command, stops the writer and closes. NULL is fine. No
  * view may be open and no thread may submit any more. */
@@ -85,13 +88,14 @@ void store_free(struct store *store);
  * done:   writer thread, once, after the commit (or the failure). The store
  *         does not touch cmd afterwards. */
 struct store_cmd {
-	sl_code (*decide)(struct store_cmd *cmd, const struct store_view *view, struct store_changes *changes,
-	                  struct sl_err *err);
+	sl_code (*decide)(struct store_cmd *cmd, const struct store_view *view,
+			  struct store_changes *changes, struct sl_err *err);
 	void (*done)(struct store_cmd *cmd);
-	bool shrinks;       /* deletes or prunes: passes while the disk is low */
-	sl_code code;       /* result */
-	struct sl_err err;  /* result; SL_ERR_INIT before submit; cleared by the submitter's done() */
-	uint64_t revision;  /* result: the revision it made, 0 when it changed nothing */
+	bool shrinks; /* deletes or prunes: passes while the disk is low */
+	sl_code code; /* result */
+	struct sl_err
+	    err; /* result; SL_ERR_INIT before submit; cleared by the submitter's done() */
+	uint64_t revision;      /* result: the revision it made, 0 when it changed nothing */
 	struct store_cmd *next; /* the store's */
 };
 
@@ -110,7 +114,8 @@ uint64_t store_changes_revision(const struct store_changes *changes);
 /* Keys (1 to STORE_KEY_MAX bytes) and values are copied. Sticky: after the first
  * failure later calls do nothing and the command fails as a whole. A command does
  * not see its own changes. Deleting what is absent is fine. */
-void store_changes_put(struct store_changes *changes, unsigned table, struct sl_bytes key, struct sl_bytes value);
+void store_changes_put(struct store_changes *changes, unsigned table, struct sl_bytes key,
+		       struct sl_bytes value);
 void store_changes_delete(struct store_changes *changes, unsigned table, struct sl_bytes key);
 /* The log record of this revision; at most once. Changes without one are a bug (abort). */
 void store_changes_log(struct store_changes *changes, struct sl_bytes record);
@@ -129,7 +134,8 @@ void store_changes_put_meta(struct store_changes *changes, const char *name, str
 /* A snapshot. The calling thread's reader is cached and renewed; views may nest
  * and move between threads. Keep them short: a view left open makes the file
  * grow. What is read through a view is borrowed until store_view_end(). */
-SL_MUST_USE sl_code store_view_begin(struct store *store, const struct store_view **ret_view, struct sl_err *err);
+SL_MUST_USE sl_code store_view_begin(struct store *store, const struct store_view **ret_view,
+				     struct sl_err *err);
 void store_view_end(const struct store_view *view); /* NULL is fine */
 
 /* The last revision that the view sees. In decide(): that of the command before. */
@@ -139,11 +145,11 @@ uint64_t store_view_floor(const struct store_view *view);
 
 /* SL_NOT_FOUND leaves *err alone: absence is an answer, the caller words it. */
 SL_MUST_USE sl_code store_get(const struct store_view *view, unsigned table, struct sl_bytes key,
-                              struct sl_bytes *ret_value, struct sl_err *err);
-SL_MUST_USE sl_code store_get_log(const struct store_view *view, uint64_t revision, struct sl_bytes *ret_record,
-                                  struct sl_err *err);
-SL_MUST_USE sl_code store_get_meta(const struct store_view *view, const char *name, struct sl_bytes *ret_value,
-                                   struct sl_err *err);
+			      struct sl_bytes *ret_value, struct sl_err *err);
+SL_MUST_USE sl_code store_get_log(const struct store_view *view, uint64_t revision,
+				  struct sl_bytes *ret_record, struct sl_err *err);
+SL_MUST_USE sl_code store_get_meta(const struct store_view *view, const char *name,
+				   struct sl_bytes *ret_value, struct sl_err *err);
 
 /* Walks the records of a table whose keys start with `prefix`, in key order or
  * backwards:
@@ -155,7 +161,8 @@ SL_MUST_USE sl_code store_get_meta(const struct store_view *view, const char *na
  */
 enum store_direction { STORE_FORWARD, STORE_BACKWARD };
 struct store_walk {
-	struct sl_bytes key, value; /* borrowed until the view ends; in decide(): until the next call */
+	struct sl_bytes key,
+	    value; /* borrowed until the view ends; in decide(): until the next call */
 	const struct store_view *view; /* what follows is the store's */
 	void *cursor;
 	uint8_t prefix[STORE_KEY_MAX], from[STORE_KEY_MAX];
@@ -164,8 +171,8 @@ struct store_walk {
 	bool started, from_set;
 	int rc;
 };
-void store_walk_begin(struct store_walk *walk, const struct store_view *view, unsigned table, struct sl_bytes prefix,
-                      enum store_direction direction);
+void store_walk_begin(struct store_walk *walk, const struct store_view *view, unsigned table,
+		      struct sl_bytes prefix, enum store_direction direction);
 /* Starts at `key` (included if present) instead of at the prefix's end; before the first next. */
 void store_walk_from(struct store_walk *walk, struct sl_bytes key);
 bool store_walk_next(struct store_walk *walk);
@@ -173,10 +180,11 @@ SL_MUST_USE sl_code store_walk_result(const struct store_walk *walk, struct sl_e
 void store_walk_end(struct store_walk *walk);
 
 /* The log's records from revision `first` on; key = revision, 8 bytes big-endian. */
-void store_walk_log(struct store_walk *walk, const struct store_view *view, uint64_t first, enum store_direction direction);
+void store_walk_log(struct store_walk *walk, const struct store_view *view, uint64_t first,
+		    enum store_direction direction);
 /* The audit sequence's refusals; key = sequence, 8 bytes big-endian. */
 void store_walk_refusals(struct store_walk *walk, const struct store_view *view, uint64_t first,
-                         enum store_direction direction);
+			 enum store_direction direction);
 
 /* --- looking at it ---------------------------------------------------------- */
 
