@@ -1,4 +1,17 @@
-"""Instances under a real server: hook and probe, put back, degraded, pause, retry, removal, server and Git host away."""An app in development on one instance, with a Git host."""
+"""Instances under a real server: hook and probe, put back, degraded, pause, retry, removal, server and Git host away."""
+import json
+import os
+import signal
+import stat
+import subprocess
+
+import harness
+
+HEALTHY, DEGRADED, FAILED, ROLLED_BACK = 6, 8, 9, 10
+
+
+class Shop:
+    """An app in development on one instance, with a Git host."""
 
     def __init__(self, world, agent_flags=(), instance="dev-1", before=None):
         self.world = world
