@@ -4,12 +4,14 @@ Binaries come from Bazel's runfiles; the API's Python classes are made by protoc
 """
 import glob
 import importlib
+import itertools
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -193,6 +195,8 @@ class Program:
 class Server:
     """A sluiced on its own folder and ports; stop and start keep folder and port."""
 
+    prefix = []  # what to run it under, such as strace
+
     def __init__(self, services, folder, flags=(), env=None):
         self.services, self.folder, self.flags, self.env = services, folder, list(flags), env
         self.port = 0
@@ -239,6 +243,8 @@ class Server:
 class Agent:
     """A sluice-agent with its state folder, which is also what the instance serves from."""
 
+    prefix, env = [], None
+
     def __init__(self, server, folder, instance, flags=()):
         self.server, self.folder, self.instance, self.flags = server, folder, instance, list(flags)
         self.program = None
@@ -246,7 +252,7 @@ class Agent:
     def start(self):
         os.makedirs(self.folder, exist_ok=True)
         argv = [AGENT, "run", "--server", f"127.0.0.1:{self.server.port}", "--instance", self.instance, "--state", self.folder] + self.flags
-        self.program = Program(argv)
+        self.program = Program(self.prefix + argv, env=self.env)
         return self
 
     def kill(self):
@@ -379,6 +385,55 @@ http {{ access_log off; client_max_body_size 0; {temp}
             os.unlink(self._socket)
 
     end = stop
+
+
+# --- all together --------------------------------------------------------------------------
+
+
+def remove_folder(folder):
+    """Also where bundles are read-only."""
+    for top, folders, _ in os.walk(folder):
+        for name in folders:
+            path = os.path.join(top, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class World:
+    """Everything that a test starts, in a folder of its own; ended in reverse."""
+
+    def __init__(self, services):
+        # Short paths: socket names have 107 bytes at most.
+        self.services, self.folder = services, tempfile.mkdtemp(prefix="sl-", dir="/tmp")
+        self._things, self._numbers = [], itertools.count(1)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def add(self, thing):
+        self._things.append(thing)
+        return thing
+
+    def server(self, flags=(), folder=None, env=None):
+        return self.add(Server(self.services, folder or self.path("server"), flags, env)).start()
+
+    def agent(self, server, instance, flags=()):
+        return self.add(Agent(server, self.path(f"agent-{instance}"), instance, flags)).start()
+
+    def repository(self, name="apps"):
+        os.makedirs(self.path("git"), exist_ok=True)
+        return Repository(self.path("git"), name)
+
+    def git_host(self, scheme="file"):
+        os.makedirs(self.path("git"), exist_ok=True)
+        return self.add(GitHost(self.path("git"), scheme)).start()
+
+    def end(self):
+        for thing in reversed(self._things):
+            thing.end()
+        self._things = []
+        remove_folder(self.folder)
 
 
 # --- waiting -------------------------------------------------------------------------------

@@ -1,0 +1,249 @@
+"""A run of one fault: its seed, what it starts, its recording clients and watchers, the verdict at the end."""
+import os
+import random
+import threading
+import time
+
+import clients
+import harness
+import oracles
+import report
+
+CLIENTS = 8
+
+
+class FaultServer(harness.Server):
+    """A server that clients follow over restarts. `reach` is where they find it: its own port, or that of a proxy before it."""
+
+    def __init__(self, *argv, **fields):
+        super().__init__(*argv, **fields)
+        self.generation, self.proxied = 0, None
+
+    @property
+    def reach(self):
+        return self.proxied or self.port
+
+    def start(self):
+        super().start()
+        self.generation += 1
+        return self
+
+    def wait_started(self):
+        harness.until(lambda: self.program.running, 20, "the server")
+
+
+class Observer(threading.Thread):
+    """Looks without pause at what agents serve, and remembers each different sight."""
+
+    def __init__(self, agents, slug):
+        super().__init__(daemon=True)
+        self.agents, self.slug, self.seen, self.looks = agents, slug, [], 0
+        self.stopping = threading.Event()
+
+    def stop(self):
+        self.stopping.set()
+
+    def look(self):
+        for agent in self.agents:
+            target = link(agent.current(self.slug))
+            files = agent.serves(self.slug)
+            if link(agent.current(self.slug)) != target:
+                continue  # it was flipped while we read
+            self.looks += 1
+            if not self.seen or (agent.instance, files) not in [(a, f) for a, f, _ in self.seen]:
+                self.seen.append((agent.instance, files, time.monotonic()))
+
+    def run(self):
+        while not self.stopping.is_set():
+            try:
+                self.look()
+            except OSError:
+                pass  # removed while we read: an older version
+            self.stopping.wait(0.02)
+
+
+def link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+class Run:
+    """What a fault is given. `rounds` is what was asked for; `random` repeats with the seed."""
+
+    def __init__(self, services, name, rounds, seed):
+        self.services, self.name, self.rounds, self.seed = services, name, rounds, seed
+        self.random = random.Random(f"{seed}/{name}")
+        self.world = harness.World(services)
+        self.report = report.Report(name, rounds, seed)
+        self.recorders, self.watchers, self.observers, self.ports = [], [], [], []
+        self.first = 0
+
+    def note(self, text):
+        self.report.note(text)
+
+    def count(self, what, number=1):
+        self.report.count(what, number)
+
+    # --- starting -----------------------------------------------------------------
+
+    def server(self, flags=(), folder=None, env=None, prefix=(), start=True):
+        made = FaultServer(self.services, folder or self.world.path("server"), ["--accepts-per-second", "0"] + list(flags), env)
+        made.prefix = list(prefix)
+        self.world.add(made)
+        return made.start() if start else made
+
+    def agent(self, server, instance, flags=(), port=None, prefix=(), env=None):
+        made = harness.Agent(Port(port) if port else server, self.world.path(f"agent-{instance}"), instance, flags)
+        made.prefix, made.env = list(prefix), env
+        return self.world.add(made).start()
+
+    def apps(self, server, count=1, scheme="file", publish=2, files=None):
+        """A repository with the same folder for each app, and the apps c0, c1, ... with READY content."""
+        repository = self.world.repository()
+        host = self.world.git_host(scheme)
+        files = files or {"index.html": "one\n"}
+        repository.commit({f"apps/c{i}/{path}": text for i in range(count) for path, text in files.items()})
+        client = server.client()
+        client.CreateRepository(name="apps", url=host.url(repository), publish=publish)
+        for i in range(count):
+            client.CreateApp(name=f"c{i}", repository="apps")
+        for i in range(count):
+            harness.wait_content(client, f"c{i}", "v1")
+        return repository, host
+
+    def load(self, server, apps=0, watchers=2, count=CLIENTS):
+        """Eight recording clients; one plain watcher that keeps all, and others, restless and filtered."""
+        client = server.client()
+        self.first = client.GetStats().revision
+        client.RegisterInstance(name="shared", environment="development", labels={"n": "0"})
+        self._watch(server, "w-all", keep=True)
+        if watchers > 1:
+            self._watch(server, "w-restless", restless=0.02)
+        for i in range(watchers - 2):
+            only = [clients.kind_filter(9), clients.environment_filter("staging", 2), clients.kind_filter(4)][i % 3]
+            self._watch(server, f"w-{i}", only=only, restless=0.01)
+        for i in range(count):
+            recorder = clients.Recorder(server, f"r{i}", self.seed, app=f"c{i % apps}" if apps else "")
+            recorder.start()
+            self.recorders.append(recorder)
+
+    def _watch(self, server, name, **fields):
+        watcher = clients.Watcher(server, name, self.seed, self.first, **fields)
+        watcher.start()
+        self.watchers.append(watcher)
+        return watcher
+
+    def observe(self, agents, slug):
+        observer = Observer(agents, slug)
+        observer.start()
+        self.observers.append(observer)
+        return observer
+
+    # --- ending --------------------------------------------------------------------
+
+    def acknowledged(self):
+        return sum(len(r.acknowledged) for r in self.recorders)
+
+    def wait_progress(self, more=20, timeout=30):
+        """Until that many more writes are acknowledged."""
+        goal = self.acknowledged() + more
+        harness.until(lambda: self.acknowledged() >= goal, timeout, f"{more} more acknowledged writes")
+
+    def stop_load(self):
+        for recorder in self.recorders:
+            recorder.stop()
+        for recorder in self.recorders:
+            recorder.join(60)
+            assert not recorder.is_alive(), f"{recorder.name} hangs"
+
+    def stop_watchers(self, head, timeout=40):
+        """After they have seen everything."""
+        try:
+            harness.until(lambda: all(w.reached(head) for w in self.watchers), timeout, "watchers at the head")
+        except AssertionError:
+            slow = {w.name: w.bookmark for w in self.watchers if not w.reached(head)}
+            self.report.found("R3", f"watchers did not reach {head} within {timeout} s: {slow}")
+        for watcher in self.watchers:
+            watcher.stop()
+        for watcher in self.watchers:
+            watcher.join(20)
+
+    def evidence(self, server, log=None):
+        """Everything that the run left behind; the server must run. Ends clients and watchers."""
+        self.stop_load()
+        client = server.client()
+        stats = client.GetStats()
+        self.stop_watchers(stats.revision)
+        if log is None:
+            floor = max(self.first, stats.floor)
+            log = clients.read_log(client, floor, stats.revision)
+            found = oracles.Evidence(log, self.first, stats.floor)
+        else:
+            found = oracles.Evidence(log, self.first, 0)
+        found.add_recorders(self.recorders)
+        found.watchers = self.watchers
+        found.instances = {i.id: i for i in everything(client, "ListInstances", "instances") if i.revision > self.first}
+        for observer in self.observers:
+            observer.stop()
+            observer.join(10)
+            found.served += observer.seen
+        self._count(found)
+        return found
+
+    def _count(self, found):
+        self.count("acknowledged writes", len(found.acknowledged))
+        self.count("refused writes", len(found.refused))
+        self.count("attempts", sum(r.attempts for r in self.recorders))
+        self.count("retries of acknowledged writes", sum(r.replays for r in self.recorders))
+        self.count("writes with open outcome", sum(len(r.open) for r in self.recorders))
+        self.count("reads", len(found.reads))
+        self.count("log records", len(found.log))
+        self.count("watch streams", sum(1 for w in self.watchers for s in w.trace if type(s).__name__ == "Opened"))
+        self.count("watched changes", sum(len(s.changes) for w in self.watchers for s in w.trace if type(s).__name__ == "Message"))
+        self.count("looks at instances", sum(o.looks for o in self.observers))
+
+    def judge(self, evidence):
+        self.report.judge(oracles.judge(evidence))
+
+    def finish(self, server, evidence=None):
+        """The usual end: evidence, oracles, a clean stop, a sound store."""
+        evidence = evidence or self.evidence(server)
+        self.judge(evidence)
+        code = server.stop()
+        if code != 0:
+            self.report.found("R6", f"SIGTERM: exit code {code}")
+        self.verify(server)
+
+    def verify(self, server):
+        try:
+            server.verify()
+            self.count("stores verified")
+        except AssertionError as error:
+            self.report.found("R1", f"sluiced verify: {error}")
+
+    def end(self):
+        for thread in self.recorders + self.watchers + self.observers:
+            thread.stop()
+        for thread in self.recorders + self.watchers + self.observers:
+            thread.join(10)
+        self.world.end()
+
+
+class Port:
+    """Stands for a server that is reached over another port."""
+
+    def __init__(self, port):
+        self.port = port
+
+
+def everything(client, method, field, **fields):
+    """All pages of a list."""
+    found, token = [], ""
+    while True:
+        answer = getattr(client, method)(page={"page_size": 1000, "page_token": token}, **fields)
+        found += list(getattr(answer, field))
+        token = answer.page.next_page_token
+        if not token:
+            return found
