@@ -6,7 +6,8 @@
 #include "base/mem/own.h"
 #include "server/fleet/fleet_internal.h"
 
-enum { ERROR_MAX = 500, STAGED_MAX = 256 };
+/* An agent that names more apps than this is not believed: memory has an end. */
+enum { ERROR_MAX = 500, STAGED_MAX = 256, STATUSES_MAX = 20000 };
 
 static bool is_settled(unsigned phase)
 {
@@ -65,6 +66,9 @@ static struct fleet_status *status_put(struct fleet_unit *unit, const char *app_
 	size_t at = status_at(unit, app_id, &found);
 	if (found) {
 		return &unit->statuses[at];
+	}
+	if (unit->status_count == STATUSES_MAX) {
+		return NULL;
 	}
 	if (unit->status_count == unit->status_room) {
 		size_t room = unit->status_room == 0 ? 2 : unit->status_room * 2;
