@@ -131,8 +131,9 @@ static void test_activate_strange_links_are_none(void **state)
 	    "versions/gone",
 	    "versions/",
 	    "versions/file",
-	    "versions/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	    "aaaaaaaaaaaaaaaaaaa"};
+	    ("versions/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	     "aaaaaaaaaaaaaaaaaaa"),
+	};
 	struct fixture *f = *state;
 	char link[ACTIVATE_PATH_SIZE], file[ACTIVATE_PATH_SIZE];
 	assert_int_equal(activate_prepare_app(f->dir, "shop", &f->err), SL_OK);
