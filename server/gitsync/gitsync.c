@@ -3,8 +3,6 @@
  * is no second list that could disagree with it; in memory lies only which
  * repositories are busy.
  */
-#include "server/gitsync/gitsync.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -19,136 +17,16 @@
 #include "base/clock/clock.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
-#include "server/gitsync/jobs.h"
+#include "server/gitsync/gitsync_internal.h"
 
 enum { IDLE_MS = 60000, TROUBLE_MS = 500 };
-
-struct contact {
-	struct contact *next;
-	char repository_id[32];
-	uint64_t at_ms;
-	enum git_failure failure;
-	char text[512];
-};
-
-struct diff {
-	struct diff *next;
-	char *repository_id, *from_commit, *from_path, *to_commit, *to_path; /* owned */
-	void (*done)(void *ctx, const struct git_result *result);
-	void *ctx;
-};
-
-struct busy {
-	struct busy *next;
-	char repository_id[32];
-};
-
-struct gitsync {
-	struct gitsync_options options;
-	char data[PATH_MAX]; /* absolute */
-	pthread_t *threads;
-	unsigned started;
-	atomic_bool stopping;
-	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t wake;
-	uint64_t wakes; /* grows with every gitsync_wake() */
-	struct busy *busy;
-	struct contact *contacts;
-	struct diff *diffs, **diffs_end;
-	struct busy *forgotten; /* repositories whose mirror is to go */
-	struct gitsync_stats stats;
-};
 
 SL_DEFINE_AUTO(struct gitsync *, gitsync_free);
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
-static bool is_stopping(void *ctx)
+bool gitsync_is_stopping(void *ctx)
 {
 	return atomic_load(&((struct gitsync *)ctx)->stopping);
-}
-
-/* --- busy repositories; caller holds the lock ------------------------------------ */
-
-static bool is_busy(const struct gitsync *g, const char *repository_id)
-{
-	for (const struct busy *b = g->busy; b != NULL; b = b->next) {
-		if (strcmp(b->repository_id, repository_id) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static struct busy *name_new(const char *repository_id)
-{
-	struct busy *b = calloc(1, sizeof(*b));
-	if (b != NULL) {
-		sl_text_copy(b->repository_id, sizeof(b->repository_id), repository_id);
-	}
-	return b;
-}
-
-static bool set_busy(struct gitsync *g, const char *repository_id)
-{
-	struct busy *b = name_new(repository_id);
-	if (b == NULL) {
-		return false;
-	}
-	b->next = g->busy;
-	g->busy = b;
-	g->stats.running++;
-	return true;
-}
-
-static void set_idle(struct gitsync *g, const char *repository_id)
-{
-	for (struct busy **at = &g->busy; *at != NULL; at = &(*at)->next) {
-		if (strcmp((*at)->repository_id, repository_id) == 0) {
-			struct busy *b = *at;
-			*at = b->next;
-			free(b);
-			g->stats.running--;
-			break;
-		}
-	}
-	g->wakes++; /* what waited for this repository may go on */
-	pthread_cond_broadcast(&g->wake);
-}
-
-/* --- contacts ------------------------------------------------------------------------ */
-
-static struct contact *contact_of(struct gitsync *g, const char *repository_id, bool make)
-{
-	for (struct contact *c = g->contacts; c != NULL; c = c->next) {
-		if (strcmp(c->repository_id, repository_id) == 0) {
-			return c;
-		}
-	}
-	struct contact *c = make ? calloc(1, sizeof(*c)) : NULL;
-	if (c != NULL) {
-		sl_text_copy(c->repository_id, sizeof(c->repository_id), repository_id);
-		c->next = g->contacts;
-		g->contacts = c;
-	}
-	return c;
-}
-
-static void note_contact(struct gitsync *g, const char *repository_id,
-			 const struct git_result *result)
-{
-	pthread_mutex_lock(&g->lock);
-	struct contact *c = contact_of(g, repository_id, true);
-	if (c != NULL) {
-		c->at_ms = sl_clock_unix_ms();
-		c->failure = result->failure;
-		sl_text_copy(c->text, sizeof(c->text), result->text);
-	}
-	if (result->failure == GIT_OK) {
-		g->stats.done++;
-	} else {
-		g->stats.failed++;
-	}
-	pthread_mutex_unlock(&g->lock);
 }
 
 /* --- picking ------------------------------------------------------------------------- */
@@ -176,7 +54,7 @@ static void count_owed(struct pick *pick, const Sluice__Store__V1__OwedRecord *o
 static void consider(struct gitsync *g, struct pick *pick, const struct store_walk *walk,
 		     const Sluice__Store__V1__OwedRecord *owed, uint64_t now)
 {
-	if (owed->parked || is_busy(g, owed->repository_id)) {
+	if (owed->parked || gitsync_is_busy(g, owed->repository_id)) {
 		return;
 	}
 	if (owed->next_ms > now) {
@@ -197,7 +75,7 @@ static void consider(struct gitsync *g, struct pick *pick, const struct store_wa
 	}
 	sl_code code = gitsync_item_load(&pick->item, walk->view, &err);
 	pick->orphan = code == SL_NOT_FOUND;
-	if ((code == SL_OK || pick->orphan) && set_busy(g, owed->repository_id)) {
+	if ((code == SL_OK || pick->orphan) && gitsync_set_busy(g, owed->repository_id)) {
 		pick->found = true;
 		memcpy(pick->key, walk->key.data, walk->key.size);
 		pick->key_size = walk->key.size;
@@ -251,7 +129,7 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 		return gitsync_item_drop(g->options.store, item->workspace, &key, err);
 	}
 	const struct gitsync_worker_options worker = {
-	    .options = &g->options, .stop = is_stopping, .ctx = g};
+	    .options = &g->options, .stop = gitsync_is_stopping, .ctx = g};
 	struct git_result result = {.failure = GIT_OK};
 	sl_code code = gitsync_item_run(item, &worker, &result, err);
 	if (code == SL_INVALID_ARGUMENT) { /* the job itself is refused, for instance its URL: that
@@ -261,8 +139,8 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 		sl_err_clear(err);
 		code = SL_OK;
 	}
-	if (code == SL_OK && !is_stopping(g)) {
-		note_contact(g, item->repository->id, &result);
+	if (code == SL_OK && !gitsync_is_stopping(g)) {
+		gitsync_note_contact(g, item->repository->id, &result);
 		sl_log(result.failure == GIT_OK ? SL_LOG_INFO : SL_LOG_WARN, "git-job",
 		       "kind=%s repository=%s app=%s version=%s result=%s text=%s", kind_name(item),
 		       item->repository->name, item->app->name, item->version->name,
@@ -274,93 +152,6 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 	return code;
 }
 
-static void diff_free(struct diff *diff)
-{
-	free(diff->repository_id);
-	free(diff->from_commit);
-	free(diff->from_path);
-	free(diff->to_commit);
-	free(diff->to_path);
-	free(diff);
-}
-
-static void run_diff(struct gitsync *g, struct diff *diff)
-{
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	SL_AUTO(sl_arena_fini) struct sl_arena arena;
-	sl_arena_init(&arena, 0);
-	const struct git_job job = {
-	    .op = GIT_DIFF,
-	    .url = "",
-	    .mirror = gitsync_mirror_path(&arena, g->options.data, diff->repository_id),
-	    .commit = diff->from_commit,
-	    .path = diff->from_path,
-	    .other_commit = diff->to_commit,
-	    .other_path = diff->to_path,
-	    .limits = GIT_LIMITS_DEFAULT,
-	    .deadline_ms = g->options.deadline_ms,
-	};
-	struct git_result result = {.failure = GIT_WORKER_FAILED};
-	if (is_stopping(g)) {
-		sl_text_copy(result.text, sizeof(result.text), "the server is stopping");
-	} else if (git_run(&job, is_stopping, g, &result, &err) != SL_OK) {
-		result.failure = GIT_WORKER_FAILED;
-		sl_text_copy(result.text, sizeof(result.text), err.msg);
-	}
-	diff->done(diff->ctx, &result);
-	git_result_fini(&result);
-	diff_free(diff);
-}
-
-/* The first diff whose repository is idle; NULL: none. */
-static struct diff *take_diff(struct gitsync *g)
-{
-	struct diff *taken = NULL;
-	pthread_mutex_lock(&g->lock);
-	for (struct diff **at = &g->diffs; *at != NULL && taken == NULL; at = &(*at)->next) {
-		if (!is_busy(g, (*at)->repository_id) && set_busy(g, (*at)->repository_id)) {
-			taken = *at;
-			*at = taken->next;
-			if (*at == NULL) {
-				g->diffs_end = at;
-			}
-			break;
-		}
-	}
-	pthread_mutex_unlock(&g->lock);
-	return taken;
-}
-
-/* Removes the mirrors of repositories that are gone, as they become idle. */
-static void forget_some(struct gitsync *g)
-{
-	SL_AUTO(sl_arena_fini) struct sl_arena arena;
-	sl_arena_init(&arena, 0);
-	pthread_mutex_lock(&g->lock);
-	for (struct busy **at = &g->forgotten; *at != NULL;) {
-		struct busy *gone = *at;
-		if (is_busy(g, gone->repository_id)) {
-			at = &gone->next;
-			continue;
-		}
-		*at = gone->next;
-		char *path = gitsync_mirror_path(&arena, g->options.data, gone->repository_id);
-		if (path != NULL) {
-			gitsync_remove_tree(path);
-		}
-		free(gone);
-	}
-	pthread_mutex_unlock(&g->lock);
-}
-
-static void finish_repository(struct gitsync *g, const char *repository_id)
-{
-	pthread_mutex_lock(&g->lock);
-	set_idle(g, repository_id);
-	pthread_mutex_unlock(&g->lock);
-}
-
-/* Until something was committed, or `next_ms` (wall clock, as stored) has come. */
 static void rest(struct gitsync *g, uint64_t seen, uint64_t next_ms)
 {
 	uint64_t now = sl_clock_unix_ms();
@@ -374,7 +165,7 @@ static void rest(struct gitsync *g, uint64_t seen, uint64_t next_ms)
 	until.tv_nsec %= 1000000000L;
 	pthread_mutex_lock(&g->lock);
 	int rc = 0;
-	while (g->wakes == seen && !is_stopping(g) && rc == 0) {
+	while (g->wakes == seen && !gitsync_is_stopping(g) && rc == 0) {
 		rc = pthread_cond_timedwait(&g->wake, &g->lock, &until);
 	}
 	pthread_mutex_unlock(&g->lock);
@@ -386,13 +177,8 @@ static void one_turn(struct gitsync *g)
 	pthread_mutex_lock(&g->lock);
 	uint64_t seen = g->wakes;
 	pthread_mutex_unlock(&g->lock);
-	forget_some(g);
-	struct diff *diff = take_diff(g);
-	if (diff != NULL) {
-		char repository_id[32] = "";
-		sl_text_copy(repository_id, sizeof(repository_id), diff->repository_id);
-		run_diff(g, diff);
-		finish_repository(g, repository_id);
+	gitsync_forget_some(g);
+	if (gitsync_diff_one(g)) {
 		return;
 	}
 	struct pick pick = {.next_ms = UINT64_MAX};
@@ -401,12 +187,14 @@ static void one_turn(struct gitsync *g)
 	if (code == SL_OK && pick.found) {
 		code = work_on(g, &pick, &err);
 	}
-	if (code != SL_OK && !is_stopping(g)) {
+	if (code != SL_OK && !gitsync_is_stopping(g)) {
 		log_warn("git-job-trouble", "error=%s", SL_QUOTE(err.msg));
 		rest(g, seen, sl_clock_unix_ms() + TROUBLE_MS);
 	}
 	if (pick.found) {
-		finish_repository(g, pick.item.owed->repository_id);
+		pthread_mutex_lock(&g->lock);
+		gitsync_set_idle(g, pick.item.owed->repository_id);
+		pthread_mutex_unlock(&g->lock);
 	} else if (code == SL_OK) {
 		rest(g, seen, pick.next_ms);
 	}
@@ -416,7 +204,7 @@ static void one_turn(struct gitsync *g)
 static void *gitsync_main(void *arg)
 {
 	struct gitsync *g = arg;
-	while (!is_stopping(g)) {
+	while (!gitsync_is_stopping(g)) {
 		one_turn(g);
 	}
 	return NULL;
@@ -502,21 +290,7 @@ void gitsync_stop(struct gitsync *g)
 	while (g->started > 0) {
 		(void)pthread_join(g->threads[--g->started], NULL);
 	}
-	while (g->diffs != NULL) { /* nobody else is left to answer them */
-		struct diff *diff = g->diffs;
-		g->diffs = diff->next;
-		run_diff(g, diff);
-	}
-	g->diffs_end = &g->diffs;
-}
-
-static void free_names(struct busy *list)
-{
-	while (list != NULL) {
-		struct busy *next = list->next;
-		free(list);
-		list = next;
-	}
+	gitsync_diffs_fini(g); /* nobody else is left to answer them */
 }
 
 void gitsync_free(struct gitsync *g)
@@ -525,13 +299,7 @@ void gitsync_free(struct gitsync *g)
 		return;
 	}
 	gitsync_stop(g);
-	free_names(g->busy);
-	free_names(g->forgotten);
-	while (g->contacts != NULL) {
-		struct contact *c = g->contacts;
-		g->contacts = c->next;
-		free(c);
-	}
+	gitsync_repositories_fini(g);
 	pthread_cond_destroy(&g->wake);
 	pthread_mutex_destroy(&g->lock);
 	free(g->threads);
@@ -547,107 +315,6 @@ void gitsync_wake(struct gitsync *g)
 	g->wakes++;
 	pthread_cond_broadcast(&g->wake);
 	pthread_mutex_unlock(&g->lock);
-}
-
-void gitsync_forget(struct gitsync *g, const char *repository_id)
-{
-	struct busy *gone = name_new(repository_id);
-	if (gone == NULL) {
-		return; /* a mirror that stays costs disk, nothing else */
-	}
-	pthread_mutex_lock(&g->lock);
-	gone->next = g->forgotten;
-	g->forgotten = gone;
-	g->wakes++;
-	pthread_cond_broadcast(&g->wake);
-	pthread_mutex_unlock(&g->lock);
-}
-
-void gitsync_diff(struct gitsync *g, const char *repository_id, const char *from_commit,
-		  const char *from_path, const char *to_commit, const char *to_path,
-		  void (*done)(void *ctx, const struct git_result *result), void *ctx)
-{
-	struct diff *diff = calloc(1, sizeof(*diff));
-	if (diff != NULL) {
-		*diff = (struct diff){
-		    .repository_id = strdup(repository_id),
-		    .from_commit = strdup(from_commit),
-		    .from_path = strdup(from_path),
-		    .to_commit = strdup(to_commit),
-		    .to_path = strdup(to_path),
-		    .done = done,
-		    .ctx = ctx,
-		};
-	}
-	bool good = diff != NULL && diff->repository_id != NULL && diff->from_commit != NULL &&
-		    diff->from_path != NULL && diff->to_commit != NULL && diff->to_path != NULL;
-	pthread_mutex_lock(&g->lock);
-	bool queued = good && !is_stopping(g);
-	if (queued) {
-		*g->diffs_end = diff;
-		g->diffs_end = &diff->next;
-		g->wakes++;
-		pthread_cond_broadcast(&g->wake);
-	}
-	pthread_mutex_unlock(&g->lock);
-	if (queued) {
-		return;
-	}
-	struct git_result result = {.failure = GIT_WORKER_FAILED,
-				    .text = "the server is stopping or out of memory"};
-	done(ctx, &result);
-	if (diff != NULL) {
-		diff_free(diff);
-	}
-}
-
-static void count_repository(const struct store_view *view, uint32_t workspace,
-			     const char *repository_id, Sluice__V1__RepositoryContact *contact)
-{
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	SL_AUTO(sl_arena_fini) struct sl_arena arena;
-	sl_arena_init(&arena, 0);
-	struct record_key prefix =
-	    KEY(workspace, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH));
-	store_walk_begin(&walk, view, TABLE_OWED, key_bytes(&prefix), STORE_FORWARD);
-	while (store_walk_next(&walk)) {
-		Sluice__Store__V1__OwedRecord *owed = NULL;
-		if (record_unpack(&arena, walk.value, &sluice__store__v1__owed_record__descriptor,
-				  &owed, NULL) == SL_OK &&
-		    strcmp(owed->repository_id, repository_id) == 0) {
-			contact->owed++;
-			contact->parked += owed->parked ? 1 : 0;
-		}
-		sl_arena_fini(&arena);
-	}
-}
-
-Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *g, const struct store_view *view,
-					       struct sl_arena *arena, uint32_t workspace,
-					       const char *repository_id)
-{
-	Sluice__V1__RepositoryContact *contact = SL_ARENA_NEW(arena, Sluice__V1__RepositoryContact);
-	if (contact == NULL) {
-		return NULL;
-	}
-	sluice__v1__repository_contact__init(contact);
-	pthread_mutex_lock(&g->lock);
-	const struct contact *known = contact_of(g, repository_id, false);
-	if (known != NULL) {
-		contact->reachable = known->failure != GIT_REPOSITORY_UNREACHABLE;
-		contact->failure =
-		    (char *)(known->failure == GIT_OK ? "" : git_failure_name(known->failure));
-		contact->text = sl_arena_strdup(arena, known->text);
-		contact->at = SL_ARENA_NEW(arena, Google__Protobuf__Timestamp);
-		if (contact->at != NULL) {
-			google__protobuf__timestamp__init(contact->at);
-			contact->at->seconds = (int64_t)(known->at_ms / 1000u);
-			contact->at->nanos = (int32_t)(known->at_ms % 1000u) * 1000000;
-		}
-	}
-	pthread_mutex_unlock(&g->lock);
-	count_repository(view, workspace, repository_id, contact);
-	return sl_arena_failed(arena) ? NULL : contact;
 }
 
 void gitsync_stats_read(struct gitsync *g, struct gitsync_stats *ret_stats)

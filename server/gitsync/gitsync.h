@@ -46,12 +46,18 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
 					       struct sl_arena *arena, uint32_t workspace,
 					       const char *repository_id);
 
-/* Lists what differs, in a job of its own, ahead of owed work. done() is called exactly once, on a
- * thread of gitsync's, also when it is stopping (failure WORKER_FAILED). Strings are copied;
- * `result` is borrowed until done() returns. */
-void gitsync_diff(struct gitsync *gitsync, const char *repository_id, const char *from_commit,
-		  const char *from_path, const char *to_commit, const char *to_path,
-		  void (*done)(void *ctx, const struct git_result *result), void *ctx);
+/* What differs between two folders of commits. Strings are copied. */
+struct gitsync_diff_request {
+	const char *repository_id;
+	const char *from_commit, *from_path, *to_commit, *to_path;
+	/* `result` is borrowed until it returns. On a thread of gitsync's, or the caller's own when
+	 * nothing can be done. */
+	void (*done)(void *ctx, const struct git_result *result);
+	void *ctx;
+};
+/* Lists it in a job of its own, ahead of owed work. done() is called exactly once,
+ * also when gitsync is stopping (failure WORKER_FAILED). */
+void gitsync_diff(struct gitsync *gitsync, const struct gitsync_diff_request *request);
 
 /* The repository is gone: removes its mirror when no job runs on it. */
 void gitsync_forget(struct gitsync *gitsync, const char *repository_id);

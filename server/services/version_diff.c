@@ -164,7 +164,14 @@ void version_diff_start(struct service_call *call, const void *request)
 		service_call_finish(call, code, &err, NULL);
 		return;
 	}
-	gitsync_diff(service_call_services(call)->gitsync, diff->app->repository_id,
-		     diff->from->content->commit, folder(diff->from), diff->to->content->commit,
-		     folder(diff->to), done, diff);
+	const struct gitsync_diff_request wanted = {
+	    .repository_id = diff->app->repository_id,
+	    .from_commit = diff->from->content->commit,
+	    .from_path = folder(diff->from),
+	    .to_commit = diff->to->content->commit,
+	    .to_path = folder(diff->to),
+	    .done = done,
+	    .ctx = diff,
+	};
+	gitsync_diff(service_call_services(call)->gitsync, &wanted);
 }

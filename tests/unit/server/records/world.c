@@ -30,14 +30,13 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
 
 struct world_diff world_diff;
 
-void gitsync_diff(struct gitsync *gitsync, const char *repository_id, const char *from_commit,
-		  const char *from_path, const char *to_commit, const char *to_path,
-		  void (*done)(void *ctx, const struct git_result *result), void *ctx)
+void gitsync_diff(struct gitsync *gitsync, const struct gitsync_diff_request *request)
 {
-	(void)gitsync, (void)repository_id;
-	(void)snprintf(world_diff.asked, sizeof(world_diff.asked), "%s:%s %s:%s", from_commit,
-		       from_path, to_commit, to_path);
-	done(ctx, &world_diff.result);
+	(void)gitsync;
+	(void)snprintf(world_diff.asked, sizeof(world_diff.asked), "%s:%s %s:%s",
+		       request->from_commit, request->from_path, request->to_commit,
+		       request->to_path);
+	request->done(request->ctx, &world_diff.result);
 }
 
 /* --- the store ---------------------------------------------------------------------- */

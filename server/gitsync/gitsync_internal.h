@@ -1,0 +1,70 @@
+/* Shared by gitsync.c (threads), repositories.c (what is known of each in memory) and diffs.c. */
+#ifndef SL_SERVER_GITSYNC_INTERNAL_H
+#define SL_SERVER_GITSYNC_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/gitsync/gitsync.h"
+#include "server/gitsync/jobs.h"
+
+struct contact {
+	struct contact *next;
+	char repository_id[32];
+	uint64_t at_ms;
+	enum git_failure failure;
+	char text[512];
+};
+
+struct diff {
+	struct diff *next;
+	char *repository_id, *from_commit, *from_path, *to_commit, *to_path; /* owned */
+	void (*done)(void *ctx, const struct git_result *result);
+	void *ctx;
+};
+
+struct busy {
+	struct busy *next;
+	char repository_id[32];
+};
+
+struct gitsync {
+	struct gitsync_options options;
+	char data[PATH_MAX]; /* absolute */
+	pthread_t *threads;
+	unsigned started;
+	atomic_bool stopping;
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t wake;
+	uint64_t wakes; /* grows with every gitsync_wake() */
+	struct busy *busy;
+	struct contact *contacts;
+	struct diff *diffs, **diffs_end;
+	struct busy *forgotten; /* repositories whose mirror is to go */
+	struct gitsync_stats stats;
+};
+
+/* ctx: struct gitsync *. For jobs to look at. */
+bool gitsync_is_stopping(void *ctx);
+
+/* --- repositories.c; the first three with the lock held -------------------------------- */
+
+bool gitsync_is_busy(const struct gitsync *g, const char *repository_id);
+/* False when out of memory. */
+bool gitsync_set_busy(struct gitsync *g, const char *repository_id);
+void gitsync_set_idle(struct gitsync *g, const char *repository_id);
+void gitsync_note_contact(struct gitsync *g, const char *repository_id,
+			  const struct git_result *result);
+/* Removes the mirrors of repositories that are gone, as they become idle. */
+void gitsync_forget_some(struct gitsync *g);
+void gitsync_repositories_fini(struct gitsync *g);
+
+/* --- diffs.c ----------------------------------------------------------------------------- */
+
+/* Does the first diff whose repository is idle. False: there is none. */
+bool gitsync_diff_one(struct gitsync *g);
+/* Answers all that wait; when no thread runs any more. */
+void gitsync_diffs_fini(struct gitsync *g);
+
+#endif
