@@ -4,25 +4,22 @@
 
 #include "client/cli/cli.h"
 
-/* In the order of --help. */
-#define CLI_COMMANDS(X)                                                                            \
-	X(workspace_add)                                                                           \
-	X(workspace_ls)                                                                            \
-	X(workspace_rm)                                                                            \
-	X(env_ls)                                                                                  \
-	X(repo_add)                                                                                \
-	X(repo_ls) X(repo_show) X(repo_refresh) X(repo_rm) X(app_create) X(app_ls) X(app_show)     \
-	    X(app_rename) X(app_open) X(app_rm) X(version_create) X(version_set) X(version_ls)     \
-		X(version_show) X(version_seal) X(version_block) X(version_unblock)                \
-		    X(version_note) X(version_diff) X(version_rm) X(plan) X(promote) X(select)     \
-			X(release) X(release_history) X(release_withdraw) X(rollback)              \
-			    X(instance_add) X(instance_ls) X(instance_show) X(instance_label)      \
-				X(instance_pause) X(instance_resume) X(instance_retry)             \
-				    X(instance_rm) X(status) X(explain) X(wait) X(watch) X(man)
-
-#define CLI_DECLARE_(name) extern const struct cli_command cli_cmd_##name;
-CLI_COMMANDS(CLI_DECLARE_)
-#undef CLI_DECLARE_
+extern const struct cli_command cli_cmd_workspace_add, cli_cmd_workspace_ls, cli_cmd_workspace_rm;
+extern const struct cli_command cli_cmd_env_ls;
+extern const struct cli_command cli_cmd_repo_add, cli_cmd_repo_ls, cli_cmd_repo_show,
+    cli_cmd_repo_refresh, cli_cmd_repo_rm;
+extern const struct cli_command cli_cmd_app_create, cli_cmd_app_ls, cli_cmd_app_show,
+    cli_cmd_app_rename, cli_cmd_app_open, cli_cmd_app_rm;
+extern const struct cli_command cli_cmd_version_create, cli_cmd_version_set, cli_cmd_version_ls,
+    cli_cmd_version_show, cli_cmd_version_diff, cli_cmd_version_seal, cli_cmd_version_block,
+    cli_cmd_version_unblock, cli_cmd_version_note, cli_cmd_version_rm;
+extern const struct cli_command cli_cmd_plan, cli_cmd_promote, cli_cmd_select, cli_cmd_release,
+    cli_cmd_release_history, cli_cmd_release_withdraw, cli_cmd_rollback;
+extern const struct cli_command cli_cmd_instance_add, cli_cmd_instance_ls, cli_cmd_instance_show,
+    cli_cmd_instance_label, cli_cmd_instance_pause, cli_cmd_instance_resume, cli_cmd_instance_retry,
+    cli_cmd_instance_rm;
+extern const struct cli_command cli_cmd_status, cli_cmd_explain, cli_cmd_wait, cli_cmd_watch,
+    cli_cmd_man;
 
 /* Prints the table. Returns CLI_DONE, or CLI_FAILED when memory was short. */
 int cli_end_table(struct table *table);

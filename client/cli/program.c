@@ -24,8 +24,56 @@ int cli_end_table(struct table *table)
 	return table_end(table) ? CLI_DONE : cli_complain(CLI_FAILED, "out of memory for a table");
 }
 
-#define ROW(name) &cli_cmd_##name.about,
-static const struct sl_command *const commands[] = {CLI_COMMANDS(ROW) NULL};
+#define ROW(name) &cli_cmd_##name.about
+/* In the order of --help. */
+static const struct sl_command *const commands[] = {
+    ROW(workspace_add),
+    ROW(workspace_ls),
+    ROW(workspace_rm),
+    ROW(env_ls),
+    ROW(repo_add),
+    ROW(repo_ls),
+    ROW(repo_show),
+    ROW(repo_refresh),
+    ROW(repo_rm),
+    ROW(app_create),
+    ROW(app_ls),
+    ROW(app_show),
+    ROW(app_rename),
+    ROW(app_open),
+    ROW(app_rm),
+    ROW(version_create),
+    ROW(version_set),
+    ROW(version_ls),
+    ROW(version_show),
+    ROW(version_diff),
+    ROW(version_seal),
+    ROW(version_block),
+    ROW(version_unblock),
+    ROW(version_note),
+    ROW(version_rm),
+    ROW(plan),
+    ROW(promote),
+    ROW(select),
+    ROW(release),
+    ROW(release_history),
+    ROW(release_withdraw),
+    ROW(rollback),
+    ROW(instance_add),
+    ROW(instance_ls),
+    ROW(instance_show),
+    ROW(instance_label),
+    ROW(instance_pause),
+    ROW(instance_resume),
+    ROW(instance_retry),
+    ROW(instance_rm),
+    ROW(status),
+    ROW(explain),
+    ROW(wait),
+    ROW(watch),
+    ROW(man),
+    NULL,
+};
 
 const struct sl_program cli_program = {
     .name = "sluice",

@@ -13,6 +13,12 @@ const char *text_color_on(enum text_color color)
 	return on[color];
 }
 
+const char *text_copy(char buffer[static TEXT_SIZE], const char *text)
+{
+	(void)snprintf(buffer, TEXT_SIZE, "%s", text);
+	return buffer;
+}
+
 const char *text_age(char buffer[static TEXT_SIZE], const Google__Protobuf__Timestamp *at,
 		     uint64_t now_unix_ms)
 {
@@ -21,7 +27,7 @@ const char *text_age(char buffer[static TEXT_SIZE], const Google__Protobuf__Time
 		const char *unit;
 	} units[] = {{86400, "d"}, {3600, "h"}, {60, "m"}, {1, "s"}};
 	if (at == NULL) {
-		return strcpy(buffer, "-");
+		return text_copy(buffer, "-");
 	}
 	int64_t age = (int64_t)(now_unix_ms / 1000) - at->seconds;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
@@ -31,7 +37,7 @@ const char *text_age(char buffer[static TEXT_SIZE], const Google__Protobuf__Time
 			return buffer;
 		}
 	}
-	return strcpy(buffer, "now");
+	return text_copy(buffer, "now");
 }
 
 const char *text_time(char buffer[static TEXT_SIZE], const Google__Protobuf__Timestamp *at)
@@ -79,7 +85,7 @@ const char *text_enum(char buffer[static TEXT_SIZE], const ProtobufCEnumDescript
 {
 	const ProtobufCEnumValue *found = protobuf_c_enum_descriptor_get_value(descriptor, value);
 	if (value == 0) {
-		return strcpy(buffer, "-");
+		return text_copy(buffer, "-");
 	}
 	if (found == NULL) {
 		(void)snprintf(buffer, TEXT_SIZE, "%d", value);

@@ -15,6 +15,8 @@ const char *text_color_on(enum text_color color);
 #define TEXT_COLOR_OFF "\033[0m"
 
 #define TEXT_SIZE 64
+/* Cut to TEXT_SIZE. Returns `buffer`. */
+const char *text_copy(char buffer[static TEXT_SIZE], const char *text);
 /* "now", "40s", "5m", "3h", "12d" before now_ms; "-" when unset. Return `buffer`. */
 const char *text_age(char buffer[static TEXT_SIZE], const Google__Protobuf__Timestamp *at,
 		     uint64_t now_unix_ms);

@@ -138,7 +138,7 @@ static int set(struct cli *cli, const struct sl_args *args, void *config)
 static const char *content_text(char buffer[static TEXT_SIZE], const Sluice__V1__Content *content)
 {
 	if (content == NULL) {
-		return strcpy(buffer, "-");
+		return text_copy(buffer, "-");
 	}
 	if (content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED) {
 		return text_enum(buffer, &sluice__v1__content_reason__descriptor,

@@ -65,13 +65,21 @@ static void finish(struct rpc_call *call, struct fake_answer answer,
 	rpc_call_finish(call, SL_OK, NULL, SL_BYTES(bytes, size));
 }
 
+static bool keep_if_held(struct fake_server *server, struct rpc_call *call)
+{
+	pthread_mutex_lock(&server->lock);
+	bool hold = server->hold;
+	server->held = hold ? call : NULL;
+	pthread_mutex_unlock(&server->lock);
+	return hold;
+}
+
 static void handle_get_app(struct rpc_call *call, struct sl_bytes request, void *ctx)
 {
 	struct fake_server *server = ctx;
 	(void)request;
 	struct fake_answer answer = note_call(server, "");
-	if (server->hold) {
-		server->held = call;
+	if (keep_if_held(server, call)) {
 		return;
 	}
 	Sluice__V1__App app = SLUICE__V1__APP__INIT;
@@ -229,9 +237,11 @@ void fake_server_stop(struct fake_server *server)
 	if (server == NULL) {
 		return;
 	}
-	if (server->held != NULL) {
-		finish(server->held, (struct fake_answer){SL_UNAVAILABLE, SL_REASON_STOPPING},
-		       NULL);
+	pthread_mutex_lock(&server->lock);
+	struct rpc_call *held = SL_TAKE(server->held);
+	pthread_mutex_unlock(&server->lock);
+	if (held != NULL) {
+		finish(held, (struct fake_answer){SL_UNAVAILABLE, SL_REASON_STOPPING}, NULL);
 	}
 	rpc_server_stop(server->rpc);
 	pthread_join(server->thread, NULL);
@@ -255,7 +265,9 @@ void fake_server_answer(struct fake_server *server, const struct fake_answer *an
 
 void fake_server_hold(struct fake_server *server)
 {
+	pthread_mutex_lock(&server->lock);
 	server->hold = true;
+	pthread_mutex_unlock(&server->lock);
 }
 
 unsigned fake_server_calls(struct fake_server *server)
