@@ -12,6 +12,7 @@
 #include "base/err/err.h"
 #include "base/mem/arena.h"
 #include "server/records/records.h"
+#include "server/records/wire.h"
 #include "server/rpc/rpc.h"
 #include "server/store/store.h"
 #include "sluice/v1/fleet.pb-c.h"
@@ -93,19 +94,21 @@ enum fleet_verdict {
 enum fleet_verdict fleet_judge(const struct fleet_standing *standing, const char *desired);
 bool fleet_is_staged(const struct fleet_standing *standing, const char *version_id);
 
-/* Every instance of the view that the app is placed on, by id; environment 0: all. `visit` is
- * called under fleet's lock: it must be short, must not call fleet, and the standing is borrowed
+/* Called under fleet's lock: it must be short, must not call fleet, and the standing is borrowed
  * until it returns. */
+struct fleet_visitor {
+	void (*visit)(void *ctx, const struct fleet_standing *standing);
+	void *ctx;
+};
+/* Every instance of the view that the app is placed on, by id; environment 0: all. */
 SL_MUST_USE sl_code fleet_visit(struct fleet *fleet, const struct store_view *view,
 				uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
-				uint32_t environment,
-				void (*visit)(void *ctx, const struct fleet_standing *standing),
-				void *ctx, struct sl_err *err);
-/* Just one, placed or not. */
+				uint32_t environment, const struct fleet_visitor *visitor,
+				struct sl_err *err);
+/* Just one, placed or not; nobody is visited if there is none. */
 SL_MUST_USE sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view,
 				    uint32_t workspace, const char *app_id, const char *instance_id,
-				    void (*visit)(void *ctx, const struct fleet_standing *standing),
-				    void *ctx, struct sl_err *err);
+				    const struct fleet_visitor *visitor, struct sl_err *err);
 
 /* --- waiting ----------------------------------------------------------------------------- */
 
@@ -136,8 +139,7 @@ struct fleet_reach {
 	char **share_urls;    /* public_url + "/" + slug, in the arena */
 	size_t share_url_count;
 };
-SL_MUST_USE sl_code fleet_reach(struct fleet *fleet, const struct store_view *view,
-				struct sl_arena *arena, uint32_t workspace,
+SL_MUST_USE sl_code fleet_reach(struct fleet *fleet, const struct wire *in,
 				const Sluice__Store__V1__AppRecord *app, uint32_t environment,
 				const char *version_id, struct fleet_reach *ret_reach,
 				struct sl_err *err);

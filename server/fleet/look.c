@@ -57,8 +57,7 @@ struct visit {
 	const char *app_id;
 	const Sluice__Store__V1__AppRecord *app; /* NULL: placed or not */
 	uint32_t environment;
-	void (*visit)(void *ctx, const struct fleet_standing *standing);
-	void *ctx;
+	const struct fleet_visitor *visitor;
 	struct sl_arena arena; /* emptied after each */
 };
 
@@ -144,7 +143,7 @@ static sl_code tell(struct visit *v, const Sluice__Store__V1__InstanceRecord *in
 		code = from_store(v, instance->id, &standing, err);
 	}
 	if (code == SL_OK) {
-		v->visit(v->ctx, &standing);
+		v->visitor->visit(v->visitor->ctx, &standing);
 	}
 	return code;
 }
@@ -178,8 +177,7 @@ static sl_code tell_value(struct visit *v, const char *id, struct sl_bytes value
 
 sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
 		    const Sluice__Store__V1__AppRecord *app, uint32_t environment,
-		    void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
-		    struct sl_err *err)
+		    const struct fleet_visitor *visitor, struct sl_err *err)
 {
 	struct visit v = {.fleet = fleet,
 			  .view = view,
@@ -187,8 +185,8 @@ sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t
 			  .app_id = app->id,
 			  .app = app,
 			  .environment = environment,
-			  .visit = visit,
-			  .ctx = ctx};
+
+			  .visitor = visitor};
 	struct record_key prefix = key_of(workspace);
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	sl_arena_init(&v.arena, 0);
@@ -205,15 +203,14 @@ sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t
 
 sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
 			const char *app_id, const char *instance_id,
-			void (*visit)(void *ctx, const struct fleet_standing *standing), void *ctx,
-			struct sl_err *err)
+			const struct fleet_visitor *visitor, struct sl_err *err)
 {
 	struct visit v = {.fleet = fleet,
 			  .view = view,
 			  .workspace = workspace,
 			  .app_id = app_id,
-			  .visit = visit,
-			  .ctx = ctx};
+
+			  .visitor = visitor};
 	struct record_key key = KEY(workspace, key_text(k, instance_id));
 	struct sl_bytes value;
 	sl_code code = store_get(view, TABLE_INSTANCES, key_bytes(&key), &value, err);
@@ -270,15 +267,17 @@ static void count_reach(void *ctx, const struct fleet_standing *standing)
 	}
 }
 
-sl_code fleet_reach(struct fleet *fleet, const struct store_view *view, struct sl_arena *arena,
-		    uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
-		    uint32_t environment, const char *version_id, struct fleet_reach *ret_reach,
-		    struct sl_err *err)
+sl_code fleet_reach(struct fleet *fleet, const struct wire *in,
+		    const Sluice__Store__V1__AppRecord *app, uint32_t environment,
+		    const char *version_id, struct fleet_reach *ret_reach, struct sl_err *err)
 {
 	struct fleet_reach reach = {.instances = 0};
-	struct reach r = {
-	    .reach = &reach, .arena = arena, .version_id = or_empty(version_id), .slug = app->slug};
-	sl_code code = fleet_visit(fleet, view, workspace, app, environment, count_reach, &r, err);
+	struct reach r = {.reach = &reach,
+			  .arena = in->arena,
+			  .version_id = or_empty(version_id),
+			  .slug = app->slug};
+	const struct fleet_visitor visitor = {.visit = count_reach, .ctx = &r};
+	sl_code code = fleet_visit(fleet, in->view, in->workspace, app, environment, &visitor, err);
 	if (code == SL_OK) {
 		*ret_reach = reach;
 	}

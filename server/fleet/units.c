@@ -92,11 +92,21 @@ struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const
 	return NULL;
 }
 
-void fleet_unit_free(struct fleet *fleet, struct fleet_unit *unit)
+static void link_out(struct fleet *fleet, struct fleet_unit *unit)
 {
 	SLIST_REMOVE(&fleet->units[bucket_of(unit->id)], unit, fleet_unit, link);
+}
+
+static void forget_dirty(struct fleet *fleet, struct fleet_unit *unit)
+{
+	STAILQ_REMOVE(&fleet->dirty, unit, fleet_unit, dirty_link);
+}
+
+void fleet_unit_free(struct fleet *fleet, struct fleet_unit *unit)
+{
+	link_out(fleet, unit);
 	if (unit->dirty) {
-		STAILQ_REMOVE(&fleet->dirty, unit, fleet_unit, dirty_link);
+		forget_dirty(fleet, unit);
 	}
 	if (unit->session != NULL) {
 		unit->session->unit = NULL;

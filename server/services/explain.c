@@ -303,7 +303,8 @@ sl_code explain_read(struct service_read *read, const void *message, void *reply
 				      "out of memory for this call");
 	}
 	code = fleet_visit_one(read->services->fleet, read->view, read->workspace, app->id,
-			       instance->id, keep, &chain, err);
+			       instance->id, &(struct fleet_visitor){.visit = keep, .ctx = &chain},
+			       err);
 	if (code == SL_OK && !sl_arena_failed(read->arena)) {
 		walk_chain(&chain);
 	}

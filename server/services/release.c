@@ -18,8 +18,8 @@ static sl_code reach_of(const struct services *services, const struct wire *in,
 	if (version == NULL || services == NULL || services->fleet == NULL) {
 		return SL_OK;
 	}
-	sl_code code = fleet_reach(services->fleet, in->view, in->arena, in->workspace, app,
-				   ENV_PRODUCTION, version->id, &found, err);
+	sl_code code =
+	    fleet_reach(services->fleet, in, app, ENV_PRODUCTION, version->id, &found, err);
 	if (code != SL_OK) {
 		return code;
 	}

@@ -148,7 +148,7 @@ static sl_code app_status(struct service_read *read, const struct app_look *look
 		}
 	}
 	return fleet_visit(read->services->fleet, read->view, read->workspace, look->app,
-			   environment, count, c, err);
+			   environment, &(struct fleet_visitor){.visit = count, .ctx = c}, err);
 }
 
 /* --- instances of one app -------------------------------------------------------------- */
@@ -215,8 +215,9 @@ static sl_code list_places(struct service_read *read, const struct counting *c,
 			next = place_key(&c->places[i]);
 			break;
 		}
-		sl_code code = fleet_visit_one(read->services->fleet, read->view, read->workspace,
-					       c->look->app->id, c->places[i].id, tell, &t, err);
+		sl_code code = fleet_visit_one(
+		    read->services->fleet, read->view, read->workspace, c->look->app->id,
+		    c->places[i].id, &(struct fleet_visitor){.visit = tell, .ctx = &t}, err);
 		if (code != SL_OK) {
 			return code;
 		}

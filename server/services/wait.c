@@ -169,10 +169,11 @@ static sl_code see_instances(struct sight *s, const struct store_view *view,
 		return code;
 	}
 	if (w->instance_id[0] == '\0') {
-		code = fleet_visit(fleet, view, w->workspace, app, w->environment, count, s, err);
+		code = fleet_visit(fleet, view, w->workspace, app, w->environment,
+				   &(struct fleet_visitor){.visit = count, .ctx = s}, err);
 	} else {
-		code = fleet_visit_one(fleet, view, w->workspace, app->id, w->instance_id, count, s,
-				       err);
+		code = fleet_visit_one(fleet, view, w->workspace, app->id, w->instance_id,
+				       &(struct fleet_visitor){.visit = count, .ctx = s}, err);
 	}
 	if (code == SL_OK) {
 		conclude(s);

@@ -228,8 +228,9 @@ static void test_a_kept_version_that_fails_is_noted_aside(void **state)
 	const struct store_view *view = NULL;
 	struct fleet_standing seen = {.known = false};
 	assert_int_equal(store_view_begin(t.a->s->store, &view, &t.a->s->err), SL_OK);
-	assert_int_equal(fleet_visit_one(t.a->fleet, view, STEPS_WORKSPACE, t.app_id, t.ids[0], see,
-					 &seen, &t.a->s->err),
+	assert_int_equal(fleet_visit_one(t.a->fleet, view, STEPS_WORKSPACE, t.app_id, t.ids[0],
+					 &(struct fleet_visitor){.visit = see, .ctx = &seen},
+					 &t.a->s->err),
 			 SL_OK);
 	store_view_end(view);
 	assert_int_equal(seen.phase, HEALTHY);
@@ -248,9 +249,9 @@ static void test_reach_and_liveness_follow_the_clock(void **state)
 	agents_settle(t.a);
 	assert_int_equal(store_view_begin(t.a->s->store, &view, &t.a->s->err), SL_OK);
 	struct fleet *fleet = t.a->fleet;
-	assert_int_equal(fleet_reach(fleet, view, &t.a->s->arena, STEPS_WORKSPACE,
-				     steps_app(t.a->s), ENV_DEVELOPMENT, t.version_id, &reach,
-				     &t.a->s->err),
+	struct wire in = {.view = view, .arena = &t.a->s->arena, .workspace = STEPS_WORKSPACE};
+	assert_int_equal(fleet_reach(fleet, &in, steps_app(t.a->s), ENV_DEVELOPMENT, t.version_id,
+				     &reach, &t.a->s->err),
 			 SL_OK);
 	assert_int_equal(reach.instances, 3);
 	assert_int_equal(reach.ready, 1);
@@ -268,8 +269,8 @@ static void test_reach_and_liveness_follow_the_clock(void **state)
 	assert_string_equal(fleet_agent_view(fleet, arena, t.ids[0])->agent_version, "0.1.0");
 	agents_mono_ms += 30000;
 	agents_heartbeat(t.streams[0], 1);
-	assert_int_equal(fleet_reach(fleet, view, arena, STEPS_WORKSPACE, steps_app(t.a->s),
-				     ENV_DEVELOPMENT, t.version_id, &reach, &t.a->s->err),
+	assert_int_equal(fleet_reach(fleet, &in, steps_app(t.a->s), ENV_DEVELOPMENT, t.version_id,
+				     &reach, &t.a->s->err),
 			 SL_OK);
 	assert_int_equal(reach.unreachable, 2);
 	assert_int_equal(reach.ready, 1);
@@ -301,8 +302,9 @@ static void test_after_a_restart_the_stored_status_counts(void **state)
 	const struct store_view *view = NULL;
 	struct fleet_standing seen = {.known = false};
 	assert_int_equal(store_view_begin(t.a->s->store, &view, &t.a->s->err), SL_OK);
-	assert_int_equal(fleet_visit_one(t.a->fleet, view, STEPS_WORKSPACE, t.app_id, t.ids[0], see,
-					 &seen, &t.a->s->err),
+	assert_int_equal(fleet_visit_one(t.a->fleet, view, STEPS_WORKSPACE, t.app_id, t.ids[0],
+					 &(struct fleet_visitor){.visit = see, .ctx = &seen},
+					 &t.a->s->err),
 			 SL_OK);
 	store_view_end(view);
 	assert_int_equal(seen.phase, HEALTHY);

@@ -23,18 +23,17 @@
 static char the_fleet; /* only its address counts */
 static char reached_version[64];
 
-sl_code fleet_reach(struct fleet *fleet, const struct store_view *view, struct sl_arena *arena,
-		    uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
-		    uint32_t environment, const char *version_id, struct fleet_reach *ret_reach,
-		    struct sl_err *err)
+sl_code fleet_reach(struct fleet *fleet, const struct wire *in,
+		    const Sluice__Store__V1__AppRecord *app, uint32_t environment,
+		    const char *version_id, struct fleet_reach *ret_reach, struct sl_err *err)
 {
-	(void)view, (void)err;
+	(void)err;
 	assert_ptr_equal(fleet, &the_fleet);
-	assert_int_equal(workspace, STEPS_WORKSPACE);
+	assert_int_equal(in->workspace, STEPS_WORKSPACE);
 	assert_int_equal(environment, ENV_PRODUCTION);
 	(void)snprintf(reached_version, sizeof(reached_version), "%s", version_id);
-	char **urls = SL_ARENA_ARRAY(arena, char *, 1);
-	urls[0] = sl_arena_printf(arena, "https://example.com/%s", app->slug);
+	char **urls = SL_ARENA_ARRAY(in->arena, char *, 1);
+	urls[0] = sl_arena_printf(in->arena, "https://example.com/%s", app->slug);
 	*ret_reach = (struct fleet_reach){.instances = 6,
 					  .ready = 1,
 					  .not_ready = 2,
