@@ -261,3 +261,18 @@ def test_server_and_context(fleet):
     assert "mine" not in run("-w", "default", "repo", "ls").stdout
     away = run("--server", "127.0.0.1:1", "app", "ls")
     assert away.returncode == 3 and "is sluiced running" in away.stderr
+
+
+def test_an_instance_that_fails_ends_the_wait_with_3(fleet):
+    s = fleet.sluice
+    shop(fleet)
+    s("instance", "add", "stg-1", "--env", "staging")
+    fleet.agent("stg-1", "--probe", "cmd:/bin/false", "--probe-deadline", "300ms")
+    start = time.monotonic()
+    failed = s("promote", "shop", "v1", "--to", "staging", "--yes", "--wait", "--timeout", "40s", code=3)
+    assert time.monotonic() - start < 30
+    assert "shop v1 is in staging now" in failed.out and "failed: 1 of 1" in failed.out
+    assert "stg-1: v1 FAILED" in failed.out or "stg-1: v1 ROLLED_BACK" in failed.out
+    assert "sluice explain stg-1 shop" in failed.out and "sluice instance retry stg-1" in failed.out
+    assert "✗" in s("status").out and "✗ stg-1" in s("status", "shop").out
+    assert "tries again" in s("instance", "retry", "stg-1", "--app", "shop").out
