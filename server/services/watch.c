@@ -51,6 +51,11 @@ static sl_code read_kinds(const Sluice__V1__WatchRequest *request, struct watch_
 static sl_code open_stream(const struct services *services, struct rpc_stream *stream,
 			   struct sl_bytes bytes, struct sl_err *err)
 {
+	struct access_caller caller;
+	sl_code code = access_identify_stream(stream, &caller, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 1 << 20);
 	Sluice__V1__WatchRequest *request =
@@ -60,7 +65,7 @@ static sl_code open_stream(const struct services *services, struct rpc_stream *s
 				      "the request's %zu bytes are not a WatchRequest", bytes.size);
 	}
 	struct watch_filter filter = {.workspace = 0};
-	sl_code code = read_kinds(request, &filter, err);
+	code = read_kinds(request, &filter, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -87,8 +92,14 @@ static void on_message(struct rpc_stream *stream, struct sl_bytes message, void 
 
 static void on_half_closed(struct rpc_stream *stream, void *ctx)
 {
-	(void)stream; /* usual: the request is all that a client sends */
 	(void)ctx;
+	if (rpc_stream_user(stream) != NULL) {
+		return; /* usual: the request is all that a client sends */
+	}
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = sl_err_because(&err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "Watch needs one request message");
+	rpc_stream_finish(stream, code, &err);
 }
 
 static void on_opened(struct rpc_stream *stream, void *ctx)

@@ -103,7 +103,8 @@ bool feed_batch_is_full(const struct feed_batch *batch)
 
 bool feed_batch_is_empty(const struct feed_batch *batch)
 {
-	return batch->response.n_changes == 0;
+	/* A change that found no memory counts: packing fails then, and nobody misses it unseen. */
+	return batch->response.n_changes == 0 && !sl_arena_failed(&batch->arena);
 }
 
 struct rpc_message *feed_batch_pack(struct feed_batch *batch, uint64_t revision)

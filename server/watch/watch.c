@@ -24,12 +24,14 @@
 enum {
 	CATCH_UP_RECORDS = 512, /* of one stream at a turn, so that live ones do not wait */
 	TICK_MS = 250,
+	DELIVER_BYTES = 8 << 20, /* of unpacked records at a turn; one more may come on top */
 };
 
 struct watcher {
 	struct watcher *next;
 	struct rpc_stream *stream; /* counted */
 	struct watch_filter filter;
+	uint64_t from;        /* where it began; never changes */
 	uint64_t position;    /* all up to here was handed over; watch's thread */
 	uint64_t progress_ms; /* when it last got anything; watch's thread */
 	bool live, ended;     /* watch's thread */
@@ -68,6 +70,7 @@ static void end_too_slow(struct watcher *w)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	uint64_t sent = rpc_stream_seal(w->stream);
+	sent = sent > w->from ? sent : w->from; /* nothing went out: 0 would mean from now on */
 	sl_code code =
 	    sl_err_because(&err, SL_RESOURCE_EXHAUSTED, SL_REASON_WATCHER_TOO_SLOW,
 			   "the watcher is too slow: resume from revision %lu, nothing is lost",
@@ -238,7 +241,8 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	sl_arena_init(&arena, 0);
 	store_walk_log(&walk, view, watch->position + 1, STORE_FORWARD);
-	while (live.count < RECORDS_MAX && store_walk_next(&walk)) {
+	while (live.count < RECORDS_MAX && arena.total_bytes < DELIVER_BYTES &&
+	       store_walk_next(&walk)) {
 		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
 		    sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
 		if (record == NULL) {
@@ -255,7 +259,7 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 	if (store_walk_result(&walk, err) != SL_OK) {
 		return false;
 	}
-	bool more = live.count == RECORDS_MAX;
+	bool more = live.count == RECORDS_MAX || arena.total_bytes >= DELIVER_BYTES;
 	live.revision = more ? live.revision : store_view_revision(view);
 	if (live.count > 0) {
 		feed_live(watch, &live);
@@ -356,7 +360,7 @@ static bool turn(struct watch *watch)
 		}
 	}
 	keep_alive(watch);
-	return more;
+	return more && err.code == SL_OK; /* what cannot be read is tried again at the next tick */
 }
 
 /* Waits for something to do, at most a tick. False: stop. */
@@ -391,11 +395,19 @@ static void end_all(struct watch *watch)
 	}
 }
 
+static bool is_stopping(struct watch *watch)
+{
+	pthread_mutex_lock(&watch->lock);
+	bool stopping = watch->stopping;
+	pthread_mutex_unlock(&watch->lock);
+	return stopping;
+}
+
 static void *watch_main(void *arg)
 {
 	struct watch *watch = arg;
 	while (wait_for_work(watch)) {
-		while (turn(watch)) {
+		while (turn(watch) && !is_stopping(watch)) {
 		}
 	}
 	end_all(watch);
@@ -513,8 +525,10 @@ sl_code watch_open(struct watch *watch, struct rpc_stream *stream,
 		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
 				      "out of memory");
 	}
-	*w = (struct watcher){
-	    .filter = *filter, .position = position, .progress_ms = sl_clock_mono_ms()};
+	*w = (struct watcher){.filter = *filter,
+			      .from = position,
+			      .position = position,
+			      .progress_ms = sl_clock_mono_ms()};
 	pthread_mutex_lock(&watch->lock);
 	bool full = watch->streams >= watch->options.streams_max;
 	bool stopping = watch->stopping;
