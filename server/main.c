@@ -68,7 +68,10 @@ static void on_storage_failure(void *ctx, const struct sl_err *err)
 
 static enum store_prune on_prune(void *ctx, uint64_t revision, struct sl_bytes record)
 {
-	const struct server *server = ctx;
+	struct server *server = ctx;
+	if (atomic_load(&server->wired) && revision > watch_position(server->services.watch)) {
+		return STORE_PRUNE_LATER; /* fleet and live streams have yet to see it */
+	}
 	return records_prune(
 	    record, revision,
 	    requests_oldest_revision(server->services.requests, sl_clock_unix_ms()));

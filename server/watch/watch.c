@@ -12,6 +12,7 @@
 #include "server/watch/watch.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,9 +50,10 @@ struct watch {
 	bool committed, work, stopping;
 	struct watcher *arriving; /* opened, not yet seen by the thread */
 	unsigned streams;
+	/* Watch's thread alone writes: the hook and live streams have all up to here. */
+	atomic_uint_least64_t position;
 	/* Watch's thread only: */
 	struct watcher *watchers;
-	uint64_t position; /* the hook and live streams have all up to here */
 	uint64_t turn;
 };
 
@@ -90,11 +92,6 @@ static sl_code out_of_range(enum sl_reason reason, uint64_t wanted, const struct
 	sl_err_meta(err, "floor", "%lu", (unsigned long)floor);
 	sl_err_meta(err, "head", "%lu", (unsigned long)head);
 	return code;
-}
-
-static void end_with_failure(struct watcher *w, struct sl_err *err)
-{
-	end(w, err->code, err);
 }
 
 /* --- handing over ----------------------------------------------------------------- */
@@ -139,7 +136,7 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	if (w->position < store_view_floor(view)) {
 		(void)out_of_range(SL_REASON_REVISION_COMPACTED, w->position, view, &err);
-		end_with_failure(w, &err);
+		end(w, err.code, &err);
 		return false;
 	}
 	SL_AUTO(store_walk_end) struct store_walk walk;
@@ -159,7 +156,7 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 			(void)sl_err_set(&err, SL_DATA_LOSS,
 					 "a log record after revision %lu does not parse",
 					 (unsigned long)seen);
-			end_with_failure(w, &err);
+			end(w, err.code, &err);
 			return false;
 		}
 		feed_batch_add(&batch, &w->filter, record);
@@ -167,7 +164,7 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 		records++;
 	}
 	if (store_walk_result(&walk, &err) != SL_OK) {
-		end_with_failure(w, &err);
+		end(w, err.code, &err);
 		return false;
 	}
 	bool more = records == CATCH_UP_RECORDS || feed_batch_is_full(&batch);
@@ -585,6 +582,11 @@ void watch_closed(struct watch *watch, struct rpc_stream *stream)
 	watch->work = true;
 	pthread_cond_signal(&watch->wake);
 	pthread_mutex_unlock(&watch->lock);
+}
+
+uint64_t watch_position(struct watch *watch)
+{
+	return atomic_load(&watch->position);
 }
 
 unsigned watch_streams(struct watch *watch)

@@ -62,4 +62,8 @@ void watch_closed(struct watch *watch, struct rpc_stream *stream);
 
 unsigned watch_streams(struct watch *watch);
 
+/* All up to here was delivered to the hook and to live streams; what is newer must not be pruned
+ * yet. Any thread. */
+uint64_t watch_position(struct watch *watch);
+
 #endif

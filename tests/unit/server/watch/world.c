@@ -24,6 +24,14 @@ static void on_commit(void *ctx, uint64_t first, uint64_t last)
 	}
 }
 
+/* As sluiced does it: nothing goes that watch has not seen. */
+static enum store_prune on_prune(void *ctx, uint64_t revision, struct sl_bytes record)
+{
+	const struct world *w = ctx;
+	(void)record;
+	return revision > watch_position(w->watch) ? STORE_PRUNE_LATER : STORE_PRUNE_DROP;
+}
+
 static void on_record(void *ctx, const struct store_view *view,
 		      const Sluice__Store__V1__LogRecord *record)
 {
@@ -120,6 +128,7 @@ struct world *world_new(unsigned progress_ms, unsigned stall_ms, unsigned stream
 					    .tables = record_table_names,
 					    .table_count = TABLE_COUNT,
 					    .on_commit = on_commit,
+					    .prune = on_prune,
 					    .ctx = w};
 	must(store_open(&store, &w->store, &err), &err);
 	const struct watch_options watch = {.store = w->store,
