@@ -2,8 +2,11 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/records/workspaces.h"
+
+#define RETENTION "retention" /* the method that its log records name */
 
 /* --- the first workspace ------------------------------------------------------ */
 
@@ -139,6 +142,28 @@ sl_code records_revision_before(const struct store_view *view, uint64_t before_m
 	return SL_OK;
 }
 
+/* Is anything up to `revision` worth a revision of its own? Raising the floor leaves a record too:
+ * a store that nobody writes to would raise it for that one, and so on for ever. */
+static sl_code worth_it(const struct store_view *view, uint64_t revision, bool *ret_worth,
+			struct sl_err *err)
+{
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	*ret_worth = false;
+	store_walk_log(&walk, view, store_view_floor(view) + 1, STORE_FORWARD);
+	while (!*ret_worth && store_walk_next(&walk) && sl_get_be64(walk.key.data) <= revision) {
+		Sluice__Store__V1__LogRecord *record = NULL;
+		sl_code code = record_unpack(
+		    &arena, walk.value, &sluice__store__v1__log_record__descriptor, &record, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		*ret_worth = strcmp(record->method, RETENTION) != 0;
+	}
+	return store_walk_result(&walk, err);
+}
+
 struct retain {
 	struct store_cmd cmd;
 	uint64_t before_ms, now_ms;
@@ -151,14 +176,16 @@ static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *vie
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	uint64_t revision = 0;
+	bool worth = false;
 	sl_code code = records_revision_before(view, retain->before_ms, &revision, err);
-	if (code == SL_OK && revision > store_view_floor(view)) {
+	code = code != SL_OK ? code : worth_it(view, revision, &worth, err);
+	if (code == SL_OK && worth) {
 		struct decision d = {.changes = changes,
 				     .arena = &arena,
 				     .revision = store_changes_revision(changes),
 				     .now_ms = retain->now_ms,
 				     .principal = "sluiced",
-				     .method = "retention",
+				     .method = RETENTION,
 				     .reason = ""};
 		store_changes_set_floor(changes, revision);
 		decision_log(&d, NULL);

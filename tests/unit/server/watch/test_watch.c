@@ -305,7 +305,7 @@ static void run_race(bool compact)
 	}
 	print_message("resumed %u, compacted %u times\n", resumed, compacted);
 	assert_true(resumed > 0);
-	assert_int_equal(compact, compacted > 0);
+	assert_true(compact || compacted == 0);
 	world_free(w);
 }
 
