@@ -1,32 +1,9 @@
 #include "server/gitsync/jobs.h"
 
-#include <ftw.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
-
-char *gitsync_mirror_path(struct sl_arena *arena, const char *data, const char *repository_id)
-{
-	return sl_arena_printf(arena, "%s%s/mirrors/%s.git", data[0] == '/' ? "" : "./", data,
-			       repository_id);
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	(void)remove(path);
-	return 0;
-}
-
-void gitsync_remove_tree(const char *path)
-{
-	(void)nftw(path, remove_one, 32, FTW_PHYS | FTW_DEPTH);
-}
 
 sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view,
 			  struct sl_err *err)

@@ -6,6 +6,8 @@
 #include "server/gitsync/gitsync.h"
 #include "server/records/records.h"
 
+enum { GITSYNC_BACKOFF_MAX_MS = 300000 }; /* and up to a quarter more */
+
 /* An owed item and the records that it is about, all in `arena`. */
 struct gitsync_item {
 	struct sl_arena arena;
@@ -42,5 +44,9 @@ SL_MUST_USE sl_code gitsync_item_drop(struct store *store, uint32_t workspace,
 /* DIR/mirrors/<id>.git */
 char *gitsync_mirror_path(struct sl_arena *arena, const char *data, const char *repository_id);
 void gitsync_remove_tree(const char *path);
+/* Removes what killed jobs left in DIR/mirrors, and the mirrors of repositories that are gone. No
+ * job may run. */
+SL_MUST_USE sl_code gitsync_sweep_mirrors(const char *data, const struct store_view *view,
+					  struct sl_err *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include "server/gitsync/jobs.h"
 #include "server/records/versions.h"
 
-enum { BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 300000 };
+enum { BACKOFF_MIN_MS = 1000 };
 
 /* A command that its submitter waits for. */
 struct result_cmd {
@@ -82,6 +82,23 @@ static sl_code decide_publish(struct decision *d, const struct result_cmd *c, st
 	return versions_decide_publish_result(d, &result, err);
 }
 
+/* A result that nobody wants any more ends what it was owed for: the row would be taken up again at
+ * once, and for ever. One that was asked for anew meanwhile stays. */
+static sl_code drop_unwanted(struct decision *d, const struct result_cmd *c, struct sl_err *err)
+{
+	const Sluice__Store__V1__OwedRecord *done_for = c->item->owed;
+	struct record_key key =
+	    owed_key(d->workspace, done_for->kind, done_for->app_id, done_for->version);
+	Sluice__Store__V1__OwedRecord *owed = NULL;
+	sl_code code = record_get(d->view, d->arena, TABLE_OWED, &key,
+				  &sluice__store__v1__owed_record__descriptor, &owed, err);
+	if (code == SL_OK && owed->generation == done_for->generation &&
+	    owed->attempts == done_for->attempts) {
+		decision_delete(d, TABLE_OWED, &key);
+	}
+	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
 static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
@@ -105,6 +122,9 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		code = decide_publish(&d, c, err);
 	} else {
 		code = decide_content(&d, c, err);
+	}
+	if (code == SL_OK && !d.changed) {
+		code = drop_unwanted(&d, c, err);
 	}
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
@@ -154,10 +174,11 @@ static sl_code submit(struct store *store, struct result_cmd *c, struct sl_err *
  * once. */
 static uint64_t backoff_ms(uint32_t attempts)
 {
-	uint64_t pause = attempts >= 9 ? BACKOFF_MAX_MS : (uint64_t)BACKOFF_MIN_MS << attempts;
+	uint64_t pause =
+	    attempts >= 9 ? GITSYNC_BACKOFF_MAX_MS : (uint64_t)BACKOFF_MIN_MS << attempts;
 	uint32_t random;
 	sl_random(&random, sizeof(random));
-	pause = pause > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause;
+	pause = pause > GITSYNC_BACKOFF_MAX_MS ? GITSYNC_BACKOFF_MAX_MS : pause;
 	return pause + random % (pause / 4);
 }
 

@@ -1,7 +1,9 @@
 /* verify: what Git is owed, what versions went through, and the history in the log. */
+#include <string.h>
+
 #include "server/records/verify_internal.h"
 #include "server/records/versions.h"
-#include <string.h>
+
 static bool is_ready(const Sluice__Store__V1__VersionRecord *version)
 {
 	return version->content != NULL &&
