@@ -80,6 +80,8 @@ size_t report_count(const struct report *report, size_t *ret_odd);
 /* One side's figures, one per pair that counts. */
 struct side {
 	double rate[PAIRS_MAX], p50_us[PAIRS_MAX], p99_us[PAIRS_MAX];
+	double
+	    cpu_us[PAIRS_MAX]; /* of the server, per call: hardly moves with the machine's load */
 	uint64_t failed;
 };
 

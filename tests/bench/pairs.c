@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem/own.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/die.h"
 #include "tests/bench/host.h"
@@ -9,6 +10,7 @@
 
 struct pair {
 	struct load_result results[SIDES_MAX];
+	double cpu_us[SIDES_MAX]; /* of the server, per call */
 	double before_us, after_us;
 };
 
@@ -18,20 +20,36 @@ static bool is_steady(const struct pair *pair)
 	return moved <= 1 + STEADY && moved >= 1 / (1 + STEADY);
 }
 
-static void run_side(struct bench *bench, const char *row, struct load *load, const char *name,
-		     struct load_result *ret_result)
+/* The server that the target calls. */
+static const struct bench_server *server_of(const struct bench *bench,
+					    const struct load_target *target)
 {
-	struct load_result warmup;
-	load_run(load, (double)bench->options.warmup_ms / 1000, &warmup);
-	load_run(load, (double)bench->options.run_ms / 1000, ret_result);
-	if (ret_result->calls == 0 || ret_result->failed > ret_result->calls / 1000) {
-		die("%s: %s: %lu calls, %lu failed: %s", row, name,
-		    (unsigned long)ret_result->calls, (unsigned long)ret_result->failed,
-		    ret_result->failure);
+	const struct bench_server *all[] = {&bench->sluiced, &bench->etcd, &bench->bare};
+	for (size_t i = 0; i < SL_COUNT(all); i++) {
+		if (all[i]->process != NULL && all[i]->port == target->port) {
+			return all[i];
+		}
 	}
-	(void)fprintf(stderr, "  %s %s: %.0f/s, p50 %.0f us, p99 %.0f us\n", row, name,
-		      ret_result->rate, histogram_us(&ret_result->latency, 0.5),
-		      histogram_us(&ret_result->latency, 0.99));
+	die("%s: no server listens on port %d", target->name, target->port);
+}
+
+static void run_side(const struct bench *bench, const char *row, struct load *load,
+		     const struct load_target *target, struct pair *pair, size_t at)
+{
+	const struct bench_server *server = server_of(bench, target);
+	struct load_result *result = &pair->results[at];
+	load_run(load, (double)bench->options.warmup_ms / 1000, result);
+	double before_us = servers_cpu_us(server);
+	load_run(load, (double)bench->options.run_ms / 1000, result);
+	pair->cpu_us[at] = (servers_cpu_us(server) - before_us) / (double)(result->calls + 1);
+	if (result->calls == 0 || result->failed > result->calls / 1000) {
+		die("%s: %s: %lu calls, %lu failed: %s", row, target->name,
+		    (unsigned long)result->calls, (unsigned long)result->failed, result->failure);
+	}
+	(void)fprintf(stderr,
+		      "  %s %s: %.0f/s, p50 %.0f us, p99 %.0f us, server %.1f us CPU a call\n", row,
+		      target->name, result->rate, histogram_us(&result->latency, 0.5),
+		      histogram_us(&result->latency, 0.99), pair->cpu_us[at]);
 }
 
 static void keep(struct side *sides, size_t count, size_t at, const struct pair *pair)
@@ -41,6 +59,7 @@ static void keep(struct side *sides, size_t count, size_t at, const struct pair 
 		sides[i].rate[at] = result->rate;
 		sides[i].p50_us[at] = histogram_us(&result->latency, 0.5);
 		sides[i].p99_us[at] = histogram_us(&result->latency, 0.99);
+		sides[i].cpu_us[at] = pair->cpu_us[i];
 		sides[i].failed += result->failed;
 	}
 }
@@ -102,8 +121,7 @@ size_t pairs_run(struct bench *bench, const char *row, struct calls *const *call
 		pairs[p].before_us = host_fdatasync_us(bench->scratch);
 		for (size_t i = 0; i < count; i++) {
 			size_t at = p % 2 == 0 ? i : count - 1 - i;
-			run_side(bench, row, loads[at], calls_target(calls[at])->name,
-				 &pairs[p].results[at]);
+			run_side(bench, row, loads[at], calls_target(calls[at]), &pairs[p], at);
 		}
 		pairs[p].after_us = host_fdatasync_us(bench->scratch);
 	}

@@ -20,6 +20,14 @@ static const struct claim rate_bare = {
     .aim = 0.8,
 };
 
+static const struct claim cpu_bare = {
+    .id = "P4",
+    .what = "the same, server's CPU per call",
+    .against = "bare C core server",
+    .unit = "us",
+    .less_is_better = true,
+};
+
 void row_reads(struct bench *bench)
 {
 	enum { SLUICE, RANGE, BARE, SIDES };
@@ -34,6 +42,7 @@ void row_reads(struct bench *bench)
 	const char *mode = bench->pinned ? "pinned" : "free";
 	report_add(bench->report, &rate_range, mode, sides[SLUICE].rate, sides[RANGE].rate, pairs);
 	report_add(bench->report, &rate_bare, mode, sides[SLUICE].rate, sides[BARE].rate, pairs);
+	report_add(bench->report, &cpu_bare, mode, sides[SLUICE].cpu_us, sides[BARE].cpu_us, pairs);
 	for (unsigned i = 0; i < SIDES; i++) {
 		calls_free(calls[i]);
 	}

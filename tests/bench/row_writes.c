@@ -37,6 +37,14 @@ static const struct claim alone_txn = {
     .aim = 1,
 };
 
+static const struct claim cpu_txn = {
+    .id = "P1",
+    .what = "the same, server's CPU per call",
+    .against = "etcd Txn, as many keys",
+    .unit = "us",
+    .less_is_better = true,
+};
+
 static const char *mode_of(const struct bench *bench)
 {
 	return bench->pinned ? "pinned" : "free";
@@ -56,6 +64,7 @@ void row_writes(struct bench *bench)
 	report_add(bench->report, &rate_txn, mode, sides[SLUICE].rate, sides[TXN].rate, pairs);
 	report_add(bench->report, &rate_put, mode, sides[SLUICE].rate, sides[PUT].rate, pairs);
 	report_add(bench->report, &p99_txn, mode, sides[SLUICE].p99_us, sides[TXN].p99_us, pairs);
+	report_add(bench->report, &cpu_txn, mode, sides[SLUICE].cpu_us, sides[TXN].cpu_us, pairs);
 	for (unsigned i = 0; i < SIDES; i++) {
 		calls_free(calls[i]);
 	}

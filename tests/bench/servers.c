@@ -1,6 +1,7 @@
 #include "tests/bench/servers.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -185,4 +186,24 @@ uint64_t servers_resident(const struct bench_server *server)
 		(void)fclose(file);
 	}
 	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+double servers_cpu_us(const struct bench_server *server)
+{
+	char path[64];
+	double total_us = 0;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)process_pid(server->process));
+	DIR *tasks = need(opendir(path));
+	for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+		char schedstat[sizeof(path) + sizeof(task->d_name) + 16];
+		unsigned long long ran_ns = 0;
+		(void)snprintf(schedstat, sizeof(schedstat), "%s/%s/schedstat", path, task->d_name);
+		FILE *file = task->d_name[0] != '.' ? fopen(schedstat, "re") : NULL;
+		if (file != NULL) { /* a thread that ended meanwhile does not count */
+			total_us += fscanf(file, "%llu", &ran_ns) == 1 ? (double)ran_ns / 1000 : 0;
+			(void)fclose(file);
+		}
+	}
+	(void)closedir(tasks);
+	return total_us;
 }

@@ -27,5 +27,7 @@ struct bench_server servers_bare(size_t reply_bytes, bool pinned);
 void servers_stop(struct bench_server *server);
 /* Its memory now, resident set in bytes. */
 uint64_t servers_resident(const struct bench_server *server);
+/* Processor time of its threads so far, in microseconds. */
+double servers_cpu_us(const struct bench_server *server);
 
 #endif
