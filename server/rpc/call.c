@@ -36,6 +36,7 @@ struct rpc_call {
 	struct sl_sm sm;
 	struct rpc_tag step;            /* drives rpc_call_step(); never in two places */
 	struct rpc_tag closed;          /* the client left, or the status went out */
+	bool watched;                   /* for methods that wait: `closed` was asked for */
 	bool watching;                  /* `closed` is still in the queue */
 	bool busy;                      /* counted in server->busy */
 	struct rpc_bound_method *bound; /* borrowed */
@@ -80,21 +81,26 @@ static void watch_close(struct rpc_call *call)
 {
 	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
 	op.data.recv_close_on_server.cancelled = &call->closed_by_client;
-	call->watching = true;
+	call->watched = call->watching = true;
 	rpc_start(call->grpc, &op, 1, &call->closed);
 }
 
 static void send_reply(struct rpc_call *call)
 {
-	grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+	grpc_op ops[4] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
 	size_t count = 1;
 	if (call->status.code == SL_OK) {
 		ops[count].op = GRPC_OP_SEND_MESSAGE;
 		ops[count].data.send_message.send_message = call->response;
 		count++;
 	}
-	rpc_status_op(&call->status, &ops[count]);
-	rpc_start(call->grpc, ops, count + 1, &call->step);
+	rpc_status_op(&call->status, &ops[count++]);
+	if (!call->watched) { /* every call has to ask once; here it costs no event of its own */
+		ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+		ops[count].data.recv_close_on_server.cancelled = &call->closed_by_client;
+		count++;
+	}
+	rpc_start(call->grpc, ops, count, &call->step);
 }
 
 bool rpc_read_all(grpc_byte_buffer *buffer, grpc_slice *ret_slice)
@@ -156,7 +162,9 @@ static void rpc_call_step(struct rpc_call *call, bool ok)
 			}
 			call->began_us = sl_clock_mono_us();
 			rpc_call_accept(call->bound); /* before the handler: one is always armed */
-			watch_close(call);
+			if (call->bound->method->waits) {
+				watch_close(call);
+			}
 			sl_sm_move(&call->sm, WORKING);
 			hand_over(call);
 			suspend;

@@ -40,7 +40,9 @@ struct rpc_method {
 	void (*handle)(struct rpc_call *call, struct sl_bytes request, void *ctx);
 	const struct rpc_stream_events *stream; /* instead of handle */
 	void *row;                              /* the caller's; see rpc_call_row() */
-	bool hot; /* many calls at once: at least 256 accepts are posted */
+	bool hot;                               /* many calls at once: more accepts are posted */
+	bool waits; /* answers late and looks at rpc_call_is_cancelled(): leaving clients are
+		     * noticed. Costs an event of the queue per call, so others do without */
 };
 
 struct rpc_options {
@@ -92,7 +94,8 @@ void *rpc_call_row(const struct rpc_call *call); /* method->row */
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 /* When the client stops waiting, on sl_clock_mono_ms()'s scale; UINT64_MAX: never. */
 uint64_t rpc_call_deadline_mono_ms(const struct rpc_call *call);
-/* True once the client has gone or given up. Any thread; the call must still be answered. */
+/* True once the client has gone or given up; of methods that wait. Any thread; the call must still
+ * be answered. */
 bool rpc_call_is_cancelled(const struct rpc_call *call);
 const char *
 rpc_call_peer(const struct rpc_call *call); /* "ipv4:127.0.0.1:4711"; lives as long as the call */

@@ -18,7 +18,7 @@
 #include "server/rpc/accept_guard.h"
 #include "server/rpc/rpc_internal.h"
 
-#define HOT_ACCEPTS 256
+#define HOT_ACCEPTS 64
 #define CALL_ACCEPTS 8
 #define STREAM_ACCEPTS 4
 #define STRAY_ACCEPTS 16

@@ -57,6 +57,7 @@ static void bind_row(size_t at, const struct service_method *row)
 	    .row = &bound[at],
 	    .stream = row->stream,
 	    .hot = row->hot,
+	    .waits = row->start != NULL,
 	};
 	if (row->stream == NULL) {
 		rpc_methods[at].handle = row->read != NULL     ? service_handle_read

@@ -92,7 +92,7 @@ static void refuse(struct rpc_call *call, struct sl_bytes request, void *ctx)
 static const struct rpc_method methods[] = {
     {.path = "/test.Test/Echo", .handle = echo, .row = &row_value, .hot = true},
     {.path = "/test.Test/Later", .handle = later},
-    {.path = "/test.Test/Park", .handle = park},
+    {.path = "/test.Test/Park", .handle = park, .waits = true},
     {.path = "/test.Test/Refuse", .handle = refuse},
 };
 
