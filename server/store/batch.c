@@ -152,6 +152,7 @@ static enum outcome commit(struct attempt *a)
 		enum outcome when_full = rc == ENOMEM ? OUTCOME_FAILED : OUTCOME_FULL_COMMIT;
 		return failed_as(a, rc, "commit", when_full);
 	}
+	store_pool_committed(store);
 	count_commands(a);
 	if (changed) {
 		count_commit(a, log.ms_entries, sl_clock_mono_us() - from_us);

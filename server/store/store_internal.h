@@ -35,6 +35,8 @@ struct store_view {
 	struct store *store;
 	MDB_txn *txn;
 	struct store_state state;
+	bool open;               /* txn holds a snapshot, of what was committed ... */
+	uint64_t generation;     /* ... when store->generation was this, or later */
 	struct store_view *next; /* in the pool */
 };
 
@@ -68,8 +70,9 @@ struct store {
 	uint64_t page_bytes, map_pages;
 	struct store_counters counters;
 
-	pthread_mutex_t pool_lock; /* guards idle */
-	struct store_view *idle;   /* reset snapshots that keep their reader slot */
+	pthread_mutex_t pool_lock;        /* guards idle */
+	struct store_view *idle;          /* snapshots in nobody's use, see view.c */
+	atomic_uint_least64_t generation; /* counts commits of this process */
 
 	pthread_mutex_t lock; /* guards what follows, down to failed */
 	pthread_cond_t wake;  /* signalled when it changes */
@@ -146,6 +149,8 @@ size_t store_queue_take(struct store *store);
 
 /* --- view.c --- */
 void store_pool_fini(struct store *store);
+/* What was read before is old. Writer thread, after each commit and before anybody is told. */
+void store_pool_committed(struct store *store);
 
 static inline void store_txn_abort_auto(MDB_txn **txn)
 {

@@ -2,8 +2,26 @@
 
 #include <assert.h>
 
-/* Snapshots that nobody uses wait in a pool, reset but with their reader slot,
- * so that a view may end on another thread than it began. */
+/* Snapshots that nobody uses wait in a pool with their reader slot, so that a
+ * view may end on another thread than it began. One that shows what was
+ * committed last stays open and is used again as it is: opening it anew would
+ * cost as much as several reads. The commit that makes it old resets it: an
+ * idle snapshot holds no pages back. */
+static bool is_current(const struct store_view *view)
+{
+	const struct store *store = view->store;
+	return store->writer_started && /* else another process may commit */
+	       view->generation == atomic_load_explicit(&store->generation, memory_order_acquire);
+}
+
+static void close_snapshot(struct store_view *view)
+{
+	if (view->open) {
+		mdb_txn_reset(view->txn);
+		view->open = false;
+	}
+}
+
 static struct store_view *pool_take(struct store *store)
 {
 	pthread_mutex_lock(&store->pool_lock);
@@ -15,12 +33,26 @@ static struct store_view *pool_take(struct store *store)
 	return view;
 }
 
+/* Looks at the generation under the lock: a commit that follows finds the view in the pool. */
 static void pool_put(struct store_view *view)
 {
 	struct store *store = view->store;
 	pthread_mutex_lock(&store->pool_lock);
+	if (!is_current(view)) {
+		close_snapshot(view);
+	}
 	view->next = store->idle;
 	store->idle = view;
+	pthread_mutex_unlock(&store->pool_lock);
+}
+
+void store_pool_committed(struct store *store)
+{
+	(void)atomic_fetch_add_explicit(&store->generation, 1, memory_order_acq_rel);
+	pthread_mutex_lock(&store->pool_lock);
+	for (struct store_view *view = store->idle; view != NULL; view = view->next) {
+		close_snapshot(view);
+	}
 	pthread_mutex_unlock(&store->pool_lock);
 }
 
@@ -45,8 +77,15 @@ void store_pool_fini(struct store *store)
 
 static int open_snapshot(struct store *store, struct store_view *view)
 {
+	if (view->open && is_current(view)) {
+		return 0;
+	}
+	close_snapshot(view);
+	/* Before opening: what is committed in between makes the view newer than it says. */
+	view->generation = atomic_load_explicit(&store->generation, memory_order_acquire);
 	int rc = view->txn != NULL ? mdb_txn_renew(view->txn)
 				   : mdb_txn_begin(store->env, NULL, MDB_RDONLY, &view->txn);
+	view->open = rc == 0;
 	return rc == 0 ? store_state_load(view->txn, store->meta, &view->state) : rc;
 }
 
@@ -77,7 +116,6 @@ void store_view_end(const struct store_view *view)
 	}
 	struct store_view *own = (struct store_view *)(uintptr_t)view; /* ours since begin */
 	(void)atomic_fetch_sub_explicit(&own->store->counters.views, 1, memory_order_relaxed);
-	mdb_txn_reset(own->txn);
 	pool_put(own);
 }
 
