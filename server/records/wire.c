@@ -205,8 +205,11 @@ Sluice__V1__Version *wire_version(const struct wire *w,
 	version->created_by = record->created_by;
 	version->sealed_at = wire_time(arena, record->sealed_ms);
 	version->sealed_by = record->sealed_by;
-	uint32_t released =
-	    released_version == UINT32_MAX ? released_number(w, record->app_id) : released_version;
+	uint32_t released = released_version;
+	if (released == UINT32_MAX) { /* only what is in production can be released */
+		bool may_be = record->environment == ENV_PRODUCTION;
+		released = may_be ? released_number(w, record->app_id) : 0;
+	}
 	version->released = released == record->number;
 	version->revision = record->revision;
 	return version;

@@ -63,8 +63,9 @@ static sl_code read_facts(struct service_read *read,
 {
 	struct wire wire = wire_of_read(read);
 	response->facts = SL_ARENA_ARRAY(read->arena, Sluice__V1__VersionFacts *, ENV_COUNT);
-	for (uint32_t environment = 1; response->facts != NULL && environment <= ENV_COUNT;
-	     environment++) {
+	/* It never was in the environments after its own: not worth a look. */
+	for (uint32_t environment = 1;
+	     response->facts != NULL && environment <= version->environment; environment++) {
 		Sluice__Store__V1__FactsRecord *facts = NULL;
 		sl_code code = facts_get(&wire, version, environment, &facts, err);
 		if (code != SL_OK && code != SL_NOT_FOUND) {
