@@ -34,7 +34,7 @@ static int tell_failure(const Sluice__V1__Version *version)
 			      version->app, version->name);
 		return CLI_FAILED;
 	}
-	(void)fprintf(stderr, "  mend the repository, then run: sluice version set %s %s\n",
+	(void)fprintf(stderr, "  mend it, then run: sluice version set %s %s [--commit REV]\n",
 		      version->app, version->name);
 	return CLI_FAILED;
 }
