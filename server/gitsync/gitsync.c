@@ -3,7 +3,6 @@
  * is no second list that could disagree with it; in memory lies only which
  * repositories are busy.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -57,7 +56,9 @@ static void consider(struct gitsync *g, struct pick *pick, const struct store_wa
 	if (owed->parked || gitsync_is_busy(g, owed->repository_id)) {
 		return;
 	}
-	if (owed->next_ms > now) {
+	/* No pause is that long: the clock was set back, and that hurts nobody. */
+	bool far_off = owed->next_ms > now + 2 * (uint64_t)GITSYNC_BACKOFF_MAX_MS;
+	if (owed->next_ms > now && !far_off) {
 		pick->next_ms = owed->next_ms < pick->next_ms ? owed->next_ms : pick->next_ms;
 		return;
 	}
@@ -152,17 +153,36 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 	return code;
 }
 
-static void rest(struct gitsync *g, uint64_t seen, uint64_t next_ms)
+static struct timespec after_ms(uint64_t pause)
 {
-	uint64_t now = sl_clock_unix_ms();
-	uint64_t pause = next_ms <= now ? 1 : next_ms - now;
-	pause = pause > IDLE_MS ? IDLE_MS : pause;
 	struct timespec until;
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)(pause / 1000u);
 	until.tv_nsec += (long)(pause % 1000u) * 1000000L;
 	until.tv_sec += until.tv_nsec / 1000000000L;
 	until.tv_nsec %= 1000000000L;
+	return until;
+}
+
+/* After trouble of our own: the commits of others do not cut it short, or the same job would be run
+ * again for each. */
+static void pause_after_trouble(struct gitsync *g)
+{
+	const struct timespec until = after_ms(TROUBLE_MS);
+	pthread_mutex_lock(&g->lock);
+	int rc = 0;
+	while (!gitsync_is_stopping(g) && rc == 0) {
+		rc = pthread_cond_timedwait(&g->wake, &g->lock, &until);
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* Until something was committed, or `next_ms` (wall clock, as stored) has come. */
+static void rest(struct gitsync *g, uint64_t seen, uint64_t next_ms)
+{
+	uint64_t now = sl_clock_unix_ms();
+	uint64_t pause = next_ms <= now ? 1 : next_ms - now;
+	const struct timespec until = after_ms(pause > IDLE_MS ? IDLE_MS : pause);
 	pthread_mutex_lock(&g->lock);
 	int rc = 0;
 	while (g->wakes == seen && !gitsync_is_stopping(g) && rc == 0) {
@@ -189,7 +209,7 @@ static void one_turn(struct gitsync *g)
 	}
 	if (code != SL_OK && !gitsync_is_stopping(g)) {
 		log_warn("git-job-trouble", "error=%s", SL_QUOTE(err.msg));
-		rest(g, seen, sl_clock_unix_ms() + TROUBLE_MS);
+		pause_after_trouble(g);
 	}
 	if (pick.found) {
 		pthread_mutex_lock(&g->lock);
@@ -212,23 +232,6 @@ static void *gitsync_main(void *arg)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-/* Leftovers of killed jobs: no job runs yet. */
-static void sweep_mirrors(const char *folder)
-{
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		char path[PATH_MAX + 300];
-		if (entry->d_name[0] != '.') {
-			(void)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-			git_mirror_sweep(path);
-		}
-	}
-	if (dir != NULL) {
-		(void)closedir(dir);
-	}
-}
-
 static sl_code prepare_folder(struct gitsync *g, struct sl_err *err)
 {
 	char mirrors[PATH_MAX + 16];
@@ -241,8 +244,9 @@ static sl_code prepare_folder(struct gitsync *g, struct sl_err *err)
 	if (mkdir(mirrors, 0700) != 0 && errno != EEXIST) {
 		return sl_err_set(err, SL_INTERNAL, "folder '%s': %s", mirrors, strerror(errno));
 	}
-	sweep_mirrors(mirrors);
-	return SL_OK;
+	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
+	sl_code code = store_view_begin(g->options.store, &view, err);
+	return code != SL_OK ? code : gitsync_sweep_mirrors(g->data, view, err);
 }
 
 sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_gitsync,

@@ -142,25 +142,52 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *g, const struct s
 
 /* --- repositories that are gone --------------------------------------------------------- */
 
+/* Takes one that is idle, and makes it busy; NULL: none. */
+static struct busy *take_forgotten(struct gitsync *g)
+{
+	struct busy *taken = NULL;
+	pthread_mutex_lock(&g->lock);
+	for (struct busy **at = &g->forgotten; *at != NULL; at = &(*at)->next) {
+		if (!gitsync_is_busy(g, (*at)->repository_id) &&
+		    gitsync_set_busy(g, (*at)->repository_id)) {
+			taken = *at;
+			*at = taken->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&g->lock);
+	return taken;
+}
+
+/* Caller holds the lock. */
+static void drop_contact(struct gitsync *g, const char *repository_id)
+{
+	for (struct contact **at = &g->contacts; *at != NULL; at = &(*at)->next) {
+		struct contact *c = *at;
+		if (strcmp(c->repository_id, repository_id) == 0) {
+			*at = c->next;
+			free(c);
+			return;
+		}
+	}
+}
+
+/* Without the lock: a large mirror takes long, and calls and commits wait for nothing of it. */
 void gitsync_forget_some(struct gitsync *g)
 {
-	SL_AUTO(sl_arena_fini) struct sl_arena arena;
-	sl_arena_init(&arena, 0);
-	pthread_mutex_lock(&g->lock);
-	for (struct busy **at = &g->forgotten; *at != NULL;) {
-		struct busy *gone = *at;
-		if (gitsync_is_busy(g, gone->repository_id)) {
-			at = &gone->next;
-			continue;
-		}
-		*at = gone->next;
+	for (struct busy *gone = take_forgotten(g); gone != NULL; gone = take_forgotten(g)) {
+		SL_AUTO(sl_arena_fini) struct sl_arena arena;
+		sl_arena_init(&arena, 0);
 		char *path = gitsync_mirror_path(&arena, g->options.data, gone->repository_id);
 		if (path != NULL) {
 			gitsync_remove_tree(path);
 		}
+		pthread_mutex_lock(&g->lock);
+		drop_contact(g, gone->repository_id);
+		gitsync_set_idle(g, gone->repository_id);
+		pthread_mutex_unlock(&g->lock);
 		free(gone);
 	}
-	pthread_mutex_unlock(&g->lock);
 }
 
 void gitsync_forget(struct gitsync *g, const char *repository_id)
