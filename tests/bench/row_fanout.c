@@ -34,6 +34,13 @@ static const struct claim agent_bytes = {
     .less_is_better = true,
 };
 
+static const struct claim agent_cpu = {
+    .id = "P10",
+    .what = "server's CPU per agent told",
+    .unit = "us",
+    .less_is_better = true,
+};
+
 static void create_version(int port, char *name)
 {
 	Sluice__V1__CreateVersionRequest create = SLUICE__V1__CREATE_VERSION_REQUEST__INIT;
@@ -93,13 +100,15 @@ void row_fanout(struct bench *bench)
 	uint64_t before = servers_resident(&server);
 	struct agents *agents = agents_connect(server.port, agent_count);
 	double each = ((double)servers_resident(&server) - (double)before) / agent_count / 1024;
-	double last_ms[PROMOTIONS];
+	double last_ms[PROMOTIONS], cpu_us = servers_cpu_us(&server);
 	for (unsigned i = 0; i < count; i++) {
 		last_ms[i] = promote_one(agents, agent_count, server.port, i);
 	}
+	cpu_us = (servers_cpu_us(&server) - cpu_us) / count / agent_count;
 	qsort(last_ms, count, sizeof(last_ms[0]), compare);
 	report_add(bench->report, &last_told, "free", &last_ms[count - 1], NULL, 1);
 	report_add(bench->report, &last_told_median, "free", &last_ms[count / 2], NULL, 1);
+	report_add(bench->report, &agent_cpu, "free", &cpu_us, NULL, 1);
 	report_add(bench->report, &agent_bytes, "free", &each, NULL, 1);
 	report_note(bench->report,
 		    "P10: %u agents, a connection each, in the clear (mTLS is the claim), %u "
