@@ -19,14 +19,17 @@ static int row_value = 42;
 static atomic_uint parked, released;
 static atomic_bool let_go;
 static _Atomic uint64_t seen_deadline;
+static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
 static char seen_peer[64];
 static void *seen_row;
 
 static void echo(struct rpc_call *call, struct sl_bytes request, void *ctx)
 {
 	(void)ctx;
+	pthread_mutex_lock(&seen_lock);
 	seen_row = rpc_call_row(call);
 	(void)snprintf(seen_peer, sizeof(seen_peer), "%s", rpc_call_peer(call));
+	pthread_mutex_unlock(&seen_lock);
 	atomic_store(&seen_deadline, rpc_call_deadline_mono_ms(call));
 	rpc_call_finish(call, SL_OK, NULL, request);
 }
@@ -132,8 +135,10 @@ static void test_call_echo_tells_row_peer_and_deadline(void **state)
 	assert_int_equal(r.size, 5);
 	assert_memory_equal(r.reply, "hello", 5);
 	assert_in_range(atomic_load(&seen_deadline), now + 5000, now + 9000); /* set last */
+	pthread_mutex_lock(&seen_lock);
 	assert_ptr_equal(seen_row, &row_value);
 	assert_memory_equal(seen_peer, "ipv4:127.0.0.1:", 15);
+	pthread_mutex_unlock(&seen_lock);
 	bare_unary(p->channel, "/test.Test/Echo", "", 0, 0, &r);
 	assert_int_equal(r.status, SL_OK);
 	assert_int_equal(r.size, 0);
