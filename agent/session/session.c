@@ -23,6 +23,9 @@ enum {
 	MESSAGES_PER_STEP = 32,
 	GREETING_MS = 30000, /* from dialling to the server's Pace */
 	MESSAGE_MAX = 64 << 20,
+	/* With 10 s for the answer a connection that a middlebox forgot is noticed
+	 * early enough to be up to date a minute after the network is back. */
+	KEEPALIVE_MS = 35000,
 };
 
 /* Until a server has said otherwise. */
@@ -58,6 +61,7 @@ sl_code session_new(const struct session_options *options, struct session **ret_
 	    .target = options->server,
 	    .message_max = MESSAGE_MAX,
 	    .user_agent = options->user_agent,
+	    .keepalive_ms = KEEPALIVE_MS,
 	};
 	sl_code code = crpc_channel_new(&channel, &session->channel, err);
 	if (code == SL_OK) {
