@@ -297,6 +297,7 @@ static sl_code verify_all(struct verify *v, struct sl_err *err)
 			   TABLE_COUNT,
 		       "every table is checked");
 	v->head = store_view_revision(v->view);
+	(void)fprintf(v->out, "revision %llu\n", (unsigned long long)v->head);
 	sl_code code = verify_log(v, err);
 	code = code != SL_OK ? code : verify_refusals(v, err);
 	code =
