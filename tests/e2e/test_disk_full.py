@@ -1,31 +1,11 @@
 """Disk full, on either side, and space again. The disks are small tmpfs, so this needs to be root (in its own mount namespace:
 see run_pytest.sh's caller) and runs outside Bazel's sandbox."""
 import os
-import subprocess
 
 import grpc
 import pytest
 import harness
-
-
-class SmallDisk:
-    def __init__(self, path, megabytes):
-        os.makedirs(path)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "tmpfs", path], check=True)
-        self.path = path
-
-    def resize(self, megabytes):
-        subprocess.run(["mount", "-o", f"remount,size={megabytes}m", self.path], check=True)
-
-    def end(self):
-        subprocess.run(["umount", "-l", self.path], check=True)
-
-
-def fill(path, leave):
-    """A file that leaves `leave` bytes."""
-    stat = os.statvfs(os.path.dirname(path))
-    with open(path, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(stat.f_bavail * stat.f_frsize - leave, 1))
+from harness import SmallDisk, fill
 
 
 def test_the_server_takes_only_deletes_under_the_reserve_and_all_again_afterwards(world):

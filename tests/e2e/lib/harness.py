@@ -207,7 +207,7 @@ class Server:
         argv = [SLUICED, "serve", "--insecure", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0"]
         # In the environment, so that a test's flags win.
         defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"}
-        self.program = Program(argv + self.flags, env={**defaults, **(self.env or {})})
+        self.program = Program(self.prefix + argv + self.flags, env={**defaults, **(self.env or {})})
         found = self.program.wait_line(r"listening port=(\d+) metrics_port=(\d+)")
         self.port, self.metrics_port = int(found.group(1)), int(found.group(2))
         return self
@@ -385,6 +385,31 @@ http {{ access_log off; client_max_body_size 0; {temp}
             os.unlink(self._socket)
 
     end = stop
+
+
+# --- disks ---------------------------------------------------------------------------------
+
+
+class SmallDisk:
+    """A tmpfs; needs root, and is mounted outside Bazel's sandbox only."""
+
+    def __init__(self, path, megabytes):
+        os.makedirs(path)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "tmpfs", path], check=True)
+        self.path = path
+
+    def resize(self, megabytes):
+        subprocess.run(["mount", "-o", f"remount,size={megabytes}m", self.path], check=True)
+
+    def end(self):
+        subprocess.run(["umount", "-l", self.path], check=True)
+
+
+def fill(path, leave):
+    """A file that leaves `leave` bytes."""
+    stat = os.statvfs(os.path.dirname(path))
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(stat.f_bavail * stat.f_frsize - leave, 1))
 
 
 # --- all together --------------------------------------------------------------------------

@@ -17,6 +17,10 @@ import validators
 OPEN_OUTCOMES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN")
 
 
+# Certainly without effect, and the cause goes away.
+FOR_NOW = ("QUEUE_FULL", "DISK_LOW", "STORE_FULL")
+
+
 class Acknowledged(NamedTuple):
     client: str
     request_id: str
@@ -80,7 +84,7 @@ class Recorder(threading.Thread):
         self.server, self.app, self.deadline = server, app, deadline
         self.random = random.Random(f"{seed}/{name}")
         self.acknowledged, self.refused, self.open, self.reads, self.violations = [], [], [], [], []
-        self.attempts = self.replays = self.released = 0
+        self.attempts = self.held_off = self.replays = self.released = 0
         self.stopping = threading.Event()
         self._connection, self._number = Connection(server), 0
         self._instances, self._versions = {}, []
@@ -96,16 +100,19 @@ class Recorder(threading.Thread):
         while True:
             attempts += 1
             self.attempts += 1
+            refused_for_now = False
             try:
                 call = getattr(self._connection.get(), method)
                 write = {"request_id": request_id, "reason": request_id, "expected_revision": expected}
                 return "ok", (call(write=write, timeout=self.deadline, wait_for_ready=False, **fields), attempts)
             except harness.Refused as refused:
-                again = refused.code.name in OPEN_OUTCOMES or refused.reason in ("QUEUE_FULL", "DISK_LOW", "MAP_FULL")
-                if not again:
+                refused_for_now = refused.reason in FOR_NOW
+                if not refused_for_now and refused.code.name not in OPEN_OUTCOMES:
                     return "no", refused
             if self.stopping.is_set():
                 return "open", None
+            if refused_for_now:
+                self.held_off += 1
             time.sleep(self.random.uniform(0.005, 0.03))
 
     def write(self, method, expected=0, **fields):

@@ -1,6 +1,8 @@
 """A run of one fault: its seed, what it starts, its recording clients and watchers, the verdict at the end."""
 import os
 import random
+import signal
+import subprocess
 import threading
 import time
 
@@ -28,8 +30,26 @@ class FaultServer(harness.Server):
         self.generation += 1
         return self
 
-    def wait_started(self):
-        harness.until(lambda: self.program.running, 20, "the server")
+    def kill(self):
+        if self.prefix:  # what it runs under, and itself
+            self.end_program()
+        else:
+            super().kill()
+
+    def end_program(self):
+        try:
+            os.killpg(self.program.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.program.wait()
+        self.program.end()
+
+    def exited(self, timeout):
+        """Its exit code when it ends by itself within that time; None: it runs on."""
+        try:
+            return self.program.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
 
 
 class Observer(threading.Thread):
@@ -197,6 +217,7 @@ class Run:
         self.count("refused writes", len(found.refused))
         self.count("attempts", sum(r.attempts for r in self.recorders))
         self.count("retries of acknowledged writes", sum(r.replays for r in self.recorders))
+        self.count("writes held off for want of room", sum(r.held_off for r in self.recorders))
         self.count("writes with open outcome", sum(len(r.open) for r in self.recorders))
         self.count("reads", len(found.reads))
         self.count("log records", len(found.log))

@@ -1,0 +1,117 @@
+"""F3: the power is cut. A shim records every write and sync of the store under eight recording clients; images of the disk are rebuilt as
+they may be after a cut at any moment, opened and verified: nothing acknowledged by then is missing, and nothing torn is served.
+
+Rounds are images. Four shapes in turn: only what was synced; all that was written; a random part of the unsynced pages; the last
+write torn."""
+import os
+import random
+import re
+import subprocess
+import time
+
+import clients
+import harness
+import powercut
+
+TEXT = "power cut: images of the store rebuilt from recorded writes and syncs"
+ROUNDS, FULL = 2000, 20000
+SHIM = os.path.join(harness.ROOT, "tests/fault/libpowercut.so")
+WRITES = 600  # acknowledged writes to record
+
+
+def run(run):
+    if not os.path.exists(SHIM):
+        raise AssertionError(f"{SHIM} is not built")
+    log = run.world.path("writes.log")
+    folder = run.world.path("server")
+    server = run.server(folder=folder, env={"LD_PRELOAD": SHIM, "POWERCUT_LOG": log, "POWERCUT_DIR": folder})
+    run.apps(server, 4)
+    run.load(server, apps=4, watchers=2)
+    begin = time.monotonic()
+    run.wait_progress(WRITES, 120)
+    client = server.client()
+    client.Compact(revision=client.GetStats().revision // 2)
+    run.wait_progress(WRITES // 4, 60)
+    evidence = run.evidence(server, log=None if client.GetStats().floor <= run.first else watched(run))
+    run.judge(evidence)
+    server.kill()
+    operations = powercut.read_operations(log, "data.mdb")
+    run.count("recorded operations", len(operations))
+    run.report.require(any(o.op == powercut.WRITE_DURABLE for o in operations) and any(o.op == powercut.SYNC for o in operations), "run",
+                       "the shim recorded no syncs")
+    cut_power(run, operations, evidence, begin)
+
+
+def watched(run):
+    """The log as the plain watcher kept it: a compaction took the beginning from the store."""
+    keeper = run.watchers[0]
+    harness.until(lambda: keeper.reached(keeper.server.client().GetStats().revision), 30, "the watcher")
+    return keeper.kept
+
+
+def cut_power(run, operations, evidence, begin):
+    first = next(i for i, o in enumerate(operations) if o.begin > begin)
+    chance = random.Random(f"{run.seed}/images")
+    cuts = sorted(chance.randrange(first, len(operations)) for _ in range(run.rounds))
+    done = sorted((ack.at, ack.revision) for ack in evidence.acknowledged)
+    seen = sorted((read.at, read.revision) for read in evidence.reads)
+    folder = image_folder(run)
+    disk = powercut.Disk(operations)
+    for number, cut in enumerate(cuts):
+        disk.advance(cut)
+        shape = powercut.SHAPES[number % len(powercut.SHAPES)]
+        with open(os.path.join(folder, "data.mdb"), "wb") as file:
+            file.write(disk.image(shape, chance))
+        at = operations[cut - 1].end
+        floor = max((r for t, r in done if t <= at), default=0), max((r for t, r in seen if t <= at), default=0)
+        judge_image(run, folder, f"image {number}, {shape}, cut at operation {cut}", floor)
+        run.count(f"images: {shape}")
+        if number % 100 == 99:
+            open_image(run, folder, evidence, at)
+
+
+def image_folder(run):
+    top = "/dev/shm" if os.access("/dev/shm", os.W_OK) else run.world.folder
+    folder = os.path.join(top, os.path.basename(run.world.folder) + "-image")
+    os.makedirs(folder, mode=0o700)
+    run.world.add(Folder(folder))
+    return folder
+
+
+def judge_image(run, folder, what, least):
+    done = subprocess.run([harness.SLUICED, "verify", folder], capture_output=True, text=True)
+    if done.returncode != 0:
+        run.report.found("R1", f"{what}: verify: {(done.stdout + done.stderr).strip()[:300]}")
+        return
+    revision = int(re.search(r"revision (\d+)", done.stdout).group(1))
+    if revision < least[0]:
+        run.report.found("R1", f"{what}: is at {revision}, and {least[0]} was acknowledged")
+    if revision < least[1]:
+        run.report.found("R2", f"{what}: is at {revision}, and {least[1]} was read")
+
+
+def open_image(run, folder, evidence, at):
+    """A server on the image: all that was acknowledged is there, as it was said, and it takes writes."""
+    server = run.server(folder=folder)
+    client = server.client()
+    stats = client.GetStats()
+    log = clients.read_log(client, max(run.first, stats.floor), stats.revision)
+    for ack in evidence.acknowledged:
+        if ack.at <= at and ack.revision > max(run.first, stats.floor):
+            held = log.get(ack.revision)
+            if held is None or held.reason != ack.request_id:
+                run.report.found("R1", f"power cut at {at:.3f}: {ack.request_id}, acknowledged as {ack.revision}, is gone")
+    for revision, change in log.items():
+        if revision in evidence.log and clients.as_change(evidence.log[revision]) != clients.as_change(change):
+            run.report.found("R1", f"power cut at {at:.3f}: {revision} is another change")
+    client.RegisterInstance(name="after", environment="staging")
+    server.kill()
+    run.count("images served")
+
+
+class Folder:
+    def __init__(self, path):
+        self.path = path
+
+    def end(self):
+        harness.remove_folder(self.path)
