@@ -59,13 +59,13 @@ sl_code service_page_begin(const struct service_read *read, const Sluice__V1__Pa
 			   const char *scope, struct service_page *ret_page, struct sl_err *err)
 {
 	uint8_t hash[SL_HASH_BYTES];
-	*ret_page = (struct service_page){.size = PAGE_DEFAULT};
+	uint64_t max = read->services->config->page_max;
+	*ret_page = (struct service_page){.size = max < PAGE_DEFAULT ? (size_t)max : PAGE_DEFAULT};
 	sl_hash(hash, scope, strlen(scope), read->workspace_name, strlen(read->workspace_name));
 	memcpy(ret_page->scope, hash, TAG_BYTES);
 	if (page == NULL) {
 		return SL_OK;
 	}
-	uint64_t max = read->services->config->page_max;
 	if (page->page_size < 0) {
 		sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
 					      "page.page_size is %d, must be 0 to %lu",
