@@ -57,11 +57,11 @@ static sl_code open_env(struct store *store, struct sl_err *err)
 	return folder_close_on_exec(fd, err);
 }
 
-static sl_code check_format(const struct store *store, MDB_txn *txn, struct sl_err *err)
+sl_code store_check_format(MDB_txn *txn, MDB_dbi meta, struct sl_err *err)
 {
 	MDB_val key = store_val(sl_bytes_text(STORE_FORMAT_KEY));
 	MDB_val value;
-	int rc = mdb_get(txn, store->meta, &key, &value);
+	int rc = mdb_get(txn, meta, &key, &value);
 	if (rc == MDB_NOTFOUND || (rc == 0 && value.mv_size != 4)) {
 		return sl_err_set(err, SL_DATA_LOSS,
 				  "it has no format number, so it is not a store of Sluice's");
@@ -138,7 +138,7 @@ static sl_code open_tables(struct store *store, MDB_txn *txn, struct sl_err *err
 {
 	sl_code code = open_meta(store, txn, err);
 	if (code == SL_OK) {
-		code = check_format(store, txn, err);
+		code = store_check_format(txn, store->meta, err);
 	}
 	if (code == SL_OK) {
 		code = open_table(store, txn, STORE_LOG_TABLE, &store->log, err);
@@ -187,6 +187,9 @@ static sl_code open_parts(struct store *store, struct sl_err *err)
 	bool read_only = store->options.read_only;
 	sl_code code =
 	    folder_open(store->path, read_only ? FOLDER_READ : FOLDER_WRITE, &store->lock_fd, err);
+	if (code == SL_OK && !read_only) {
+		code = store_restore_check(store->path, err);
+	}
 	if (code == SL_OK) {
 		code = open_env(store, err);
 	}

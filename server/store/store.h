@@ -63,7 +63,8 @@ struct store_options {
 /* Opens the environment, takes DIR/lock with flock() for life, clears readers
  * of dead processes and starts the writer thread.
  * SL_FAILED_PRECONDITION: another process holds the folder (named by pid), or
- * the folder is on a network file system, or a newer program wrote it.
+ * the folder is on a network file system, or a newer program wrote it, or a
+ * restore into it did not finish.
  * SL_DATA_LOSS: not a store of ours.
  * SL_RESOURCE_EXHAUSTED: no memory or disk. Blocks on disk. */
 SL_MUST_USE sl_code store_open(const struct store_options *options, struct store **ret_store,
@@ -185,6 +186,48 @@ void store_walk_log(struct store_walk *walk, const struct store_view *view, uint
 /* The audit sequence's refusals; key = sequence, 8 bytes big-endian. */
 void store_walk_refusals(struct store_walk *walk, const struct store_view *view, uint64_t first,
 			 enum store_direction direction);
+
+/* --- copies ------------------------------------------------------------------- */
+
+/* What a copy holds. */
+struct store_backup {
+	uint64_t revision; /* the head at its moment */
+	uint64_t bytes;    /* of the file */
+	uint64_t took_ms;  /* so long one snapshot was held: the store's own file grows by what is
+			      written meanwhile */
+};
+
+/* Writes all that the store holds at one moment to `file` (made anew, 0600, synced), compacted,
+ * with its digest at the end, while reads and writes go on. Blocks for long: for a thread of its
+ * own, and one at a time. go_on (may be NULL) is asked about every MiB; false ends it with
+ * SL_CANCELLED. What failed leaves no file.
+ * SL_FAILED_PRECONDITION: the file is there already, or its folder is not.
+ * SL_RESOURCE_EXHAUSTED / DISK_LOW: it does not fit above the reserve. */
+SL_MUST_USE sl_code store_backup(struct store *store, const char *file, bool (*go_on)(void *ctx),
+				 void *ctx, struct store_backup *ret_backup, struct sl_err *err);
+
+struct store_restore {
+	const char *file; /* made by store_backup() */
+	const char *path; /* the new store's folder: made, or there and empty */
+	unsigned raise;   /* revisions go on this many times 2^32 higher; at least 1 */
+	/* May refuse the copy, which is a store at `path` to be opened for reading only. May be
+	 * NULL. */
+	sl_code (*check)(void *ctx, const char *path, struct sl_err *err);
+	void *ctx;
+};
+
+/* Makes a store of a copy: its head is raised, all changes up to there count as compacted, and it
+ * is in recovery. The store is there whole or not at all; a restore that was cut short is swept by
+ * the next. *ret_revision is the new head. SL_DATA_LOSS: the file is no copy of ours, or not as it
+ * was written. SL_FAILED_PRECONDITION: the folder is not empty, or a newer program wrote the file.
+ */
+SL_MUST_USE sl_code store_restore(const struct store_restore *restore, uint64_t *ret_revision,
+				  struct sl_err *err);
+
+/* Named value that a restore sets; a command that puts it empty ends the recovery. */
+#define STORE_META_RECOVERY "recovery"
+/* Restored, and nobody has ended the recovery. True also when that cannot be read. */
+bool store_view_is_recovering(const struct store_view *view);
 
 /* --- looking at it ---------------------------------------------------------- */
 

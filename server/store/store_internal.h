@@ -8,6 +8,7 @@
 
 #include <lmdb.h>
 
+#include "base/crypto/crypto.h"
 #include "base/mem/own.h"
 #include "server/store/store.h"
 
@@ -146,6 +147,29 @@ SL_MUST_USE sl_code store_writer_start(struct store *store, struct sl_err *err);
 void store_writer_stop(struct store *store);
 /* Takes up to STORE_BATCH_MAX waiting commands into store->batch, in order. Locks. */
 size_t store_queue_take(struct store *store);
+
+/* --- backup.c --- */
+/* The last bytes of a copy: what the rest of the file must be. */
+#define STORE_TRAILER_BYTES 64
+struct store_trailer {
+	uint64_t bytes;    /* of LMDB's file, in front of the trailer */
+	uint64_t revision; /* its head */
+	uint8_t digest[SL_HASH_BYTES];
+};
+void store_trailer_put(uint8_t out[static STORE_TRAILER_BYTES],
+		       const struct store_trailer *trailer);
+/* False: it is none. */
+bool store_trailer_get(const uint8_t in[static STORE_TRAILER_BYTES],
+		       struct store_trailer *ret_trailer);
+sl_code store_write_all(int fd, const void *data, size_t size, struct sl_err *err);
+
+/* --- restore.c --- */
+/* SL_FAILED_PRECONDITION: a restore into the folder was cut short. */
+SL_MUST_USE sl_code store_restore_check(const char *path, struct sl_err *err);
+
+/* --- open.c --- */
+/* SL_DATA_LOSS: no format number; SL_FAILED_PRECONDITION: a newer one than ours. */
+SL_MUST_USE sl_code store_check_format(MDB_txn *txn, MDB_dbi meta, struct sl_err *err);
 
 /* --- view.c --- */
 void store_pool_fini(struct store *store);

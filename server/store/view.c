@@ -168,3 +168,10 @@ sl_code store_get_meta(const struct store_view *view, const char *name, struct s
 {
 	return get(view, view->store->meta, sl_bytes_text(name), ret_value, err);
 }
+
+bool store_view_is_recovering(const struct store_view *view)
+{
+	struct sl_bytes value;
+	sl_code code = store_get_meta(view, STORE_META_RECOVERY, &value, NULL);
+	return code != SL_NOT_FOUND && (code != SL_OK || value.size > 0);
+}
