@@ -25,6 +25,8 @@ FAMILY(commit_seconds, METRICS_COUNTER, "sluice_store_commit_seconds_total",
 FAMILY(commands, METRICS_COUNTER, "sluice_store_commands_total", "Commands answered.");
 FAMILY(refused, METRICS_COUNTER, "sluice_store_refused_total", "Commands refused.");
 FAMILY(batches, METRICS_HISTOGRAM, "sluice_store_batch_commands", "Commands in one commit.");
+FAMILY(recovery, METRICS_GAUGE, "sluice_recovery",
+       "1 while a restored server waits to be resumed: nothing changes, agents are told nothing.");
 FAMILY(requests_kept, METRICS_GAUGE, "sluice_requests_kept", "Replies kept for request ids.");
 FAMILY(watchers, METRICS_GAUGE, "sluice_watch_streams", "Watch streams.");
 FAMILY(agents, METRICS_GAUGE, "sluice_agents",
@@ -53,6 +55,17 @@ static void write_samples(struct metrics_page *page, const struct sample *sample
 	}
 }
 
+static bool is_recovering(const struct services *services)
+{
+	const struct store_view *view = NULL;
+	if (store_view_begin(services->store, &view, NULL) != SL_OK) {
+		return false;
+	}
+	bool recovering = store_view_is_recovering(view);
+	store_view_end(view);
+	return recovering;
+}
+
 static void collect_store(const struct services *services, struct metrics_page *page)
 {
 	struct store_stats s;
@@ -69,6 +82,7 @@ static void collect_store(const struct services *services, struct metrics_page *
 	    {&commit_seconds, (double)s.commit_us_total / 1e6},
 	    {&commands, (double)s.commands},
 	    {&refused, (double)s.refused},
+	    {&recovery, is_recovering(services) ? 1 : 0},
 	    {&requests_kept, (double)requests_stats(services->requests).kept},
 	};
 	write_samples(page, samples, SL_COUNT(samples));

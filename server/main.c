@@ -27,6 +27,8 @@
 #include "server/metrics/metrics.h"
 #include "server/records/bootstrap.h"
 #include "server/records/verify.h"
+#include "server/restore.h"
+#include "server/services/backup.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
 #include "server/watch/watch.h"
@@ -40,6 +42,7 @@ struct server {
 	struct metrics *metrics;
 	pthread_t signals;
 	bool signals_started;
+	bool recovering; /* it starts in recovery */
 	atomic_bool storage_failed;
 	atomic_bool wired;    /* all parts are there: the writer and watch may call them */
 	uint64_t retained_ms; /* queue thread only */
@@ -145,6 +148,7 @@ static void *signals_main(void *arg)
 	fleet_stop(server->services.fleet);
 	watch_stop(server->services.watch);
 	gitsync_stop(server->services.gitsync);
+	backup_stop(server->services.backup);
 	return NULL;
 }
 
@@ -163,6 +167,7 @@ static void block_signals(void)
 static void server_fini(struct server *server)
 {
 	metrics_free(server->metrics);
+	backup_free(server->services.backup);
 	gitsync_stop(server->services.gitsync);
 	watch_stop(server->services.watch);
 	/* Answers what is queued: its calls are gone by now, but statuses and retention are not
@@ -201,6 +206,7 @@ static sl_code open_store(struct server *server, struct sl_err *err)
 	code = code != SL_OK ? code : store_view_begin(server->services.store, &view, err);
 	if (code == SL_OK) {
 		code = requests_load(server->services.requests, view, sl_clock_unix_ms(), err);
+		server->recovering = store_view_is_recovering(view);
 		store_view_end(view);
 	}
 	return code;
@@ -226,7 +232,8 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .ctx = server,
 	    .streams_max = (unsigned)config->watchers_max,
 	};
-	sl_code code = fleet_new(&fleet, &services->fleet, err);
+	sl_code code = backup_new(services->store, config->data, &services->backup, err);
+	code = code != SL_OK ? code : fleet_new(&fleet, &services->fleet, err);
 	/* gitsync writes as soon as it is there: watch, and so fleet, must not miss that. */
 	code = code != SL_OK ? code : watch_new(&watch, &services->watch, err);
 	code = code != SL_OK ? code : gitsync_new(&gitsync, &services->gitsync, err);
@@ -301,6 +308,12 @@ static int serve(const struct server_config *config)
 		 rpc_server_port(server.rpc),
 		 server.metrics == NULL ? 0 : metrics_port(server.metrics), SLUICE_VERSION,
 		 SL_QUOTE(config->data));
+	if (server.recovering) {
+		log_warn("recovery",
+			 "meaning=\"restored from a backup: nothing changes, agents are "
+			 "told nothing\" action=\"sluice status, then sluice admin "
+			 "resume\"");
+	}
 	rpc_server_run(server.rpc);
 	(void)pthread_join(server.signals, NULL);
 	server_fini(&server);
@@ -336,8 +349,8 @@ static const struct sl_command man_command = {
     .summary = "Print this program's man page (roff)",
 };
 
-static const struct sl_command *const commands[] = {&server_serve_command, &verify_command,
-						    &man_command, NULL};
+static const struct sl_command *const commands[] = {&server_serve_command, &server_restore_command,
+						    &verify_command, &man_command, NULL};
 
 static const struct sl_program program = {
     .name = "sluiced",
@@ -369,24 +382,33 @@ static int verify(const char *path)
 	return faults == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
-static int run_command(const struct sl_found *found, struct server_config *config,
+/* What the flags of a command fill. */
+union config {
+	struct server_config serve;
+	struct restore_config restore;
+};
+
+static int run_command(const struct sl_found *found, union config *config,
 		       const struct sl_args *args)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	if (found->command == &verify_command) {
 		return verify(args->items[0]);
 	}
+	if (found->command == &server_restore_command) {
+		return server_restore(args->items[0], &config->restore);
+	}
 	if (found->command == &man_command) {
 		sl_command_man(stdout, &program, 8);
 		return EXIT_SUCCESS;
 	}
 	enum sl_log_level level = SL_LOG_INFO;
-	if (server_config_settle(config, &err) != SL_OK ||
-	    sl_log_level_parse(config->log_level, &level, &err) != SL_OK) {
+	if (server_config_settle(&config->serve, &err) != SL_OK ||
+	    sl_log_level_parse(config->serve.log_level, &level, &err) != SL_OK) {
 		return usage_error(&err);
 	}
 	sl_log_level_set(level);
-	return serve(config);
+	return serve(&config->serve);
 }
 
 int main(int argc, char **argv)
@@ -412,7 +434,7 @@ int main(int argc, char **argv)
 		sl_command_help(stdout, &program, &found, sl_help_width(stdout));
 		return argc > 1 ? EXIT_SUCCESS : EXIT_USAGE;
 	}
-	static struct server_config config;
+	static union config config;
 	struct sl_args args;
 	struct sl_target target = {.config = &config, .size = sizeof(config)};
 	if (sl_command_parse(&program, &found, (struct sl_target){NULL, 0}, target, &args, &err) !=

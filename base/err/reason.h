@@ -55,6 +55,7 @@
 	X(TOO_MANY, "a limit of this server is reached")                                           \
 	X(STORE_FULL, "the store's map is full")                                                   \
 	X(DISK_LOW, "free disk is under the reserve: only deletes pass")                           \
+	X(IN_RECOVERY, "the server was restored from a backup: sluice admin resume")               \
 	X(STOPPING, "the server is stopping")                                                      \
 	X(STORAGE_FAILED, "the server's storage failed and it is stopping")
 

@@ -47,6 +47,7 @@ sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet,
 		return code;
 	}
 	fleet->position = store_view_revision(view);
+	fleet->recovering = store_view_is_recovering(view);
 	code = fleet_units_load(fleet, view, err);
 	store_view_end(view);
 	if (code == SL_OK) {
@@ -213,6 +214,21 @@ static void follow_unit(struct fleet *fleet, const struct store_view *view, uint
 	}
 }
 
+/* The recovery is over: everybody is told what to run, which nobody was so far. */
+static void follow_recovery(struct fleet *fleet, const struct store_view *view)
+{
+	struct fleet_session *session = NULL;
+	if (!fleet->recovering || store_view_is_recovering(view)) {
+		return;
+	}
+	log_info("recovery-ended", "agents=%u", fleet->stream_count);
+	fleet->recovering = false;
+	TAILQ_FOREACH(session, &fleet->sessions, link)
+	{
+		session->pending = true;
+	}
+}
+
 void fleet_on_batch(struct fleet *fleet, const struct store_view *view)
 {
 	struct fleet_session *session = NULL;
@@ -224,6 +240,7 @@ void fleet_on_batch(struct fleet *fleet, const struct store_view *view)
 				    fleet->touched_units[i]);
 		}
 		fleet->position = fleet->seen > fleet->position ? fleet->seen : fleet->position;
+		follow_recovery(fleet, view);
 		TAILQ_FOREACH(session, &fleet->sessions, link)
 		{
 			if (session->pending && session->unit != NULL) {

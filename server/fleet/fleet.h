@@ -4,6 +4,9 @@
  * of it is stored. What agents say lives here; only settled phases are written to
  * the store, coalesced. After a restart agents tell everything again.
  *
+ * While the store is in recovery agents report, and that is all: they are sent
+ * nothing but their pace, and nothing that they say is written.
+ *
  * Threads: fleet_on_* run on watch's thread, the stream's events on the queue
  * thread, the rest on any; one lock inside. */
 #ifndef SL_SERVER_FLEET_H

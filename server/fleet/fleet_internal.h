@@ -142,6 +142,7 @@ struct fleet {
 	struct fleet_options options;
 	pthread_mutex_t lock;
 	bool stopped;
+	bool recovering; /* the store is: no word to agents, none of theirs written */
 	bool apps_loaded;
 	uint64_t position; /* apps and units are at least as new as this revision */
 	uint64_t loaded;   /* apps were read at this revision: older views say nothing new */

@@ -182,7 +182,8 @@ static struct flush *begin(struct fleet *fleet)
 	bool due = now >= fleet->flushed_mono_ms + fleet->options.status_every_ms &&
 		   now >= fleet->flush_hold_mono_ms;
 	bool wanted = fleet->want_revision || !STAILQ_EMPTY(&fleet->dirty);
-	if (fleet->stopped || !due || !wanted || fleet->flushing == FLUSHES_MAX) {
+	if (fleet->stopped || fleet->recovering || !due || !wanted ||
+	    fleet->flushing == FLUSHES_MAX) {
 		return NULL;
 	}
 	struct flush *flush = calloc(1, sizeof(*flush));

@@ -125,7 +125,7 @@ static void look(struct fleet *fleet, struct fleet_session *session)
 {
 	uint8_t core[FLEET_CORE_BYTES];
 	struct fleet_unit *unit = session->unit;
-	if (unit == NULL || session->end_mono_ms != 0) {
+	if (unit == NULL || session->end_mono_ms != 0 || fleet->recovering) {
 		return;
 	}
 	fleet_manifest_core(session, core);
@@ -222,7 +222,7 @@ void fleet_sessions_tick(struct fleet *fleet)
 			}
 			continue;
 		}
-		if (session->unit == NULL) {
+		if (session->unit == NULL || fleet->recovering) {
 			continue;
 		}
 		if (session->pending) {
@@ -320,6 +320,20 @@ static sl_code identify(struct hello *h, struct sl_err *err)
 				      hello->instance_id, h->instance->name, h->instance->id);
 	}
 	return code;
+}
+
+/* That an instance is gone, or is another one, is a last word, which no agent hears in recovery: it
+ * dials again. */
+static sl_code spare(const struct hello *h, sl_code code, struct sl_err *err)
+{
+	bool last_word =
+	    code == SL_OK ? h->instance == NULL : err->reason == SL_REASON_INSTANCE_MISMATCH;
+	if (h->view == NULL || !last_word || !store_view_is_recovering(h->view)) {
+		return code;
+	}
+	return sl_err_because(err, SL_UNAVAILABLE, SL_REASON_IN_RECOVERY,
+			      "the server was restored from a backup that does not have this "
+			      "instance: it says more once it is resumed");
 }
 
 static struct fleet_session *session_new(struct fleet *fleet, struct rpc_stream *stream)
@@ -448,6 +462,7 @@ static sl_code on_hello(struct fleet *fleet, struct rpc_stream *stream, struct s
 	struct hello h = {
 	    .fleet = fleet, .stream = stream, .view = view, .arena = arena, .message = message};
 	code = code != SL_OK ? code : identify(&h, err);
+	code = spare(&h, code, err);
 	if (code != SL_OK) {
 		return code;
 	}

@@ -96,6 +96,7 @@ static sl_code pick_next(struct gitsync *g, struct pick *pick, struct sl_err *er
 		walk = (struct store_walk){.cursor = NULL};
 		return code;
 	}
+	bool recovering = store_view_is_recovering(view); /* what is owed waits for the resume */
 	store_walk_begin(&walk, view, TABLE_OWED, SL_BYTES_NONE, STORE_FORWARD);
 	pthread_mutex_lock(&g->lock);
 	while (store_walk_next(&walk)) {
@@ -103,7 +104,9 @@ static sl_code pick_next(struct gitsync *g, struct pick *pick, struct sl_err *er
 		if (record_unpack(&arena, walk.value, &sluice__store__v1__owed_record__descriptor,
 				  &owed, NULL) == SL_OK) {
 			count_owed(pick, owed);
-			consider(g, pick, &walk, owed, now);
+			if (!recovering) {
+				consider(g, pick, &walk, owed, now);
+			}
 		}
 		sl_arena_fini(&arena);
 	}

@@ -5,7 +5,8 @@
  * commands of its own. So a crash at any moment loses nothing: what is owed is
  * found again at start. Per repository one job at a time, in all --git-jobs.
  * A transient failure backs off (1 s, doubling to 5 min, with jitter); a refusal by
- * the host parks the item and lets others pass.
+ * the host parks the item and lets others pass. While the store is in recovery nothing of it
+ * is done.
  *
  * Mirrors: DIR/mirrors/<repository id>.git, removed with their repository.
  *

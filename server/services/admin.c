@@ -4,6 +4,7 @@
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
 #include "server/records/wire.h"
+#include "server/services/backup.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
 #include "server/watch/watch.h"
@@ -56,6 +57,7 @@ static sl_code stats_read(struct service_read *read, const void *message, void *
 	response->git_jobs = git.waiting + git.running;
 	response->owed = git.owed;
 	response->parked = git.parked;
+	response->recovery = store_view_is_recovering(read->view);
 	return SL_OK;
 }
 
@@ -83,10 +85,28 @@ static sl_code compact_decide(struct decision *d, const void *message, void *rep
 	return SL_OK;
 }
 
-const struct service_method admin_methods[2] = {
+static sl_code resume_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
+{
+	(void)message;
+	(void)err;
+	Sluice__V1__ResumeResponse *response = reply;
+	if (store_view_is_recovering(d->view)) {
+		store_changes_put_meta(d->changes, STORE_META_RECOVERY, SL_BYTES_NONE);
+		d->changed = true;
+		response->ended = true;
+	}
+	return SL_OK;
+}
+
+const struct service_method admin_methods[4] = {
     {"/sluice.v1.AdminService/GetStats", ACCESS_ADMINISTER,
      &sluice__v1__get_stats_request__descriptor, &sluice__v1__get_stats_response__descriptor,
      .read = stats_read},
     {"/sluice.v1.AdminService/Compact", ACCESS_ADMINISTER, &sluice__v1__compact_request__descriptor,
      &sluice__v1__compact_response__descriptor, .decide = compact_decide, .shrinks = true},
+    {"/sluice.v1.AdminService/Backup", ACCESS_ADMINISTER, &sluice__v1__backup_request__descriptor,
+     &sluice__v1__backup_response__descriptor, .stream = &backup_events},
+    {"/sluice.v1.AdminService/Resume", ACCESS_ADMINISTER, &sluice__v1__resume_request__descriptor,
+     &sluice__v1__resume_response__descriptor, .decide = resume_decide, .recovers = true},
 };

@@ -20,6 +20,7 @@ struct chain {
 	struct fleet_standing standing; /* texts copied into the arena */
 	uint32_t wanted;                /* number; 0: nothing */
 	Sluice__V1__ExplainResponse *response;
+	bool recovering;
 	const char *broken, *advice;
 };
 
@@ -244,6 +245,11 @@ static void conclude(struct chain *c)
 static void walk_chain(struct chain *c)
 {
 	explain_instance(c);
+	if (c->recovering) {
+		step(c, "recovery", false,
+		     "the server was restored from a backup and tells agents nothing yet",
+		     "look at sluice status, then: sluice admin resume");
+	}
 	if (explain_placement(c)) {
 		c->wanted = app_look_number(&c->look, c->instance);
 		if (c->instance->environment == ENV_PRODUCTION) {
@@ -296,6 +302,7 @@ sl_code explain_read(struct service_read *read, const void *message, void *reply
 		return code;
 	}
 	chain.instance = instance;
+	chain.recovering = store_view_is_recovering(read->view);
 	chain.response->revision = store_view_revision(read->view);
 	chain.response->steps = SL_ARENA_ARRAY(read->arena, Sluice__V1__ExplainStep *, STEPS_MAX);
 	if (chain.response->steps == NULL) {

@@ -22,6 +22,7 @@
 struct fleet;
 struct gitsync;
 struct watch;
+struct backup;
 struct requests;
 struct server_config;
 
@@ -32,6 +33,7 @@ struct services {
 	struct fleet *fleet;       /* live agents; what instances are told */
 	struct gitsync *gitsync;   /* repositories' mirrors, work owed to Git */
 	struct watch *watch;       /* change streams */
+	struct backup *backup;     /* copies on their way out */
 	const struct server_config *config;
 	uint64_t started_ms;
 };
@@ -72,14 +74,15 @@ struct service_method {
 			  struct sl_err *err);
 	void (*start)(struct service_call *call, const void *request);
 	const struct rpc_stream_events *stream;
-	bool shrinks; /* deletes: passes while the disk is low */
-	bool hot;     /* many at once */
+	bool shrinks;  /* deletes: passes while the disk is low */
+	bool recovers; /* a write that passes in recovery; all others are refused (IN_RECOVERY) */
+	bool hot;      /* many at once */
 };
 
 /* The tables of the services, one per file; joined in methods.c. */
 extern const struct service_method workspace_methods[4], environment_methods[2],
     repository_methods[5], app_methods[7], version_methods[12], promotion_methods[4],
-    release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1], admin_methods[2];
+    release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1], admin_methods[4];
 
 /* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
 const struct rpc_method *services_rpc_methods(size_t *ret_count);

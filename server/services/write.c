@@ -190,10 +190,25 @@ static void note_refusal(struct write *w, struct decision *d, const struct sl_er
 	store_changes_refusal(d->changes, service_pack(&w->arena, &refusal->base));
 }
 
+/* In recovery nobody has agreed yet that what the backup says is to be. */
+static sl_code check_recovery(const struct write *w, const struct store_view *view,
+			      struct sl_err *err)
+{
+	if (w->bound->method->recovers || !store_view_is_recovering(view)) {
+		return SL_OK;
+	}
+	return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_IN_RECOVERY,
+			      "%s: the server was restored from a backup and changes nothing "
+			      "until `sluice admin resume`",
+			      w->bound->name);
+}
+
 static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *err)
 {
 	ProtobufCMessage *response = NULL;
-	sl_code code = workspace_find(d->view, d->workspace_name, &d->workspace, err);
+	sl_code code = check_recovery(w, d->view, err);
+	code =
+	    code != SL_OK ? code : workspace_find(d->view, d->workspace_name, &d->workspace, err);
 	code = code != SL_OK ? code : service_new_response(w->bound, &w->arena, &response, err);
 	if (code != SL_OK) {
 		return code;

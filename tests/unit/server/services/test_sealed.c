@@ -67,6 +67,7 @@ static const struct sample {
     {"SelectVersion", "app=shop version=$V environment=development instance=dev-1", true},
     {"ClearSelection", "app=shop environment=$E", true},
     {"Compact", "revision=2", true},
+    {"Resume", "", true},
 };
 
 static const ProtobufCServiceDescriptor *const services[] = {
