@@ -20,6 +20,8 @@ extern const struct cli_command cli_cmd_instance_add, cli_cmd_instance_ls, cli_c
     cli_cmd_instance_rm;
 extern const struct cli_command cli_cmd_status, cli_cmd_explain, cli_cmd_wait, cli_cmd_watch,
     cli_cmd_man;
+extern const struct cli_command cli_cmd_backup, cli_cmd_admin_stats, cli_cmd_admin_compact,
+    cli_cmd_admin_resume;
 
 /* Prints the table. Returns CLI_DONE, or CLI_FAILED when memory was short. */
 int cli_end_table(struct table *table);

@@ -78,6 +78,7 @@ static const struct {
     {"REVISION_AHEAD", "the server is not that far; was it restored, or is it another one?"},
     {"CONDITION_FAILED", "run: sluice status APP; sluice explain INSTANCE APP"},
     {"WAIT_TIMEOUT", "run: sluice status APP; or wait longer with --timeout"},
+    {"IN_RECOVERY", "look at sluice status, then run: sluice admin resume"},
     {"QUEUE_FULL", "the server is busy: try again in a moment"},
     {"STORE_FULL", "remove what is no longer needed, or give sluiced a larger --map-size"},
     {"DISK_LOW", "free some disk on the server: until then only removals pass"},

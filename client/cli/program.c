@@ -71,6 +71,10 @@ static const struct sl_command *const commands[] = {
     ROW(explain),
     ROW(wait),
     ROW(watch),
+    ROW(backup),
+    ROW(admin_stats),
+    ROW(admin_compact),
+    ROW(admin_resume),
     ROW(man),
     NULL,
 };

@@ -200,7 +200,8 @@ typedef struct sluice_call {
 	X(explain, Explain, FleetService)                                                          \
 	X(wait_for, WaitFor, FleetService)                                                         \
 	X(get_stats, GetStats, AdminService)                                                       \
-	X(compact, Compact, AdminService)
+	X(compact, Compact, AdminService)                                                          \
+	X(resume, Resume, AdminService)
 
 #define SLUICE_DECLARE_(name, Method, Service)                                                     \
 	int sluice_##name(sluice_client *client, const sluice_call *call,                          \
@@ -231,6 +232,20 @@ int sluice_invoke(sluice_client *client, enum sluice_rpc rpc, const sluice_call 
 
 /* Frees any message that this library handed out. NULL is fine. */
 void sluice_message_free(void *message);
+
+/* --- backup ---------------------------------------------------------------------- */
+
+/* One message of a backup, borrowed until it returns: the first one says revision and size, the
+ * last one the digest. Not 0 ends the backup. */
+typedef int (*sluice_backup_piece)(void *ctx, const Sluice__V1__BackupResponse *piece);
+
+/* Takes a backup: all pieces in order, in the calling thread. Size and digest are checked before
+ * the last piece is handed out. call->timeout_ms bounds the wait for each message (10 minutes; the
+ * first one comes when the server has made its copy). Nothing is retried.
+ * Expects SLUICE_DATA_LOSS (what came is not what the server said), SLUICE_CANCELLED (piece() said
+ * so), SLUICE_RESOURCE_EXHAUSTED (another backup runs, or the server's disk is low). */
+int sluice_backup(sluice_client *client, const sluice_call *call, sluice_backup_piece piece,
+		  void *ctx, sluice_error *error);
 
 /* --- watch ----------------------------------------------------------------------- */
 

@@ -119,15 +119,18 @@ class Client:
 
         return call
 
-    def watch(self, timeout=None, **fields):
+    def stream(self, method, timeout=None, **fields):
         """The stream itself: iterate it, cancel() it; ends with grpc.RpcError."""
-        service, descriptor = self._methods["Watch"]
+        service, descriptor = self._methods[method]
         stub = self.channel.unary_stream(
-            f"/{service}/Watch",
+            f"/{service}/{method}",
             request_serializer=lambda m: m.SerializeToString(),
             response_deserializer=message_class(descriptor.output_type).FromString,
         )
-        return stub(self.request("Watch", **fields), timeout=timeout, wait_for_ready=True)
+        return stub(self.request(method, **fields), timeout=timeout, wait_for_ready=True)
+
+    def watch(self, timeout=None, **fields):
+        return self.stream("Watch", timeout, **fields)
 
 
 # --- programs --------------------------------------------------------------------
