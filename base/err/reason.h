@@ -17,7 +17,6 @@
 	X(INSTANCE_NOT_FOUND, "no such instance")                                                  \
 	X(PROMOTION_NOT_FOUND, "no such promotion")                                                \
 	X(RELEASE_NOT_FOUND, "nothing is released, or no such release")                            \
-	X(SELECTION_NOT_FOUND, "nothing is selected there")                                        \
 	X(NAME_TAKEN, "the name is in use")                                                        \
 	X(PATH_TAKEN, "an app of this repository and path exists")                                 \
 	X(REQUEST_ID_REUSED, "the request id was used with another payload")                       \
@@ -30,13 +29,12 @@
 	X(VERSION_BLOCKED, "the version is blocked")                                               \
 	X(VERSION_IN_USE, "the version is released, or an instance runs it or is told to")         \
 	X(LAST_VERSION, "an app keeps at least one version")                                       \
-	X(APP_IN_USE, "the app has a release, a pin or an instance that runs it")                  \
+	X(APP_IN_USE, "the app has a release or a pin")                                            \
 	X(REPOSITORY_IN_USE, "apps refer to the repository")                                       \
 	X(WORKSPACE_IN_USE, "the workspace still has repositories, apps or instances")             \
 	X(CONTENT_NOT_READY, "the version's content is not READY")                                 \
 	X(LAST_ENVIRONMENT, "there is no environment after this one")                              \
 	X(NOT_ELIGIBLE, "the version may not run in this environment")                             \
-	X(NEVER_RELEASED, "the version has not been released before")                              \
 	X(NO_PREVIOUS, "there is no earlier release to go back to")                                \
 	X(RELEASED_NEEDS_DECISION,                                                                 \
 	  "recalling the released version needs rollback_to, withdraw or keep_serving")            \
@@ -46,7 +44,6 @@
 	X(REVISION_COMPACTED, "below the compaction floor; metadata has floor and head")           \
 	X(REVISION_AHEAD, "above the head; metadata has floor and head")                           \
 	X(WATCHER_TOO_SLOW, "the watcher's buffer is full; metadata has the last revision sent")   \
-	X(CONDITION_FAILED, "what was waited for cannot come: an instance failed")                 \
 	X(WAIT_TIMEOUT, "what was waited for did not come in time")                                \
 	X(INSTANCE_REMOVED, "the instance is removed: stop dialling")                              \
 	X(INSTANCE_MISMATCH, "the state folder belongs to another instance")                       \

@@ -309,7 +309,7 @@ const struct cli_command cli_cmd_app_open = {
 const struct cli_command cli_cmd_app_rm = {
     .about = {.name = "app rm",
 	      .synopsis = "APP",
-	      .summary = "Remove an app that is neither released nor running anywhere; asks first",
+	      .summary = "Remove an app that is neither released nor pinned; asks first",
 	      .args_min = 1,
 	      .args_max = 1},
     .run = rm,

@@ -9,8 +9,8 @@
 struct holder {
 	struct decision *d;
 	const Sluice__Store__V1__AppRecord *app;
-	const Sluice__Store__V1__VersionRecord *version; /* NULL: any of the app's */
-	const struct desired_app *desired; /* NULL: what instances are told does not count */
+	const Sluice__Store__V1__VersionRecord *version;
+	const struct desired_app *desired;
 };
 
 static sl_code version_held(const struct holder *h, const char *by, const char *instance,
@@ -21,12 +21,12 @@ static sl_code version_held(const struct holder *h, const char *by, const char *
 			      h->version->name, h->app->name, by, instance);
 }
 
-static sl_code app_held(const struct holder *h, const char *by, const char *instance,
+static sl_code app_held(const struct holder *h, const char *by, const char *environment,
 			struct sl_err *err)
 {
 	return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_APP_IN_USE,
 			      "app '%s' %s%s: an app in use cannot be deleted", h->app->name, by,
-			      instance);
+			      environment);
 }
 
 /* What the instance says that it serves. */
@@ -45,9 +45,6 @@ static sl_code check_running(const struct holder *h,
 	if (code != SL_OK) {
 		return code;
 	}
-	if (h->version == NULL) {
-		return app_held(h, "runs on instance ", instance->name, err);
-	}
 	return strcmp(status->active_version_id, h->version->id) == 0
 		   ? version_held(h, "runs on instance ", instance->name, err)
 		   : SL_OK;
@@ -57,7 +54,7 @@ static sl_code check_running(const struct holder *h,
 static sl_code check_told(const struct holder *h, const Sluice__Store__V1__InstanceRecord *instance,
 			  struct sl_err *err)
 {
-	if (h->desired == NULL || !desired_is_placed(h->app, instance)) {
+	if (!desired_is_placed(h->app, instance)) {
 		return SL_OK;
 	}
 	struct desired_choice choice;
@@ -131,6 +128,5 @@ sl_code app_unused(struct decision *d, const Sluice__Store__V1__AppRecord *app, 
 	if (code == SL_OK && release->version != 0) {
 		return app_held(&h, "has a released version", "", err);
 	}
-	code = check_pins(&h, err);
-	return code != SL_OK ? code : check_instances(&h, err);
+	return check_pins(&h, err);
 }

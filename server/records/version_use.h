@@ -11,8 +11,8 @@ SL_MUST_USE sl_code version_unused(struct decision *d, const Sluice__Store__V1__
 				   const Sluice__Store__V1__VersionRecord *version,
 				   struct sl_err *err);
 
-/* SL_FAILED_PRECONDITION / APP_IN_USE: a version of it is released or pinned, or an instance runs
- * one; names the first such. Walks all instances. */
+/* SL_FAILED_PRECONDITION / APP_IN_USE: a version of it is released or pinned; names the first such.
+ * Instances that run one take the app down when it is gone. */
 SL_MUST_USE sl_code app_unused(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 			       struct sl_err *err);
 
