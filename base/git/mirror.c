@@ -43,7 +43,9 @@ void mirror_close(struct work *work)
 	work->repo = NULL;
 }
 
-/* Trees can name each other so often that walking them never ends. */
+/* Looks for what is missing. What is there and odd (malformed, too deep, too much) is for the
+ * bundle's rules to refuse, by name and for good. Trees can name each other so often that walking
+ * them never ends: what is missing behind the last entry looked at, the checkout finds. */
 struct look {
 	git_odb *odb;
 	uint64_t entries_left;
@@ -57,7 +59,7 @@ static bool has_entry(struct look *look, const struct tree_entry *entry, unsigne
 	(void)git_oid_fromraw(&id, entry->id);
 	switch (entry->mode & S_IFMT) {
 	case S_IFDIR:
-		return has_tree(look, &id, depth + 1);
+		return depth >= JOB_DEPTH_MAX || has_tree(look, &id, depth + 1);
 	case 0160000: /* a gitlink's commit lies elsewhere */
 		return true;
 	default:
@@ -68,25 +70,28 @@ static bool has_entry(struct look *look, const struct tree_entry *entry, unsigne
 static bool has_tree(struct look *look, const git_oid *id, unsigned depth)
 {
 	SL_AUTO(git_odb_object_free_auto) git_odb_object *object = NULL;
-	if (depth > JOB_DEPTH_MAX || git_odb_read(&object, look->odb, id) != 0 ||
+	if (look->entries_left == 0) {
+		return true;
+	}
+	if (git_odb_read(&object, look->odb, id) != 0 ||
 	    git_odb_object_type(object) != GIT_OBJECT_TREE) {
 		return false;
 	}
 	struct sl_bytes rest = SL_BYTES(git_odb_object_data(object), git_odb_object_size(object));
 	struct tree_entry entry;
-	enum tree_parse_result got = tree_parse_next(&rest, &entry);
-	for (; got == TREE_PARSE_ENTRY; got = tree_parse_next(&rest, &entry)) {
-		if (look->entries_left-- == 0 || !has_entry(look, &entry, depth)) {
+	while (look->entries_left > 0 && tree_parse_next(&rest, &entry) == TREE_PARSE_ENTRY) {
+		look->entries_left--;
+		if (!has_entry(look, &entry, depth)) {
 			return false;
 		}
 	}
-	return got == TREE_PARSE_END;
+	return true;
 }
 
 bool mirror_has_whole(struct work *work, const git_oid *id)
 {
 	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
-	struct look look = {.odb = work->odb, .entries_left = 4 * (uint64_t)JOB_FILES_MAX};
+	struct look look = {.odb = work->odb, .entries_left = 4 * work->job->limits.files};
 	return git_commit_lookup(&commit, work->repo, id) == 0 &&
 	       has_tree(&look, git_commit_tree_id(commit), 0);
 }
