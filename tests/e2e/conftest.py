@@ -22,3 +22,11 @@ def world(services):
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="module")
+def short_folder(services):
+    """For what the tests of a file share."""
+    made = harness.World(services)
+    yield made.folder
+    made.end()
