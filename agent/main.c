@@ -2,6 +2,7 @@
  *
  *   sluice-agent [run] --server HOST:PORT --instance NAME --state DIR
  *   sluice-agent status|check [--state DIR]
+ *   sluice-agent man
  *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
  */
 #include <signal.h>
@@ -22,7 +23,7 @@ enum { EXIT_FAILED = 3, EXIT_USAGE = 64 };
 
 static int failed(const char *what, const struct sl_err *err, int status)
 {
-	(void)fprintf(stderr, "sluice-agent %s: %s\n", what, err->msg);
+	(void)fprintf(stderr, "sluice-agent%s%s: %s\n", *what != '\0' ? " " : "", what, err->msg);
 	return status;
 }
 
@@ -78,6 +79,13 @@ static int check(const struct agent_config *config)
 	return count == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
+static int man(const struct agent_config *config)
+{
+	(void)config;
+	sl_command_man(stdout, &agent_program, 8);
+	return EXIT_SUCCESS;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct agent_config *config);
@@ -85,6 +93,7 @@ static const struct {
     {"run", run},
     {"status", show},
     {"check", check},
+    {"man", man},
 };
 
 static int act(const struct sl_found *found, const struct agent_config *config)

@@ -227,8 +227,13 @@ static const struct sl_command check_command = {
     .flags = check_flags,
     .env_prefix = "SLUICE_",
 };
+static const struct sl_command man_command = {
+    .name = "man",
+    .synopsis = "",
+    .summary = "print this program's man page (roff)",
+};
 static const struct sl_command *const commands[] = {&run_command, &status_command, &check_command,
-						    NULL};
+						    &man_command, NULL};
 
 const struct sl_program agent_program = {
     .name = "sluice-agent",

@@ -31,12 +31,12 @@ enum {
 /* Until a server has said otherwise. */
 static const struct pace {
 	uint32_t heartbeat_ms, jitter_percent, backoff_min_ms, backoff_max_ms;
-} pace_default = {10000, 20, 500, 15000};
+} pace_default = {10000, 20, 500, 10000};
 
 struct session {
 	struct sl_sm sm;
 	struct session_options options;
-	struct crpc_channel *channel;
+	struct crpc_channel *channel; /* of this attempt; NULL: the last one is over */
 	struct crpc_stream *stream;
 	struct pace pace;
 	unsigned failed; /* streams in a row that ended before the server's Pace */
@@ -45,6 +45,20 @@ struct session {
 };
 
 SL_DEFINE_AUTO(struct session *, session_free);
+
+/* Each attempt has a channel of its own: one that failed keeps a back-off and its
+ * last error, and would answer with them when the server is back already. */
+static sl_code open_channel(struct session *session, struct sl_err *err)
+{
+	struct crpc_options channel = {
+	    .target = session->options.server,
+	    .own_connection = true,
+	    .message_max = MESSAGE_MAX,
+	    .user_agent = session->options.user_agent,
+	};
+	return session->channel != NULL ? SL_OK
+					: crpc_channel_new(&channel, &session->channel, err);
+}
 
 sl_code session_new(const struct session_options *options, struct session **ret_session,
 		    struct sl_err *err)
@@ -119,6 +133,7 @@ static void schedule_beat(struct session *session)
 static void end(struct session *session, const struct sl_err *err)
 {
 	crpc_stream_free(SL_TAKE(session->stream));
+	crpc_channel_free(SL_TAKE(session->channel));
 	if (session->sm.at == OFF) {
 		return;
 	}
@@ -138,8 +153,11 @@ static void dial(struct session *session)
 	sl_sm_move(&session->sm, DIALLING);
 	session->greet_by_ms = sl_clock_mono_ms() + GREETING_MS;
 	session->replaced = false;
-	sl_code code = crpc_stream_open(session->channel, "/sluice.v1.AgentService/Sync", 0,
+	sl_code code = open_channel(session, &err);
+	if (code == SL_OK) {
+		code = crpc_stream_open(session->channel, "/sluice.v1.AgentService/Sync", 0,
 					&session->stream, &err);
+	}
 	if (code != SL_OK) {
 		end(session, &err);
 	}
@@ -288,6 +306,7 @@ void session_off(struct session *session)
 	if (session->sm.at != OFF) {
 		sl_sm_move(&session->sm, OFF);
 		crpc_stream_free(SL_TAKE(session->stream));
+		crpc_channel_free(SL_TAKE(session->channel));
 	}
 }
 

@@ -35,7 +35,7 @@ static const struct sl_flag serve_flags[] = {
 	{ .name = "log-keep", .kind = SL_FLAG_DURATION, .offset = AT(log_keep_ms), .fallback = "30d", .min = SECONDS(1), .max = DAYS(3650),
 	  .help = "How far back a watch can begin. History and audit are kept longer." },
 	{ .name = "heartbeat", .kind = SL_FLAG_DURATION, .offset = AT(heartbeat_ms), .fallback = "30s", .min = 100, .max = HOURS(1),
-	  .help = "How often an agent says that it is there. One that misses three is late." },
+	  .help = "How often an agent says that it is there. One that misses two is late, four offline." },
 	{ .name = "git-deadline", .kind = SL_FLAG_DURATION, .offset = AT(git_deadline_ms), .fallback = "5m", .min = SECONDS(1), .max = HOURS(24),
 	  .help = "A Git job that takes longer is ended and tried again later." },
 	{ .name = "git-jobs", .kind = SL_FLAG_INT, .offset = AT(git_jobs), .fallback = "2", .min = 1, .max = 64,

@@ -20,7 +20,7 @@
 
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
-enum { PROTOCOL = 1, BACKOFF_MIN_MS = 500, BACKOFF_MAX_MS = 30000, MESSAGE_ARENA_MAX = 64 << 20 };
+enum { PROTOCOL = 1, BACKOFF_MIN_MS = 500, BACKOFF_MAX_MS = 10000, MESSAGE_ARENA_MAX = 64 << 20 };
 
 /* --- sending --------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 
 import harness
 
@@ -187,3 +188,20 @@ def test_liveness(world):
     harness.until(lambda: liveness() == 4, 10, "offline")
     shop.agent.program.kill(signal.SIGCONT)
     harness.until(lambda: liveness() == 2, 10, "online again")
+
+
+def test_it_is_back_soon_after_the_server_is(world):
+    """Each attempt is a fresh one: no back-off of the channel's below, no stale "connection refused"."""
+    shop = Shop(world)
+    shop.server.kill()
+    shop.agent.program.wait_line(r"Connection refused", 20)
+    time.sleep(3)  # the pause between attempts has grown
+    before = len(shop.agent.program.lines)
+    shop.server.start()
+
+    def connected():
+        return [line for line in shop.agent.program.lines[before:] if " connected " in line]
+
+    harness.until(connected, 5, "connected again")
+    refused = [line for line in shop.agent.program.lines[before:] if "Connection refused" in line]
+    assert len(refused) <= 1, refused  # one attempt may have been under way
