@@ -18,7 +18,7 @@
 #include "base/mem/own.h"
 #include "server/gitsync/gitsync_internal.h"
 
-enum { IDLE_MS = 60000, TROUBLE_MS = 500 };
+enum { IDLE_MS = 60000, TROUBLE_MS = 500, TROUBLES_MAX = 4 };
 
 SL_DEFINE_AUTO(struct gitsync *, gitsync_free);
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
@@ -167,11 +167,12 @@ static struct timespec after_ms(uint64_t pause)
 	return until;
 }
 
-/* After trouble of our own: the commits of others do not cut it short, or the same job would be run
- * again for each. */
-static void pause_after_trouble(struct gitsync *g)
+/* After trouble of our own, say a full disk: half a second, doubling to eight seconds, since each
+ * time the host is asked again. The commits of others do not cut it short. */
+static void pause_after_trouble(struct gitsync *g, unsigned troubles)
 {
-	const struct timespec until = after_ms(TROUBLE_MS);
+	const struct timespec until =
+	    after_ms((uint64_t)TROUBLE_MS << (troubles < TROUBLES_MAX ? troubles : TROUBLES_MAX));
 	pthread_mutex_lock(&g->lock);
 	int rc = 0;
 	while (!gitsync_is_stopping(g) && rc == 0) {
@@ -194,7 +195,8 @@ static void rest(struct gitsync *g, uint64_t seen, uint64_t next_ms)
 	pthread_mutex_unlock(&g->lock);
 }
 
-static void one_turn(struct gitsync *g)
+/* `troubles`: turns in a row that went wrong on this side. */
+static void one_turn(struct gitsync *g, unsigned *troubles)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	pthread_mutex_lock(&g->lock);
@@ -212,7 +214,9 @@ static void one_turn(struct gitsync *g)
 	}
 	if (code != SL_OK && !gitsync_is_stopping(g)) {
 		log_warn("git-job-trouble", "error=%s", SL_QUOTE(err.msg));
-		pause_after_trouble(g);
+		pause_after_trouble(g, (*troubles)++);
+	} else if (pick.found) {
+		*troubles = 0;
 	}
 	if (pick.found) {
 		pthread_mutex_lock(&g->lock);
@@ -227,8 +231,9 @@ static void one_turn(struct gitsync *g)
 static void *gitsync_main(void *arg)
 {
 	struct gitsync *g = arg;
+	unsigned troubles = 0;
 	while (!gitsync_is_stopping(g)) {
-		one_turn(g);
+		one_turn(g, &troubles);
 	}
 	return NULL;
 }

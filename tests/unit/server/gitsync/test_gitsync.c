@@ -357,6 +357,22 @@ static void test_gitsync_does_not_wait_for_a_clock_that_was_ahead(void **state)
 	assert_true(WAIT_FOR(is_ready(f, "v1"), LONG_MS));
 }
 
+/* Results cannot be written down: the host is not asked again for every commit of others. */
+static void test_gitsync_trouble_of_its_own_is_not_the_hosts(void **state)
+{
+	struct fixture *f = *state;
+	shop(f);
+	store_stop_accepting(f->s->store);
+	start(f);
+	assert_true(WAIT_FOR(stats(f).done == 1, LONG_MS));
+	for (uint64_t end = sl_clock_mono_ms() + 2000; sl_clock_mono_ms() < end;) {
+		gitsync_wake(f->g);
+		(void)usleep(2000);
+	}
+	assert_in_range(stats(f).done, 2, 4); /* after 0.5 s and 1 s more */
+	assert_non_null(owed(f, false, 1));
+}
+
 /* --- stopping, one at a time ---------------------------------------------------------------------
  */
 
@@ -502,6 +518,7 @@ int main(int argc, char **argv)
 	    WITH(test_gitsync_drops_rows_that_refer_to_nothing),
 	    WITH(test_gitsync_drops_rows_that_nobody_wants),
 	    WITH(test_gitsync_does_not_wait_for_a_clock_that_was_ahead),
+	    WITH(test_gitsync_trouble_of_its_own_is_not_the_hosts),
 	    WITH(test_gitsync_stop_kills_what_runs_and_loses_nothing),
 	    WITH(test_gitsync_works_on_a_repository_one_by_one),
 	    WITH(test_gitsync_diffs_are_answered_once_also_at_the_stop),
