@@ -248,13 +248,11 @@ const struct sl_program agent_program = {
 
 sl_code agent_config_check(const struct agent_config *config, struct sl_err *err)
 {
-	if (config->probe != NULL && config->probe[0] != '\0') {
-		sl_code code = probe_check(config->probe, err);
-		if (code != SL_OK) {
-			return sl_err_wrap(err, "--probe");
-		}
+	if (config->probe == NULL || config->probe[0] == '\0') {
+		return SL_OK;
 	}
-	return SL_OK;
+	sl_code code = probe_check(config->probe, err);
+	return code == SL_OK ? SL_OK : sl_err_wrap(err, "--probe");
 }
 
 struct git_limits agent_config_limits(const struct agent_config *config)

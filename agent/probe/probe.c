@@ -164,10 +164,14 @@ static enum turn turn_send(struct probe *probe, char *why, size_t why_size)
 /* "HTTP/1.1 200 OK": the status, or 0 for anything else. */
 static unsigned status_of(const char *line)
 {
-	unsigned major = 0, minor = 0, status = 0;
-	if (sscanf(line, "HTTP/%1u.%1u %3u", &major, &minor, &status) != 3 || major != 1) {
+	static const char start[] = "HTTP/1.";
+	enum { MINOR = sizeof(start) - 1, CODE = MINOR + 2 };
+	if (strncmp(line, start, MINOR) != 0 || line[MINOR] < '0' || line[MINOR] > '9' ||
+	    line[MINOR + 1] != ' ' || strspn(line + CODE, "0123456789") != 3) {
 		return 0;
 	}
+	unsigned status = (unsigned)(line[CODE] - '0') * 100 +
+			  (unsigned)(line[CODE + 1] - '0') * 10 + (unsigned)(line[CODE + 2] - '0');
 	return status >= 100 && status <= 599 ? status : 0;
 }
 
