@@ -47,6 +47,10 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
 					       struct sl_arena *arena, uint32_t workspace,
 					       const char *repository_id);
 
+/* Asks the host for its refs when no owed work is due, unless that has reached it by then: for
+ * gitsync_contact(). Cheap; kept in memory only. Strings are copied. */
+void gitsync_look(struct gitsync *gitsync, const char *repository_id, const char *url);
+
 /* What differs between two folders of commits. Strings are copied. */
 struct gitsync_diff_request {
 	const char *repository_id;

@@ -1,4 +1,5 @@
-/* Shared by gitsync.c (threads), repositories.c (what is known of each in memory) and diffs.c. */
+/* Shared by gitsync.c (threads), repositories.c (what is known of each in memory), diffs.c and
+ * looks.c. */
 #ifndef SL_SERVER_GITSYNC_INTERNAL_H
 #define SL_SERVER_GITSYNC_INTERNAL_H
 
@@ -24,6 +25,13 @@ struct diff {
 	void *ctx;
 };
 
+struct look {
+	struct look *next;
+	char repository_id[32];
+	char *url; /* owned */
+	uint64_t asked_ms;
+};
+
 struct busy {
 	struct busy *next;
 	char repository_id[32];
@@ -41,6 +49,7 @@ struct gitsync {
 	struct busy *busy;
 	struct contact *contacts;
 	struct diff *diffs, **diffs_end;
+	struct look *looks;
 	struct busy *forgotten; /* repositories whose mirror is to go */
 	struct gitsync_stats stats;
 };
@@ -48,17 +57,27 @@ struct gitsync {
 /* ctx: struct gitsync *. For jobs to look at. */
 bool gitsync_is_stopping(void *ctx);
 
-/* --- repositories.c; the first three with the lock held -------------------------------- */
+/* --- repositories.c; the first four with the lock held --------------------------------- */
 
 bool gitsync_is_busy(const struct gitsync *g, const char *repository_id);
 /* False when out of memory. */
 bool gitsync_set_busy(struct gitsync *g, const char *repository_id);
 void gitsync_set_idle(struct gitsync *g, const char *repository_id);
+/* When the last contact was; 0: none. */
+uint64_t gitsync_contact_ms(struct gitsync *g, const char *repository_id);
 void gitsync_note_contact(struct gitsync *g, const char *repository_id,
 			  const struct git_result *result);
 /* Removes the mirrors of repositories that are gone, as they become idle. */
 void gitsync_forget_some(struct gitsync *g);
 void gitsync_repositories_fini(struct gitsync *g);
+
+/* --- looks.c ----------------------------------------------------------------------------- */
+
+/* Does the first look whose repository is idle. False: there is none. */
+bool gitsync_look_one(struct gitsync *g);
+/* Nobody wants it any more. Caller holds the lock. */
+void gitsync_look_drop(struct gitsync *g, const char *repository_id);
+void gitsync_looks_fini(struct gitsync *g);
 
 /* --- diffs.c ----------------------------------------------------------------------------- */
 

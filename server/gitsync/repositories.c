@@ -73,6 +73,12 @@ static struct contact *contact_of(struct gitsync *g, const char *repository_id, 
 	return c;
 }
 
+uint64_t gitsync_contact_ms(struct gitsync *g, const char *repository_id)
+{
+	const struct contact *known = contact_of(g, repository_id, false);
+	return known != NULL ? known->at_ms : 0;
+}
+
 void gitsync_note_contact(struct gitsync *g, const char *repository_id,
 			  const struct git_result *result)
 {
@@ -197,6 +203,7 @@ void gitsync_forget(struct gitsync *g, const char *repository_id)
 		return; /* a mirror that stays costs disk, nothing else */
 	}
 	pthread_mutex_lock(&g->lock);
+	gitsync_look_drop(g, repository_id); /* it would make the mirror anew */
 	gone->next = g->forgotten;
 	g->forgotten = gone;
 	g->wakes++;

@@ -55,6 +55,13 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	return code;
 }
 
+/* The first contact, by which `contact` tells whether the URL is good. */
+static void create_after(const struct services *services, const void *reply)
+{
+	const Sluice__V1__CreateRepositoryResponse *response = reply;
+	gitsync_look(services->gitsync, response->repository->id, response->repository->url);
+}
+
 /* --- GetRepository -------------------------------------------------------------- */
 
 static sl_code get_check(const void *message, struct sl_err *err)
@@ -167,6 +174,16 @@ static sl_code refresh_decide(struct decision *d, const void *message, void *rep
 	return code;
 }
 
+/* Owed work reaches the host by itself. */
+static void refresh_after(const struct services *services, const void *reply)
+{
+	const Sluice__V1__RefreshRepositoryResponse *response = reply;
+	if (response->resolving == 0 && response->publishing == 0) {
+		gitsync_look(services->gitsync, response->repository->id,
+			     response->repository->url);
+	}
+}
+
 /* --- DeleteRepository -------------------------------------------------------------- */
 
 static sl_code delete_check(const void *message, struct sl_err *err)
@@ -191,13 +208,15 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 /* clang-format off */
 const struct service_method repository_methods[5] = {
 	{ ROW(CreateRepository), ACCESS_EDIT, &sluice__v1__create_repository_request__descriptor,
-	  &sluice__v1__create_repository_response__descriptor, .check = create_check, .decide = create_decide },
+	  &sluice__v1__create_repository_response__descriptor, .check = create_check, .decide = create_decide,
+	  .after = create_after },
 	{ ROW(GetRepository), ACCESS_VIEW, &sluice__v1__get_repository_request__descriptor,
 	  &sluice__v1__get_repository_response__descriptor, .check = get_check, .read = get_read },
 	{ ROW(ListRepositories), ACCESS_VIEW, &sluice__v1__list_repositories_request__descriptor,
 	  &sluice__v1__list_repositories_response__descriptor, .check = list_check, .read = list_read },
 	{ ROW(RefreshRepository), ACCESS_EDIT, &sluice__v1__refresh_repository_request__descriptor,
-	  &sluice__v1__refresh_repository_response__descriptor, .check = refresh_check, .decide = refresh_decide },
+	  &sluice__v1__refresh_repository_response__descriptor, .check = refresh_check, .decide = refresh_decide,
+	  .after = refresh_after },
 	{ ROW(DeleteRepository), ACCESS_EDIT, &sluice__v1__delete_repository_request__descriptor,
 	  &sluice__v1__delete_repository_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true },
 };

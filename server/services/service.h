@@ -74,6 +74,9 @@ struct service_method {
 			  struct sl_err *err);
 	void (*start)(struct service_call *call, const void *request);
 	const struct rpc_stream_events *stream;
+	/* Of `decide`: what memory is to know once it is committed; not for a kept reply and not
+	 * for validate_only. On the writer thread: cheap. May be NULL. */
+	void (*after)(const struct services *services, const void *response);
 	bool shrinks;  /* deletes: passes while the disk is low */
 	bool recovers; /* a write that passes in recovery; all others are refused (IN_RECOVERY) */
 	bool hot;      /* many at once */

@@ -31,7 +31,8 @@ struct write {
 	struct sl_id ids[DECISION_IDS];
 	bool has_request_id;
 	uint8_t request_key[REQUEST_KEY_BYTES], payload_hash[REQUEST_KEY_BYTES];
-	bool validated; /* validate_only: decided well, nothing written */
+	bool validated;             /* validate_only: decided well, nothing written */
+	ProtobufCMessage *response; /* of this decision; NULL: a kept one, or none */
 	struct sl_bytes reply;
 };
 
@@ -234,6 +235,7 @@ static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *e
 	if (w->has_request_id) {
 		requests_put(w->services->requests, w->request_key, d->revision, d->now_ms);
 	}
+	w->response = response;
 	return SL_OK;
 }
 
@@ -242,6 +244,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 {
 	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
 	w->validated = false; /* the store may ask again */
+	w->response = NULL;
 	if (w->has_request_id) {
 		sl_code code = replay(w, view, err);
 		if (code != SL_NOT_FOUND) {
@@ -274,6 +277,9 @@ static void done(struct store_cmd *cmd)
 	sl_code code = w->validated ? SL_OK : cmd->code;
 	if (code == SL_OK && sl_arena_failed(&w->arena)) {
 		code = service_no_memory(&cmd->err);
+	}
+	if (code == SL_OK && w->response != NULL && w->bound->method->after != NULL) {
+		w->bound->method->after(w->services, w->response);
 	}
 	rpc_call_finish(w->call, code, &cmd->err, code == SL_OK ? w->reply : SL_BYTES_NONE);
 	write_free(w);

@@ -118,3 +118,31 @@ def test_diff_names_what_changed(world):
     diff = client.DiffVersions(app="shop", version="v2")
     assert [(f.change, f.path, f.old_bytes, f.new_bytes) for f in diff.files] == [(3, "a", 2, 0), (2, "b", 2, 3), (1, "c", 0, 2)]
     assert (diff.to.name, getattr(diff, "from").name) == ("v2", "v1")
+
+
+def test_the_first_contact_with_a_repository_comes_by_itself(world):
+    """Also when no app needs it yet; RefreshRepository asks again."""
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"})
+    host = world.git_host("git")
+    client = world.server().client()
+
+    def contact(name, wanted):
+        def look():
+            found = client.GetRepository(repository=name).repository.contact
+            return found if found.HasField("at") and wanted(found) else None
+
+        return harness.until(look, 30, f"contact with {name}")
+
+    client.CreateRepository(name="good", url=host.url(repository))
+    assert contact("good", lambda c: c.reachable).failure == ""
+    client.CreateRepository(name="typo", url=host.url(repository).replace("apps.git", "oops.git"))
+    assert contact("typo", lambda c: c.failure).text
+    host.stop()
+    client.RefreshRepository(repository="good")
+    away = contact("good", lambda c: not c.reachable)
+    assert away.failure == "REPOSITORY_UNREACHABLE" and away.text
+    host.start()
+    client.RefreshRepository(repository="good")
+    contact("good", lambda c: c.reachable)
+    client.DeleteRepository(repository="good")

@@ -28,6 +28,11 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
 	return contact;
 }
 
+void gitsync_look(struct gitsync *gitsync, const char *repository_id, const char *url)
+{
+	(void)gitsync, (void)repository_id, (void)url;
+}
+
 struct world_diff world_diff;
 
 void gitsync_diff(struct gitsync *gitsync, const struct gitsync_diff_request *request)

@@ -1,0 +1,119 @@
+/* Looks at hosts that owed work has not reached: nothing is owed for them either, so they wait in
+ * memory, and the next contact by whatever work does as well. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock/clock.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+#include "server/gitsync/gitsync_internal.h"
+
+enum { LOOK_MS = 30000 };
+
+static void look_free(struct look *look)
+{
+	if (look != NULL) {
+		free(look->url);
+		free(look);
+	}
+}
+
+SL_DEFINE_AUTO(struct look *, look_free);
+
+/* Takes out the look at `repository_id`; NULL: the first at an idle repository, which gets busy.
+ * Caller holds the lock. */
+static struct look *take_look(struct gitsync *g, const char *repository_id)
+{
+	for (struct look **at = &g->looks; *at != NULL; at = &(*at)->next) {
+		struct look *look = *at;
+		bool mine = repository_id != NULL ? strcmp(look->repository_id, repository_id) == 0
+						  : !gitsync_is_busy(g, look->repository_id) &&
+							gitsync_set_busy(g, look->repository_id);
+		if (mine) {
+			*at = look->next;
+			return look;
+		}
+	}
+	return NULL;
+}
+
+void gitsync_look_drop(struct gitsync *g, const char *repository_id)
+{
+	look_free(take_look(g, repository_id)); /* there is one of each at most */
+}
+
+static void run_look(struct gitsync *g, const struct look *look)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	const struct git_job job = {
+	    .op = GIT_LS,
+	    .url = look->url,
+	    .mirror = gitsync_mirror_path(&arena, g->options.data, look->repository_id),
+	    .allow_local = g->options.allow_local,
+	    .limits = GIT_LIMITS_DEFAULT,
+	    .deadline_ms = g->options.deadline_ms < LOOK_MS ? g->options.deadline_ms : LOOK_MS,
+	};
+	struct git_result result = {.failure = GIT_OK};
+	if (sl_arena_failed(&arena)) {
+		return;
+	}
+	if (git_run(&job, gitsync_is_stopping, g, &result, &err) != SL_OK) {
+		result.failure = GIT_REPOSITORY_UNREACHABLE;
+		sl_text_copy(result.text, sizeof(result.text), err.msg);
+	}
+	if (!gitsync_is_stopping(g)) {
+		gitsync_note_contact(g, look->repository_id, &result);
+		log_info("git-job", "kind=look repository=%s result=%s text=%s",
+			 look->repository_id,
+			 result.failure == GIT_OK ? "OK" : git_failure_name(result.failure),
+			 SL_QUOTE(result.text));
+	}
+	git_result_fini(&result);
+}
+
+bool gitsync_look_one(struct gitsync *g)
+{
+	pthread_mutex_lock(&g->lock);
+	SL_AUTO(look_free_auto) struct look *look = take_look(g, NULL);
+	bool stale = look != NULL && gitsync_contact_ms(g, look->repository_id) >= look->asked_ms;
+	pthread_mutex_unlock(&g->lock);
+	if (look == NULL) {
+		return false;
+	}
+	if (!stale) {
+		run_look(g, look);
+	}
+	pthread_mutex_lock(&g->lock);
+	gitsync_set_idle(g, look->repository_id);
+	pthread_mutex_unlock(&g->lock);
+	return true;
+}
+
+void gitsync_looks_fini(struct gitsync *g)
+{
+	while (g->looks != NULL) {
+		struct look *look = g->looks;
+		g->looks = look->next;
+		look_free(look);
+	}
+}
+
+void gitsync_look(struct gitsync *g, const char *repository_id, const char *url)
+{
+	struct look *look = calloc(1, sizeof(*look));
+	if (look == NULL || (look->url = strdup(url)) == NULL) {
+		look_free(look);
+		return; /* it can be asked for again */
+	}
+	sl_text_copy(look->repository_id, sizeof(look->repository_id), repository_id);
+	look->asked_ms = sl_clock_unix_ms();
+	pthread_mutex_lock(&g->lock);
+	gitsync_look_drop(g, repository_id);
+	look->next = g->looks;
+	g->looks = look;
+	g->wakes++;
+	pthread_cond_broadcast(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+}
