@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "etcd_kv.pb-c.h"
 #include "tests/bench/calls_internal.h"
 #include "tests/bench/die.h"
+#include "tests/bench/proto/etcd_kv.pb-c.h"
 #include "tests/bench/seed.h"
 
 enum {

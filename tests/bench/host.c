@@ -151,7 +151,8 @@ double host_fdatasync_us(const char *dir)
 	(void)close(fd);
 	(void)unlink(path);
 	qsort(took, SYNC_SAMPLES, sizeof(took[0]), compare_us);
-	return (double)took[SYNC_SAMPLES / 2];
+	uint64_t middle = took[SYNC_SAMPLES / 2];
+	return (double)middle;
 }
 
 void host_uncache(const char *dir, const char *name)
