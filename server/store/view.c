@@ -171,7 +171,7 @@ sl_code store_get_meta(const struct store_view *view, const char *name, struct s
 
 bool store_view_is_recovering(const struct store_view *view)
 {
-	struct sl_bytes value;
+	struct sl_bytes value = SL_BYTES_NONE;
 	sl_code code = store_get_meta(view, STORE_META_RECOVERY, &value, NULL);
 	return code != SL_NOT_FOUND && (code != SL_OK || value.size > 0);
 }
