@@ -285,7 +285,7 @@ sl_code version_find(const struct store_view *view, struct sl_arena *arena, uint
 		return code;
 	}
 	code = not_found("version", name_or_id, SL_REASON_VERSION_NOT_FOUND, err);
-	return sl_err_wrap(err, "app '%s'", app->name), code;
+	return err == NULL ? code : sl_err_wrap(err, "app '%s'", app->name);
 }
 
 sl_code repository_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,

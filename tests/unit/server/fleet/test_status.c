@@ -88,6 +88,19 @@ static void test_many_reports_are_one_command(void **state)
 	close_three(&t);
 }
 
+/* Deleted, or made after the backup that the server was restored from. */
+static void test_a_version_that_nobody_knows_is_reported_as_it_is(void **state)
+{
+	struct three t;
+	open_three(&t, *state);
+	t.version_id = (char *)"ver_aaaaaaaaaaaaaaaaaaaa";
+	say(&t, 0, HEALTHY, "");
+	agents_settle(t.a);
+	assert_non_null(stored(&t, 0));
+	assert_string_equal(stored(&t, 0)->active_version_id, t.version_id);
+	close_three(&t);
+}
+
 static void test_the_event_names_what_runs(void **state)
 {
 	struct three t;
@@ -316,6 +329,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_many_reports_are_one_command),
+	    TEST(test_a_version_that_nobody_knows_is_reported_as_it_is),
 	    TEST(test_the_event_names_what_runs),
 	    TEST(test_what_is_said_again_is_not_written_again),
 	    TEST(test_an_inventory_of_what_is_known_costs_nothing),
