@@ -29,6 +29,9 @@ struct fake_server {
 	uint64_t watched_from[CALLS_MAX];
 	unsigned watches, changes, ends_count;
 	struct fake_answer ends[CALLS_MAX];
+	const Sluice__V1__BackupResponse *backup;
+	unsigned backup_count;
+	struct fake_answer backup_end;
 	struct rpc_stream *ending; /* queue thread only, as what follows */
 	uint64_t end_mono_ms;
 	struct fake_answer end;
@@ -185,7 +188,26 @@ static void on_tick(void *ctx)
 	rpc_stream_unref(stream);
 }
 
+static void on_backup(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
+{
+	struct fake_server *server = ctx;
+	(void)message;
+	pthread_mutex_lock(&server->lock);
+	for (unsigned i = 0; i < server->backup_count; i++) {
+		uint8_t bytes[256];
+		size_t size = sluice__v1__backup_response__pack(&server->backup[i], bytes);
+		if (rpc_stream_send_bytes(stream, SL_BYTES(bytes, size), i) != SL_OK) {
+			abort();
+		}
+	}
+	server->end = server->backup_end;
+	pthread_mutex_unlock(&server->lock);
+	server->ending = rpc_stream_ref(stream);
+	server->end_mono_ms = sl_clock_mono_ms() + FLUSH_MS;
+}
+
 static const struct rpc_stream_events watch_events = {.message = on_watch};
+static const struct rpc_stream_events backup_events = {.message = on_backup};
 
 static const struct rpc_method methods[] = {
     {.path = "/sluice.v1.AppService/GetApp", .handle = handle_get_app},
@@ -193,6 +215,7 @@ static const struct rpc_method methods[] = {
     {.path = "/sluice.v1.AppService/OpenApp", .handle = handle_broken},
     {.path = "/sluice.v1.PromotionService/Promote", .handle = handle_promote},
     {.path = "/sluice.v1.WatchService/Watch", .stream = &watch_events},
+    {.path = "/sluice.v1.AdminService/Backup", .stream = &backup_events},
 };
 
 static void *serve(void *rpc)
@@ -310,5 +333,15 @@ void fake_server_watch_plan(struct fake_server *server, unsigned changes,
 	if (count > 0) {
 		memcpy(server->ends, ends, count * sizeof(*ends));
 	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+void fake_server_backup_plan(struct fake_server *server, const Sluice__V1__BackupResponse *messages,
+			     unsigned count, struct fake_answer end)
+{
+	pthread_mutex_lock(&server->lock);
+	server->backup = messages;
+	server->backup_count = count;
+	server->backup_end = end;
 	pthread_mutex_unlock(&server->lock);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err/err.h"
+#include "sluice/v1/admin.pb-c.h"
 
 struct fake_server;
 
@@ -41,5 +42,9 @@ uint64_t fake_server_watched_from(struct fake_server *server, unsigned i);
  * says (OUT_OF_RANGE: at once, without changes), those after `count` stay open. */
 void fake_server_watch_plan(struct fake_server *server, unsigned changes,
 			    const struct fake_answer *ends, unsigned count);
+
+/* Each backup is these messages (borrowed until the server stops), then `end`. */
+void fake_server_backup_plan(struct fake_server *server, const Sluice__V1__BackupResponse *messages,
+			     unsigned count, struct fake_answer end);
 
 #endif
