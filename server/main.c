@@ -26,14 +26,14 @@
 #include "server/gitsync/gitsync.h"
 #include "server/metrics/metrics.h"
 #include "server/records/bootstrap.h"
-#include "server/records/verify.h"
 #include "server/restore.h"
 #include "server/services/backup.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
+#include "server/verify.h"
 #include "server/watch/watch.h"
 
-enum { EXIT_FAILED = 3, EXIT_USAGE = 64, RETENTION_EVERY_MS = 60000 };
+enum { EXIT_NOT_STARTED = 1, EXIT_FAILED = 3, EXIT_USAGE = 64, RETENTION_EVERY_MS = 60000 };
 
 struct server {
 	struct services services; /* first: the ctx of every handler */
@@ -300,7 +300,7 @@ static int serve(const struct server_config *config)
 	if (server_init(&server, &err) != SL_OK) {
 		log_error("start-failed", "error=%s", SL_QUOTE(err.msg));
 		server_fini(&server);
-		return EXIT_FAILED;
+		return EXIT_NOT_STARTED;
 	}
 	log_warn("insecure", "listen=%s meaning=\"no TLS, no identities: for this machine only\"",
 		 config->listen);
@@ -324,23 +324,11 @@ static int serve(const struct server_config *config)
 
 /* --- commands ------------------------------------------------------------------------------ */
 
-static const struct sl_exit_code verify_exit_codes[] = {
-    {0, "the store is sound"},
-    {EXIT_FAILED, "faults were found, or the store could not be read"},
+static const struct sl_exit_code exit_codes[] = {
+    {0, "done"},
+    {EXIT_FAILED, "failed"},
     {EXIT_USAGE, "the command line is wrong"},
     {0, NULL},
-};
-
-static const struct sl_command verify_command = {
-    .name = "verify",
-    .synopsis = "DIR",
-    .summary = "Check a store that no server has open",
-    .description = "Reads everything: every index entry and what it points at, every reference "
-		   "between records, the order of "
-		   "revisions, and that all parses. Prints the first faults.",
-    .args_min = 1,
-    .args_max = 1,
-    .exit_codes = verify_exit_codes,
 };
 
 static const struct sl_command man_command = {
@@ -350,7 +338,7 @@ static const struct sl_command man_command = {
 };
 
 static const struct sl_command *const commands[] = {&server_serve_command, &server_restore_command,
-						    &verify_command, &man_command, NULL};
+						    &server_verify_command, &man_command, NULL};
 
 static const struct sl_program program = {
     .name = "sluiced",
@@ -360,26 +348,13 @@ static const struct sl_program program = {
 		   "which one is released, and tells "
 		   "agents what to run.",
     .commands = commands,
-    .exit_codes = verify_exit_codes,
+    .exit_codes = exit_codes,
 };
 
 static int usage_error(const struct sl_err *err)
 {
 	(void)fprintf(stderr, "sluiced: %s\n", err->msg);
 	return EXIT_USAGE;
-}
-
-static int verify(const char *path)
-{
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	uint64_t faults = 0, checked = 0;
-	if (records_verify(path, stdout, &checked, &faults, &err) != SL_OK) {
-		(void)fprintf(stderr, "sluiced: verify: %s\n", err.msg);
-		return EXIT_FAILED;
-	}
-	(void)printf("%lu records checked, %lu faults\n", (unsigned long)checked,
-		     (unsigned long)faults);
-	return faults == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
 /* What the flags of a command fill. */
@@ -392,8 +367,8 @@ static int run_command(const struct sl_found *found, union config *config,
 		       const struct sl_args *args)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	if (found->command == &verify_command) {
-		return verify(args->items[0]);
+	if (found->command == &server_verify_command) {
+		return server_verify(args->items[0]);
 	}
 	if (found->command == &server_restore_command) {
 		return server_restore(args->items[0], &config->restore);

@@ -70,7 +70,8 @@ static const struct sl_example serve_examples[] = {
 
 static const struct sl_exit_code serve_exit_codes[] = {
     {0, "stopped by SIGTERM or SIGINT"},
-    {3, "could not start, or the storage failed"},
+    {1, "could not start, for instance since another server holds the folder"},
+    {3, "the storage failed"},
     {64, "the command line or the environment is wrong"},
     {0, NULL},
 };

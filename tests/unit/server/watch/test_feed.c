@@ -128,7 +128,7 @@ static void test_feed_batch_is_full_by_bytes_and_used_again(void **state)
 {
 	struct fixture *f = *state;
 	const struct watch_filter filter = {.workspace = 1};
-	char reason[1001];
+	static char reason[1001];
 	memset(reason, 'x', 1000);
 	reason[1000] = '\0';
 	f->record.reason = reason;
