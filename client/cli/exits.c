@@ -57,7 +57,7 @@ static const struct {
     {"STALE_PLAN",
      "something changed since the plan was shown: repeat the command to see the new one"},
     {"GATE_BLOCKED", "run: sluice version show APP VERSION; what each gate waits for stands above"},
-    {"NOT_IN_DEVELOPMENT", "make a new version: sluice version create APP NAME --from VERSION"},
+    {"NOT_IN_DEVELOPMENT", "to keep it from users: sluice version block APP VERSION --reason TEXT"},
     {"VERSION_SEALED", "make a new version: sluice version create APP NAME --from VERSION"},
     {"VERSION_BLOCKED", "run: sluice version unblock APP VERSION, when the reason is gone"},
     {"VERSION_IN_USE", "run: sluice status APP, to see where"},
@@ -65,14 +65,13 @@ static const struct {
     {"APP_IN_USE",
      "run: sluice release withdraw APP; sluice select APP --auto --env ENV lifts a pin"},
     {"REPOSITORY_IN_USE", "run: sluice app ls --repo NAME"},
-    {"WORKSPACE_IN_USE", "remove its apps, instances and repositories first"},
     {"CONTENT_NOT_READY",
      "run: sluice version show APP VERSION; sluice wait --content APP VERSION"},
     {"LAST_ENVIRONMENT", "to make it what users see: sluice release APP VERSION"},
     {"NOT_ELIGIBLE", "promote it there first: sluice plan APP VERSION --to ENV"},
     {"NO_PREVIOUS", "run: sluice release history APP"},
-    {"RELEASED_NEEDS_DECISION", "add --rollback-to VERSION, --withdraw or --keep-serving"},
-    {"NOT_SUPPORTED_THERE", "there users see what is released: sluice release APP VERSION"},
+    {"RELEASED_NEEDS_DECISION",
+     "add --rollback-to previous (or a version), --withdraw or --keep-serving"},
     {"URL_NOT_ALLOWED", "use https, ssh, git or file; local ones need sluiced --allow-local-repos"},
     {"REVISION_COMPACTED", "start from now: sluice watch, or from the floor that the error names"},
     {"REVISION_AHEAD", "the server is not that far; was it restored, or is it another one?"},
@@ -137,6 +136,9 @@ int cli_fail(const struct cli *cli)
 	(void)fputc('\n', stderr);
 	for (size_t i = 0; i < sluice_error_violation_count(error); i++) {
 		sluice_violation v = sluice_error_violation(error, i);
+		if (v.type[0] == '\0' && strstr(error->message, v.description) != NULL) {
+			continue; /* said above */
+		}
 		(void)fputs("  ", stderr);
 		text_put(stderr, v.type[0] != '\0' ? v.type : v.subject);
 		(void)fputs(": ", stderr);

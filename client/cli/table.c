@@ -102,6 +102,8 @@ bool table_end(struct table *table)
 	bool well = !table->failed;
 	if (well && table->rows > 0) {
 		well = scols_print_table(table->cells) == 0;
+	} else if (well && table->style != TABLE_NAMES && isatty(fileno(table->out)) == 1) {
+		(void)fputs("(none)\n", table->out);
 	}
 	scols_unref_table(table->cells);
 	free(table);

@@ -23,7 +23,8 @@ enum table_style {
 struct table *table_new(FILE *out, enum table_style style, const char *const *headings);
 void table_put(struct table *table, enum text_color color, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Prints and frees; an empty table prints nothing. False: out of memory. NULL is fine. */
+/* Prints and frees; an empty table prints nothing, on a terminal "(none)". False: out of memory.
+ * NULL is fine. */
 bool table_end(struct table *table);
 
 #endif

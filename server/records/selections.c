@@ -57,10 +57,10 @@ static sl_code find(struct pin *p, const struct selection_place *place, struct s
 	sl_code code = app_find(d->view, d->arena, d->workspace, place->app, &p->app, err);
 	code = code != SL_OK ? code : environment_find(place->environment, &p->environment, err);
 	if (code == SL_OK && p->environment == ENV_PRODUCTION) {
-		return sl_err_because(
-		    err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE,
-		    "%s runs the version that is released: there are no pins there, use Release",
-		    environment_name(p->environment));
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE,
+				      "%s runs the version that is released: there are no pins "
+				      "there, release a version instead",
+				      environment_name(p->environment));
 	}
 	code = code != SL_OK ? code : find_instance(p, place->instance, err);
 	if (code != SL_OK) {

@@ -105,8 +105,10 @@ sl_code workspaces_delete(struct decision *d, const char *name, struct sl_err *e
 		return code;
 	}
 	if (strcmp(name, "default") == 0) {
-		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_WORKSPACE_IN_USE,
-				      "workspace 'default' cannot be removed");
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, SL_REASON_WORKSPACE_IN_USE,
+		    "workspace 'default' cannot be removed: it is there from the start "
+		    "and stays");
 	}
 	code = decision_expect(d, "workspace", name, record->revision, err);
 	code =

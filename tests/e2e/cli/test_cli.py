@@ -276,3 +276,33 @@ def test_an_instance_that_fails_ends_the_wait_with_3(fleet):
     assert "sluice explain stg-1 shop" in failed.out and "sluice instance retry stg-1" in failed.out
     assert "✗" in s("status").out and "✗ stg-1" in s("status", "shop").out
     assert "tries again" in s("instance", "retry", "stg-1", "--app", "shop").out
+
+
+def test_an_empty_list_says_so_on_a_terminal_only(fleet):
+    s = fleet.sluice
+    assert s("app", "ls").out == "" and s("app", "ls", "-o", "name").out == ""
+    master, slave = pty.openpty()
+    done = subprocess.run([SLUICE, "app", "ls"], env=fleet.env | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave, timeout=30)
+    os.close(slave)
+    assert done.returncode == 0 and os.read(master, 100) == b"(none)\r\n"
+    os.close(master)
+
+
+def test_refusals_say_what_to_do_next(fleet):
+    s = fleet.sluice
+    shop(fleet)
+    fleet.promoted("shop", "v1", "staging", "production")
+    s("release", "shop", "v1", "--yes")
+    recalled = s("version", "block", "shop", "v1", "--recall", code=2)
+    assert "--rollback-to previous" in recalled.err and "--withdraw" in recalled.err
+    removed = s("version", "rm", "shop", "v1", "--yes", code=2)
+    assert "in production" in removed.err and "sluice version block shop v1" in removed.err
+    s("instance", "add", "dev-1", "--env", "development")
+    pinned = s("select", "shop", "v1", "--env", "staging", "--instance", "dev-1", code=2)
+    assert "development" in pinned.err and "release" not in pinned.err
+    stays = s("workspace", "rm", "default", "--yes", code=2)
+    assert "from the start" in stays.err and "remove" not in stays.err.split("\n", 1)[1]
+    malformed = s("app", "rename", "shop", "a_b", code=64)
+    assert malformed.err.count("1 to 50 of a-z") == 1
+    used = s("app", "rm", "shop", "--yes", code=2)
+    assert "sluice release withdraw shop" in used.err
