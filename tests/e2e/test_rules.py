@@ -100,8 +100,8 @@ def mutating(services):
 
 
 def test_the_table_has_every_mutating_method(services):
-    made = {method.name for method in mutating(services)}
-    assert made - {"Compact"} == {method for method, _, _ in WRITES}
+    made = {method.name for method in mutating(services) if method.containing_service.name != "AdminService"}
+    assert made == {method for method, _, _ in WRITES}
     for method in mutating(services):
         fields = {field.name for field in method.input_type.fields_by_name["write"].message_type.fields}
         assert fields == {"request_id", "expected_revision", "validate_only", "reason"}

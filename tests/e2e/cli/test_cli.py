@@ -274,6 +274,12 @@ def test_an_instance_that_fails_ends_the_wait_with_3(fleet):
     assert "shop v1 is in staging now" in failed.out and "failed: 1 of 1" in failed.out
     assert "stg-1: v1 FAILED" in failed.out or "stg-1: v1 ROLLED_BACK" in failed.out
     assert "sluice explain stg-1 shop" in failed.out and "sluice instance retry stg-1" in failed.out
+    start = time.monotonic()
+    assert "failed" in s("wait", "shop", "--env", "staging", "--timeout", "40s", code=3).out  # it had failed before
+    assert time.monotonic() - start < 20
+    fleet.server.stop()
+    fleet.server.start()
+    assert "failed" in s("wait", "shop", "--env", "staging", "--timeout", "40s", code=3).out
     assert "✗" in s("status").out and "✗ stg-1" in s("status", "shop").out
     assert "tries again" in s("instance", "retry", "stg-1", "--app", "shop").out
 
