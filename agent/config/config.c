@@ -110,6 +110,13 @@ static const struct sl_flag run_flags[] = {
      .fallback = "1",
      .max = 1000,
      .help = "Versions kept on disk beyond what the server names and the one before."},
+    {.name = "prune-after",
+     .kind = SL_FLAG_DURATION,
+     .offset = AT(prune_after_ms),
+     .fallback = "60s",
+     .max = 86400000,
+     .help = "Pause after an activation, or a deletion, before a version that is not kept is "
+	     "deleted: deleting slows the disk down for those who write."},
     {.name = "max-files",
      .kind = SL_FLAG_INT,
      .offset = AT(max_files),

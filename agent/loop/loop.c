@@ -63,6 +63,7 @@ struct reconcile_input loop_input(const struct loop *loop, const struct run *run
 	    .now_mono_ms = sl_clock_mono_ms(),
 	    .settled_mono_ms = run->settled_ms,
 	    .keep_extra = (unsigned)loop->config->keep,
+	    .prune_after_ms = loop->config->prune_after_ms,
 	};
 }
 

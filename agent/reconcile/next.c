@@ -88,7 +88,7 @@ static struct reconcile_step to_prune(const struct reconcile_input *in, const st
 		extra++;
 		oldest = oldest == NULL ? version : oldest;
 	}
-	uint64_t at_ms = in->settled_mono_ms + RECONCILE_PRUNE_AFTER_MS;
+	uint64_t at_ms = in->settled_mono_ms + in->prune_after_ms;
 	if (extra <= in->keep_extra || in->busy || app->flip.reason != STATE_FLIP_NONE) {
 		return rest_until(0);
 	}

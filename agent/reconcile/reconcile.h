@@ -53,9 +53,8 @@ struct reconcile_input {
 	uint64_t settled_mono_ms; /* when the app's last flip was seen through; pruning waits a
 				     while after it */
 	unsigned keep_extra;      /* versions kept beyond the manifest's */
+	uint64_t prune_after_ms;  /* pause from settled_mono_ms until one is deleted */
 };
-
-enum { RECONCILE_PRUNE_AFTER_MS = 60000 };
 
 struct reconcile_step reconcile_next(const struct reconcile_input *in, const struct state_app *app);
 

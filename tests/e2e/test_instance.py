@@ -205,3 +205,34 @@ def test_it_is_back_soon_after_the_server_is(world):
     harness.until(connected, 5, "connected again")
     refused = [line for line in shop.agent.program.lines[before:] if "Connection refused" in line]
     assert len(refused) <= 1, refused  # one attempt may have been under way
+
+
+def du(folder):
+    """Bytes that the file system gives to a folder."""
+    done = subprocess.run(["du", "-s", "-B1", folder], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[0])
+
+
+def test_old_versions_leave_the_disk(world):
+    """Kept are what the manifest names (selected and the one before), what was served before, and --keep."""
+    shop = Shop(world, ["--keep", "1", "--prune-after", "1500ms"])
+    versions = os.path.join(shop.agent.folder, "apps", "shop", "versions")
+    big, most = "x" * 3_000_000, 0
+    for i in range(2, 8):
+        shop.version(f"v{i}", {"apps/shop/index.html": f"{i}\n", "apps/shop/big": big + str(i)})
+        shop.serves(f"{i}\n")
+        most = max(most, du(versions))
+    harness.until(lambda: len(os.listdir(versions)) <= 3, 40, "3 versions on disk")
+    names = {name.split("-")[0] for name in os.listdir(versions)}
+    assert {"v7", "v6"} <= names, names
+    assert most > du(versions) + 3_000_000 and du(versions) < 10_000_000
+    assert not os.listdir(os.path.join(shop.agent.folder, "staging"))
+    shop.phase(HEALTHY)
+    assert shop.agent.serves("shop")["index.html"] == "7\n"
+    # The server knows what is there, and an agent that starts anew too.
+    staged = shop.status().staged
+    assert len(staged) == len(names), (staged, names)
+    shop.agent.kill()
+    shop.agent.start()
+    shop.phase(HEALTHY)
+    assert {name.split("-")[0] for name in os.listdir(versions)} == names

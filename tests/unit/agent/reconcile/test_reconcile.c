@@ -254,7 +254,8 @@ static void test_reconcile_prunes_late_and_never_what_is_needed(void **state)
 	f->in.keep_extra = 2;
 	assert_string_equal(next(f), "REST");
 	f->in.keep_extra = 0;
-	f->in.settled_mono_ms = f->in.now_mono_ms - RECONCILE_PRUNE_AFTER_MS + 1;
+	f->in.prune_after_ms = 60000;
+	f->in.settled_mono_ms = f->in.now_mono_ms - 60000 + 1;
 	struct reconcile_step step = reconcile_next(&f->in, app_of(f));
 	assert_int_equal(step.kind, RECONCILE_REST);
 	assert_int_equal(step.wake_mono_ms, f->in.now_mono_ms + 1);
