@@ -146,3 +146,87 @@ def test_the_first_contact_with_a_repository_comes_by_itself(world):
     client.RefreshRepository(repository="good")
     contact("good", lambda c: c.reachable)
     client.DeleteRepository(repository="good")
+
+
+def hook(repository, name, text):
+    path = os.path.join(repository.bare, "hooks", name)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\n" + text)
+    os.chmod(path, 0o755)
+    return path
+
+
+def test_killed_between_push_and_record_it_makes_the_same_commit_and_counts_as_published(world):
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"})
+    # The tag is there, the host's answer is not: the server dies in between.
+    pushed = world.path("pushed")
+    path = hook(repository, "reference-transaction",
+                f'if [ "$1" = committed ] && grep -q refs/tags/sluice; then touch {pushed}; sleep 3; fi\n')
+    host = world.git_host("git")
+    server = world.server()
+    client = server.client()
+    client.CreateApp(name="shop", repository_url=host.url(repository))
+    harness.wait_content(client, "shop", "v1")
+    client.SealVersion(app="shop", version="v1")
+    harness.until(lambda: os.path.exists(pushed), 30, "the push")
+    server.kill()
+    tags = {ref: commit for ref, commit in repository.refs().items() if "sluice" in ref}
+    assert len(tags) == 1
+    os.unlink(path)
+    server.start()
+    client = server.client()
+    harness.wait_published(client, "shop", "v1", 60)
+    publication = client.GetVersion(app="shop", version="v1").version.publication
+    assert {publication.ref: publication.commit} == tags
+    assert {ref: commit for ref, commit in repository.refs().items() if "sluice" in ref} == tags
+    assert server.stop() == 0
+    server.verify()
+
+
+def test_a_push_that_the_host_refuses_is_parked_and_lets_others_pass(world):
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n", "apps/blog/index.html": "two\n"})
+    path = hook(repository, "update", 'case "$1" in refs/tags/sluice/shop/*) echo "tags of shop are protected"; exit 1;; esac\n')
+    host = world.git_host("git")
+    client = world.server().client()
+    client.CreateRepository(name="apps", url=host.url(repository))
+    for app in ("shop", "blog"):
+        client.CreateApp(name=app, repository="apps")
+        harness.wait_content(client, app, "v1")
+    client.SealVersion(app="shop", version="v1")
+    refused = harness.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 30, "parked")
+    assert refused.reason == 13 and refused.text  # PUSH_REFUSED
+    client.SealVersion(app="blog", version="v1")
+    harness.wait_published(client, "blog", "v1")
+    contact = client.GetRepository(repository="apps").repository.contact
+    assert (contact.owed, contact.parked) == (1, 1)
+    os.unlink(path)
+    client.RefreshRepository(repository="apps")
+    harness.wait_published(client, "shop", "v1")
+    contact = client.GetRepository(repository="apps").repository.contact
+    assert (contact.owed, contact.parked) == (0, 0)
+
+
+def test_git_work_never_holds_up_a_call(world):
+    """A host that takes connections and says nothing: calls go on, and SIGTERM does not wait for it."""
+    import socket
+    import time
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        url = f"git://127.0.0.1:{silent.getsockname()[1]}/apps.git"
+        server = world.server(["--git-jobs", "1", "--git-deadline", "2s"])
+        client = server.client()
+        slowest = 0.0
+        for i in range(40):
+            start = time.monotonic()
+            client.CreateApp(name=f"a{i}", repository_url=url, path=f"apps/{i}")
+            client.GetApp(app=f"a{i}")
+            slowest = max(slowest, time.monotonic() - start)
+        assert slowest < 1, slowest
+        content = harness.until(lambda: (lambda c: c if c.reason == 1 else None)(client.GetVersion(app="a0", version="v1").version.content), 30, "its deadline")
+        assert content.text
+        start = time.monotonic()
+        assert server.stop() == 0 and time.monotonic() - start < 5
