@@ -229,6 +229,23 @@ static sl_code finish(struct copy *copy, struct store_backup *backup, struct sl_
 	return code;
 }
 
+/* Before a byte is written: a copy that runs into the reserve would have writes refused for it. */
+static sl_code check_room(struct store *store, struct sl_err *err)
+{
+	struct store_stats stats;
+	store_stats_read(store, &stats);
+	uint64_t reserve = store->options.reserve_bytes;
+	if (stats.free_disk_bytes >= reserve &&
+	    stats.free_disk_bytes - reserve >= stats.used_bytes) {
+		return SL_OK;
+	}
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_DISK_LOW,
+			      "%llu bytes are free on the disk; the copy takes about %llu above "
+			      "the reserve of %llu",
+			      (unsigned long long)stats.free_disk_bytes,
+			      (unsigned long long)stats.used_bytes, (unsigned long long)reserve);
+}
+
 static sl_code make_file(struct copy *copy, struct sl_err *err)
 {
 	copy->fd = open(copy->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -252,7 +269,8 @@ sl_code store_backup(struct store *store, const char *file, bool (*go_on)(void *
 			    .fd = -1};
 	struct store_backup backup = {.revision = 0};
 	uint64_t from_ms = sl_clock_mono_ms();
-	sl_code code = make_file(&copy, err);
+	sl_code code = check_room(store, err);
+	code = code != SL_OK ? code : make_file(&copy, err);
 	if (code == SL_OK) {
 		code = copy_map(&copy, err);
 		backup.took_ms = sl_clock_mono_ms() - from_ms;

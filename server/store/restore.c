@@ -302,7 +302,7 @@ static sl_code change_copy(const struct restore *r, struct store_state *state, s
 
 static sl_code build(const struct restore *r, uint64_t *ret_revision, struct sl_err *err)
 {
-	struct store_state state;
+	struct store_state state = {.revision = 0};
 	sl_code code = copy_file(r, err);
 	if (code != SL_OK) {
 		(void)sl_err_wrap(err, "backup '%s'", r->options->file);
