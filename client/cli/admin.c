@@ -79,14 +79,67 @@ static int compact(struct cli *cli, const struct sl_args *args, void *config)
 	return CLI_DONE;
 }
 
+static void say_differences(const struct cli *cli, const char *workspace,
+			    const Sluice__V1__AppStatus *app)
+{
+	for (size_t i = 0; i < app->n_environments; i++) {
+		const Sluice__V1__EnvironmentStatus *e = app->environments[i];
+		if (e->ok < e->instances) {
+			cli_say(cli,
+				"%s/%s in %s: %u of %u instances serve what the backup says (%s), "
+				"%u are not connected\n",
+				workspace, app->app, e->environment, e->ok, e->instances,
+				e->selected != NULL ? cli_ref(e->selected) : "nothing",
+				e->unreachable);
+		}
+	}
+}
+
+/* Where instances do not serve what the server would tell them. False: cli->error says why not. */
+static bool show_differences(struct cli *cli)
+{
+	Sluice__V1__ListWorkspacesRequest request = SLUICE__V1__LIST_WORKSPACES_REQUEST__INIT;
+	const Sluice__V1__ListWorkspacesResponse *list =
+	    cli_list(cli, SLUICE_RPC_ListWorkspaces, &request.base);
+	for (size_t i = 0; list != NULL && i < list->n_workspaces; i++) {
+		Sluice__V1__GetStatusRequest look = SLUICE__V1__GET_STATUS_REQUEST__INIT;
+		look.workspace = list->workspaces[i]->name;
+		const Sluice__V1__GetStatusResponse *status =
+		    cli_list(cli, SLUICE_RPC_GetStatus, &look.base);
+		if (status == NULL) {
+			return false;
+		}
+		for (size_t j = 0; j < status->n_apps; j++) {
+			say_differences(cli, look.workspace, status->apps[j]);
+		}
+	}
+	return list != NULL;
+}
+
+/* CLI_DONE also when there is nothing to end: the server says so then. */
+static enum cli_exit ask_to_resume(struct cli *cli)
+{
+	Sluice__V1__GetStatsRequest request = SLUICE__V1__GET_STATS_REQUEST__INIT;
+	Sluice__V1__GetStatsResponse *stats = NULL;
+	if (!CLI_CALL(cli, get_stats, &request, &stats)) {
+		return (enum cli_exit)cli_fail(cli);
+	}
+	if (!stats->recovery) {
+		return CLI_DONE;
+	}
+	if (!show_differences(cli)) {
+		return (enum cli_exit)cli_fail(cli);
+	}
+	return cli_confirm(cli, "Have every agent follow the backup?");
+}
+
 static int resume(struct cli *cli, const struct sl_args *args, void *config)
 {
 	(void)args, (void)config;
 	Sluice__V1__ResumeRequest request = SLUICE__V1__RESUME_REQUEST__INIT;
 	Sluice__V1__ResumeResponse *response = NULL;
 	request.write = &cli->write;
-	enum cli_exit go = cli_confirm(cli, "Have every agent follow the restored state? `sluice "
-					    "status` shows where they differ.");
+	enum cli_exit go = ask_to_resume(cli);
 	if (go != CLI_DONE) {
 		return go;
 	}
@@ -124,7 +177,8 @@ const struct cli_command cli_cmd_admin_resume = {
     .about = {.name = "admin resume",
 	      .synopsis = "",
 	      .summary = "End the recovery of a server that was restored from a backup; asks first",
-	      .description = "Until then nothing can be changed and agents are told nothing. From "
+	      .description = "Shows where instances differ from what the backup says. Until then "
+			     "nothing can be changed and agents are told nothing. From "
 			     "then on they follow what the backup says, also where they are ahead "
 			     "of it."},
     .run = resume,

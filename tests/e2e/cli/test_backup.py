@@ -65,9 +65,10 @@ def test_restore_recovery_and_resume(fleet):
     assert "restored from a backup" in s("explain", "dev-1", "shop").out
     current = fleet.path / "dev-1" / "apps" / "shop" / "current" / "index.html"
     assert current.read_text() == "two\n"
-    s("admin", "resume", code=64)  # nobody to ask
+    differs = s("admin", "resume", code=64)  # nobody to ask
+    assert "default/shop in development: 0 of 1 instances serve what the backup says (v1)" in differs.out
     assert "the recovery is over" in s("admin", "resume", "--yes", "--reason", "disk replaced").out
-    assert "not in recovery" in s("admin", "resume", "--yes").out
+    assert "not in recovery" in s("admin", "resume").out
     s("wait", "shop", "--env", "development", "--all", "--timeout", "30s")
     assert current.read_text() == "one\n"
     stats = s("admin", "stats").out
