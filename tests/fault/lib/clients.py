@@ -277,7 +277,8 @@ class Watcher(threading.Thread):
         self.kept = {} if keep else None  # revision -> the change itself
         self.random = random.Random(f"{seed}/{name}")
         self.stopping, self._stream = threading.Event(), None
-        self.ended = {}
+        self.violations = []
+        self.ended, self.seen = {}, []  # seen: (time.monotonic(), revision of the last change) of each message
 
     def stop(self):
         self.stopping.set()
@@ -291,6 +292,8 @@ class Watcher(threading.Thread):
         if self.kept is not None:
             for change in response.changes:
                 self.kept.setdefault(change.revision, change)
+        if response.changes:
+            self.seen.append((time.monotonic(), response.changes[-1].revision))
         self.bookmark = max(self.bookmark, response.revision)
 
     def _follow(self, client):
@@ -323,6 +326,8 @@ class Watcher(threading.Thread):
             self.bookmark = max(self.bookmark, floor)
             return
         self.trace.append(validators.Ended(name))
+        if refused.code.name in ("INTERNAL", "DATA_LOSS", "UNKNOWN"):
+            self.violations.append(("R3", f"watcher {self.name} was ended with {refused}"))
         if refused.code.name == "UNAVAILABLE":
             time.sleep(0.02)
         if refused.reason == "REVISION_AHEAD":

@@ -111,7 +111,7 @@ def _reference(evidence, watcher):
 
 
 def r3(evidence):
-    wrong = []
+    wrong = [text for promise, text in evidence.found if promise == "R3"]
     for watcher in evidence.watchers:
         for name, violations in validators.check(watcher.trace, _reference(evidence, watcher)).items():
             wrong += [f"watcher {watcher.name}: not {name}: {text}" for text in violations]

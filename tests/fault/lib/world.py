@@ -6,6 +6,8 @@ import subprocess
 import threading
 import time
 
+import grpc
+
 import clients
 import harness
 import oracles
@@ -138,19 +140,25 @@ class Run:
         client = server.client()
         self.first = client.GetStats().revision
         client.RegisterInstance(name="shared", environment="development", labels={"n": "0"})
-        self._watch(server, "w-all", keep=True)
+        self.watch(server, "w-all", keep=True)
         if watchers > 1:
-            self._watch(server, "w-restless", restless=0.02)
+            self.watch(server, "w-restless", restless=0.02)
         for i in range(watchers - 2):
             only = [clients.kind_filter(9), clients.environment_filter("staging", 2), clients.kind_filter(4)][i % 3]
-            self._watch(server, f"w-{i}", only=only, restless=0.01)
+            self.watch(server, f"w-{i}", only=only, restless=0.01)
         for i in range(count):
             recorder = clients.Recorder(server, f"r{i}", self.seed, app=f"c{i % apps}" if apps else "")
             recorder.start()
             self.recorders.append(recorder)
 
-    def _watch(self, server, name, **fields):
-        watcher = clients.Watcher(server, name, self.seed, self.first, **fields)
+    def kept(self):
+        """The log as watchers kept it: for when a compaction took the beginning from the store."""
+        head = self.watchers[0].server.client().GetStats().revision
+        harness.until(lambda: all(w.reached(head) for w in self.watchers if w.kept is not None), 60, "the keeping watchers")
+        return {r: change for w in self.watchers if w.kept is not None for r, change in w.kept.items()}
+
+    def watch(self, server, name, after=None, **fields):
+        watcher = clients.Watcher(server, name, self.seed, self.first if after is None else after, **fields)
         watcher.start()
         self.watchers.append(watcher)
         return watcher
@@ -198,12 +206,13 @@ class Run:
         self.stop_watchers(stats.revision)
         if log is None:
             floor = max(self.first, stats.floor)
-            log = clients.read_log(client, floor, stats.revision)
+            log = self._read_log(client, floor, stats.revision)
             found = oracles.Evidence(log, self.first, stats.floor)
         else:
             found = oracles.Evidence(log, self.first, 0)
         found.add_recorders(self.recorders)
         found.watchers = self.watchers
+        found.found += [violation for watcher in self.watchers for violation in watcher.violations]
         found.instances = {i.id: i for i in everything(client, "ListInstances", "instances") if i.revision > self.first}
         for observer in self.observers:
             observer.stop()
@@ -211,6 +220,13 @@ class Run:
             found.served += observer.seen
         self._count(found)
         return found
+
+    def _read_log(self, client, floor, head):
+        try:
+            return clients.read_log(client, floor, head)
+        except (grpc.RpcError, AssertionError) as error:
+            self.report.found("R3", f"the log cannot be read: {error}")
+            return {r: change for w in self.watchers if w.kept is not None for r, change in w.kept.items()}
 
     def _count(self, found):
         self.count("acknowledged writes", len(found.acknowledged))
