@@ -123,7 +123,8 @@ static void describe(const Sluice__V1__Event *e, char *text, size_t size)
 		put_version(e->version, text, size);
 		break;
 	case SLUICE__V1__EVENT__OBJECT_NOTE:
-		(void)snprintf(text, size, "in %s: %s", e->note->environment, e->note->text);
+		(void)snprintf(text, size, "%s %s in %s: %s", e->note->app,
+			       cli_ref(e->note->version), e->note->environment, e->note->text);
 		break;
 	case SLUICE__V1__EVENT__OBJECT_PROMOTION:
 		(void)snprintf(text, size, "%s %s: %s -> %s", e->promotion->app,

@@ -211,7 +211,7 @@ sl_code versions_decide_note(struct decision *d, const Sluice__Store__V1__AppRec
 						  SLUICE__V1__EVENT_KIND__EVENT_KIND_NOTE, app->id,
 						  version->environment, "");
 	event->object_case = SLUICE__V1__EVENT__OBJECT_NOTE;
-	event->note = wire_note(d->arena, d->revision, note);
+	event->note = wire_note(d->arena, d->revision, note, app, version);
 	*ret_note = note;
 	return SL_OK;
 }

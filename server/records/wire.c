@@ -237,7 +237,9 @@ Sluice__V1__VersionFacts *wire_facts(struct sl_arena *arena, uint32_t environmen
 }
 
 Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
-				   const Sluice__Store__V1__NoteRecord *record)
+				   const Sluice__Store__V1__NoteRecord *record,
+				   const Sluice__Store__V1__AppRecord *app,
+				   const Sluice__Store__V1__VersionRecord *version)
 {
 	NEW(note, Sluice__V1__VersionNote, sluice__v1__version_note__init);
 	note->revision = revision;
@@ -245,6 +247,8 @@ Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
 	note->text = record->text;
 	note->at = wire_time(arena, record->at_ms);
 	note->by = record->by;
+	note->app = app->name;
+	note->version = wire_version_ref(arena, version);
 	return note;
 }
 

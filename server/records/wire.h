@@ -50,7 +50,9 @@ Sluice__V1__Publication *wire_publication(struct sl_arena *arena,
 Sluice__V1__VersionFacts *wire_facts(struct sl_arena *arena, uint32_t environment,
 				     const Sluice__Store__V1__FactsRecord *record);
 Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
-				   const Sluice__Store__V1__NoteRecord *record);
+				   const Sluice__Store__V1__NoteRecord *record,
+				   const Sluice__Store__V1__AppRecord *app,
+				   const Sluice__Store__V1__VersionRecord *version);
 /* Without `agent`, which only fleet knows. */
 Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 				    const Sluice__Store__V1__InstanceRecord *record);

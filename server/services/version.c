@@ -277,7 +277,7 @@ static sl_code note_decide(struct decision *d, const void *message, void *reply,
 		   ? code
 		   : versions_decide_note(d, about.app, about.version, request->text, &note, err);
 	if (code == SL_OK) {
-		response->note = wire_note(d->arena, d->revision, note);
+		response->note = wire_note(d->arena, d->revision, note, about.app, about.version);
 	}
 	return code;
 }

@@ -191,13 +191,15 @@ sl_code version_notes_check(const void *message, struct sl_err *err)
 	return code != SL_OK ? code : check_reference("version", request->version, err);
 }
 
-static sl_code fill_notes(struct service_read *read, const struct record_key *prefix,
+static sl_code fill_notes(struct service_read *read, const Sluice__Store__V1__AppRecord *app,
+			  const Sluice__Store__V1__VersionRecord *version,
 			  const struct service_page *page,
 			  Sluice__V1__ListVersionNotesResponse *response, struct sl_err *err)
 {
+	struct record_key prefix = version_key(read->workspace, app->id, version->number);
 	struct sl_bytes next = SL_BYTES_NONE;
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, read->view, TABLE_NOTES, key_bytes(prefix), STORE_FORWARD);
+	store_walk_begin(&walk, read->view, TABLE_NOTES, key_bytes(&prefix), STORE_FORWARD);
 	store_walk_from(&walk, page->from);
 	response->notes = SL_ARENA_ARRAY(read->arena, Sluice__V1__VersionNote *, page->size);
 	while (response->notes != NULL && store_walk_next(&walk)) {
@@ -213,7 +215,8 @@ static sl_code fill_notes(struct service_read *read, const struct record_key *pr
 			return code;
 		}
 		uint64_t revision = sl_get_be64(walk.key.data + walk.key.size - 8);
-		response->notes[response->n_notes++] = wire_note(read->arena, revision, note);
+		response->notes[response->n_notes++] =
+		    wire_note(read->arena, revision, note, app, version);
 	}
 	response->page = service_page_end(read, page, next);
 	return store_walk_result(&walk, err);
@@ -237,6 +240,5 @@ sl_code version_notes_read(struct service_read *read, const void *message, void 
 	const char *scope = sl_arena_printf(read->arena, "ListVersionNotes %s", version->id);
 	code = scope == NULL ? no_memory(err)
 			     : service_page_begin(read, request->page, scope, &page, err);
-	struct record_key prefix = version_key(read->workspace, app->id, version->number);
-	return code != SL_OK ? code : fill_notes(read, &prefix, &page, reply, err);
+	return code != SL_OK ? code : fill_notes(read, app, version, &page, reply, err);
 }

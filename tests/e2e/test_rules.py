@@ -294,6 +294,7 @@ def test_facts_are_kept_per_environment(shop):
     assert production.first_released_at.seconds > 0 and staging.first_released_at.seconds == 0
     notes = client.ListVersionNotes(app="shop", version="v1").notes
     assert [(n.environment, n.text) for n in notes] == [("development", "made"), ("development", "again"), ("production", "seen by users")]
+    assert {(n.app, n.version.name) for n in notes} == {("shop", "v1")}
 
 
 def test_open_app_remembers_and_falls_back(shop):

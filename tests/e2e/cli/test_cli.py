@@ -214,7 +214,7 @@ def test_a_plan_that_no_longer_holds_changes_nothing(fleet):
 def test_watch_goes_on_over_a_restart_and_ends_with_ctrl_c(fleet):
     s = fleet.sluice
     watch = fleet.background("watch", "-o", "json", "--from", "1")
-    people = fleet.background("watch", "--kind", "app", "--kind", "version")
+    people = fleet.background("watch", "--kind", "app", "--kind", "version", "--kind", "note")
     time.sleep(0.5)
     shop(fleet)
     fleet.server.stop()
@@ -230,6 +230,8 @@ def test_watch_goes_on_over_a_restart_and_ends_with_ctrl_c(fleet):
     assert {"CreateRepository", "CreateApp", "CreateVersion", "NoteVersion"} <= {c["method"] for c in changes}
     lines = ""
     while "shop v2" not in lines:
+        lines += people.stdout.readline()
+    while "NOTE CREATED  shop v2 in development: a note" not in lines:
         lines += people.stdout.readline()
     assert "VERSION CREATED" in lines and "REPOSITORY" not in lines
     for process in (watch, people):

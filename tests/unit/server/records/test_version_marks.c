@@ -234,6 +234,8 @@ static void test_version_marks_notes_are_appended_and_change_no_revision(void **
 	    world_call(w, "NoteVersion", note_request(w, "v1", "one"));
 	assert_int_equal(one->note->revision, w->revision);
 	assert_string_equal(one->note->environment, "development");
+	assert_string_equal(one->note->app, "shop");
+	assert_string_equal(one->note->version->name, "v1");
 	assert_true(world_has_event(w, CREATED, KIND_NOTE));
 	assert_int_equal(get(w, "v1")->version->revision, revision);
 	world_ready(w, "shop", "v1", 1);
