@@ -48,7 +48,7 @@ static int setup(void **state)
 	f->messages[0].revision = 42;
 	f->messages[0].size = CONTENT_BYTES;
 	set_data(&f->messages[1], CONTENT, FIRST_BYTES);
-	set_data(&f->messages[2], CONTENT + FIRST_BYTES, CONTENT_BYTES - FIRST_BYTES);
+	set_data(&f->messages[2], &CONTENT[FIRST_BYTES], CONTENT_BYTES - FIRST_BYTES);
 	f->messages[3].digest = (ProtobufCBinaryData){.data = f->digest, .len = sizeof(f->digest)};
 	*state = f;
 	return 0;
