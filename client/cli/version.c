@@ -90,8 +90,10 @@ static int finish(struct cli *cli, const ProtobufCMessage *message,
 	if (cli_printed(cli, message, version->name)) {
 		return code;
 	}
-	cli_say(cli, "version %s of %s %s%s\n", version->name, version->app, done,
-		code == CLI_DONE && wait ? "; its content is READY" : "");
+	const char *content = !wait              ? ""
+			      : code == CLI_DONE ? "; its content is READY"
+						 : "; its content is not there";
+	cli_say(cli, "version %s of %s %s%s\n", version->name, version->app, done, content);
 	return code;
 }
 
@@ -132,7 +134,8 @@ static int set(struct cli *cli, const struct sl_args *args, void *config)
 	if (!CLI_CALL(cli, set_version_content, &request, &response)) {
 		return cli_fail(cli);
 	}
-	return finish(cli, &response->base, response->version, flags->wait, "has other content");
+	return finish(cli, &response->base, response->version, flags->wait,
+		      "is set to other content");
 }
 
 static const char *content_text(char buffer[static TEXT_SIZE], const Sluice__V1__Content *content)
@@ -230,7 +233,9 @@ static void show_content(const struct cli *cli, const Sluice__V1__Content *c)
 	if (c->digest.len <= 64) {
 		(void)sl_hex(hex, c->digest.data, c->digest.len);
 	}
-	cli_fact(cli, "content", "%s", content_text(text, c));
+	bool failed = c->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED;
+	cli_fact(cli, "content", "%s%s", failed ? "FAILED: " : "", content_text(text, c));
+	cli_fact(cli, "tried", "%s", failed ? text_time(text, c->retried_at) : "");
 	cli_fact(cli, "", "%s%s%s", c->rule, c->rule[0] != '\0' ? ": " : "", c->text);
 	cli_fact(cli, "asked for", "%s", c->asked);
 	cli_fact(cli, "through", "%s", c->ref);
@@ -241,8 +246,8 @@ static void show_content(const struct cli *cli, const Sluice__V1__Content *c)
 	cli_fact(cli, "path", "%s", c->path);
 	cli_fact(cli, "digest", "%s", hex);
 	if (c->files > 0) {
-		cli_fact(cli, "size", "%llu files, %s", (unsigned long long)c->files,
-			 text_bytes(text, c->bytes));
+		cli_fact(cli, "size", "%llu file%s, %s", (unsigned long long)c->files,
+			 c->files == 1 ? "" : "s", text_bytes(text, c->bytes));
 	}
 }
 

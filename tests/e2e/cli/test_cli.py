@@ -125,6 +125,11 @@ def test_content_that_cannot_be_had_says_why(fleet):
     assert "app blog is there" in missing.out
     fleet.repo.commit("apps/blog/index.html", "blog\n", "Blog")
     assert "READY" in s("version", "set", "blog", "v1").out
+    unset = s("version", "set", "blog", "v1", "--commit", "nope", code=3)
+    assert "its content is not there" in unset.out
+    shown = s("version", "show", "blog", "v1").out
+    assert "FAILED: REVISION_NOT_FOUND" in shown and "tried" in shown
+    assert "READY" in s("version", "set", "blog", "v1").out and "1 file," in s("version", "show", "blog", "v1").out
     away = s("app", "create", "gone", "--repo", f"file://{fleet.path}/nowhere.git", code=3)
     assert "cannot be had" in away.err
     s("version", "create", "blog", "v2", "--commit", "no-such-branch", code=3)
