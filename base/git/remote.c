@@ -167,8 +167,13 @@ enum git_failure remote_open(struct remote *remote, struct work *work, enum erro
 	(void)git_remote_connect_options_init(&opts, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
 	set_callbacks(&opts.callbacks, remote);
 	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+	git_remote_create_options create;
+	(void)git_remote_create_options_init(&create, GIT_REMOTE_CREATE_OPTIONS_VERSION);
+	create.repository = work->repo;
+	/* What the mirror's own configuration says must not lead to another host. */
+	create.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF | GIT_REMOTE_CREATE_SKIP_DEFAULT_FETCHSPEC;
 	git_error_clear();
-	int rc = git_remote_create_anonymous(&remote->handle, work->repo, work->job->url);
+	int rc = git_remote_create_with_opts(&remote->handle, work->job->url, &create);
 	if (rc == 0) {
 		rc = git_remote_connect_ext(
 		    remote->handle, phase == ERROR_PUSH ? GIT_DIRECTION_PUSH : GIT_DIRECTION_FETCH,
