@@ -107,6 +107,14 @@ sl_code activate_stage(const char *dir, char ret_path[static ACTIVATE_PATH_SIZE]
 	return SL_OK;
 }
 
+/* Somebody may have put a link in the folder's place while it was moved. */
+static bool is_same(int fd, const char *path)
+{
+	struct stat mine, there;
+	return fstat(fd, &mine) == 0 && lstat(path, &there) == 0 && mine.st_ino == there.st_ino &&
+	       mine.st_dev == there.st_dev;
+}
+
 sl_code activate_place(const char *dir, const char *staged, const char *slug, const char *folder,
 		       struct sl_err *err)
 {
@@ -116,8 +124,9 @@ sl_code activate_place(const char *dir, const char *staged, const char *slug, co
 	}
 	struct path versions = app_path(dir, slug, "versions");
 	struct path place = path_of(versions.text, folder, "", "");
+	SL_AUTO(close_auto) int fd = open(staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* A folder that changes its parent must be writable to its owner. */
-	if (chmod(staged, 0755) != 0) {
+	if (fd < 0 || fchmod(fd, 0755) != 0) {
 		return io_error(err, "open up", staged);
 	}
 	if (renameat2(AT_FDCWD, staged, AT_FDCWD, place.text, RENAME_NOREPLACE) != 0) {
@@ -125,7 +134,10 @@ sl_code activate_place(const char *dir, const char *staged, const char *slug, co
 			   ? sl_err_set(err, SL_ALREADY_EXISTS, "'%s' is there", place.text)
 			   : io_error(err, "place", place.text);
 	}
-	(void)chmod(place.text, 0555);
+	(void)fchmod(fd, 0555);
+	if (!is_same(fd, place.text)) {
+		return sl_err_set(err, SL_INTERNAL, "'%s' is not what was staged", place.text);
+	}
 	return sync_dir(versions.text, err);
 }
 
@@ -183,8 +195,9 @@ void activate_current(const char *dir, const char *slug, char ret_folder[static 
 static sl_code to_trash(const char *dir, const char *path, const char *parent, struct sl_err *err)
 {
 	struct path trash = staging_path(dir, "old");
-	if (!is_dir(path)) {
-		return SL_OK;
+	if (!is_dir(path)) { /* a file or a link is nobody's; what it leads to stays */
+		return unlink(path) == 0 || errno == ENOENT ? SL_OK
+							    : io_error(err, "discard", path);
 	}
 	if (chmod(path, 0755) != 0 || rename(path, trash.text) != 0) {
 		return io_error(err, "discard", path);
