@@ -117,6 +117,28 @@ sl_code state_encode(const struct state *state, struct sl_arena *arena, struct s
 	return SL_OK;
 }
 
+/* Names become folders below apps/: one that leads elsewhere must never be moved or removed. */
+static bool is_folder_name(const char *text)
+{
+	return text[0] != '\0' && text[0] != '.' && strchr(text, '/') == NULL;
+}
+
+static bool is_folder_name_or_none(const char *text)
+{
+	return text[0] == '\0' || is_folder_name(text);
+}
+
+static bool names_are_fine(const stored_app *from)
+{
+	bool fine = is_folder_name(from->slug) && is_folder_name_or_none(from->active) &&
+		    is_folder_name_or_none(from->previous);
+	for (size_t i = 0; fine && i < from->n_versions; i++) {
+		fine = is_folder_name_or_none(from->versions[i]->folder);
+	}
+	return fine && (from->flip == NULL || (is_folder_name_or_none(from->flip->to) &&
+					       is_folder_name_or_none(from->flip->from)));
+}
+
 static bool decode_version(const stored_version *from, struct state_app *app)
 {
 	bool known = from->digest.len == SL_HASH_BYTES;
@@ -138,7 +160,8 @@ static bool decode_version(const stored_version *from, struct state_app *app)
 
 static bool decode_app(const stored_app *from, struct state *state)
 {
-	struct state_app *app = state_app_add(state, from->id, from->slug);
+	struct state_app *app =
+	    names_are_fine(from) ? state_app_add(state, from->id, from->slug) : NULL;
 	bool whole = app != NULL && state_text(app->active, sizeof(app->active), from->active) &&
 		     state_text(app->previous, sizeof(app->previous), from->previous) &&
 		     state_text(app->wanted_id, sizeof(app->wanted_id), from->wanted_id);
