@@ -2,6 +2,7 @@
 
 A host is a function of (raw_git.Objects with the good bundle, its commit, the trap's port) that returns a hostile_host.Hosted.
 """
+import hashlib
 import struct
 import zlib
 
@@ -46,7 +47,7 @@ def rewritten(objects, commit):
 
 
 def delta_bomb(objects, commit):
-    entries, _ = raw_git.delta_bomb(levels=8)
+    entries = raw_git.delta_bomb(16)
     whole = [raw_git.entry(kind, data) for kind, data in objects.all.values()]
     return raw_git.seal(len(whole) + len(entries), whole + entries)
 
@@ -65,16 +66,18 @@ def delta_beyond_its_base(objects, commit):
 
 
 def declared(size):
-    def change(objects, _):
-        whole = [raw_git.entry(kind, data) for kind, data in objects.all.values()]
-        return raw_git.seal(len(whole) + 1, whole + [raw_git.entry("blob", b"small", size)])
+    """The bundle's file says that it has `size` bytes, and has five; its id is that of what it says."""
 
-    return packed(change)
+    def host(objects, commit, trap):
+        data = b"small"
+        oid = hashlib.sha1(b"blob %d\0" % size + data).hexdigest()
+        lying = raw_git.Objects()
+        tree = lying.add("tree", raw_git.tree_bytes([("100644", b"index.html", oid)]))
+        top = lying.commit(tree)
+        whole = [raw_git.entry(kind, d) for kind, d in lying.all.values()] + [raw_git.entry("blob", data, size)]
+        return Hosted(objects, {MAIN: top}, tree=tree, pack=line(b"NAK\n") + raw_git.seal(len(whole), whole))
 
-
-def refs(**more):
-    """The good repository with further refs, given as {name: hex id}."""
-    return more
+    return host
 
 
 def pointing(make):
@@ -146,8 +149,8 @@ HOSTS = {
     "pack-delta-beyond-base": (packed(delta_beyond_its_base), AWAY, AWAY, True),
     "pack-delta-bomb": (packed(delta_bomb), "REPOSITORY_UNREACHABLE|BUNDLE_TOO_BIG", "REPOSITORY_UNREACHABLE|BUNDLE_TOO_BIG|WORKER_FAILED", None),
     "pack-declares-10-gb": (declared(10 << 30), "BUNDLE_TOO_BIG", "BUNDLE_TOO_BIG", False),
-    "pack-declares-2-gb": (declared(2 << 30), AWAY, AWAY, True),
-    "pack-declares-too-little": (declared(1), AWAY, AWAY, True),
+    "pack-declares-900-mb": (declared(900 << 20), AWAY, "MIRROR_CORRUPT", True),
+    "pack-declares-too-little": (declared(1), AWAY, "MIRROR_CORRUPT", True),
     "pack-zlib-garbage": (packed(lambda o, c: raw_git.seal(1, [raw_git.entry_head(3, 5) + b"\xff" * 20])), AWAY, AWAY, True),
     "pack-lacks-a-blob": (without("blob"), AWAY, "MIRROR_CORRUPT", True),
     "pack-lacks-a-tree": (without("tree"), AWAY, "MIRROR_CORRUPT", True),
@@ -178,7 +181,7 @@ HOSTS = {
     # --- time: ended at --git-deadline
     "hangs": (says(hang=True), AWAY, AWAY, True),
     "drips": (says(drip=0.3), AWAY, AWAY, True),
-    "endless-refs": (says(endless_refs=line(b"1" * 40 + b" refs/heads/x\n") * 1000), AWAY, AWAY, True),
+    "endless-refs": (says(advertise=HEAD + line(b"1" * 40 + b" HEAD\0ofs-delta\n"), endless_refs=line(b"1" * 40 + b" refs/heads/x\n") * 1000), AWAY, AWAY, True),
     "endless-words": (says(pack=line(b"NAK\n"), endless=line(b"\x02owned\n") * 1000), AWAY, AWAY, True),
     "endless-pack": (says(pack=line(b"NAK\n") + b"PACK" + struct.pack(">II", 2, 1) + raw_git.entry_head(3, 1 << 30) + zlib.compress(b"x")[:2],
                           endless=b"\0" * 65536), AWAY, AWAY, True),

@@ -116,9 +116,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._guarded(lambda: self._send(hosted, "application/x-git-upload-pack-result", hosted.packed()))
 
 
+class Quiet(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """Clients that are killed hang up."""
+
+
 class HostileHost:
     def __init__(self):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Quiet(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.repositories, self.server.stopping = {}, threading.Event()
         self.port = self.server.server_address[1]

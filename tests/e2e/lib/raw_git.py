@@ -112,27 +112,27 @@ def ref_delta(base, delta):
     return entry_head(7, len(delta)) + bytes.fromhex(base) + zlib.compress(delta)
 
 
+def ofs_delta(back, delta):
+    """A delta of the entry that begins `back` bytes before this one."""
+    out = [back & 0x7F]
+    while back > 0x7F:
+        back = (back >> 7) - 1
+        out.insert(0, back & 0x7F | 0x80)
+    return entry_head(6, len(delta)) + bytes(out) + zlib.compress(delta)
+
+
 def copy_all(size, times):
-    """A delta that copies its base `times` times; sizes below 2^24."""
-    step = b"\xf0" + struct.pack("<I", size)[:3] if size < 1 << 24 else b""
-    return varint(size) + varint(size * times) + step * times
+    """A delta that copies its base, of less than 2^24 bytes, `times` times."""
+    return varint(size) + varint(size * times) + (b"\xf0" + struct.pack("<I", size)[:3]) * times
 
 
-def delta_bomb(seed=b"0" * 1000, times=16, levels=8):
-    """(entries, hex id of the first object). Each level is `times` as long as the one before, in some hundred bytes."""
-    entries, base, size = [entry("blob", seed)], hex_id("blob", seed), len(seed)
-    content = seed
-    for level in range(levels):
-        if size >= 1 << 24:
-            # Its id is never reached: what it would be is larger than anybody computes here.
-            delta = varint(size) + varint(size * times) + b"\xf0\xff\xff\xff" * times
-        else:
-            delta = copy_all(size, times)
-        entries.append(ref_delta(base, delta))
+def delta_bomb(gigabytes):
+    """Entries of some hundred kilobytes whose last is `gigabytes` long."""
+    size, last = 1000, b"0" * 1000
+    entries = [entry("blob", last)]
+    for times in (16, 16, 60):
+        entries.append(ofs_delta(len(entries[-1]), copy_all(size, times)))
         size *= times
-        if size <= 1 << 24:
-            content = content * times
-            base = hex_id("blob", content)
-        else:
-            break
-    return entries, base
+    times = (gigabytes << 30) // size
+    entries.append(ofs_delta(len(entries[-1]), copy_all(size, times)))
+    return entries

@@ -1,0 +1,123 @@
+"""A Git host that lies, stalls or floods, against server and agent: an error by name, in bounded time, and nothing else happens."""
+import os
+
+import pytest
+import harness
+import hostile_host
+import hostile_world
+import raw_git
+
+import hosts
+
+DEADLINE = ["--git-deadline", "3s"]
+
+
+@pytest.fixture(scope="module")
+def host():
+    made = hostile_host.HostileHost()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def trap():
+    made = hostile_host.Trap()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def server(services, short_folder):
+    hostile_world.make_outside(os.path.join(short_folder, "outside"))
+    made = harness.Server(services, os.path.join(short_folder, "server"), ["--git-jobs", "8"] + DEADLINE)
+    yield made.start()
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def contents(server, host, trap):
+    """All apps at once, so that the hosts that stall do it together: {case: function that waits for the content}."""
+    client = server.client()
+    for case, make in {**{c: row[0] for c, row in hosts.HOSTS.items()}, **hosts.FINE}.items():
+        client.CreateRepository(name=case, url=host.host(case, repository(make, trap)[0]), publish=2)
+        client.CreateApp(name=case, repository=case, path=".")
+    return client
+
+
+@pytest.fixture(scope="module")
+def victim(services, short_folder):
+    made = hostile_world.Victim(services, os.path.join(short_folder, "victim"), DEADLINE)
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+def repository(make, trap):
+    objects = raw_git.Objects()
+    root = objects.folder({"index.html": b"<h1>new</h1>\n"})
+    commit = objects.commit(root)
+    return make(objects, commit, trap.port), commit, root
+
+
+def settled(client, case):
+    content = client.GetVersion(app=case, version="v1").version.content
+    return content if content.state != 1 or content.reason else None
+
+
+def reason(content):
+    return content.DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number[content.reason].name.replace("CONTENT_REASON_", "")
+
+
+def is_clean(text):
+    return all(ord(c) >= 32 and not 127 <= ord(c) < 160 for c in text)
+
+
+@pytest.mark.parametrize("case", hosts.HOSTS)
+def test_the_server_names_it(contents, server, trap, short_folder, case):
+    content = harness.until(lambda: settled(contents, case), 60, case)
+    assert reason(content) in hosts.HOSTS[case][1].split("|"), content
+    assert content.text and is_clean(content.text) and not content.digest
+    assert not trap.caught and server.program.running
+
+
+@pytest.mark.parametrize("case", hosts.FINE)
+def test_the_server_takes_what_is_only_odd(contents, case):
+    harness.wait_content(contents, case, "v1", timeout=60)
+
+
+def offered(victim, trap, case, make):
+    made, commit, root = repository(make, trap)
+    if "tree" in made.behaviour:  # the bundle itself is the lie
+        commit, root = made.refs[hosts.MAIN], made.behaviour["tree"]
+    return victim.bundle(victim.host.host(case, made), commit, root, raw_git.digest_of({"index.html": b"<h1>new</h1>\n"}), repository=None)
+
+
+@pytest.mark.parametrize("case", hosts.HOSTS)
+def test_the_agent_names_it(victim, trap, case):
+    make, _, words, again = hosts.HOSTS[case]
+    bundle = offered(victim, trap, case, make)
+    if case.startswith("ref-is"):
+        bundle.commit = "5" * 40
+        words, again = "COMMIT_GONE|MIRROR_CORRUPT|REPOSITORY_UNREACHABLE|REVISION_NOT_FOUND", None
+    before = victim.outside(bundle)
+    victim.offer(bundle)
+    report = victim.plane._wait(lambda: next((r for r in victim.plane.reports if r.version_id == bundle.version_id and r.error), None), 20, case)
+    if again is not None:
+        assert report.error_class == (hostile_world.TRANSIENT if again else hostile_world.PERMANENT), report
+    assert any(report.error.startswith(word) for word in words.split("|")), report
+    assert report.active_version_id == victim.good.version_id and is_clean(report.error) and not trap.caught
+    victim.assert_serving()
+    victim.assert_answers()  # the bundle is no longer wanted
+    assert victim.outside(bundle) == before
+
+
+@pytest.mark.parametrize("case", hosts.FINE)
+def test_the_agent_serves_what_is_only_odd(victim, trap, case):
+    bundle = offered(victim, trap, case, hosts.FINE[case])
+    victim.offer(bundle)
+    victim.report(bundle, [hostile_world.HEALTHY])
+    victim.assert_serving({"index.html": b"<h1>new</h1>\n"})
+    since = len(victim.plane.reports)
+    victim.plane.tell([victim.entry([victim.good])])
+    victim.report(victim.good, [hostile_world.HEALTHY], since=since)
