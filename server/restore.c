@@ -57,10 +57,20 @@ const struct sl_command server_restore_command = {
     .exit_codes = exit_codes,
 };
 
+/* Faults are shown; of a sound backup there is nothing to say. */
 static sl_code check(void *ctx, const char *path, struct sl_err *err)
 {
 	uint64_t *checked = ctx, faults = 0;
-	sl_code code = records_verify(path, stderr, checked, &faults, err);
+	SL_AUTO(sl_free_auto) char *found = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&found, &size);
+	if (out == NULL) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	sl_code code = records_verify(path, out, checked, &faults, err);
+	if (fclose(out) == 0 && faults > 0) {
+		(void)fputs(found, stderr);
+	}
 	if (code == SL_OK && faults > 0) {
 		return sl_err_set(err, SL_DATA_LOSS, "%lu of its %lu records are not sound (above)",
 				  (unsigned long)faults, (unsigned long)*checked);

@@ -97,7 +97,8 @@ def test_a_backup_under_load_is_one_moment(world):
         writer.stop()
     assert os.listdir(os.path.join(server.folder, "backup")) == []
     server.kill()
-    assert "records checked" in restore(world.path("copy"), world.path("restored"))
+    said = restore(world.path("copy"), world.path("restored"))
+    assert "records checked" in said and str(head.revision + RAISED) in said and len(said.splitlines()) == 2
     again = world.server(folder=world.path("restored"))
     client = again.client()
     stats = client.GetStats()
@@ -197,11 +198,11 @@ class Shop:
     def status(self):
         return self.server.client().GetStatus(app="shop", environment="production", with_instances=True).instances[0]
 
-    def lose_and_restore(self):
+    def lose_and_restore(self, folder="restored", *flags):
         """The folder is lost; the same port serves what the backup held."""
         assert self.server.stop() == 0
-        self.server.folder = self.world.path("restored")
-        restore(self.world.path("copy"), self.server.folder)
+        self.server.folder = self.world.path(folder)
+        restore(self.world.path("copy"), self.server.folder, *flags)
         self.server.start()
 
 
@@ -294,3 +295,46 @@ def test_an_instance_that_the_backup_does_not_know_dials_again(world):
     assert newcomer.serves("shop") == {"index.html": "one\n"}
     assert shop.server.stop() == 0
     shop.server.verify()
+
+
+def test_the_same_backup_restored_again_is_raised_further(world):
+    shop = Shop(world)
+    shop.lose_and_restore()
+    shop.server.client().Resume()
+    shop.take_to_users("v2", "two\n")
+    first = shop.server.client().GetStats().revision
+    shop.lose_and_restore("again", "--raise", "2")
+    client = shop.server.client()
+    assert client.GetStats().revision == shop.backup.revision + 2 * RAISED > first
+    assert ended(client.watch(from_revision=first)).reason == "REVISION_COMPACTED"
+    client.Resume()
+    shop.serves("one\n")
+    harness.until(lambda: shop.status().converged, 30, "convergence")
+    assert shop.server.stop() == 0
+    shop.server.verify()
+
+
+def test_no_git_work_is_done_in_recovery(world):
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"})
+    host = world.git_host("git")
+    server = world.server()
+    client = server.client()
+    client.CreateApp(name="shop", repository_url=host.url(repository))
+    harness.wait_content(client, "shop", "v1")
+    host.stop()
+    client.Promote(app="shop", version="v1", **{"from": "development"})  # owes a tag
+    client.CreateVersion(app="shop", name="v2", commit="main")
+    back_up(client, world.path("copy"))
+    assert server.stop() == 0  # a kill would leave a worker that still pushes
+    host.start()
+    restore(world.path("copy"), world.path("restored"))
+    client = world.server(folder=world.path("restored")).client()
+    time.sleep(3)
+    assert list(repository.refs()) == ["refs/heads/main"]
+    assert client.GetVersion(app="shop", version="v2").version.content.state == 1
+    assert client.GetStats().owed >= 1
+    client.Resume()
+    harness.wait_published(client, "shop", "v1", 60)
+    harness.wait_content(client, "shop", "v2", timeout=60)
+    assert len(repository.refs()) == 2
