@@ -304,7 +304,7 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 #define ROW(method) "/sluice.v1.VersionService/" #method
 
 /* clang-format off */
-const struct service_method version_methods[12] = {
+const struct service_method version_methods[13] = {
 	{ ROW(CreateVersion), ACCESS_EDIT, &sluice__v1__create_version_request__descriptor,
 	  &sluice__v1__create_version_response__descriptor, .check = create_check, .decide = create_decide },
 	{ ROW(GetVersion), ACCESS_VIEW, &sluice__v1__get_version_request__descriptor,
@@ -323,6 +323,8 @@ const struct service_method version_methods[12] = {
 	  &sluice__v1__unblock_version_response__descriptor, .check = unblock_check, .decide = unblock_decide },
 	{ ROW(NoteVersion), ACCESS_EDIT, &sluice__v1__note_version_request__descriptor,
 	  &sluice__v1__note_version_response__descriptor, .check = note_check, .decide = note_decide },
+	{ ROW(ListVersionFacts), ACCESS_VIEW, &sluice__v1__list_version_facts_request__descriptor,
+	  &sluice__v1__list_version_facts_response__descriptor, .check = version_facts_check, .read = version_facts_read },
 	{ ROW(ListVersionNotes), ACCESS_VIEW, &sluice__v1__list_version_notes_request__descriptor,
 	  &sluice__v1__list_version_notes_response__descriptor, .check = version_notes_check, .read = version_notes_read },
 	{ ROW(DiffVersions), ACCESS_VIEW, &sluice__v1__diff_versions_request__descriptor,

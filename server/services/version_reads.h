@@ -1,5 +1,5 @@
-/* version_reads: the methods of VersionService that only look: Get, List, ListVersionNotes,
- * DiffVersions. */
+/* version_reads: the methods of VersionService that only look: Get, List, ListVersionFacts,
+ * ListVersionNotes, DiffVersions. */
 #ifndef SL_SERVER_VERSION_READS_H
 #define SL_SERVER_VERSION_READS_H
 
@@ -11,6 +11,10 @@ sl_code version_get_read(struct service_read *read, const void *request, void *r
 sl_code version_list_check(const void *request, struct sl_err *err);
 sl_code version_list_read(struct service_read *read, const void *request, void *response,
 			  struct sl_err *err);
+/* version_past.c: what stays when versions and apps are gone. */
+sl_code version_facts_check(const void *request, struct sl_err *err);
+sl_code version_facts_read(struct service_read *read, const void *request, void *response,
+			   struct sl_err *err);
 sl_code version_notes_check(const void *request, struct sl_err *err);
 sl_code version_notes_read(struct service_read *read, const void *request, void *response,
 			   struct sl_err *err);

@@ -231,9 +231,19 @@ def test_what_may_be_deleted_and_what_stays(shop):
     assert refused(client, "DeleteVersion", app="shop", version="v1").reason == "LAST_VERSION"
     make(client, "v2")
     old = client.GetVersion(app="shop", version="v2").version.id
+    client.NoteVersion(app="shop", version="v2", text="a word")
     client.DeleteVersion(app="shop", version="v2")
     for name in ("v2", old):
         assert refused(client, "GetVersion", app="shop", version=name).reason == "VERSION_NOT_FOUND"
+    assert refused(client, "ListVersionNotes", app="shop", version="v2").reason == "VERSION_NOT_FOUND"
+    assert refused(client, "ListVersionNotes", app="shop", version="ver_aaaaaaaaaaaaaaaaaaaa").reason == "VERSION_NOT_FOUND"
+    (note,) = client.ListVersionNotes(app="shop", version=old).notes
+    assert (note.text, note.app, note.version.name) == ("a word", "shop", "v2")
+    first = client.ListVersionFacts(app="shop", page={"page_size": 1})
+    second = client.ListVersionFacts(app="shop", page={"page_size": 1, "page_token": first.page.next_page_token})
+    assert [(f.version.name, f.deleted, f.facts.note_count) for f in (*first.facts, *second.facts)] == [("v1", False, 0), ("v2", True, 1)]
+    assert not second.page.next_page_token
+    assert refused(client, "ListVersionFacts", app="nope").reason == "APP_NOT_FOUND"
     make(client, "v2")
     assert client.GetVersion(app="shop", version="v2").version.id != old
     client.RegisterInstance(name="dev-1", environment="development")
@@ -267,6 +277,10 @@ def test_an_app_is_deleted_while_instances_run_it_and_its_history_stays(world, s
     assert refused(client, "GetApp", app=old).reason == "APP_NOT_FOUND"
     assert [p.to for p in client.ListPromotions(app=old).promotions] == ["production", "staging"]
     assert [c.kind for c in client.ListReleaseHistory(app=old).changes] == [2, 1]
+    facts = client.ListVersionFacts(app=old).facts
+    assert [(f.version.name, f.facts.environment, f.deleted) for f in facts] == [
+        ("v1", "development", True), ("v1", "staging", True), ("v1", "production", True)]
+    assert facts[2].facts.first_released_at.seconds > 0
     new = client.CreateApp(name="shop", repository="apps").app
     assert new.id != old and new.slug == "shop"
     assert list(client.ListPromotions(app="shop").promotions) == []

@@ -173,6 +173,7 @@ typedef struct sluice_call {
 	X(block_version, BlockVersion, VersionService)                                             \
 	X(unblock_version, UnblockVersion, VersionService)                                         \
 	X(note_version, NoteVersion, VersionService)                                               \
+	X(list_version_facts, ListVersionFacts, VersionService)                                    \
 	X(list_version_notes, ListVersionNotes, VersionService)                                    \
 	X(diff_versions, DiffVersions, VersionService)                                             \
 	X(delete_version, DeleteVersion, VersionService)                                           \
