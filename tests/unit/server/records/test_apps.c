@@ -318,6 +318,30 @@ static Sluice__V1__DeleteAppRequest *delete_request(struct world *w)
 	return request;
 }
 
+/* Facts and notes of what is gone are read by ids. */
+static void check_past(struct world *w, const Sluice__V1__App *made)
+{
+	Sluice__V1__ListVersionFactsRequest facts = SLUICE__V1__LIST_VERSION_FACTS_REQUEST__INIT;
+	facts.app = made->id;
+	Sluice__V1__ListVersionFactsResponse *past = world_call(w, "ListVersionFacts", &facts);
+	assert_int_equal(past->n_facts, 2);
+	assert_string_equal(past->facts[1]->version->name, "v2");
+	assert_string_equal(past->facts[1]->facts->environment, "development");
+	assert_int_equal(past->facts[1]->facts->note_count, 1);
+	assert_true(past->facts[0]->deleted && past->facts[1]->deleted);
+	Sluice__V1__ListVersionNotesRequest notes = SLUICE__V1__LIST_VERSION_NOTES_REQUEST__INIT;
+	notes.app = made->id;
+	notes.version = past->facts[1]->version->id;
+	Sluice__V1__ListVersionNotesResponse *told = world_call(w, "ListVersionNotes", &notes);
+	assert_int_equal(told->n_notes, 1);
+	assert_string_equal(told->notes[0]->text, "fine");
+	assert_string_equal(told->notes[0]->version->name, "v2");
+	notes.version = (char *)"v2";
+	world_refuse(w, "ListVersionNotes", &notes, SL_NOT_FOUND, SL_REASON_VERSION_NOT_FOUND);
+	facts.app = (char *)"shop";
+	world_refuse(w, "ListVersionFacts", &facts, SL_NOT_FOUND, SL_REASON_APP_NOT_FOUND);
+}
+
 static void test_apps_delete_leaves_a_tombstone(void **state)
 {
 	struct world *w = *state;
@@ -355,6 +379,7 @@ static void test_apps_delete_leaves_a_tombstone(void **state)
 	assert_string_equal(tombstone->deleted_by, "tester");
 	assert_int_not_equal(tombstone->deleted_ms, 0);
 	world_refuse(w, "DeleteApp", delete_request(w), SL_NOT_FOUND, SL_REASON_APP_NOT_FOUND);
+	check_past(w, made);
 	assert_string_not_equal(world_app(w, "shop", "web")->app->id, made->id);
 }
 
