@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,15 @@
 #undef sl_err_set
 #undef sl_err_because
 #undef sl_err_wrap
+
+/* Texts quote what others sent, and end up on terminals. */
+static void defuse(char *text)
+{
+	for (char *c = text; *c != '\0'; c++) {
+		bool control = ((unsigned char)*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f;
+		*c = control ? '?' : *c;
+	}
+}
 
 static void set_va(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt,
 		   va_list args)
@@ -20,6 +30,7 @@ static void set_va(struct sl_err *err, sl_code code, enum sl_reason reason, cons
 	}
 	char text[SL_ERR_MSG_SIZE]; /* aside: an argument may point into *err */
 	(void)vsnprintf(text, sizeof(text), fmt, args);
+	defuse(text);
 	sl_err_clear(err);
 	err->code = code;
 	err->reason = reason;

@@ -51,9 +51,29 @@ sl_code check_revision_or_empty(const char *field, const char *revision, struct 
 	return revision[0] == '\0' ? SL_OK : check_revision(field, revision, err);
 }
 
+/* What no bundle may be called, no folder of a bundle's may be: Git work would refuse it. */
+static bool has_refused_part(const char *path)
+{
+	for (const char *part = path;; part++) {
+		size_t bytes = strcspn(part, "/");
+		enum git_rule rule = GIT_RULE_NONE;
+		if (!git_name_check(part, bytes, &rule)) {
+			return true;
+		}
+		part += bytes;
+		if (*part == '\0') {
+			return false;
+		}
+	}
+}
+
 sl_code check_path(const char *field, const char *path, struct sl_err *err)
 {
 	const char *rule = path_broken_rule(path);
+	if (rule == NULL && strcmp(path, ".") != 0 && has_refused_part(path)) {
+		rule = "must have no part that is a spelling of .git, is longer than 255 bytes, is "
+		       "not UTF-8 or has a backslash";
+	}
 	return rule != NULL ? broken(field, path, rule, err)
 			    : check_text(field, path, APP_PATH_MAX_BYTES, err);
 }
