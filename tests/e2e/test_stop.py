@@ -105,3 +105,75 @@ def test_metrics_health_and_readiness(world):
 
     harness.until(lambda: not missing(), 10, "metrics")  # a call is counted after its reply
     assert server.stop() == 0
+
+
+def test_every_kind_of_call_ends_and_a_second_signal_changes_nothing(world):
+    """Watch, WaitFor, an agent's stream and a health watch are open; SIGTERM comes twice, and SIGINT too."""
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    server = world.server()
+    client = server.client()
+    client.RegisterInstance(name="dev-1", environment="development")
+    client.RegisterInstance(name="dev-2", environment="development")  # nobody connects for it
+    agent = world.agent(server, "dev-1")
+    agent.program.wait_line(" connected ")
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"})
+    client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
+    harness.wait_content(client, "shop", "v1")
+    harness.until(lambda: agent.serves("shop"), 30, "dev-1")
+    ends = {}
+
+    def run(name, call):
+        try:
+            call()
+            ends[name] = None
+        except harness.Refused as refused:
+            ends[name] = (refused.code, refused.reason)
+        except grpc.RpcError as error:
+            ends[name] = (error.code(), "")
+
+    def watch():
+        for _ in server.client().watch(from_revision=0):
+            pass
+
+    def health():
+        # grpc.health.v1.Health/Watch by hand: "" in, field 1 = status out
+        call = server.client().channel.unary_stream("/grpc.health.v1.Health/Watch")
+        states = []
+        try:
+            for answer in call(b""):
+                states.append(answer[1] if answer else 0)
+        finally:
+            ends["states"] = states
+
+    waiting = {
+        "watch": watch,
+        "health": health,
+        "wait": lambda: server.client().WaitFor(condition=1, app="shop", environment="development", require_all=True, timeout_ms=60000, timeout=70),
+    }
+    threads = [threading.Thread(target=run, args=item) for item in waiting.items()]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    begin = time.monotonic()
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+        server.program.kill(number)
+    assert server.program.wait(10) == 0
+    assert time.monotonic() - begin < 5
+    for thread in threads:
+        thread.join(10)
+    assert ends["watch"][0] == ends["health"][0] == grpc.StatusCode.UNAVAILABLE, ends
+    assert ends["states"][0] == 1 and ends["states"][-1] == 2, ends  # SERVING, then NOT_SERVING
+    assert agent.program.wait_line("disconnected.*code=UNAVAILABLE reason=STOPPING", 10)
+    assert agent.serves("shop") == {"index.html": "one\n"}
+    assert len([line for line in server.program.lines if " stopping " in line]) == 1
+    try:
+        urlopen(f"http://127.0.0.1:{server.metrics_port}/readyz", timeout=2)
+        assert False, "somebody still answers"
+    except URLError:
+        pass
+    assert ends["wait"] == (grpc.StatusCode.UNAVAILABLE, "STOPPING"), ends
+    server.program.end()
+    server.verify()
