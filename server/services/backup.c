@@ -258,12 +258,13 @@ static void *backup_main(void *arg)
 		log_warn("backup-failed", "code=%s error=%s", sl_code_name(code),
 			 SL_QUOTE(err.msg));
 	}
-	rpc_stream_finish(b->stream, code, &err);
-	rpc_stream_unref(b->stream);
+	/* Whoever sees the end may start the next. */
 	pthread_mutex_lock(&b->lock);
-	b->stream = NULL;
+	struct rpc_stream *stream = SL_TAKE(b->stream);
 	b->running = false;
 	pthread_mutex_unlock(&b->lock);
+	rpc_stream_finish(stream, code, &err);
+	rpc_stream_unref(stream);
 	return NULL;
 }
 
