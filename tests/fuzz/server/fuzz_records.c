@@ -16,6 +16,11 @@ static void expect(int holds)
 	}
 }
 
+/* What a note is about. */
+static const Sluice__Store__V1__AppRecord noted_app = SLUICE__STORE__V1__APP_RECORD__INIT;
+static const Sluice__Store__V1__VersionRecord noted_version =
+    SLUICE__STORE__V1__VERSION_RECORD__INIT;
+
 /* Through the generated types, so that each way is the one that the server goes. */
 #define WIRE(name, lower, call)                                                                    \
 	static const ProtobufCMessage *name(struct sl_arena *arena, size_t size,                   \
@@ -33,7 +38,7 @@ WIRE(content, content_record, wire_content(arena, (void *)record, "apps/x"))
 WIRE(block, block_record, wire_block(arena, (void *)record))
 WIRE(publication, publication_record, wire_publication(arena, (void *)record))
 WIRE(facts, facts_record, wire_facts(arena, ENV_STAGING, (void *)record))
-WIRE(note, note_record, wire_note(arena, 7, (void *)record))
+WIRE(note, note_record, wire_note(arena, 7, (void *)record, &noted_app, &noted_version))
 WIRE(instance, instance_record, wire_instance(arena, (void *)record))
 /* These are read and written as they are. */
 WIRE(app, app_record, record)
