@@ -12,6 +12,7 @@ import clients
 import harness
 import oracles
 import report
+import validators
 
 CLIENTS = 8
 
@@ -229,17 +230,22 @@ class Run:
             return {r: change for w in self.watchers if w.kept is not None for r, change in w.kept.items()}
 
     def _count(self, found):
-        self.count("acknowledged writes", len(found.acknowledged))
-        self.count("refused writes", len(found.refused))
-        self.count("attempts", sum(r.attempts for r in self.recorders))
-        self.count("retries of acknowledged writes", sum(r.replays for r in self.recorders))
-        self.count("writes held off for want of room", sum(r.held_off for r in self.recorders))
-        self.count("writes with open outcome", sum(len(r.open) for r in self.recorders))
-        self.count("reads", len(found.reads))
-        self.count("log records", len(found.log))
-        self.count("watch streams", sum(1 for w in self.watchers for s in w.trace if type(s).__name__ == "Opened"))
-        self.count("watched changes", sum(len(s.changes) for w in self.watchers for s in w.trace if type(s).__name__ == "Message"))
-        self.count("looks at instances", sum(o.looks for o in self.observers))
+        counts = {
+            "acknowledged writes": len(found.acknowledged),
+            "refused writes": len(found.refused),
+            "attempts": sum(r.attempts for r in self.recorders),
+            "retries of acknowledged writes": sum(r.replays for r in self.recorders),
+            "writes held off for want of room": sum(r.held_off for r in self.recorders),
+            "writes with open outcome": sum(len(r.open) for r in self.recorders),
+            "reads": len(found.reads),
+            "log records": len(found.log),
+            "watch streams": sum(1 for w in self.watchers for s in w.trace if isinstance(s, validators.Opened)),
+            "watched changes": sum(len(s.changes) for w in self.watchers for s in w.trace if isinstance(s, validators.Message)),
+            "looks at instances": sum(o.looks for o in self.observers),
+        }
+        for what, number in counts.items():
+            if number:
+                self.count(what, number)
 
     def judge(self, evidence):
         self.report.judge(oracles.judge(evidence))
