@@ -272,15 +272,15 @@ class Agent:
 
     def serves(self, slug):
         """{path: content} of what the instance serves; None: nothing."""
-        top = self.current(slug)
+        top = os.path.realpath(self.current(slug))  # once: it may be flipped while we read
         if not os.path.isdir(top):
             return None
         found = {}
-        for folder, _, names in os.walk(os.path.realpath(top)):
+        for folder, _, names in os.walk(top):
             for name in names:
                 path = os.path.join(folder, name)
                 with open(path, encoding="utf-8", errors="replace") as file:
-                    found[os.path.relpath(path, os.path.realpath(top))] = file.read()
+                    found[os.path.relpath(path, top)] = file.read()
         return found
 
 
