@@ -14,7 +14,7 @@ import harness
 import powercut
 
 TEXT = "power cut: images of the store rebuilt from recorded writes and syncs"
-ROUNDS, FULL = 2000, 20000
+ROUNDS, FULL = 500, 2000
 SHIM = os.path.join(harness.ROOT, "tests/fault/libpowercut.so")
 WRITES = 600  # acknowledged writes to record
 

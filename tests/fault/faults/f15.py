@@ -55,7 +55,7 @@ def run(run):
 def server_side(run, fleet, client, cut):
     """A version whose content and tag pass through damage; it ends with exactly what was committed."""
     damage = fleet.git.change = Damage(run.random, cut)
-    fleet._commit()
+    fleet.commit()
     name = f"v{fleet.number}"
     commit = harness.git("rev-parse", "HEAD", cwd=fleet.repository.work)
     tree = harness.git("rev-parse", "HEAD:apps/fleet", cwd=fleet.repository.work)

@@ -19,14 +19,14 @@ class Fleet:
             self.url = self.url.replace(f":{self.host.port}/", f":{self.git.port}/")
         client = server.client()
         client.CreateRepository(name="fleet", url=self.url)
-        self._commit()
+        self.commit()
         client.CreateApp(name="fleet", repository="fleet")
         harness.wait_content(client, "fleet", "v1")
         for i in range(agents):
             client.RegisterInstance(name=f"prod-{i}", environment="production")
         self.agents = [run.agent(server, f"prod-{i}", flags, reach, prefix, agent_env) for i in range(agents)]
 
-    def _commit(self):
+    def commit(self):
         """Most files are the same in each version, one differs: a mix of two would be seen."""
         self.number += 1
         files = {f"{i}.txt": f"{i}\n" for i in range(self.files - 2)}
@@ -36,7 +36,7 @@ class Fleet:
 
     def next_in_staging(self, client):
         """Commits, makes a version and takes it to staging, published."""
-        self._commit()
+        self.commit()
         name = f"v{self.number}"
         client.CreateVersion(app="fleet", name=name)
         self.to_staging(client, name)
