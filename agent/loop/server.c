@@ -6,14 +6,24 @@
 #include "base/log/log.h"
 #include "base/mem/own.h"
 
+/* What the server said is on disk before anything follows from it. What cannot be written is tried
+ * again, and a flip waits for that. */
+static void persist(struct loop *loop)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (loop_save(loop, &err) != SL_OK) {
+		log_warn("state-not-saved", "why=%s", SL_QUOTE(err.msg));
+	}
+}
+
 /* Serving goes on; dialling does not, also after a restart on this folder. */
 static void removed(struct loop *loop)
 {
+	loop->state->removed = true;
+	persist(loop);
 	log_warn("removed",
 		 "instance=%s msg=\"the server removed it: serving goes on, dialling stops\"",
 		 loop->config->instance);
-	loop->state->removed = true;
-	loop->dirty = true;
 	session_off(loop->session);
 }
 
@@ -73,7 +83,7 @@ static sl_code take_manifest(struct loop *loop, const Sluice__V1__SignedManifest
 		code = loop_sync_runs(loop, err);
 	}
 	work_check_pull(loop);
-	loop->dirty = true;
+	persist(loop);
 	log_info("manifest", "sequence=%" PRIu64 " apps=%zu removed=%zu paused=%d",
 		 manifest->sequence, manifest->n_apps, manifest->n_removed, manifest->paused);
 	return code;
