@@ -30,9 +30,10 @@ class Liar:
         self.server.start()
 
     def _sync(self, requests, _context):
-        next(requests)
+        hello = next(requests).hello
         self.greeted += 1
-        yield from self.messages
+        for message in self.messages:
+            yield message(hello) if callable(message) else message
         for _ in requests:
             pass
 
@@ -71,7 +72,7 @@ def changed(manifest, body_class, change):
 
 
 def lies(older, current, body_class):
-    """{name: message}."""
+    """{name: message, or a function of the agent's Hello that makes it}."""
     def later(body):
         body.sequence += 1
 
@@ -93,14 +94,18 @@ def lies(older, current, body_class):
 
     old_body = body_class.FromString(older.manifest.body)
 
-    def same_sequence(body):
-        body.apps[0].CopyFrom(old_body.apps[0])
+    def same_sequence(hello):
+        def change(body):
+            body.sequence = hello.sequence  # what the agent accepted: the server may have got further since
+            body.apps[0].CopyFrom(old_body.apps[0])
+
+        return changed(current, body_class, change)
 
     broken = type(current)()
     broken.CopyFrom(current)
     broken.manifest.body = current.manifest.body[:-7]
     return {"older": older, "expired": changed(current, body_class, expired), "of another instance": changed(current, body_class, foreign),
-            "another body under an accepted sequence": changed(current, body_class, same_sequence), "cut off": broken,
+            "another body under an accepted sequence": same_sequence, "cut off": broken,
             "wrong digest": changed(current, body_class, wrong_digest)}
 
 
