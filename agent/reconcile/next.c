@@ -120,7 +120,7 @@ struct reconcile_step reconcile_next(const struct reconcile_input *in, const str
 	if (want == NULL || reconcile_clashes(in->state, app)) {
 		return rest_until(0);
 	}
-	if (want->activate[0] == '\0' && serves) {
+	if (want->take_down && serves) {
 		return down(in);
 	}
 	struct state_version *version = to_activate(in, app, want);

@@ -70,7 +70,7 @@ static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1
 }
 
 static struct fleet_entry *encode(const struct source *source, const struct desired_choice *choice,
-				  struct sl_arena *arena)
+				  uint32_t environment, struct sl_arena *arena)
 {
 	Sluice__V1__Bundle bundles[DESIRED_KEEP_MAX], *keep[DESIRED_KEEP_MAX];
 	Sluice__V1__ManifestApp message = SLUICE__V1__MANIFEST_APP__INIT;
@@ -86,6 +86,8 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 			keep[message.n_keep++] = bundle;
 		}
 	}
+	message.take_down =
+	    choice->selected == 0 && desired_takes_down(&source->desired->input, environment);
 	size_t size = sluice__v1__manifest_app__get_packed_size(&message);
 	struct fleet_entry *entry = calloc(1, sizeof(*entry) + size);
 	if (entry == NULL || sl_arena_failed(arena)) {
@@ -234,7 +236,7 @@ static sl_code compute_pins(struct fleet_app *app, const struct source *source,
 		desired_choose(input, pin->environment, pin->instance_id, &choice);
 		struct fleet_entry *old = old_pin(app, pin->instance_id);
 		struct fleet_entry *entry = old == NULL ? NULL : fleet_entry_ref(old);
-		replace(&entry, encode(source, &choice, arena));
+		replace(&entry, encode(source, &choice, pin->environment, arena));
 		memcpy(pins[count].instance_id, pin->instance_id, strlen(pin->instance_id) + 1);
 		pins[count++].entry = entry;
 	}
@@ -262,7 +264,7 @@ static sl_code compute(struct fleet_app *app, const struct store_view *view, str
 	for (uint32_t environment = 1; environment <= ENV_COUNT; environment++) {
 		struct desired_choice choice;
 		desired_choose(&desired.input, environment, NULL, &choice);
-		struct fleet_entry *entry = encode(&source, &choice, arena);
+		struct fleet_entry *entry = encode(&source, &choice, environment, arena);
 		if (entry == NULL) {
 			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for app %s",
 					  app->id);

@@ -157,3 +157,19 @@ void desired_choose(const struct desired_input *input, uint32_t environment,
 		keep(ret_choice, latest[i]->number);
 	}
 }
+
+bool desired_takes_down(const struct desired_input *input, uint32_t environment)
+{
+	bool awaited = false;
+	for (size_t i = 0; i < input->version_count; i++) {
+		const struct desired_version *version = &input->versions[i];
+		if (version->environment < environment) {
+			continue;
+		}
+		if (version->recalled) {
+			return true;
+		}
+		awaited = awaited || desired_bar(version, environment) != DESIRED_ELIGIBLE;
+	}
+	return environment == DESIRED_ENVIRONMENTS || !awaited;
+}

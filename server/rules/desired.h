@@ -86,6 +86,11 @@ const char *desired_bar_text(enum desired_bar bar);
 /* By number; NULL: there is none. */
 const struct desired_version *desired_find(const struct desired_input *input, uint32_t number);
 
+/* Nothing is selected: is what runs there to be taken down? In the last environment, yes: nothing
+ * is released. Elsewhere, too, unless the one reason is that a version's content is not there yet:
+ * then what runs may run on until it is. A recalled version never may. */
+bool desired_takes_down(const struct desired_input *input, uint32_t environment);
+
 /* What an instance of the environment runs and keeps. instance_id NULL or "": what
  * the environment does, leaving instances' own pins aside.
  *

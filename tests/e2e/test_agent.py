@@ -92,6 +92,7 @@ class FakeServer:
             if not removed and not absent:
                 app = manifest.apps.add(app_id=APP, slug="shop", name="shop", retries=retries)
                 app.activate = version_id(activate) if activate else ""
+                app.take_down = not activate
                 app.keep.extend(keep)
             self.manifest, self.reports = manifest, []
             for out in self.outs:

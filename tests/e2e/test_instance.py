@@ -236,3 +236,26 @@ def test_old_versions_leave_the_disk(world):
     shop.agent.start()
     shop.phase(HEALTHY)
     assert {name.split("-")[0] for name in os.listdir(versions)} == names
+
+
+def test_it_serves_on_while_the_content_of_a_draft_is_looked_up(world):
+    shop = Shop(world)
+    def sequence():
+        return shop.client.GetInstance(instance="dev-1").instance.agent.sequence
+
+    before = sequence()
+    shop.client.SetVersionContent(app="shop", version="v1", commit="no-such-branch")
+    harness.wait_content(shop.client, "shop", "v1", "FAILED")
+    harness.until(lambda: sequence() > before, 20, "the manifest without the version")
+    assert shop.agent.serves("shop") == {"index.html": "one\n"}
+    shop.repository.commit({"apps/shop/index.html": "two\n"})
+    shop.client.SetVersionContent(app="shop", version="v1", commit="main")
+    shop.serves("two\n")
+
+
+def test_a_recalled_version_is_taken_down_though_another_is_on_its_way(world):
+    shop = Shop(world)
+    shop.client.CreateVersion(app="shop", name="v2", commit="no-such-branch")
+    harness.wait_content(shop.client, "shop", "v2", "FAILED")
+    shop.client.BlockVersion(app="shop", version="v1", mode=2, write={"reason": "leaks"})
+    harness.until(lambda: shop.agent.serves("shop") is None, 20, "taken down")

@@ -39,6 +39,7 @@ Sluice__V1__ManifestApp *want_app(struct sl_arena *arena, char letter, char acti
 	if (activate != 0) {
 		app->activate = want_id(arena, "ver", activate);
 	}
+	app->take_down = activate == 0;
 	app->n_keep = strlen(keep);
 	app->keep = SL_ARENA_ARRAY(arena, Sluice__V1__Bundle *, app->n_keep + 1);
 	for (size_t i = 0; i < app->n_keep; i++) {

@@ -396,12 +396,44 @@ static void test_desired_find_is_by_number(void **state)
 	assert_null(desired_find(&(struct desired_input){0}, 1));
 }
 
+static void test_desired_takes_down_unless_a_content_is_awaited(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		struct desired_version versions[2];
+		uint32_t environment;
+		bool down;
+	} downs[] = {
+	    {"nothing is there", {{0}, {0}}, DEV, true},
+	    {"a draft is looked up", {{.environment = DEV}, {0}}, DEV, false},
+	    {"a tag is owed", {{.environment = STAGING, .ready = true}, {0}}, STAGING, false},
+	    {"what is awaited is not that far", {{.environment = DEV}, {0}}, STAGING, true},
+	    {"recalled", {{.environment = DEV, .ready = true, .recalled = true}, {0}}, DEV, true},
+	    {"recalled, and another is awaited",
+	     {{.environment = DEV, .recalled = true}, {.environment = DEV}},
+	     DEV,
+	     true},
+	    {"nothing is released",
+	     {{.environment = PRODUCTION, .ready = true}, {0}},
+	     PRODUCTION,
+	     true},
+	};
+	for (size_t i = 0; i < SL_COUNT(downs); i++) {
+		struct desired_input input = {.versions = downs[i].versions, .version_count = 2};
+		if (desired_takes_down(&input, downs[i].environment) != downs[i].down) {
+			fail_msg("%s", downs[i].name);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_desired_bar_is_decided_by_rank_content_and_recall),
 	    cmocka_unit_test(test_desired_choose_follows_the_table),
 	    cmocka_unit_test(test_desired_what_is_activated_is_kept),
+	    cmocka_unit_test(test_desired_takes_down_unless_a_content_is_awaited),
 	    cmocka_unit_test(test_desired_find_is_by_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
