@@ -16,25 +16,29 @@
 #include "tests/bench/die.h"
 #include "tests/bench/load.h"
 
-enum { SILENCE_S = 60, CONNECTING_MAX = 200 };
+enum { SILENCE_S = 60, CONNECTING_MAX = 200, ID_BYTES = 40, MESSAGE_BYTES = 512 };
 
-/* The tags of an agent's batches are the addresses of its three bytes. */
+/* The tags of an agent's batches are the addresses of its four bytes. */
 struct agent {
 	grpc_channel *channel;
 	grpc_call *call;
-	char opened, received, ended;
+	char opened, received, ended, sent;
 	grpc_metadata_array headers, trailing;
 	grpc_byte_buffer *hello, *message;
 	grpc_status_code status;
 	grpc_slice text;
-	bool has_manifest;
+	bool has_manifest, sending;
+	grpc_byte_buffer *outgoing;
+	/* Of the first manifest: */
+	uint64_t sequence;
+	char app_id[ID_BYTES], version_id[ID_BYTES];
 	double told_us;
 };
 
 struct agents {
 	grpc_completion_queue *cq;
 	struct agent *all;
-	unsigned count, told, ended;
+	unsigned count, told, ended, sending;
 	bool stopping;
 	const char *wanted; /* text of the manifests that are waited for; NULL: any manifest */
 	uint64_t since_us;
@@ -112,10 +116,39 @@ static void agent_connect(struct agents *agents, unsigned number, int port)
 
 /* --- what comes -------------------------------------------------------------------- */
 
-static bool is_wanted(const struct agents *agents, grpc_byte_buffer *message)
+static void keep_manifest(struct agent *agent, const Sluice__V1__SyncResponse *response)
+{
+	Sluice__V1__Manifest *manifest = sluice__v1__manifest__unpack(
+	    NULL, response->manifest->body.len, response->manifest->body.data);
+	if (manifest == NULL) {
+		die("a manifest does not parse");
+	}
+	agent->sequence = manifest->sequence;
+	if (manifest->n_apps > 0) {
+		const Sluice__V1__ManifestApp *app = manifest->apps[0];
+		(void)snprintf(agent->app_id, sizeof(agent->app_id), "%s", app->app_id);
+		(void)snprintf(agent->version_id, sizeof(agent->version_id), "%s", app->activate);
+	}
+	sluice__v1__manifest__free_unpacked(manifest, NULL);
+}
+
+static void read_first(struct agent *agent, struct sl_bytes message)
+{
+	Sluice__V1__SyncResponse *response =
+	    sluice__v1__sync_response__unpack(NULL, message.size, message.data);
+	if (response == NULL) {
+		die("a message to an agent does not parse");
+	}
+	if (response->message_case == SLUICE__V1__SYNC_RESPONSE__MESSAGE_MANIFEST) {
+		keep_manifest(agent, response);
+	}
+	sluice__v1__sync_response__free_unpacked(response, NULL);
+}
+
+static bool is_wanted(const struct agents *agents, struct agent *agent)
 {
 	grpc_byte_buffer_reader reader;
-	if (!grpc_byte_buffer_reader_init(&reader, message)) {
+	if (!grpc_byte_buffer_reader_init(&reader, agent->message)) {
 		die("gRPC cannot read its buffer");
 	}
 	grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
@@ -125,6 +158,9 @@ static bool is_wanted(const struct agents *agents, grpc_byte_buffer *message)
 	bool wanted = size > 0 && bytes[0] == (1 << 3 | 2) &&
 		      (agents->wanted == NULL ||
 		       memmem(bytes, size, agents->wanted, strlen(agents->wanted)) != NULL);
+	if (wanted && agents->wanted == NULL) {
+		read_first(agent, SL_BYTES(bytes, size));
+	}
 	grpc_slice_unref(all);
 	grpc_byte_buffer_reader_destroy(&reader);
 	return wanted;
@@ -136,7 +172,7 @@ static void on_message(struct agents *agents, struct agent *agent)
 		read_status(agent);
 		return;
 	}
-	if (is_wanted(agents, agent->message) && !agent->has_manifest) {
+	if (is_wanted(agents, agent) && !agent->has_manifest) {
 		agent->told_us = (double)(sl_clock_mono_us() - agents->since_us);
 		agent->has_manifest = true;
 		agents->told++;
@@ -162,25 +198,127 @@ static struct agent *agent_of(struct agents *agents, const void *tag)
 	return &agents->all[offset / sizeof(struct agent)];
 }
 
-static void take_event(struct agents *agents)
+static void on_event(struct agents *agents, void *tag)
 {
-	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-					  gpr_time_from_seconds(SILENCE_S, GPR_TIMESPAN));
-	grpc_event event = grpc_completion_queue_next(agents->cq, until, NULL);
-	if (event.type != GRPC_OP_COMPLETE) {
-		die("agents: nothing comes for %d s, %u of %u are told", SILENCE_S, agents->told,
-		    agents->count);
-	}
-	if (event.tag == &agents->call_done) {
+	if (tag == &agents->call_done) {
 		agents->replied_us = (double)(sl_clock_mono_us() - agents->since_us);
 		return;
 	}
-	struct agent *agent = agent_of(agents, event.tag);
-	if (event.tag == &agent->received) {
+	struct agent *agent = agent_of(agents, tag);
+	if (tag == &agent->received) {
 		on_message(agents, agent);
-	} else if (event.tag == &agent->ended) {
+	} else if (tag == &agent->ended) {
 		on_end(agents, agent);
+	} else if (tag == &agent->sent) {
+		grpc_byte_buffer_destroy(SL_TAKE(agent->outgoing));
+		agent->sending = false;
+		agents->sending--;
 	}
+}
+
+static bool take_within(struct agents *agents, uint64_t ms)
+{
+	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+					  gpr_time_from_millis((int64_t)ms, GPR_TIMESPAN));
+	grpc_event event = grpc_completion_queue_next(agents->cq, until, NULL);
+	if (event.type == GRPC_OP_COMPLETE) {
+		on_event(agents, event.tag);
+	}
+	return event.type == GRPC_OP_COMPLETE;
+}
+
+static void take_event(struct agents *agents)
+{
+	if (!take_within(agents, SILENCE_S * 1000)) {
+		die("agents: nothing comes for %d s, %u of %u are told", SILENCE_S, agents->told,
+		    agents->count);
+	}
+}
+
+/* --- what they say ------------------------------------------------------------------ */
+
+static void say(struct agents *agents, struct agent *agent, const Sluice__V1__SyncRequest *request)
+{
+	uint8_t bytes[MESSAGE_BYTES];
+	if (agent->sending) {
+		die("the server does not take an agent's message");
+	}
+	grpc_slice slice = grpc_slice_from_copied_buffer(
+	    (char *)bytes, sluice__v1__sync_request__pack(request, bytes));
+	agent->outgoing = grpc_raw_byte_buffer_create(&slice, 1);
+	grpc_slice_unref(slice);
+	agent->sending = true;
+	agents->sending++;
+	grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
+	op.data.send_message.send_message = agent->outgoing;
+	start(agent->call, &op, 1, &agent->sent);
+}
+
+static Google__Protobuf__Timestamp unix_now(void)
+{
+	Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+	at.seconds = (int64_t)(sl_clock_unix_ms() / 1000);
+	return at;
+}
+
+static void say_healthy(struct agents *agents, struct agent *agent)
+{
+	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
+	Sluice__V1__AgentReport report = SLUICE__V1__AGENT_REPORT__INIT;
+	Google__Protobuf__Timestamp at = unix_now();
+	report.app_id = agent->app_id;
+	report.version_id = report.active_version_id = agent->version_id;
+	report.phase = SLUICE__V1__PHASE__PHASE_HEALTHY;
+	report.attempt = 1;
+	report.sequence = agent->sequence;
+	report.at = &at;
+	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_REPORT;
+	request.report = &report;
+	say(agents, agent, &request);
+}
+
+static void say_heartbeat(struct agents *agents, struct agent *agent)
+{
+	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
+	Sluice__V1__AgentHeartbeat heartbeat = SLUICE__V1__AGENT_HEARTBEAT__INIT;
+	Google__Protobuf__Timestamp at = unix_now();
+	heartbeat.sequence = agent->sequence;
+	heartbeat.at = &at;
+	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_HEARTBEAT;
+	request.heartbeat = &heartbeat;
+	say(agents, agent, &request);
+}
+
+void agents_report_healthy(struct agents *agents)
+{
+	for (unsigned i = 0; i < agents->count; i++) {
+		if (agents->all[i].version_id[0] == '\0') {
+			die("agent %u is to serve nothing", i);
+		}
+		say_healthy(agents, &agents->all[i]);
+		while (agents->sending >= CONNECTING_MAX) {
+			take_event(agents);
+		}
+	}
+	while (agents->sending > 0) {
+		take_event(agents);
+	}
+}
+
+uint64_t agents_beat(struct agents *agents, uint64_t every_ms, uint64_t for_ms)
+{
+	uint64_t started = sl_clock_mono_us(), said = 0, pause_us = every_ms * 1000 / agents->count;
+	for (uint64_t past = 0; past < for_ms * 1000; past = sl_clock_mono_us() - started) {
+		for (; said * pause_us <= past; said++) {
+			say_heartbeat(agents, &agents->all[said % agents->count]);
+		}
+		uint64_t due = said * pause_us;
+		(void)take_within(agents, due > past ? (due - past) / 1000 : 0);
+	}
+	while (agents->sending > 0) {
+		take_event(agents);
+	}
+	return said;
 }
 
 /* --- the whole ------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* agents: many simulated agents in this process, each with a connection and a
  * Sync stream of its own. They say Hello and read what they are told; they
- * report nothing and fetch nothing.
+ * fetch nothing, and report only what they are asked to.
  *
  * Threads: one. */
 #ifndef SL_BENCH_AGENTS_H
@@ -29,5 +29,10 @@ struct agents_call {
  * there. */
 void agents_tell(struct agents *agents, const struct agents_call *call, double *ret_told_us,
 		 double *ret_replied_us);
+
+/* Each says that what its first manifest names is healthy. Returns when all have sent it. */
+void agents_report_healthy(struct agents *agents);
+/* For for_ms each sends a heartbeat every every_ms, evenly spread. Returns how many were sent. */
+uint64_t agents_beat(struct agents *agents, uint64_t every_ms, uint64_t for_ms);
 
 #endif

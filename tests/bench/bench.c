@@ -34,9 +34,16 @@ static const struct row rows[] = {
     {"P1,P2", row_writes, true, "writes, 100 in flight: rate and p99"},
     {"P3", row_one_write, true, "writes, one at a time"},
     {"P4", row_reads, true, "reads, 100 in flight"},
+    {"P6", row_memory, false, "memory of a connected agent"},
+    {"P7,P12", row_fleet, false, "ten thousand agents: connecting, memory, heartbeats, a release"},
+    {"P9", row_delivery, false, "changes delivered to many watchers"},
     {"P10", row_fanout, false, "a promotion told to all agents"},
+    {"P11", row_bot, false, "a change seen by one watching bot"},
     {"P13", row_start, false, "start on a large store"},
     {"P14", row_git, false, "an agent's fetch and checkout"},
+    {"P15", row_stalled, false, "watchers that never read"},
+    {"P16", row_plans, false, "plans, and the status of an app on all instances"},
+    {"P17", row_size, false, "an idle agent's memory; stripped binaries"},
 };
 
 /* clang-format off */
@@ -55,7 +62,11 @@ static const struct sl_flag flags[] = {
 	{ .name = "records", .kind = SL_FLAG_INT, .offset = AT(records), .fallback = "1000000", .min = 25000, .max = 100000000,
 	  .help = "Log records in the seeded store." },
 	{ .name = "agents", .kind = SL_FLAG_INT, .offset = AT(agents), .fallback = "5000", .min = 1, .max = 20000,
-	  .help = "Connected agents of P10." },
+	  .help = "Connected agents of P6 and P10." },
+	{ .name = "fleet", .kind = SL_FLAG_INT, .offset = AT(fleet), .fallback = "10000", .min = 1, .max = 19000,
+	  .help = "Connected agents of P7 and P12." },
+	{ .name = "watchers", .kind = SL_FLAG_INT, .offset = AT(watchers), .fallback = "1000", .min = 1, .max = 4000,
+	  .help = "Watchers of P9." },
 	{ .name = "quick", .kind = SL_FLAG_BOOL, .offset = AT(quick),
 	  .help = "Smoke run: one pair of 2 s, a small store, few agents. The figures mean nothing." },
 	{ .name = "dir", .kind = SL_FLAG_TEXT, .offset = AT(dir), .fallback = "/var/tmp", .min = 1, .max = 200, .placeholder = "DIR",
@@ -204,7 +215,8 @@ static void settle(struct bench_options *options, const struct sl_args *args)
 	} shorter[] = {
 	    {"pairs", &options->pairs, 1},        {"seconds", &options->run_ms, 2000},
 	    {"warmup", &options->warmup_ms, 200}, {"records", &options->records, 30000},
-	    {"agents", &options->agents, 100},
+	    {"agents", &options->agents, 100},    {"fleet", &options->fleet, 100},
+	    {"watchers", &options->watchers, 20},
 	};
 	for (size_t i = 0; i < SL_COUNT(shorter); i++) {
 		if (!sl_args_given(args, shorter[i].name)) {

@@ -27,8 +27,10 @@ struct bench_options {
 	const char *mode; /* "both", "pinned", "free" */
 	uint64_t pairs;
 	uint64_t run_ms, warmup_ms;
-	uint64_t records; /* of the seeded store */
-	uint64_t agents;  /* of P10 */
+	uint64_t records;  /* of the seeded store */
+	uint64_t agents;   /* of P6 and P10 */
+	uint64_t fleet;    /* agents of P7 and P12 */
+	uint64_t watchers; /* of P9 */
 	bool quick;
 };
 
@@ -56,6 +58,7 @@ struct claim {
 	double floor, aim;   /* of the ratio measured/against, or of the figure; 0, 0: none, for the
 				record */
 	bool less_is_better;
+	bool may_be_zero; /* else a figure that is not above 0 is a fault of the bench */
 };
 
 /* Medians are reported, and the ratio's smallest and largest. against is NULL for absolute claims.

@@ -44,7 +44,12 @@ uint64_t calls_spread(uint64_t n)
 	return n ^ (n >> 29);
 }
 
-const struct load_target *calls_target(const struct calls *calls)
+uint64_t calls_made(const struct calls *calls)
+{
+	return calls->count;
+}
+
+struct load_target *calls_target(struct calls *calls)
 {
 	return &calls->target;
 }

@@ -28,6 +28,18 @@ struct calls *calls_etcd_round(int port, unsigned connections, unsigned outstand
 /* One put of 64 bytes. */
 struct calls *calls_etcd_put(int port, unsigned connections, unsigned outstanding);
 
+/* --- changes that are watched ------------------------------------------------------ */
+
+/* UpdateVersion of one of SEED_APPS x some drafts: one event each. The description is
+ * CALLS_MARK with the call's number, filled up to `bytes`. */
+#define CALLS_MARK "change-%08u "
+struct calls *calls_sluice_change(int port, unsigned connections, unsigned outstanding,
+				  size_t bytes);
+/* A put of `bytes` below "watched/". */
+struct calls *calls_etcd_change(int port, unsigned connections, unsigned outstanding, size_t bytes);
+/* Requests made so far: the number of the next call. */
+uint64_t calls_made(const struct calls *calls);
+
 /* --- reads ------------------------------------------------------------------------ */
 
 /* GetVersion of a seeded version, all over the store. */
@@ -40,7 +52,8 @@ struct calls *calls_bare(int port, unsigned connections, unsigned outstanding);
 /* Puts the keys that calls_etcd_read() asks for, each with `value_bytes`. */
 void calls_etcd_fill(int port, size_t value_bytes);
 
-const struct load_target *calls_target(const struct calls *calls);
+/* The caller may set limit, per_second and done before load_new(). */
+struct load_target *calls_target(struct calls *calls);
 void calls_free(struct calls *calls); /* NULL is fine */
 
 #endif

@@ -81,6 +81,30 @@ struct calls *calls_etcd_put(int port, unsigned connections, unsigned outstandin
 	return calls;
 }
 
+enum { CHANGE_KEYS = 1000, CHANGE_MAX = 2048 };
+
+static void next_change(void *ctx, unsigned at, struct load_request *ret_request)
+{
+	static uint8_t value[CHANGE_MAX];
+	struct calls *calls = ctx;
+	struct put put;
+	(void)at;
+	put_init(&put, 0);
+	put.request.key.len = (size_t)snprintf(put.key, sizeof(put.key), "watched/%06u",
+					       (unsigned)(calls->count++ % CHANGE_KEYS));
+	put.request.value = (ProtobufCBinaryData){calls->bytes, value};
+	calls_pack(ret_request, 0, &put.request.base);
+}
+
+struct calls *calls_etcd_change(int port, unsigned connections, unsigned outstanding, size_t bytes)
+{
+	struct calls *calls = calls_new("etcd put", port, connections, outstanding);
+	calls->target.methods[0] = method_put;
+	calls->target.next = next_change;
+	calls->bytes = bytes < CHANGE_MAX ? bytes : CHANGE_MAX;
+	return calls;
+}
+
 /* --- reads ------------------------------------------------------------------------ */
 
 enum { READ_KEYS = SEED_APPS * SEED_VERSIONS, FILL_KEYS = 100, VALUE_MAX = 1024 };

@@ -14,6 +14,7 @@ struct calls {
 		uint64_t rounds; /* begun */
 	} * slots;
 	uint64_t count; /* requests made */
+	size_t bytes;   /* of a change's value */
 	char run[16];   /* makes names and request ids of this object unlike all others */
 };
 

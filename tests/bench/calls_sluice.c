@@ -82,6 +82,39 @@ struct calls *calls_sluice_round(int port, unsigned connections, unsigned outsta
 	return calls;
 }
 
+/* --- changes that are watched ------------------------------------------------------ */
+
+enum { DESCRIPTION_BYTES = 2048 };
+
+static void next_change(void *ctx, unsigned at, struct load_request *ret_request)
+{
+	struct calls *calls = ctx;
+	char app[NAME_BYTES], description[DESCRIPTION_BYTES];
+	(void)at;
+	uint64_t number = calls->count++;
+	(void)snprintf(app, sizeof(app), SEED_APP_NAME, (unsigned)(number % SEED_APPS));
+	int size = snprintf(description, sizeof(description), CALLS_MARK, (unsigned)number);
+	for (; (size_t)size < calls->bytes; size++) {
+		description[size] = 'x';
+	}
+	description[size] = '\0';
+	Sluice__V1__UpdateVersionRequest update = SLUICE__V1__UPDATE_VERSION_REQUEST__INIT;
+	update.app = app;
+	update.version = (char *)"v10";
+	update.description = description;
+	calls_pack(ret_request, 0, &update.base);
+}
+
+struct calls *calls_sluice_change(int port, unsigned connections, unsigned outstanding,
+				  size_t bytes)
+{
+	struct calls *calls = calls_new("sluiced", port, connections, outstanding);
+	calls->target.methods[0] = "/sluice.v1.VersionService/UpdateVersion";
+	calls->target.next = next_change;
+	calls->bytes = bytes < DESCRIPTION_BYTES ? bytes : DESCRIPTION_BYTES - 1;
+	return calls;
+}
+
 /* --- reads ------------------------------------------------------------------------ */
 
 static void next_read(void *ctx, unsigned at, struct load_request *ret_request)

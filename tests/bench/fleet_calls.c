@@ -2,12 +2,15 @@
 
 #include <stdio.h>
 
+#include "sluice/v1/admin.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
+#include "sluice/v1/promotion.pb-c.h"
+#include "sluice/v1/version.pb-c.h"
 #include "tests/bench/die.h"
 #include "tests/bench/load.h"
 #include "tests/bench/seed.h"
 
-enum { IN_FLIGHT = 100, CONNECTIONS = 2, NAME_BYTES = 64 };
+enum { IN_FLIGHT = 100, CONNECTIONS = 2, NAME_BYTES = 64, REQUEST_BYTES = 256 };
 
 struct registering {
 	const char *prefix, *environment, *app;
@@ -67,4 +70,50 @@ void fleet_register(int port, const char *prefix, unsigned count, const char *en
 		}
 	}
 	load_free(load);
+}
+
+void fleet_create_version(int port, char *name)
+{
+	Sluice__V1__CreateVersionRequest create = SLUICE__V1__CREATE_VERSION_REQUEST__INIT;
+	uint8_t bytes[REQUEST_BYTES];
+	char text[200];
+	create.app = (char *)"app-0";
+	create.name = name;
+	create.from = (char *)"v1";
+	size_t size = sluice__v1__create_version_request__pack(&create, bytes);
+	if (load_call(port, "/sluice.v1.VersionService/CreateVersion", SL_BYTES(bytes, size), NULL,
+		      text) != 0) {
+		die("CreateVersion: %s", text);
+	}
+}
+
+void fleet_promote(int port, char *version, const char *from)
+{
+	Sluice__V1__PromoteRequest promote = SLUICE__V1__PROMOTE_REQUEST__INIT;
+	uint8_t bytes[REQUEST_BYTES];
+	char text[200];
+	promote.app = (char *)"app-0";
+	promote.version = version;
+	promote.from = (char *)from;
+	size_t size = sluice__v1__promote_request__pack(&promote, bytes);
+	if (load_call(port, "/sluice.v1.PromotionService/Promote", SL_BYTES(bytes, size), NULL,
+		      text) != 0) {
+		die("Promote: %s", text);
+	}
+}
+
+uint64_t fleet_commits(int port)
+{
+	struct sl_buf reply = {0};
+	char text[200];
+	if (load_call(port, "/sluice.v1.AdminService/GetStats", SL_BYTES("", 0), &reply, text) !=
+	    0) {
+		die("GetStats: %s", text);
+	}
+	Sluice__V1__GetStatsResponse *stats =
+	    sluice__v1__get_stats_response__unpack(NULL, reply.size, reply.data);
+	sl_buf_fini(&reply);
+	uint64_t commits = need(stats) != NULL ? stats->commits : 0;
+	sluice__v1__get_stats_response__free_unpacked(stats, NULL);
+	return commits;
 }

@@ -4,9 +4,18 @@
 #ifndef SL_BENCH_FLEET_CALLS_H
 #define SL_BENCH_FLEET_CALLS_H
 
+#include <stdint.h>
+
 /* Registers instances PREFIX-0 to PREFIX-(count - 1). environment NULL: one third in each. app
  * NULL: label app=app-N goes round all seeded apps; else all have it. Dies on failure. */
 void fleet_register(int port, const char *prefix, unsigned count, const char *environment,
 		    const char *app);
+
+/* CreateVersion of app-0, from v1. */
+void fleet_create_version(int port, char *name);
+/* Promotes a version of app-0 out of the environment. Dies on failure. */
+void fleet_promote(int port, char *version, const char *from);
+/* Commits of the store since the server's start. */
+uint64_t fleet_commits(int port);
 
 #endif

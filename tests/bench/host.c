@@ -1,6 +1,7 @@
 #include "tests/bench/host.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <lmdb.h>
@@ -45,16 +47,46 @@ void host_remove(const char *path)
 
 /* --- scratch -------------------------------------------------------------------- */
 
-/* Not by process_run(): its own end has run by then. */
-static void remove_scratch(void)
+/* A child that waits until the bench has ended, in whatever way, and then removes the folder: no
+ * signal handler could. */
+static struct {
+	pid_t pid;
+	int alive; /* the bench's end of a pipe; it closes with the bench */
+} cleaner;
+
+/* What a killed server still writes makes rm fail: it is tried again. */
+static const char clean_up[] =
+    "for n in 1 2 3 4 5 6 7 8 9 10; do chmod -R u+w \"$1\" 2>/dev/null; rm -rf \"$1\" 2>/dev/null "
+    "&& exit 0; sleep 0.2; done; echo \"bench: '$1' is left behind\" >&2; exit 1";
+
+static void clean_main(int alive)
 {
-	char *command = NULL;
-	if (asprintf(&command, "chmod -R u+w '%s' 2>/dev/null; rm -rf '%s'", scratch, scratch) <
-		0 ||
-	    system(command) != 0) { // NOLINT(cert-env33-c): a path of our own making
-		(void)fprintf(stderr, "bench: '%s' is left behind\n", scratch);
+	char byte;
+	(void)setsid(); /* an interrupt from the terminal is not for it */
+	while (read(alive, &byte, 1) < 0 && errno == EINTR) {
 	}
-	free(command);
+	(void)execl("/bin/sh", "sh", "-c", clean_up, "sh", scratch, NULL);
+	_exit(1);
+}
+
+static void start_cleaner(void)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) != 0 || (cleaner.pid = fork()) < 0) {
+		die("cannot start what removes '%s'", scratch);
+	}
+	if (cleaner.pid == 0) {
+		(void)close(ends[1]);
+		clean_main(ends[0]);
+	}
+	(void)close(ends[0]);
+	cleaner.alive = ends[1];
+}
+
+static void wait_cleaner(void)
+{
+	(void)close(cleaner.alive);
+	(void)waitpid(cleaner.pid, NULL, 0);
 	free(SL_TAKE(scratch));
 }
 
@@ -63,7 +95,8 @@ const char *host_scratch(const char *parent)
 	if (asprintf(&scratch, "%s/sluice-bench-XXXXXX", parent) < 0 || mkdtemp(scratch) == NULL) {
 		die("cannot make a folder in '%s'", parent);
 	}
-	(void)atexit(remove_scratch);
+	start_cleaner();
+	(void)atexit(wait_cleaner);
 	return scratch;
 }
 
@@ -113,6 +146,23 @@ void host_pin(bool pinned)
 		}
 	}
 	(void)closedir(tasks);
+}
+
+uint64_t host_process_bytes(pid_t pid, const char *line)
+{
+	char path[64], text[256];
+	uint64_t bytes = 0;
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	FILE *file = fopen(path, "re");
+	while (file != NULL && bytes == 0 && fgets(text, sizeof(text), file) != NULL) {
+		if (strncmp(text, line, strlen(line)) == 0) {
+			bytes = strtoull(text + strlen(line), NULL, 10) * 1024;
+		}
+	}
+	if (file != NULL) {
+		(void)fclose(file);
+	}
+	return bytes;
 }
 
 double host_load(void)

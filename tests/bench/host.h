@@ -6,8 +6,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
-/* A new folder below `parent`, removed with all in it when the program exits. Static. */
+/* A new folder below `parent`, removed with all in it when the program has ended, also by a signal.
+ * Once, before gRPC and the first server are started. Static. */
 const char *host_scratch(const char *parent);
 /* A path in the scratch folder; the caller frees it. */
 char *host_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -26,6 +29,8 @@ void host_pin(bool pinned);
 
 /* What one 4 KiB write with fdatasync costs in `dir` now, in microseconds: the median of many. */
 double host_fdatasync_us(const char *dir);
+/* A line of /proc/PID/status that is in kB ("VmRSS:"), in bytes; 0: not there. */
+uint64_t host_process_bytes(pid_t pid, const char *line);
 /* Load of the last minute. */
 double host_load(void);
 

@@ -58,7 +58,7 @@ void load_library_shutdown(void)
 
 /* --- channels ------------------------------------------------------------------- */
 
-grpc_channel *load_channel_new(int port)
+static grpc_channel *channel_new(int port, bool narrow)
 {
 	char target[32];
 	(void)snprintf(target, sizeof(target), "127.0.0.1:%d", port);
@@ -68,12 +68,25 @@ grpc_channel *load_channel_new(int port)
 	     .value.integer = 1},
 	    {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
 	    {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_CHANNELZ, .value.integer = 0},
+	    {.type = GRPC_ARG_INTEGER,
+	     .key = (char *)GRPC_ARG_HTTP2_BDP_PROBE,
+	     .value.integer = !narrow},
 	};
 	const grpc_channel_args all = {.num_args = SL_COUNT(args), .args = args};
 	grpc_channel_credentials *plain = grpc_insecure_credentials_create();
 	grpc_channel *channel = grpc_channel_create(target, plain, &all);
 	grpc_channel_credentials_release(plain);
 	return channel;
+}
+
+grpc_channel *load_channel_new(int port)
+{
+	return channel_new(port, false);
+}
+
+grpc_channel *load_channel_new_narrow(int port)
+{
+	return channel_new(port, true);
 }
 
 static grpc_byte_buffer *buffer_of(const void *data, size_t size)
@@ -203,40 +216,89 @@ static void count_call(struct load *load, const struct slot *slot, uint64_t unti
 	}
 }
 
+/* NULL: nothing came within `wait`. */
+static void *next_tag(grpc_completion_queue *cq, gpr_timespec wait)
+{
+	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), wait);
+	grpc_event event = grpc_completion_queue_next(cq, until, NULL);
+	return event.type == GRPC_OP_COMPLETE ? event.tag : NULL;
+}
+
 static void *wait_tag(grpc_completion_queue *cq, const char *name)
 {
-	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-					  gpr_time_from_seconds(SILENCE_S, GPR_TIMESPAN));
-	grpc_event event = grpc_completion_queue_next(cq, until, NULL);
-	if (event.type != GRPC_OP_COMPLETE) {
+	void *tag = next_tag(cq, gpr_time_from_seconds(SILENCE_S, GPR_TIMESPAN));
+	if (tag == NULL) {
 		die("%s answers nothing for %d s", name, SILENCE_S);
 	}
-	return event.tag;
+	return tag;
+}
+
+/* Returns the slot that is free again. */
+static unsigned take_reply(struct load *load, struct slot *slot, uint64_t until)
+{
+	const struct load_target *target = load->target;
+	unsigned at = (unsigned)(slot - load->slots);
+	count_call(load, slot, until);
+	int status = (int)slot->status;
+	slot_end(slot);
+	load->running--;
+	if (target->done != NULL) {
+		target->done(target->ctx, at, status);
+	}
+	return at;
+}
+
+static void run_closed(struct load *load, uint64_t until)
+{
+	const struct load_target *target = load->target;
+	uint64_t limit = target->limit != 0 ? target->limit : UINT64_MAX, begun = 0;
+	for (unsigned at = 0; at < target->outstanding && begun < limit; at++, begun++) {
+		start_next(load, at);
+	}
+	while (load->running > 0) {
+		unsigned at = take_reply(load, wait_tag(load->cq, target->name), until);
+		if (now_ns() < until && begun < limit) {
+			start_next(load, at);
+			begun++;
+		}
+	}
+}
+
+static void run_paced(struct load *load, uint64_t until)
+{
+	const struct load_target *target = load->target;
+	uint64_t started = now_ns(), pause = 1000000000u / target->per_second, begun = 0;
+	uint64_t limit = target->limit != 0 ? target->limit : UINT64_MAX;
+	unsigned *idle = need(calloc(target->outstanding, sizeof(*idle))), idle_count = 0;
+	while (idle_count < target->outstanding) {
+		idle[idle_count] = idle_count;
+		idle_count++;
+	}
+	for (uint64_t now; (now = now_ns()) < until && begun < limit;) {
+		while (idle_count > 0 && begun < limit && started + begun * pause <= now) {
+			start_next(load, idle[--idle_count]);
+			begun++;
+		}
+		uint64_t due = started + begun * pause, wait = due > now ? due - now : 0;
+		struct slot *slot = next_tag(
+		    load->cq,
+		    gpr_time_from_nanos(idle_count > 0 ? (int64_t)wait : 1000000000, GPR_TIMESPAN));
+		if (slot != NULL) {
+			idle[idle_count++] = take_reply(load, slot, until);
+		}
+	}
+	while (load->running > 0) {
+		(void)take_reply(load, wait_tag(load->cq, target->name), until);
+	}
+	free(idle);
 }
 
 void load_run(struct load *load, double seconds, struct load_result *ret_result)
 {
-	const struct load_target *target = load->target;
 	*ret_result = (struct load_result){.failed = 0};
 	load->result = ret_result;
 	uint64_t started = now_ns(), until = started + (uint64_t)(seconds * 1e9);
-	for (unsigned at = 0; at < target->outstanding; at++) {
-		start_next(load, at);
-	}
-	while (load->running > 0) {
-		struct slot *slot = wait_tag(load->cq, target->name);
-		unsigned at = (unsigned)(slot - load->slots);
-		count_call(load, slot, until);
-		int status = (int)slot->status;
-		slot_end(slot);
-		load->running--;
-		if (target->done != NULL) {
-			target->done(target->ctx, at, status);
-		}
-		if (now_ns() < until) {
-			start_next(load, at);
-		}
-	}
+	(load->target->per_second > 0 ? run_paced : run_closed)(load, until);
 	ret_result->seconds = seconds;
 	ret_result->rate = (double)ret_result->calls / seconds;
 }

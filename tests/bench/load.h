@@ -36,6 +36,8 @@ struct load_target {
 	/* The slot's call ended; status is gRPC's. May be NULL. */
 	void (*done)(void *ctx, unsigned slot, int status);
 	void *ctx;
+	uint64_t limit;      /* calls of one load_run() at most; 0: no bound */
+	unsigned per_second; /* starts, evenly, while a slot is free; 0: as fast as replies come */
 };
 
 /* What a run found. Calls that failed are counted, and are in no other figure. */
@@ -74,6 +76,8 @@ struct load_single;
 
 /* A connection of its own to 127.0.0.1:port, in the clear. */
 struct grpc_channel *load_channel_new(int port);
+/* The same with a window of 64 KiB that never grows: gRPC takes no more for who does not read. */
+struct grpc_channel *load_channel_new_narrow(int port);
 /* One call on a queue of the caller's, which gets `tag` when it is over; then end it: that returns
  * gRPC's status. The request is copied. */
 struct load_single *load_single_start(struct grpc_channel *channel,

@@ -116,7 +116,8 @@ size_t report_count(const struct report *report, size_t *ret_odd)
 	*ret_odd = 0;
 	for (size_t i = 0; i < report->line_count; i++) {
 		const struct line *line = &report->lines[i];
-		*ret_odd += line->count == 0 || !(line->ratio[0] > 0);
+		bool odd = !(line->ratio[0] > 0) && !line->claim->may_be_zero;
+		*ret_odd += line->count == 0 || odd;
 	}
 	return report->line_count;
 }

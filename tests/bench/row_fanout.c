@@ -4,7 +4,6 @@
 
 #include "base/mem/own.h"
 #include "sluice/v1/promotion.pb-c.h"
-#include "sluice/v1/version.pb-c.h"
 #include "tests/bench/agents.h"
 #include "tests/bench/die.h"
 #include "tests/bench/fleet_calls.h"
@@ -41,28 +40,13 @@ static const struct claim agent_cpu = {
     .less_is_better = true,
 };
 
-static void create_version(int port, char *name)
-{
-	Sluice__V1__CreateVersionRequest create = SLUICE__V1__CREATE_VERSION_REQUEST__INIT;
-	uint8_t bytes[REQUEST_BYTES];
-	char text[200];
-	create.app = (char *)"app-0";
-	create.name = name;
-	create.from = (char *)"v1";
-	size_t size = sluice__v1__create_version_request__pack(&create, bytes);
-	if (load_call(port, "/sluice.v1.VersionService/CreateVersion", SL_BYTES(bytes, size), NULL,
-		      text) != 0) {
-		die("CreateVersion: %s", text);
-	}
-}
-
 /* Returns when the last agent was told, in ms. */
 static double promote_one(struct agents *agents, unsigned count, int port, unsigned number)
 {
 	char name[NAME_BYTES];
 	uint8_t bytes[REQUEST_BYTES];
 	(void)snprintf(name, sizeof(name), "fanout-%u", number);
-	create_version(port, name);
+	fleet_create_version(port, name);
 	Sluice__V1__PromoteRequest promote = SLUICE__V1__PROMOTE_REQUEST__INIT;
 	promote.app = (char *)"app-0";
 	promote.version = name;

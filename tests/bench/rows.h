@@ -8,9 +8,16 @@
 void row_writes(struct bench *bench);    /* P1, P2 */
 void row_one_write(struct bench *bench); /* P3 */
 void row_reads(struct bench *bench);     /* P4 */
+void row_memory(struct bench *bench);    /* P6 */
+void row_fleet(struct bench *bench);     /* P7 in the clear, P12 */
+void row_delivery(struct bench *bench);  /* P9 */
 void row_fanout(struct bench *bench);    /* P10 */
+void row_bot(struct bench *bench);       /* P11 */
 void row_start(struct bench *bench);     /* P13 */
 void row_git(struct bench *bench);       /* P14 */
+void row_stalled(struct bench *bench);   /* P15 */
+void row_plans(struct bench *bench);     /* P16 */
+void row_size(struct bench *bench);      /* P17 */
 void row_disk(struct bench *bench);      /* what the disk and LMDB alone can do; no claim */
 
 #endif

@@ -175,17 +175,12 @@ void servers_stop(struct bench_server *server)
 
 uint64_t servers_resident(const struct bench_server *server)
 {
-	char path[64];
-	unsigned long size = 0, resident = 0;
-	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)process_pid(server->process));
-	FILE *file = fopen(path, "re");
-	if (file == NULL || fscanf(file, "%lu %lu", &size, &resident) != 2) {
-		resident = 0;
-	}
-	if (file != NULL) {
-		(void)fclose(file);
-	}
-	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	return host_process_bytes(process_pid(server->process), "VmRSS:");
+}
+
+uint64_t servers_private(const struct bench_server *server)
+{
+	return host_process_bytes(process_pid(server->process), "RssAnon:");
 }
 
 double servers_cpu_us(const struct bench_server *server)

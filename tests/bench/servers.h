@@ -27,6 +27,8 @@ struct bench_server servers_bare(size_t reply_bytes, bool pinned);
 void servers_stop(struct bench_server *server);
 /* Its memory now, resident set in bytes. */
 uint64_t servers_resident(const struct bench_server *server);
+/* Of that, what is its own: neither files nor shared memory (LMDB's map is a file). */
+uint64_t servers_private(const struct bench_server *server);
 /* Processor time of its threads so far, in microseconds. */
 double servers_cpu_us(const struct bench_server *server);
 
