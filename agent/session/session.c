@@ -55,6 +55,7 @@ static sl_code open_channel(struct session *session, struct sl_err *err)
 	    .own_connection = true,
 	    .message_max = MESSAGE_MAX,
 	    .user_agent = session->options.user_agent,
+	    .keepalive_ms = KEEPALIVE_MS,
 	};
 	return session->channel != NULL ? SL_OK
 					: crpc_channel_new(&channel, &session->channel, err);
@@ -71,13 +72,7 @@ sl_code session_new(const struct session_options *options, struct session **ret_
 	session->options = *options;
 	session->pace = pace_default;
 	session->dial_at_ms = sl_clock_mono_ms();
-	struct crpc_options channel = {
-	    .target = options->server,
-	    .message_max = MESSAGE_MAX,
-	    .user_agent = options->user_agent,
-	    .keepalive_ms = KEEPALIVE_MS,
-	};
-	sl_code code = crpc_channel_new(&channel, &session->channel, err);
+	sl_code code = open_channel(session, err);
 	if (code == SL_OK) {
 		*ret_session = SL_TAKE(session);
 	}
