@@ -15,7 +15,7 @@ one() {
 		sha256sum | cut -d' ' -f1)"
 	[ ! -e "$cache/$key" ] || return 0
 	local out
-	if out="$(clang-tidy --quiet "$file" -- "${flags[@]}" 2>/dev/null)"; then
+	if out="$(clang-tidy --quiet "$file" -- "${flags[@]}" 2>&1)"; then
 		: >"$cache/$key"
 		return 0
 	fi
