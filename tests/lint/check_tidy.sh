@@ -11,7 +11,7 @@ cache="${HOME:-/tmp}/.cache/sluice-tidy"
 one() {
 	local file="$1" key
 	# -C: comments count, NOLINT is one.
-	key="$( { cat .clang-tidy; clang-tidy --version; clang "${flags[@]}" -E -C "$file"; } 2>/dev/null |
+	key="$( { cat .clang-tidy; clang-tidy --version; clang "${flags[@]}" -E -C "$file" || true; } 2>/dev/null |
 		sha256sum | cut -d' ' -f1)"
 	[ ! -e "$cache/$key" ] || return 0
 	local out
