@@ -148,6 +148,14 @@ static void end_stream(struct rpc_stream *stream, struct fake_answer end)
 	rpc_stream_finish(stream, end.code, &err);
 }
 
+/* The stream ends once what was sent is out; one that waited for that was left by its client. */
+static void end_soon(struct fake_server *server, struct rpc_stream *stream)
+{
+	rpc_stream_unref(server->ending);
+	server->ending = rpc_stream_ref(stream);
+	server->end_mono_ms = sl_clock_mono_ms() + FLUSH_MS;
+}
+
 /* A refusal comes at once; any other end once the changes are out. */
 static void on_watch(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
 {
@@ -171,8 +179,7 @@ static void on_watch(struct rpc_stream *stream, struct sl_bytes message, void *c
 		send_change(stream, from + i);
 	}
 	if (ends) {
-		server->ending = rpc_stream_ref(stream);
-		server->end_mono_ms = sl_clock_mono_ms() + FLUSH_MS;
+		end_soon(server, stream);
 	}
 }
 
@@ -202,8 +209,7 @@ static void on_backup(struct rpc_stream *stream, struct sl_bytes message, void *
 	}
 	server->end = server->backup_end;
 	pthread_mutex_unlock(&server->lock);
-	server->ending = rpc_stream_ref(stream);
-	server->end_mono_ms = sl_clock_mono_ms() + FLUSH_MS;
+	end_soon(server, stream);
 }
 
 static const struct rpc_stream_events watch_events = {.message = on_watch};
@@ -268,9 +274,7 @@ void fake_server_stop(struct fake_server *server)
 	}
 	rpc_server_stop(server->rpc);
 	pthread_join(server->thread, NULL);
-	if (server->ending != NULL) {
-		rpc_stream_unref(server->ending);
-	}
+	rpc_stream_unref(server->ending);
 	rpc_server_free(server->rpc);
 	pthread_mutex_destroy(&server->lock);
 	free(server);
