@@ -75,12 +75,16 @@ int server_verify(const char *folder)
 			      strerror(errno));
 		return EXIT_FAILED;
 	}
-	if (WIFEXITED(status)) {
+	if (WIFEXITED(status) &&
+	    (WEXITSTATUS(status) == EXIT_SUCCESS || WEXITSTATUS(status) == EXIT_FAILED)) {
 		return WEXITSTATUS(status);
 	}
+	/* A sanitizer turns the signal into an exit status of its own. */
 	(void)fprintf(stderr,
 		      "sluiced: verify: store '%s': its file is damaged: reading it ended with "
-		      "signal %d (%s)\n",
-		      folder, WTERMSIG(status), strsignal(WTERMSIG(status)));
+		      "%s %d (%s)\n",
+		      folder, WIFEXITED(status) ? "status" : "signal",
+		      WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+		      WIFEXITED(status) ? "unexpected" : strsignal(WTERMSIG(status)));
 	return EXIT_FAILED;
 }
