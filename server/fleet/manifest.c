@@ -97,7 +97,7 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 	uint8_t hash[SL_HASH_BYTES];
 	entry->refs = 1;
 	entry->size = size;
-	strncpy(entry->activate, message.activate, FLEET_ID_ROOM - 1);
+	sl_text_copy(entry->activate, FLEET_ID_ROOM, message.activate);
 	(void)sluice__v1__manifest_app__pack(&message, entry->bytes);
 	sl_hash(hash, entry->bytes, size, NULL, 0);
 	memcpy(entry->hash, hash, FLEET_CORE_BYTES);

@@ -54,13 +54,16 @@ static sl_code add_outlook(const struct plan_base *base, const struct plan *plan
 			   Sluice__V1__Plan *wire, struct sl_err *err)
 {
 	struct desired_app app;
-	struct desired_reach reach;
+	struct desired_reach reach = {.instances = plan->input.instances,
+				      .staged = plan->input.staged};
 	struct desired_choice choice;
 	sl_code code = desired_load(base->in.view, base->in.arena, base->in.workspace,
 				    base->app->id, &app, err);
-	code = code != SL_OK ? code
-			     : desired_count_staged(&base->in, base->app, plan->target,
-						    plan->version->id, &reach, err);
+	/* A release's plan has counted already, for its gate: that walks all instances. */
+	if (code == SL_OK && plan->input.action != GATES_RELEASE) {
+		code = desired_count_staged(&base->in, base->app, plan->target, plan->version->id,
+					    &reach, err);
+	}
 	if (code != SL_OK) {
 		return code;
 	}

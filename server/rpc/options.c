@@ -1,9 +1,9 @@
 /* How gRPC is set up: every limit on purpose. */
-#include <dlfcn.h>
 
 #include <grpc/compression.h>
 #include <grpc/support/log.h>
 
+#include "base/absl/absl.h"
 #include "base/log/log.h"
 #include "server/rpc/rpc_internal.h"
 
@@ -22,20 +22,9 @@ static void on_grpc_log(gpr_log_func_args *args)
 	}
 }
 
-/* Debian's Abseil is built with its lock-order checker on: each of gRPC's locks
- * feeds a graph of the whole process, 5 KB a connection. 0: ignore. */
-static void switch_off_lock_graph(void)
-{
-	void (*set)(int) = (void (*)(int))dlsym(
-	    RTLD_DEFAULT, "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
-	if (set != NULL) {
-		set(0);
-	}
-}
-
 void rpc_library_init(void)
 {
-	switch_off_lock_graph();
+	sl_absl_quiet();
 	gpr_set_log_function(on_grpc_log);
 	grpc_init();
 }
