@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock/clock.h"
 #include "server/records/apps.h"
 
 uint64_t agents_mono_ms, agents_unix_ms;
@@ -90,7 +91,7 @@ int agents_setup(void **state)
 	void *steps = NULL;
 	assert_int_equal(steps_setup(&steps), 0);
 	a->s = steps;
-	agents_mono_ms = 1000000;
+	agents_mono_ms = sl_clock_mono_ms(); /* services take deadlines from the real clock */
 	agents_unix_ms = 1800000000000u;
 	start(a);
 	*state = a;
