@@ -183,13 +183,13 @@ static void test_environment_directory_and_descriptors(void **state)
 	int leak = open("/dev/null", O_RDONLY); /* on purpose without O_CLOEXEC */
 	assert_true(leak >= 0);
 	const char *args[] = {
-	    "-c", "echo $SL_KEEP $SL_COVER $SL_NEW; pwd; cat; ls /proc/$$/fd | wc -w", NULL};
+	    "-c", "echo $SL_KEEP $SL_COVER $SL_NEW; pwd; cat; ls /proc/$$/fd; :", NULL};
 	const char *env[] = {"SL_COVER=new", "SL_NEW=a=b", NULL};
 	struct process_options options = {
 	    .program = "sh", .args = args, .env = env, .dir = "/proc"};
 	SL_AUTO(sl_free_auto) char *out = NULL;
 	assert_int_equal(process_run(&options, LONG_MS, &out, NULL), 0);
-	assert_string_equal(out, "kept new a=b\n/proc\n3\n");
+	assert_string_equal(out, "kept new a=b\n/proc\n0\n1\n2\n");
 	(void)close(leak);
 }
 
