@@ -54,7 +54,20 @@
 	X(DISK_LOW, "free disk is under the reserve: only deletes pass")                           \
 	X(IN_RECOVERY, "the server was restored from a backup: sluice admin resume")               \
 	X(STOPPING, "the server is stopping")                                                      \
-	X(STORAGE_FAILED, "the server's storage failed and it is stopping")
+	X(STORAGE_FAILED, "the server's storage failed and it is stopping")                        \
+	X(CERTIFICATE_EXPIRED, "the client certificate has expired: renew it, or log in again")    \
+	X(IDENTITY_REVOKED, "the identity of the client certificate is revoked")                   \
+	X(IDENTITY_MALFORMED, "the client certificate names no identity of this server")           \
+	X(TOKEN_REFUSED, "the token is unknown, used, expired or revoked")                         \
+	X(RIGHT_MISSING, "the caller lacks the right that metadata names")                         \
+	X(RATE_LIMITED, "too many calls of this caller; try again later")                          \
+	X(PRINCIPAL_NOT_FOUND, "no such principal")                                                \
+	X(ROLE_NOT_FOUND, "no such role")                                                          \
+	X(TOKEN_NOT_FOUND, "no such token")                                                        \
+	X(PRINCIPAL_IN_USE, "the principal cannot go: something still needs it")                   \
+	X(CSR_REFUSED, "the certificate request breaks a rule: PEM, P-256, signed by its own key") \
+	X(RENEWAL_REFUSED, "this certificate is not renewed: its key, counter or age do not fit")  \
+	X(MANIFEST_REFUSED, "the manifest's signature, key, instance or order does not fit")
 
 enum sl_reason {
 	SL_REASON_NONE = 0,

@@ -20,7 +20,7 @@ owner 'jansson' 'base/json'
 owner 'microhttpd' 'server/metrics'
 owner 'libsmartcols' 'client/cli'
 owner 'uni(str|norm|case)\.h' 'base/git'
-owner 'openssl/' 'base/tls|server/ca'
+owner 'openssl/' 'base/tls'
 
 # Downward only: base knows nobody; server, agent and client know base, proto and client's two shared folders.
 never() { # folder  forbidden-path-regex  why
