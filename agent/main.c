@@ -2,7 +2,7 @@
  *
  *   sluice-agent [run] --server HOST:PORT --instance NAME --state DIR
  *   sluice-agent status|check [--state DIR]
- *   sluice-agent man
+ *   sluice-agent man [markdown]
  *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
  */
 #include <signal.h>
@@ -79,11 +79,11 @@ static int check(const struct agent_config *config)
 	return count == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
-static int man(const struct agent_config *config)
+static int man(const char *form)
 {
-	(void)config;
-	sl_command_man(stdout, &agent_program, 8);
-	return EXIT_SUCCESS;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = sl_command_page(stdout, &agent_program, 8, form, &err);
+	return code == SL_OK ? EXIT_SUCCESS : failed("man", &err, EXIT_USAGE);
 }
 
 static const struct {
@@ -93,11 +93,14 @@ static const struct {
     {"run", run},
     {"status", show},
     {"check", check},
-    {"man", man},
 };
 
-static int act(const struct sl_found *found, const struct agent_config *config)
+static int act(const struct sl_found *found, const struct agent_config *config,
+	       const struct sl_args *args)
 {
+	if (strcmp(found->command->name, "man") == 0) {
+		return man(args->count > 0 ? args->items[0] : NULL);
+	}
 	for (size_t i = 0; i < SL_COUNT(actions); i++) {
 		if (strcmp(actions[i].name, found->command->name) == 0) {
 			return actions[i].run(config);
@@ -132,7 +135,7 @@ static int command_line(int argc, const char *const *argv)
 	if (args.help) {
 		sl_command_help(stdout, &agent_program, &found, sl_help_width(stdout));
 	} else {
-		status = act(&found, &config);
+		status = act(&found, &config, &args);
 	}
 	sl_args_fini(&args);
 	return status;

@@ -333,8 +333,9 @@ static const struct sl_exit_code exit_codes[] = {
 
 static const struct sl_command man_command = {
     .name = "man",
-    .synopsis = "",
-    .summary = "Print this program's man page (roff)",
+    .synopsis = "[roff|markdown]",
+    .summary = "Print this program's man page, or its flags as Markdown",
+    .args_max = 1,
 };
 
 static const struct sl_command *const commands[] = {&server_serve_command, &server_restore_command,
@@ -374,8 +375,9 @@ static int run_command(const struct sl_found *found, union config *config,
 		return server_restore(args->items[0], &config->restore);
 	}
 	if (found->command == &man_command) {
-		sl_command_man(stdout, &program, 8);
-		return EXIT_SUCCESS;
+		const char *form = args->count > 0 ? args->items[0] : NULL;
+		sl_code code = sl_command_page(stdout, &program, 8, form, &err);
+		return code == SL_OK ? EXIT_SUCCESS : usage_error(&err);
 	}
 	enum sl_log_level level = SL_LOG_INFO;
 	if (server_config_settle(&config->serve, &err) != SL_OK ||

@@ -236,8 +236,9 @@ static const struct sl_command check_command = {
 };
 static const struct sl_command man_command = {
     .name = "man",
-    .synopsis = "",
-    .summary = "print this program's man page (roff)",
+    .synopsis = "[roff|markdown]",
+    .summary = "print this program's man page, or its flags as Markdown",
+    .args_max = 1,
 };
 static const struct sl_command *const commands[] = {&run_command, &status_command, &check_command,
 						    &man_command, NULL};

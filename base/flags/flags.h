@@ -160,5 +160,10 @@ void sl_command_help(FILE *out, const struct sl_program *program, const struct s
 		     unsigned width);
 /* The program's man page (section 1 or 8), roff with the man macros. */
 void sl_command_man(FILE *out, const struct sl_program *program, unsigned section);
+/* Every flag of every command, as tables in Markdown. */
+void sl_command_markdown(FILE *out, const struct sl_program *program);
+/* The one or the other: form is "roff" (also NULL) or "markdown", else SL_INVALID_ARGUMENT. */
+SL_MUST_USE sl_code sl_command_page(FILE *out, const struct sl_program *program, unsigned section,
+				    const char *form, struct sl_err *err);
 
 #endif

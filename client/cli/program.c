@@ -4,15 +4,18 @@
 
 static int man(struct cli *cli, const struct sl_args *args, void *config)
 {
-	(void)cli, (void)args, (void)config;
-	sl_command_man(stdout, &cli_program, 1);
-	return CLI_DONE;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	const char *form = args->count > 0 ? args->items[0] : NULL;
+	(void)cli, (void)config;
+	sl_code code = sl_command_page(stdout, &cli_program, 1, form, &err);
+	return code == SL_OK ? CLI_DONE : cli_complain(CLI_USAGE, "%s", err.msg);
 }
 
 const struct cli_command cli_cmd_man = {
     .about = {.name = "man",
-	      .synopsis = "",
-	      .summary = "Print the man page",
+	      .synopsis = "[roff|markdown]",
+	      .summary = "Print the man page, or all flags as Markdown",
+	      .args_max = 1,
 	      .examples =
 		  (const struct sl_example[]){{"sluice man | man -l -", "Read it."}, {NULL, NULL}}},
     .run = man,

@@ -310,6 +310,32 @@ static void test_command_help_width_comes_from_the_environment(void **state)
 	free(text);
 }
 
+static void test_command_page_as_markdown(void **state)
+{
+	(void)state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	assert_non_null(out);
+	assert_int_equal(sl_command_page(out, &program, 1, "pdf", &err), SL_INVALID_ARGUMENT);
+	assert_string_equal(err.msg, "the form must be roff or markdown, is 'pdf'");
+	assert_int_equal(sl_command_page(out, &program, 1, "markdown", NULL), SL_OK);
+	assert_int_equal(fclose(out), 0);
+	static const char *const want =
+	    "## sluice\n\nOf every command:\n\n"
+	    "| flag | what it does | default, bounds, variable |\n| --- | --- | --- |\n"
+	    "| `-s`, `--server HOST:PORT` | The server to talk to. | default 127.0.0.1:7443; "
+	    "$SLUICE_SERVER |\n"
+	    "| `--quiet` | Say less. | $SLUICE_QUIET |\n"
+	    "\n`sluice app create`: Create an app with its first version.\n\n"
+	    "| flag | what it does | default, bounds, variable |\n| --- | --- | --- |\n"
+	    "| `--repo REPO\\|URL` | The repository, by name or by URL; a URL finds the repository "
+	    "or makes it, which is the short way for a first try. | required |\n";
+	assert_string_equal(text, want);
+	free(text);
+}
+
 static void test_command_man_page(void **state)
 {
 	(void)state;
@@ -346,6 +372,7 @@ int main(void)
 	    cmocka_unit_test(test_command_help_of_noun_and_program),
 	    cmocka_unit_test(test_command_help_never_exceeds_the_width),
 	    cmocka_unit_test(test_command_help_width_comes_from_the_environment),
+	    cmocka_unit_test(test_command_page_as_markdown),
 	    cmocka_unit_test(test_command_man_page),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

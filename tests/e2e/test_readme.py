@@ -1,0 +1,184 @@
+"""README's chapter 'Operating Sluice' is true: every command in it is run here, as it stands there but for folders and ports; its table of
+metrics is what /metrics prints; the alerts are about metrics that exist and are in the table."""
+import os
+import pty
+import re
+import subprocess
+import urllib.request
+
+import pytest
+import yaml
+
+import harness
+
+README = os.path.join(harness.ROOT, "README.md")
+RULES = os.path.join(harness.ROOT, "docs/prometheus-rules.yml")
+
+# What each command must print, stdout and stderr. A command that is not here is not known to work: the test fails.
+PRINTS = {
+    "curl -fsS http://127.0.0.1:9443/readyz": "ok|ready",
+    "curl -fsS http://127.0.0.1:9443/healthz": "ok",
+    "curl -fsS http://127.0.0.1:9443/metrics": r"(?m)^sluice_store_revision \d+$",
+    "sluice admin stats": r"Map: .*\n.*Used:",
+    "sluice status": r"shop[\s\S]*v1",
+    "sluice explain prod-1 shop": r"v1",
+    "sluice instance show prod-1": r"(?i)online",
+    "sluice-agent status --state /var/lib/sluice-agent": r"shop +v1 +v1 +HEALTHY",
+    "sluice-agent check --state /var/lib/sluice-agent --server 127.0.0.1:7443": r"ok +server",
+    "sluice admin compact": r"\d+",
+    "sluice backup /backup/sluice-$(date +%F)": "backup",
+    "sluiced restore /backup/sluice-$(date +%F) --data /var/lib/sluice-restored": "restor",
+    "sluiced verify /var/lib/sluice-restored": ", 0 faults",
+    "sluice admin resume": "the recovery is over",
+    "sluice backup /backup/before-upgrade": "backup",
+    "sluiced --version": r"^sluiced \d+\.\d+\.\d+$",
+    "sluice instance ls": r"prod-1 +production",
+}
+SERVE = re.compile(r"sluiced serve --insecure --data (\S+) &")
+KILL = re.compile(r"kill \$\(cat (\S+)/lock\)")
+
+
+def chapter():
+    with open(README, encoding="utf-8") as file:
+        return file.read().split("\n## Operating Sluice\n")[1].split("\n## ")[0]
+
+
+def commands():
+    """The indented lines, without their comments."""
+    return [re.sub(r"\s{2,}#.*", "", line).strip() for line in chapter().splitlines() if line.startswith("    ")]
+
+
+class Host:
+    """Runs the chapter's commands with its folders below a scratch folder and its ports replaced."""
+
+    def __init__(self, world, services):
+        self.world, self.services, self.server = world, services, None
+        self.port, self.metrics_port = harness.free_port(), harness.free_port()
+        bin_folder = world.path("bin")
+        os.makedirs(bin_folder)
+        for program in (harness.SLUICED, harness.AGENT, harness.CLI):
+            os.symlink(program, os.path.join(bin_folder, os.path.basename(program)))
+        for folder in ("lib", "backup"):
+            os.makedirs(world.path(folder))
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
+        self.env.update({
+            "PATH": bin_folder + ":" + os.environ["PATH"], "HOME": world.folder, "NO_COLOR": "1", "SLUICE_SERVER": f"127.0.0.1:{self.port}",
+            "SLUICE_LISTEN": f"127.0.0.1:{self.port}", "SLUICE_METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
+            "SLUICE_MAP_SIZE": "256M", "SLUICE_DISK_RESERVE": "1M",
+        })
+
+    def here(self, command):
+        for stands, is_here in (("/var/lib", self.world.path("lib")), (" /backup", " " + self.world.path("backup")),
+                                ("127.0.0.1:7443", f"127.0.0.1:{self.port}"), ("127.0.0.1:9443", f"127.0.0.1:{self.metrics_port}")):
+            command = command.replace(stands, is_here)
+        return command
+
+    def serve(self, command):
+        self.server = self.world.add(harness.Program(["bash", "-c", "exec " + self.here(command).rstrip("& ")], env=self.env))
+        self.server.wait_line("listening port=")
+
+    def kill(self, command):
+        self.run(command)
+        assert self.server.wait(10) == 0
+
+    def run(self, command):
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", self.here(command)], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              stdin=subprocess.DEVNULL, text=True, timeout=60)
+        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def answer_yes(self, command):
+        """On a terminal, as somebody would."""
+        ours, theirs = pty.openpty()
+        program = subprocess.Popen(["bash", "-c", self.here(command)], env=self.env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        os.close(theirs)
+        os.write(ours, b"y\n")
+        output, _ = program.communicate(timeout=60)
+        os.close(ours)
+        assert program.returncode == 0, output
+        return output
+
+
+def release_shop(world, host):
+    """An app and an instance for the commands to be about."""
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"})
+    client = harness.Client(host.services, host.port)
+    client.CreateRepository(name="apps", url=world.git_host("file").url(repository))
+    client.RegisterInstance(name="prod-1", environment="production")
+    client.CreateApp(name="shop", repository="apps")
+    harness.wait_content(client, "shop", "v1")
+    client.Promote(app="shop", version="v1", **{"from": "development"})
+    harness.wait_published(client, "shop", "v1")
+    client.Promote(app="shop", version="v1", **{"from": "staging"})
+    client.Release(app="shop", version="v1")
+    world.add(harness.Program([harness.AGENT, "run", "--server", f"127.0.0.1:{host.port}", "--instance", "prod-1",
+                               "--state", host.here("/var/lib/sluice-agent")]))
+    client.WaitFor(timeout=60, app="shop", environment="production", condition=1)
+    client.close()
+
+
+def test_every_command_of_the_chapter_works(world, services):
+    host = Host(world, services)
+    all_of_it = commands()
+    assert len(all_of_it) > 15
+    assert set(PRINTS) <= set(all_of_it), "README no longer has: " + ", ".join(sorted(set(PRINTS) - set(all_of_it)))
+    fresh = True
+    for command in all_of_it:
+        if SERVE.fullmatch(command):
+            host.serve(command)
+            if fresh:
+                release_shop(world, host)
+            fresh = False
+        elif KILL.fullmatch(command):
+            host.kill(command)
+        else:
+            assert command in PRINTS, f"not run by this test: {command}"
+            output = host.answer_yes(command) if command == "sluice admin resume" else host.run(command)
+            assert re.search(PRINTS[command], output), f"{command} printed:\n{output}"
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+
+def table_names():
+    rows = re.findall(r"^\| ((?:`sluice_[a-z_]+`(?:, )?)+) \|", chapter(), re.M)
+    return [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)]
+
+
+@pytest.fixture
+def printed(world):
+    """Names of the families that /metrics prints, once a call has been made."""
+    server = world.server()
+    server.client().GetStats()
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as reply:
+        return re.findall(r"^# TYPE (\S+)", reply.read().decode(), re.M)
+
+
+def test_the_table_of_metrics_is_what_metrics_prints(printed):
+    assert sorted(table_names()) == sorted(printed)
+
+
+def test_alerts_are_about_metrics_that_exist_and_are_named_in_the_chapter(printed):
+    with open(RULES, encoding="utf-8") as file:
+        groups = yaml.safe_load(file)["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    for rule in rules:
+        assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}, rule
+        named = re.findall(r"\bsluice_[a-z_]+", rule["expr"])
+        assert set(named) <= set(printed), rule["expr"]
+        assert named or rule["expr"].startswith("up{")
+    assert sorted(rule["alert"] for rule in rules) == sorted(set(re.findall(r"\bSluice[A-Z][A-Za-z]+", chapter())))
+
+
+# --- flags ------------------------------------------------------------------------------------
+
+
+def test_flags_that_the_chapter_names_exist():
+    known = set()
+    for program in (harness.SLUICED, harness.AGENT, harness.CLI):
+        page = subprocess.run([program, "man", "markdown"], check=True, capture_output=True, text=True).stdout
+        known |= set(re.findall(r"`(--[a-z-]+)", page))
+    named = set(re.findall(r"(?<![\w`-])(--[a-z][a-z-]+)|`(--[a-z][a-z-]+)", chapter()))
+    assert named
+    assert {a or b for a, b in named} - {"--version", "--help"} <= known
