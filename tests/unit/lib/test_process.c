@@ -182,8 +182,8 @@ static void test_environment_directory_and_descriptors(void **state)
 	assert_int_equal(setenv("SL_COVER", "old", 1), 0);
 	int leak = open("/dev/null", O_RDONLY); /* on purpose without O_CLOEXEC */
 	assert_true(leak >= 0);
-	const char *args[] = {
-	    "-c", "echo $SL_KEEP $SL_COVER $SL_NEW; pwd; cat; ls /proc/$$/fd; :", NULL};
+	const char *args[] = {"-c",
+			      "echo $SL_KEEP $SL_COVER $SL_NEW; pwd; cat; ls /proc/$$/fd; :", NULL};
 	const char *env[] = {"SL_COVER=new", "SL_NEW=a=b", NULL};
 	struct process_options options = {
 	    .program = "sh", .args = args, .env = env, .dir = "/proc"};
