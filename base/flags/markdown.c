@@ -35,7 +35,8 @@ static void put_row(FILE *out, const struct sl_flag *flag, const char *env_prefi
 
 static void put_table(FILE *out, const struct sl_flag *flags, const char *env_prefix)
 {
-	(void)fputs("\n| flag | what it does | default, bounds, variable |\n| --- | --- | --- |\n", out);
+	(void)fputs("\n| flag | what it does | default, bounds, variable |\n| --- | --- | --- |\n",
+		    out);
 	for (; flags->name != NULL; flags++) {
 		put_row(out, flags, env_prefix);
 	}
