@@ -1,5 +1,7 @@
 #include "base/crypto/crypto.h"
 
+#include <string.h>
+
 #include <sodium.h>
 
 _Static_assert(sizeof(crypto_generichash_state) <= sizeof(((struct sl_hasher *)0)->state),
@@ -19,6 +21,12 @@ void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, c
 	     size_t key_size)
 {
 	(void)crypto_generichash(out, SL_HASH_BYTES, data, size, key, key_size);
+}
+
+void sl_derive(const uint8_t key[static SL_HASH_BYTES], const char *label,
+	       uint8_t out[static SL_HASH_BYTES])
+{
+	sl_hash(out, label, strlen(label), key, SL_HASH_BYTES);
 }
 
 static crypto_generichash_state *state_of(struct sl_hasher *hasher)

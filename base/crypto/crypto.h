@@ -19,7 +19,12 @@ void sl_random(void *out, size_t size);
 void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, const void *key,
 	     size_t key_size);
 
-/* The same over many pieces. Memory is the caller's; any thread, one at a time. */
+/* A key for one use out of another: BLAKE2b-256 of the label, keyed. Different labels, keys that
+ * say nothing of each other. */
+void sl_derive(const uint8_t key[static SL_HASH_BYTES], const char *label,
+	       uint8_t out[static SL_HASH_BYTES]);
+
+/* sl_hash() without key, over many pieces. Memory is the caller's; any thread, one at a time. */
 struct sl_hasher {
 	_Alignas(64) uint8_t state[512];
 };
