@@ -25,9 +25,14 @@ struct crpc_options {
 	size_t message_max;  /* 0: 16 MiB */
 	unsigned keepalive_ms;  /* 0: 60 000 */
 	const char *user_agent; /* "sluice/0.1"; NULL: none */
+	/* PEM, copied. ca_pem: whom the server must be certified by; NULL: no TLS. cert_pem and
+	 * key_pem: who we are; both or none. Another certificate is another channel. */
+	const char *ca_pem, *cert_pem, *key_pem;
 };
 
-/* Never connects by itself: the first call does. */
+/* Never connects by itself: the first call does. SL_INVALID_ARGUMENT: the address, or a PEM;
+ * SL_UNAUTHENTICATED / CERTIFICATE_EXPIRED: the certificate's time is over, and the server would
+ * only hang up. */
 SL_MUST_USE sl_code crpc_channel_new(const struct crpc_options *options,
 				     struct crpc_channel **ret_channel, struct sl_err *err);
 void crpc_channel_free(struct crpc_channel *channel); /* NULL is fine */

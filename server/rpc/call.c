@@ -49,6 +49,8 @@ struct rpc_call {
 	int closed_by_client;     /* written by gRPC before `closed` fires */
 	uint64_t began_us;
 
+	struct rpc_identity *identity; /* a reference; NULL: nobody was asked */
+
 	/* Set by rpc_call_finish(), read once the baton is back. */
 	struct rpc_status status;
 	grpc_byte_buffer *response;
@@ -72,6 +74,7 @@ static void call_free(struct rpc_call *call)
 	grpc_byte_buffer_destroy(call->request);
 	grpc_byte_buffer_destroy(call->response);
 	rpc_status_fini(&call->status);
+	rpc_identity_unref(call->identity);
 	gpr_free(atomic_load(&call->peer));
 	free(call);
 	rpc_server_call_gone(server, busy);
@@ -122,6 +125,13 @@ static void refuse_stopping(struct rpc_call *call)
 	rpc_call_finish(call, code, &err, SL_BYTES_NONE);
 }
 
+static void refuse_nobody(struct rpc_call *call)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = rpc_nobody(&err);
+	rpc_call_finish(call, code, &err, SL_BYTES_NONE);
+}
+
 static void refuse_unreadable(struct rpc_call *call)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
@@ -141,6 +151,10 @@ static void hand_over(struct rpc_call *call)
 	}
 	if (!rpc_read_all(call->request, &call->request_slice)) {
 		refuse_unreadable(call);
+		return;
+	}
+	if (!bound->builtin && !rpc_identify(bound->server, call->grpc, &call->identity)) {
+		refuse_nobody(call);
 		return;
 	}
 	call->busy = !bound->builtin;
@@ -269,6 +283,11 @@ void *rpc_call_row(const struct rpc_call *call)
 const struct rpc_method *rpc_call_method(const struct rpc_call *call)
 {
 	return call->bound->method;
+}
+
+const struct rpc_peer_identity *rpc_call_identity(const struct rpc_call *call)
+{
+	return rpc_identity_peer(call->identity);
 }
 
 uint64_t rpc_call_deadline_mono_ms(const struct rpc_call *call)

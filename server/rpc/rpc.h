@@ -14,6 +14,8 @@
 
 #include "base/bytes/bytes.h"
 #include "base/err/err.h"
+#include "base/tls/hooks.h"
+#include "base/tls/tls.h"
 
 struct rpc_server;
 struct rpc_call;
@@ -45,6 +47,31 @@ struct rpc_method {
 		     * noticed. Costs an event of the queue per call, so others do without */
 };
 
+/* What the port shows, and whose clients it believes; all PEM. */
+struct rpc_certificates {
+	const char *cert_pem; /* the server's, and what stands between it and its CA */
+	const char *key_pem;
+	const char
+	    *ca_pem; /* any certificate in it is believed: CAs only; NULL with `admit` NULL */
+};
+
+/* TLS 1.3. One server with `admit` per process. */
+struct rpc_tls {
+	/* Another number each time the certificates have changed. Asked once per connection,
+	 * under a lock of gRPC's: it must be cheap. Like the others, any thread. */
+	unsigned (*generation)(void *ctx);
+	/* Calls use(use_ctx, ...) with those of now, borrowed for that call. Broken ones leave
+	 * what is in use as it is; the first ones must be good. */
+	void (*certificates)(void *ctx,
+			     void (*use)(void *use_ctx,
+					 const struct rpc_certificates *certificates),
+			     void *use_ctx);
+	/* Every client must show a certificate of the CA, and this says whether it may come in
+	 * (base/tls/hooks.h). NULL: no client is asked for one, and there are no identities. */
+	tls_admit_fn *admit;
+	void *ctx;
+};
+
 struct rpc_options {
 	const char *listen;               /* "127.0.0.1:7443"; port 0 picks one */
 	const struct rpc_method *methods; /* borrowed until rpc_server_free() */
@@ -57,6 +84,10 @@ struct rpc_options {
 	size_t message_max;          /* bytes of one request; 0: 4 MiB */
 	unsigned connections_max;    /* accept guard: more are hung up on; 0: RLIMIT_NOFILE - 64 */
 	unsigned accepts_per_second; /* accept guard, not for loopback; 0: no limit */
+	const struct rpc_tls *tls;   /* borrowed until rpc_server_free(); NULL: no TLS */
+	/* Connections older than this (10 % earlier or later) get no new calls, so that clients
+	 * come back and are looked at again; what runs goes on. 0: as old as they like. */
+	unsigned connection_age_ms;
 	/* Queue thread, about every tick_ms (100). May be NULL. */
 	void (*on_tick)(void *ctx);
 	unsigned tick_ms;
@@ -87,6 +118,26 @@ void rpc_server_free(struct rpc_server *server); /* NULL is fine */
 /* Accepted through the guard since the server was made; whatever else accepts in
  * this process (metrics) counts too. Any thread. */
 unsigned rpc_server_connections(const struct rpc_server *server);
+
+/* --- who calls ------------------------------------------------------------------ */
+
+enum { RPC_FINGERPRINT_BYTES = 32 };
+
+/* The client certificate of a call or stream, as the handshake let it in. That it was valid
+ * then does not say that it is now: compare not_after_ms, ask for revocation. */
+struct rpc_peer_identity {
+	char uri[TLS_URI_MAX + 1]; /* its only name; never "" */
+	uint64_t not_after_ms;
+	uint8_t serial[TLS_SERIAL_MAX];
+	size_t serial_size;
+	uint8_t fingerprint[RPC_FINGERPRINT_BYTES];     /* BLAKE2b-256 of the certificate's PEM */
+	uint8_t key_fingerprint[TLS_FINGERPRINT_BYTES]; /* SHA-256 of its public key */
+};
+
+/* NULL: the server has no TLS, or asks no client for a certificate. Lives as long as the call, or
+ * as a reference to the stream. A client whose certificate cannot be read never gets here. */
+const struct rpc_peer_identity *rpc_call_identity(const struct rpc_call *call);
+const struct rpc_peer_identity *rpc_stream_identity(const struct rpc_stream *stream);
 
 /* --- unary calls -------------------------------------------------------------- */
 

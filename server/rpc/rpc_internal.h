@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 
 #include "base/mem/own.h"
@@ -67,6 +68,24 @@ void rpc_status_set(struct rpc_status *status, sl_code code, const struct sl_err
 /* Makes *op send it. The status must live until the batch is done. */
 void rpc_status_op(struct rpc_status *status, grpc_op *op);
 
+/* --- identity.c: who calls -------------------------------------------------------- */
+
+#define RPC_IDENTITIES_KEPT 2048
+
+/* Counted: calls, streams and the server's table hold it. */
+struct rpc_identity {
+	atomic_uint refs;
+	struct rpc_peer_identity peer;
+};
+
+/* Who is at the other end; *ret_identity (NULL before) stays NULL where nobody was asked.
+ * False: asked, but unreadable. Queue thread. The caller ends it with rpc_identity_unref(). */
+bool rpc_identify(struct rpc_server *server, grpc_call *call, struct rpc_identity **ret_identity);
+const struct rpc_peer_identity *rpc_identity_peer(const struct rpc_identity *identity);
+void rpc_identity_unref(struct rpc_identity *identity); /* NULL is fine; any thread */
+sl_code rpc_nobody(struct sl_err *err); /* fills in UNAUTHENTICATED / IDENTITY_MALFORMED */
+void rpc_identities_free(struct rpc_server *server);
+
 /* --- server.c -------------------------------------------------------------------- */
 
 struct rpc_reflection;
@@ -100,6 +119,11 @@ struct rpc_server {
 	unsigned calls;             /* objects alive, waiting accepts included */
 	unsigned busy;              /* handlers and open streams */
 	struct rpc_stream *streams; /* all open ones */
+	struct rpc_identity *identities[RPC_IDENTITIES_KEPT]; /* references; slot by hash */
+
+	/* Under gRPC's lock of on_fetch(). */
+	bool has_certificates;
+	unsigned certificates_generation;
 };
 
 bool rpc_server_is_draining(const struct rpc_server *server);
@@ -114,6 +138,11 @@ sl_code rpc_stopping(struct sl_err *err); /* fills in UNAVAILABLE / STOPPING */
 void rpc_library_init(
     void); /* grpc_init() with what must come before it; pairs with grpc_shutdown() */
 grpc_server *rpc_grpc_server_new(const struct rpc_options *options);
+
+/* --- credentials.c ---------------------------------------------------------------- */
+
+/* Of the server's options, which stay in place; the caller releases them. */
+grpc_server_credentials *rpc_credentials_new(struct rpc_server *server);
 
 /* --- call.c, stream.c, stray.c: post one accept each -------------------------------- */
 

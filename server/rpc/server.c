@@ -15,6 +15,7 @@
 #include <grpc/support/time.h>
 
 #include "base/clock/clock.h"
+#include "base/tls/hooks.h"
 #include "server/rpc/accept_guard.h"
 #include "server/rpc/rpc_internal.h"
 
@@ -248,9 +249,9 @@ static sl_code listen_on(struct rpc_server *server, struct sl_err *err)
 	    .connections_max = options->connections_max,
 	    .per_second = options->accepts_per_second,
 	});
-	grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
-	server->port = grpc_server_add_http2_port(server->grpc, options->listen, plain);
-	grpc_server_credentials_release(plain);
+	grpc_server_credentials *credentials = rpc_credentials_new(server);
+	server->port = grpc_server_add_http2_port(server->grpc, options->listen, credentials);
+	grpc_server_credentials_release(credentials);
 	if (server->port == 0) {
 		return sl_err_set(
 		    err, SL_UNAVAILABLE,
@@ -343,7 +344,11 @@ void rpc_server_free(struct rpc_server *server)
 	}
 	grpc_server_destroy(server->grpc);
 	grpc_completion_queue_destroy(server->cq);
+	if (server->options.tls != NULL && server->options.tls->admit != NULL) {
+		tls_hooks_admit(NULL, NULL);
+	}
 	rpc_reflection_free(server->reflection);
+	rpc_identities_free(server);
 	free(server->methods);
 	free(server);
 	grpc_shutdown();

@@ -58,6 +58,7 @@ struct rpc_stream {
 	atomic_uint refs;
 	struct rpc_bound_method *bound; /* borrowed */
 	char *peer;                     /* owned; set in opening */
+	struct rpc_identity *identity;  /* a reference, set in opening; NULL: nobody was asked */
 
 	/* Queue thread only. */
 	struct sl_sm read, write;
@@ -193,6 +194,7 @@ void rpc_stream_unref(struct rpc_stream *s)
 	grpc_metadata_array_destroy(&s->metadata);
 	rpc_status_fini(&s->status);
 	pthread_mutex_destroy(&s->lock);
+	rpc_identity_unref(s->identity);
 	gpr_free(s->peer);
 	free(s);
 }
@@ -443,6 +445,12 @@ static void open_stream(struct rpc_stream *s)
 		rpc_stream_finish(s, code, &err);
 		return;
 	}
+	if (!s->bound->builtin && !rpc_identify(s->bound->server, s->grpc, &s->identity)) {
+		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+		sl_code code = rpc_nobody(&err);
+		rpc_stream_finish(s, code, &err);
+		return;
+	}
 	s->opened = true;
 	tell(s, s->bound->method->stream->opened);
 }
@@ -572,6 +580,11 @@ void rpc_stream_set_user(struct rpc_stream *s, void *user)
 void *rpc_stream_user(const struct rpc_stream *s)
 {
 	return s->user;
+}
+
+const struct rpc_peer_identity *rpc_stream_identity(const struct rpc_stream *s)
+{
+	return rpc_identity_peer(s->identity);
 }
 
 const char *rpc_stream_peer(const struct rpc_stream *s)
