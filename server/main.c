@@ -18,6 +18,7 @@
 #include "base/git/git.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
+#include "base/notify/notify.h"
 #include "base/version.h"
 #include "proto/descriptors.h"
 #include "server/collect.h"
@@ -45,7 +46,8 @@ struct server {
 	bool recovering; /* it starts in recovery */
 	atomic_bool storage_failed;
 	atomic_bool wired;    /* all parts are there: the writer and watch may call them */
-	uint64_t retained_ms; /* queue thread only */
+	uint64_t retained_ms; /* queue thread only, as what follows */
+	struct sl_watchdog watchdog;
 };
 
 /* --- what the parts tell each other ------------------------------------------------ */
@@ -108,6 +110,7 @@ static void on_tick(void *ctx)
 	struct server *server = ctx;
 	fleet_tick(server->services.fleet);
 	uint64_t now = sl_clock_mono_ms();
+	(void)sl_watchdog_step(&server->watchdog, now);
 	if (now - server->retained_ms >= RETENTION_EVERY_MS) {
 		server->retained_ms = now;
 		records_retain(server->services.store, sl_clock_unix_ms(),
@@ -141,6 +144,7 @@ static void *signals_main(void *arg)
 	(void)sigaddset(&set, SIGINT);
 	(void)sigwait(&set, &signal_number);
 	log_info("stopping", "signal=%s", signal_number == SIGINT ? "INT" : "TERM");
+	sl_notify("STOPPING=1");
 	if (server->metrics != NULL) {
 		metrics_set_ready(server->metrics, false);
 	}
@@ -277,6 +281,7 @@ static sl_code server_init(struct server *server, struct sl_err *err)
 	server->services.config = &server->config;
 	server->services.started_ms = sl_clock_unix_ms();
 	server->retained_ms = sl_clock_mono_ms();
+	sl_watchdog_init(&server->watchdog);
 	sl_code code = open_store(server, err);
 	code = code != SL_OK ? code : start_parts(server, err);
 	code = code != SL_OK ? code : start_metrics(server, err);
@@ -297,6 +302,9 @@ static int serve(const struct server_config *config)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	server.config = *config;
 	block_signals();
+	if (geteuid() == 0) {
+		log_warn("root", "action=\"run it as a user of its own: see packaging/systemd\"");
+	}
 	if (server_init(&server, &err) != SL_OK) {
 		log_error("start-failed", "error=%s", SL_QUOTE(err.msg));
 		server_fini(&server);
@@ -314,6 +322,7 @@ static int serve(const struct server_config *config)
 			 "told nothing\" action=\"sluice status, then sluice admin "
 			 "resume\"");
 	}
+	sl_notify("READY=1");
 	rpc_server_run(server.rpc);
 	(void)pthread_join(server.signals, NULL);
 	server_fini(&server);

@@ -12,6 +12,7 @@
 #include "base/clock/clock.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
+#include "base/notify/notify.h"
 
 enum { SAVE_AGAIN_MS = 2000, DIR_MAX = 2048 };
 
@@ -247,13 +248,18 @@ static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signal
 static sl_code serve(struct loop *loop, int signals, struct sl_err *err)
 {
 	bool signalled = false;
+	struct sl_watchdog watchdog;
+	sl_watchdog_init(&watchdog);
+	sl_notify("READY=1");
 	while (!signalled) {
 		turn(loop);
+		loop_wake_at(loop, sl_watchdog_step(&watchdog, sl_clock_mono_ms()));
 		if (!wait_for_news(loop, signals, &signalled)) {
 			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
 		}
 	}
 	log_info("stopping", "msg=\"what is served stays\"");
+	sl_notify("STOPPING=1");
 	if (loop->dirty) {
 		return loop_save(loop, err);
 	}
@@ -307,6 +313,10 @@ sl_code loop_run(const struct agent_config *config, struct sl_err *err)
 		(void)state_text(loop.dir, sizeof(loop.dir), dir);
 		log_info("start", "version=%s instance=%s server=%s state=%s", AGENT_VERSION,
 			 config->instance, config->server, loop.dir);
+		if (geteuid() == 0) {
+			log_warn("root",
+				 "action=\"run it as a user of its own: see packaging/systemd\"");
+		}
 		code = start(&loop, err);
 	}
 	if (code == SL_OK) {

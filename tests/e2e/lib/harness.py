@@ -248,8 +248,9 @@ class Agent:
 
     prefix, env = [], None
 
-    def __init__(self, server, folder, instance, flags=()):
+    def __init__(self, server, folder, instance, flags=(), env=None):
         self.server, self.folder, self.instance, self.flags = server, folder, instance, list(flags)
+        self.env = env or self.env
         self.program = None
 
     def start(self):
@@ -446,8 +447,8 @@ class World:
     def server(self, flags=(), folder=None, env=None):
         return self.add(Server(self.services, folder or self.path("server"), flags, env)).start()
 
-    def agent(self, server, instance, flags=()):
-        return self.add(Agent(server, self.path(f"agent-{instance}"), instance, flags)).start()
+    def agent(self, server, instance, flags=(), env=None):
+        return self.add(Agent(server, self.path(f"agent-{instance}"), instance, flags, env)).start()
 
     def repository(self, name="apps"):
         os.makedirs(self.path("git"), exist_ok=True)
