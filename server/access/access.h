@@ -9,25 +9,7 @@
 
 #include "base/err/err.h"
 #include "server/rpc/rpc.h"
-
-enum access_verb {
-	ACCESS_NONE, /* no right: not a row */
-	ACCESS_VIEW,
-	ACCESS_EDIT,
-	ACCESS_PROMOTE,
-	ACCESS_APPROVE,
-	ACCESS_RELEASE,
-	ACCESS_ROLLBACK,
-	ACCESS_CONFIGURE,
-	ACCESS_REVEAL,
-	ACCESS_MANAGE_INSTANCES,
-	ACCESS_MANAGE_FREEZES,
-	ACCESS_OVERRIDE,
-	ACCESS_ADMINISTER,
-	ACCESS_AGENT, /* agents only: their own manifest and status */
-	ACCESS_VERB_COUNT
-};
-const char *access_verb_name(enum access_verb verb); /* "manage-instances"; static */
+#include "server/rules/rights.h"
 
 struct access_caller {
 	const char *principal; /* static or as long as the call */

@@ -133,6 +133,31 @@ sl_code decision_expect_none(const struct decision *d, struct sl_err *err)
 	return code;
 }
 
+sl_code rights_missing(const char *principal, enum access_verb verb, const char *slug,
+		       uint32_t environment, struct sl_err *err)
+{
+	const char *where = environment != 0 ? environment_name(environment) : "any environment";
+	sl_code code = sl_err_because(err, SL_PERMISSION_DENIED, SL_REASON_RIGHT_MISSING,
+				      "'%s' lacks the right to %s %s%s in %s", principal,
+				      access_verb_name(verb), slug != NULL ? "app " : "",
+				      slug != NULL ? slug : "what is of no one app", where);
+	sl_err_meta(err, "verb", "%s", access_verb_name(verb));
+	sl_err_meta(err, "app", "%s", slug != NULL ? slug : "*");
+	if (environment != 0) {
+		sl_err_meta(err, "environment", "%s", where);
+	}
+	return code;
+}
+
+sl_code decision_require(const struct decision *d, enum access_verb verb, const char *slug,
+			 uint32_t environment, struct sl_err *err)
+{
+	if (d->rights == NULL || rights_allow(d->rights, verb, slug, environment)) {
+		return SL_OK;
+	}
+	return rights_missing(d->principal, verb, slug, environment, err);
+}
+
 /* --- labels ---------------------------------------------------------------- */
 
 static int compare_labels(const void *a, const void *b)

@@ -163,8 +163,10 @@ static const struct noun nouns[] = {
      SL_REASON_APP_NOT_FOUND},
     {"instance", "ins", TABLE_INSTANCES, TABLE_INSTANCES_BY_NAME,
      &sluice__store__v1__instance_record__descriptor, SL_REASON_INSTANCE_NOT_FOUND},
+    {"principal", "pri", TABLE_PRINCIPALS, TABLE_PRINCIPALS_BY_NAME,
+     &sluice__store__v1__principal_record__descriptor, SL_REASON_PRINCIPAL_NOT_FOUND},
 };
-enum { NOUN_REPOSITORY, NOUN_APP, NOUN_INSTANCE };
+enum { NOUN_REPOSITORY, NOUN_APP, NOUN_INSTANCE, NOUN_PRINCIPAL };
 
 enum { REFERENCE_MAX = 64 };
 
@@ -229,6 +231,13 @@ sl_code instance_find(const struct store_view *view, struct sl_arena *arena, uin
 		      struct sl_err *err)
 {
 	return find(view, arena, workspace, &nouns[NOUN_INSTANCE], name_or_id, ret_instance, err);
+}
+
+sl_code principal_find(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		       const char *name_or_id, Sluice__Store__V1__PrincipalRecord **ret_principal,
+		       struct sl_err *err)
+{
+	return find(view, arena, workspace, &nouns[NOUN_PRINCIPAL], name_or_id, ret_principal, err);
 }
 
 /* The number of a version by id; SL_NOT_FOUND when it is another app's too. */

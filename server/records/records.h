@@ -18,6 +18,7 @@
 #include "base/err/err.h"
 #include "base/mem/arena.h"
 #include "base/mem/own.h"
+#include "server/rules/rights.h"
 #include "server/store/store.h"
 #include "sluice/store/v1/records.pb-c.h"
 #include "sluice/v1/watch.pb-c.h"
@@ -46,12 +47,19 @@
 	X(RELEASES, "releases")                        /* app id */                                \
 	X(RELEASE_STACK, "release_stack")              /* app id, depth */                         \
 	X(RELEASE_HISTORY, "release_history")          /* app id, revision; value: empty */        \
-	X(SELECTIONS, "selections")               /* app id, environment, instance id or "" */     \
-	X(INSTANCES, "instances")                 /* id */                                         \
-	X(INSTANCES_BY_NAME, "instances_by_name") /* name; value: id */                            \
-	X(REMOVED_INSTANCES, "removed_instances") /* id */                                         \
-	X(STATUSES, "statuses")                   /* instance id, app id */                        \
-	X(OPENED, "opened")                       /* app id, principal */
+	X(SELECTIONS, "selections")                 /* app id, environment, instance id or "" */   \
+	X(INSTANCES, "instances")                   /* id */                                       \
+	X(INSTANCES_BY_NAME, "instances_by_name")   /* name; value: id */                          \
+	X(REMOVED_INSTANCES, "removed_instances")   /* id */                                       \
+	X(STATUSES, "statuses")                     /* instance id, app id */                      \
+	X(OPENED, "opened")                         /* app id, principal */                        \
+	X(PRINCIPALS, "principals")                 /* id */                                       \
+	X(PRINCIPALS_BY_NAME, "principals_by_name") /* name; value: id */                          \
+	X(ROLES, "roles")                           /* name */                                     \
+	X(ACCESS_TOKENS, "access_tokens")           /* id, without a workspace number */           \
+	X(ACCESS_TOKENS_BY_PRINCIPAL,                                                              \
+	  "tokens_by_principal")    /* principal id, token id; value: empty */                     \
+	X(IDENTITIES, "identities") /* id, without a workspace number */
 
 enum record_table {
 #define X(table, name) TABLE_##table,
@@ -133,6 +141,10 @@ SL_MUST_USE sl_code instance_find(const struct store_view *view, struct sl_arena
 				  uint32_t workspace, const char *name_or_id,
 				  Sluice__Store__V1__InstanceRecord **ret_instance,
 				  struct sl_err *err);
+SL_MUST_USE sl_code principal_find(const struct store_view *view, struct sl_arena *arena,
+				   uint32_t workspace, const char *name_or_id,
+				   Sluice__Store__V1__PrincipalRecord **ret_principal,
+				   struct sl_err *err);
 /* By key; SL_NOT_FOUND leaves *err alone. */
 SL_MUST_USE sl_code repository_get(const struct store_view *view, struct sl_arena *arena,
 				   uint32_t workspace, const char *id,
@@ -178,6 +190,10 @@ struct decision {
 	const void *services; /* the service layer's own, for its replies; nothing is decided on it.
 				 NULL: none */
 	const char *ids[DECISION_IDS]; /* 20 random characters each */
+	const uint8_t *secret; /* 32 random bytes, for what answers with a secret; NULL: none */
+	/* What the caller may do; NULL: everything (the server itself). The generic path has asked
+	 * for the method's own right already. */
+	const struct rights *rights;
 	unsigned ids_taken;
 	Sluice__V1__Event **events; /* in the arena */
 	size_t event_count, event_room;
@@ -212,6 +228,15 @@ SL_MUST_USE sl_code decision_expect(const struct decision *d, const char *noun, 
 				    uint64_t current, struct sl_err *err);
 /* Creates take expected_revision 0 only. */
 SL_MUST_USE sl_code decision_expect_none(const struct decision *d, struct sl_err *err);
+
+/* SL_PERMISSION_DENIED / RIGHT_MISSING: "'alice' lacks the right to promote app shop in
+ * production"; the metadata has verb, app and environment. */
+sl_code rights_missing(const char *principal, enum access_verb verb, const char *slug,
+		       uint32_t environment, struct sl_err *err);
+/* The same unless the caller may, for a command that needs more than its
+ * method says. slug NULL: no one app; environment 0: any. */
+SL_MUST_USE sl_code decision_require(const struct decision *d, enum access_verb verb,
+				     const char *slug, uint32_t environment, struct sl_err *err);
 
 /* --- shared commands -------------------------------------------------------------- */
 

@@ -197,10 +197,11 @@ void verify_environment(struct verify *v, uint32_t environment)
 
 /* --- the walk ------------------------------------------------------------------------- */
 
-/* Everything but the workspaces themselves lies in one. */
+/* Everything but the workspaces themselves and what strangers name lies in one. */
 static bool in_workspace(struct verify *v)
 {
-	if (v->table == TABLE_WORKSPACES || v->table == TABLE_WORKSPACE_NUMBERS) {
+	if (v->table == TABLE_WORKSPACES || v->table == TABLE_WORKSPACE_NUMBERS ||
+	    v->table == TABLE_ACCESS_TOKENS || v->table == TABLE_IDENTITIES) {
 		return true;
 	}
 	struct verify_key key = verify_key_of(v);
@@ -292,7 +293,7 @@ static sl_code verify_tables(struct verify *v, const struct verify_check *checks
 
 static sl_code verify_all(struct verify *v, struct sl_err *err)
 {
-	_Static_assert(SL_COUNT(verify_records) + SL_COUNT(verify_work) +
+	_Static_assert(SL_COUNT(verify_records) + SL_COUNT(verify_work) + SL_COUNT(verify_access) +
 			       SL_COUNT(verify_indexes) ==
 			   TABLE_COUNT,
 		       "every table is checked");
@@ -303,6 +304,7 @@ static sl_code verify_all(struct verify *v, struct sl_err *err)
 	code =
 	    code != SL_OK ? code : verify_tables(v, verify_records, SL_COUNT(verify_records), err);
 	code = code != SL_OK ? code : verify_tables(v, verify_work, SL_COUNT(verify_work), err);
+	code = code != SL_OK ? code : verify_tables(v, verify_access, SL_COUNT(verify_access), err);
 	return code != SL_OK ? code
 			     : verify_tables(v, verify_indexes, SL_COUNT(verify_indexes), err);
 }

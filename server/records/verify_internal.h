@@ -64,6 +64,7 @@ struct verify_check {
 };
 extern const struct verify_check verify_records[12]; /* verify_records.c */
 extern const struct verify_check verify_work[4];     /* verify_work.c */
+extern const struct verify_check verify_access[6];   /* verify_access.c */
 extern const struct verify_check verify_indexes[11]; /* verify_indexes.c */
 
 #endif

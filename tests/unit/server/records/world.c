@@ -96,6 +96,7 @@ struct command {
 	void *out;
 	const Sluice__V1__WriteOptions *options; /* may be NULL */
 	const char *method;
+	uint8_t secret[32]; /* drawn before, as the server does */
 	sem_t finished;
 };
 
@@ -122,6 +123,7 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 	    .method = c->method,
 	    .reason = c->options != NULL ? c->options->reason : "",
 	    .expected_revision = c->options != NULL ? c->options->expected_revision : 0,
+	    .secret = c->secret,
 	    .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
 	};
 	for (size_t i = 0; i < DECISION_IDS; i++) {
@@ -153,6 +155,7 @@ static sl_code run(struct world *w, struct command *c)
 	w->event_count = 0;
 	w->now_ms += 1000;
 	c->w = w;
+	sl_random(c->secret, sizeof(c->secret));
 	c->cmd =
 	    (struct store_cmd){.decide = command_decide, .done = command_done, .err = SL_ERR_INIT};
 	sem_init(&c->finished, 0, 0);
