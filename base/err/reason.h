@@ -52,15 +52,6 @@
 	X(TOO_MANY, "a limit of this server is reached")                                           \
 	X(STORE_FULL, "the store's map is full")                                                   \
 	X(DISK_LOW, "free disk is under the reserve: only deletes pass")                           \
-	X(CERTIFICATE_EXPIRED, "the caller's certificate has ended: log in again")                 \
-	X(IDENTITY_REVOKED, "the caller's identity is revoked, removed or disabled")               \
-	X(IDENTITY_MALFORMED, "the caller's certificate names no identity of this server")         \
-	X(RIGHT_MISSING, "the caller may not do this; metadata names the right")                   \
-	X(RATE_LIMITED, "too many calls of one caller; metadata says when to try again")           \
-	X(PRINCIPAL_NOT_FOUND, "no such principal")                                                \
-	X(ROLE_NOT_FOUND, "no such role")                                                          \
-	X(TOKEN_NOT_FOUND, "no such access token")                                                 \
-	X(PRINCIPAL_IN_USE, "it is the last principal that may administer the server")             \
 	X(ROLE_IN_USE, "the role is built in, or a grant names it")                                \
 	X(IN_RECOVERY, "the server was restored from a backup: sluice admin resume")               \
 	X(STOPPING, "the server is stopping")                                                      \
