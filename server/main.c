@@ -21,6 +21,7 @@
 #include "base/notify/notify.h"
 #include "base/version.h"
 #include "proto/descriptors.h"
+#include "server/audit/audit.h"
 #include "server/collect.h"
 #include "server/config/config.h"
 #include "server/fleet/fleet.h"
@@ -109,6 +110,7 @@ static void on_tick(void *ctx)
 {
 	struct server *server = ctx;
 	fleet_tick(server->services.fleet);
+	audit_tick(server->services.audit);
 	uint64_t now = sl_clock_mono_ms();
 	(void)sl_watchdog_step(&server->watchdog, now);
 	if (now - server->retained_ms >= RETENTION_EVERY_MS) {
@@ -176,7 +178,9 @@ static void server_fini(struct server *server)
 	watch_stop(server->services.watch);
 	/* Answers what is queued: its calls are gone by now, but statuses and retention are not
 	 * waited for, and every commit is told to watch. */
+	audit_flush(server->services.audit);
 	store_free(server->services.store);
+	audit_free(server->services.audit);
 	watch_free(server->services.watch);
 	gitsync_free(server->services.gitsync);
 	fleet_free(server->services.fleet);
@@ -236,7 +240,10 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .ctx = server,
 	    .streams_max = (unsigned)config->watchers_max,
 	};
-	sl_code code = backup_new(services->store, config->data, &services->backup, err);
+	sl_code code =
+	    audit_new(&(struct audit_options){.store = services->store}, &services->audit, err);
+	code = code != SL_OK ? code
+			     : backup_new(services->store, config->data, &services->backup, err);
 	code = code != SL_OK ? code : fleet_new(&fleet, &services->fleet, err);
 	/* gitsync writes as soon as it is there: watch, and so fleet, must not miss that. */
 	code = code != SL_OK ? code : watch_new(&watch, &services->watch, err);

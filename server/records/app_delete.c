@@ -86,7 +86,7 @@ static sl_code delete_all(struct decision *d, const Sluice__Store__V1__AppRecord
 sl_code apps_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord *app,
 			   struct sl_err *err)
 {
-	d->refusal.app_id = app->id;
+	d->object.app_id = app->id;
 	sl_code code = decision_expect(d, "app", app->name, app->revision, err);
 	code = code != SL_OK ? code : app_unused(d, app, err);
 	if (code != SL_OK) {

@@ -95,7 +95,7 @@ sl_code apps_decide_open(struct decision *d, const Sluice__Store__V1__AppRecord 
 {
 	Sluice__Store__V1__OpenedRecord *opened = NULL;
 	Sluice__Store__V1__VersionRecord *found = NULL;
-	d->refusal.app_id = app->id;
+	d->object.app_id = app->id;
 	sl_code code = last_opened(d, app->id, &opened, err);
 	if (code != SL_OK) {
 		return code;

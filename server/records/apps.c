@@ -189,7 +189,7 @@ sl_code apps_decide_create(struct decision *d, const struct app_new *new_app,
 sl_code apps_decide_rename(struct decision *d, Sluice__Store__V1__AppRecord *app,
 			   const char *new_name, struct sl_err *err)
 {
-	d->refusal.app_id = app->id;
+	d->object.app_id = app->id;
 	sl_code code = decision_expect(d, "app", app->name, app->revision, err);
 	if (code != SL_OK || strcmp(app->name, new_name) == 0) {
 		return code;
@@ -217,7 +217,7 @@ sl_code apps_decide_update(struct decision *d, Sluice__Store__V1__AppRecord *app
 			   const char *display_name, Sluice__Store__V1__Label **placement,
 			   size_t placement_count, struct sl_err *err)
 {
-	d->refusal.app_id = app->id;
+	d->object.app_id = app->id;
 	sl_code code = decision_expect(d, "app", app->name, app->revision, err);
 	bool same = strcmp(app->display_name, display_name) == 0 &&
 		    same_labels(app->placement, app->n_placement, placement, placement_count);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/records/records.h"
+#include "server/records/audit.h"
 
 char *decision_id(struct decision *d, const char prefix[static 3])
 {
@@ -84,26 +84,20 @@ static ProtobufCBinaryData binary(struct sl_bytes bytes)
 
 void decision_log(struct decision *d, const struct decision_reply *kept)
 {
-	Sluice__Store__V1__LogRecord record = SLUICE__STORE__V1__LOG_RECORD__INIT;
-	record.revision = d->revision;
-	record.at_ms = d->now_ms;
-	record.workspace = d->workspace;
-	record.principal = (char *)d->principal;
-	record.method = (char *)d->method;
-	record.reason = (char *)d->reason;
-	record.n_events = d->event_count;
-	record.events = d->events;
-	record.history = d->history;
+	Sluice__Store__V1__LogRecord bulk = SLUICE__STORE__V1__LOG_RECORD__INIT;
+	bulk.n_events = d->event_count;
+	bulk.events = d->events;
 	if (kept != NULL) {
-		record.request_key = binary(kept->request_key);
-		record.payload_hash = binary(kept->payload_hash);
-		record.reply = binary(kept->reply);
+		bulk.request_key = binary(kept->request_key);
+		bulk.payload_hash = binary(kept->payload_hash);
+		bulk.reply = binary(kept->reply);
 	}
-	size_t size = sluice__store__v1__log_record__get_packed_size(&record);
+	struct sl_bytes body = audit_change(d);
+	size_t size = sluice__store__v1__log_record__get_packed_size(&bulk);
 	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
-	if (bytes != NULL) {
-		store_changes_log(d->changes, SL_BYTES(bytes, sluice__store__v1__log_record__pack(
-								  &record, bytes)));
+	if (body.data != NULL && bytes != NULL) {
+		(void)sluice__store__v1__log_record__pack(&bulk, bytes);
+		store_changes_log_parts(d->changes, body, SL_BYTES(bytes, size));
 	}
 }
 

@@ -54,9 +54,9 @@ static sl_code plan_move(struct move *m, struct sl_bytes plan_hash, struct sl_er
 	if (code != SL_OK) {
 		return code;
 	}
-	d->refusal.app_id = m->app->id;
-	d->refusal.version_id = m->version->id;
-	d->refusal.environment = m->plan.target;
+	d->object.app_id = m->app->id;
+	d->object.version_id = m->version->id;
+	d->object.environment = m->plan.target;
 	code = plan_require(&m->plan, plan_hash, err);
 	return code == SL_FAILED_PRECONDITION
 		   ? sl_err_wrap(err, "version '%s' of app '%s' to %s", m->version->name,

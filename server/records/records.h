@@ -21,6 +21,7 @@
 #include "server/rules/rights.h"
 #include "server/store/store.h"
 #include "sluice/store/v1/records.pb-c.h"
+#include "sluice/v1/audit.pb-c.h"
 #include "sluice/v1/watch.pb-c.h"
 
 /* One row per table: index, name in the store, what its key is (after the workspace's number). */
@@ -199,8 +200,11 @@ struct decision {
 	size_t event_count, event_room;
 	bool changed; /* something was put or deleted */
 	bool history; /* keep the log record for good */
-	Sluice__Store__V1__RefusalRecord
-	    refusal; /* what decide knows of the refusal: ids; the rest is added */
+	const Sluice__V1__AuditCaller
+	    *caller; /* from where it comes; NULL: from the server itself */
+	/* For the audit record, of a refusal too: what decide knows of the thing; what it leaves
+	 * open is read from the events. */
+	Sluice__V1__AuditObject object;
 };
 
 /* A fresh id such as "app_...". At most DECISION_IDS a command. */
@@ -220,7 +224,8 @@ Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type
 struct decision_reply {
 	struct sl_bytes request_key, payload_hash, reply;
 };
-/* Writes the log record of this revision; the last thing a decision does. `kept` may be NULL. */
+/* Writes the log record of this revision, which is an audit record too; the last thing a decision
+ * does. `kept` may be NULL. */
 void decision_log(struct decision *d, const struct decision_reply *kept);
 /* SL_ABORTED / STALE_REVISION with the current one in the metadata, unless expected is 0 or equal.
  */

@@ -27,8 +27,8 @@ static sl_code begin(struct change *c, const Sluice__Store__V1__AppRecord *app, 
 	struct wire in = wire_of(d);
 	sl_code code = plan_base_load(&in, app, &c->base, err);
 	uint32_t released = code == SL_OK ? released_number(&c->base) : 0;
-	d->refusal.app_id = app->id;
-	d->refusal.environment = ENV_PRODUCTION;
+	d->object.app_id = app->id;
+	d->object.environment = ENV_PRODUCTION;
 	if (released == 0) {
 		return code;
 	}
@@ -252,7 +252,7 @@ static sl_code push(struct change *c, struct sl_err *err)
 /* The gates say what they say; the error names the app and the version. */
 static sl_code require(struct change *c, struct sl_bytes plan_hash, struct sl_err *err)
 {
-	c->d->refusal.version_id = c->plan.version->id;
+	c->d->object.version_id = c->plan.version->id;
 	sl_code code = plan_require(&c->plan, plan_hash, err);
 	bool back = c->plan.input.action == GATES_ROLLBACK;
 	return code == SL_FAILED_PRECONDITION

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "server/records/audit.h"
 #include "server/records/verify_internal.h"
 
 enum { FAULTS_SHOWN = 50, TEXT_MAX = 100 };
@@ -266,19 +267,31 @@ static sl_code verify_log(struct verify *v, struct sl_err *err)
 	return store_walk_result(&walk, err);
 }
 
-static sl_code verify_refusals(struct verify *v, struct sl_err *err)
+static void on_chain_fault(void *ctx, uint64_t sequence, const char *what)
 {
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_refusals(&walk, v->view, 0, STORE_FORWARD);
-	while (store_walk_next(&walk)) {
+	log_fault(ctx, "audit", sequence, what);
+}
+
+/* Nothing of the audit sequence was cut out, changed or put elsewhere, and all of it parses. */
+static sl_code verify_audit(struct verify *v, struct sl_err *err)
+{
+	struct store_audit_check check = {
+	    .at = store_view_audit_anchor(v->view), .on_fault = on_chain_fault, .ctx = v};
+	sl_code code = store_audit_check(&check, v->view, SIZE_MAX, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	SL_AUTO(store_audit_end) struct store_audit_walk walk;
+	store_audit_begin(&walk, v->view, 0, STORE_FORWARD);
+	while (store_audit_next(&walk)) {
+		Sluice__V1__AuditEntry *entry = NULL;
 		v->checked++;
-		if (sluice__store__v1__refusal_record__unpack(
-			sl_arena_protobuf(&v->arena), walk.value.size, walk.value.data) == NULL) {
-			log_fault(v, "refusal", sl_get_be64(walk.key.data), "does not parse");
+		if (audit_entry(&v->arena, &walk.record, &entry, NULL) != SL_OK) {
+			log_fault(v, "audit", walk.record.sequence, "does not parse");
 		}
 		sl_arena_fini(&v->arena);
 	}
-	return store_walk_result(&walk, err);
+	return store_audit_result(&walk, err);
 }
 
 static sl_code verify_tables(struct verify *v, const struct verify_check *checks, size_t count,
@@ -300,7 +313,7 @@ static sl_code verify_all(struct verify *v, struct sl_err *err)
 	v->head = store_view_revision(v->view);
 	(void)fprintf(v->out, "revision %llu\n", (unsigned long long)v->head);
 	sl_code code = verify_log(v, err);
-	code = code != SL_OK ? code : verify_refusals(v, err);
+	code = code != SL_OK ? code : verify_audit(v, err);
 	code =
 	    code != SL_OK ? code : verify_tables(v, verify_records, SL_COUNT(verify_records), err);
 	code = code != SL_OK ? code : verify_tables(v, verify_work, SL_COUNT(verify_work), err);

@@ -103,10 +103,10 @@ static sl_code refuse(enum sl_reason reason, const Sluice__Store__V1__AppRecord 
 void version_refusal(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 		     const Sluice__Store__V1__VersionRecord *version)
 {
-	d->refusal.app_id = app->id;
+	d->object.app_id = app->id;
 	if (version != NULL) {
-		d->refusal.version_id = version->id;
-		d->refusal.environment = version->environment;
+		d->object.version_id = version->id;
+		d->object.environment = version->environment;
 	}
 }
 

@@ -36,7 +36,7 @@ SL_MUST_USE sl_code facts_get(const struct wire *in,
 
 /* Is the act allowed by the life cycle (rules/versions.h)? SL_FAILED_PRECONDITION with the rule's
  * reason, naming app, version, what it is like and what it would have to be like. Notes in
- * d->refusal what it is about. */
+ * d->object what it is about. */
 SL_MUST_USE sl_code version_check(struct decision *d, enum version_act act,
 				  const Sluice__Store__V1__AppRecord *app,
 				  const Sluice__Store__V1__VersionRecord *version,

@@ -22,6 +22,7 @@
 struct fleet;
 struct gitsync;
 struct watch;
+struct audit;
 struct backup;
 struct requests;
 struct server_config;
@@ -34,6 +35,7 @@ struct services {
 	struct gitsync *gitsync;   /* repositories' mirrors, work owed to Git */
 	struct watch *watch;       /* change streams */
 	struct backup *backup;     /* copies on their way out */
+	struct audit *audit;       /* refusals, coalesced; NULL: each is recorded */
 	const struct server_config *config;
 	uint64_t started_ms;
 };

@@ -14,6 +14,7 @@
 #include "base/crypto/crypto.h"
 #include "base/id/id.h"
 #include "base/mem/own.h"
+#include "server/audit/audit.h"
 #include "server/services/service_internal.h"
 
 enum { ARENA_MAX = 64 << 20, REQUEST_ID_MAX = 64, REASON_MAX = 1000 };
@@ -27,6 +28,8 @@ struct write {
 	ProtobufCMessage *request;
 	const Sluice__V1__WriteOptions *options; /* never NULL */
 	const char *principal;
+	Sluice__V1__AuditCaller caller;
+	bool refused, counted; /* audit was asked; only a count is left */
 	uint64_t now_ms;
 	struct sl_id ids[DECISION_IDS];
 	bool has_request_id;
@@ -174,21 +177,48 @@ static void log_change(struct write *w, struct decision *d)
 	decision_log(d, w->has_request_id ? &kept : NULL);
 }
 
-/* A blocked act leaves a trace, though it changes nothing. */
-static void note_refusal(struct write *w, struct decision *d, const struct sl_err *err)
+/* A rule said no; not: the request is malformed, or the server cannot now. What is unknown counts:
+ * to whom may not see a thing it is unknown. */
+static bool is_refusal(sl_code code)
 {
-	if (err->reason != SL_REASON_GATE_BLOCKED || w->options->validate_only) {
+	return code == SL_FAILED_PRECONDITION || code == SL_ABORTED || code == SL_ALREADY_EXISTS ||
+	       code == SL_NOT_FOUND || code == SL_OUT_OF_RANGE || code == SL_PERMISSION_DENIED ||
+	       code == SL_UNAUTHENTICATED;
+}
+
+/* A refused act leaves a trace, though it changes nothing. */
+static void note_refusal(struct write *w, struct decision *d, sl_code code,
+			 const struct sl_err *err)
+{
+	if (!is_refusal(code) || w->options->validate_only) {
 		return;
 	}
-	Sluice__Store__V1__RefusalRecord *refusal = &d->refusal;
-	refusal->at_ms = d->now_ms;
-	refusal->workspace = d->workspace;
-	refusal->principal = (char *)d->principal;
-	refusal->method = (char *)d->method;
-	refusal->reason = (char *)sl_reason_name(err->reason);
-	refusal->text = (char *)err->msg;
-	refusal->request_id = w->options->request_id;
-	store_changes_refusal(d->changes, service_pack(&w->arena, &refusal->base));
+	const struct audit_attempt attempt = {
+	    .workspace = d->workspace,
+	    .workspace_name = d->workspace_name,
+	    .principal = d->principal,
+	    .method = d->method,
+	    .caller = d->caller,
+	    .object = &d->object,
+	    .reason = err->reason,
+	    .text = err->msg,
+	    .denied = code == SL_PERMISSION_DENIED || code == SL_UNAUTHENTICATED,
+	    .now_ms = d->now_ms,
+	};
+	if (!w->refused) {
+		w->refused = true;
+		w->counted = !audit_refused(w->services->audit, &attempt);
+	}
+	if (w->counted) {
+		return;
+	}
+	Sluice__V1__AuditRefusal refusal = SLUICE__V1__AUDIT_REFUSAL__INIT;
+	refusal.reason = (char *)sl_reason_name(err->reason);
+	refusal.text = (char *)err->msg;
+	refusal.denied = attempt.denied;
+	refusal.count = 1;
+	refusal.first_ms = d->now_ms;
+	audit_refusal(d, &refusal);
 }
 
 /* In recovery nobody has agreed yet that what the backup says is to be. */
@@ -216,7 +246,6 @@ static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *e
 	}
 	code = w->bound->method->decide(d, w->request, response, err);
 	if (code != SL_OK) {
-		note_refusal(w, d, err);
 		return code;
 	}
 	bool writes = d->changed && !w->options->validate_only;
@@ -245,12 +274,6 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
 	w->validated = false; /* the store may ask again */
 	w->response = NULL;
-	if (w->has_request_id) {
-		sl_code code = replay(w, view, err);
-		if (code != SL_NOT_FOUND) {
-			return code;
-		}
-	}
 	struct decision d = {
 	    .view = view,
 	    .changes = changes,
@@ -262,13 +285,17 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	    .method = w->bound->name,
 	    .reason = w->options->reason,
 	    .services = w->services,
+	    .caller = &w->caller,
 	    .expected_revision = w->options->expected_revision,
-	    .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
+	    .object = SLUICE__V1__AUDIT_OBJECT__INIT,
 	};
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = w->ids[i].text + 4; /* behind the prefix */
 	}
-	return decide_anew(w, &d, err);
+	sl_code code = w->has_request_id ? replay(w, view, err) : SL_NOT_FOUND;
+	code = code == SL_NOT_FOUND ? decide_anew(w, &d, err) : code;
+	note_refusal(w, &d, code, err);
+	return code;
 }
 
 static void done(struct store_cmd *cmd)
@@ -320,6 +347,9 @@ static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err 
 						 w->bound->write->offset);
 	w->options = options == NULL ? &no_options : options;
 	w->principal = caller.principal;
+	sluice__v1__audit_caller__init(&w->caller);
+	w->caller.peer = (char *)rpc_call_peer(w->call);
+	w->caller.request_id = w->options->request_id;
 	w->now_ms = sl_clock_unix_ms();
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		w->ids[i] = sl_id_new("new");

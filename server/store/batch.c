@@ -104,7 +104,7 @@ static void set(atomic_uint_least64_t *counter, uint64_t n)
 static bool same_state(const struct store_state *a, const struct store_state *b)
 {
 	return a->revision == b->revision && a->floor == b->floor && a->pruned == b->pruned &&
-	       a->refusal == b->refusal;
+	       a->audit.sequence == b->audit.sequence;
 }
 
 static void count_commands(const struct attempt *a)
@@ -118,6 +118,8 @@ static void count_commit(const struct attempt *a, uint64_t log_records, uint64_t
 	struct store_counters *c = &a->store->counters;
 	set(&c->revision, a->state.revision);
 	set(&c->floor, a->state.floor);
+	set(&c->audit_sequence, a->state.audit.sequence);
+	set(&c->audit_anchor, a->state.anchor.sequence);
 	set(&c->log_records, log_records);
 	add(&c->commits, 1);
 	add(&c->commit_us_total, took_us);
@@ -179,6 +181,13 @@ static enum outcome attempt(struct attempt *a, struct store_cmd **cmds, size_t c
 			return failed_as(a, rc, "prune the log", OUTCOME_FULL_PRUNE);
 		}
 	}
+	if (prune && store->sweeping) {
+		rc = store_audit_sweep(store, a->txn, &a->state);
+		a->pruned = true;
+		if (rc != 0) {
+			return failed_as(a, rc, "cut the audit sequence", OUTCOME_FULL_PRUNE);
+		}
+	}
 	return commit(a);
 }
 
@@ -193,6 +202,8 @@ static void answer_committed(struct attempt *a, struct store_cmd **cmds)
 {
 	struct store *store = a->store;
 	uint64_t before = store->state.revision;
+	store->sweeping =
+	    store->sweeping || a->state.anchor.sequence > store->state.anchor.sequence;
 	store->state = a->state;
 	if (a->pruned && store->prune_step < STORE_PRUNE_STEP) {
 		store->prune_step *= 2;
@@ -255,8 +266,8 @@ static size_t run_some(struct store *store, struct store_cmd **cmds, size_t coun
 		}
 		if (outcome == OUTCOME_FULL_PRUNE || (outcome == OUTCOME_FULL_COMMIT && a.pruned)) {
 			prune = false;
-			store->prune_waiting =
-			    limit == 0; /* alone and no room: wait for the next batch */
+			/* alone and no room: wait for the next batch */
+			store->prune_waiting = store->sweep_waiting = limit == 0;
 			store->prune_step = store->prune_step > 1 ? store->prune_step / 2 : 1;
 			continue;
 		}

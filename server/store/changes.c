@@ -9,6 +9,7 @@ struct op {
 	uint8_t kind, table;
 	uint16_t key_bytes;
 	uint32_t value_bytes;
+	uint32_t body_bytes; /* of a log record: the value's first part */
 };
 
 #define KEEP_ROOM (1u << 20) /* bytes that a buffer may hold on to between commands */
@@ -29,6 +30,7 @@ void store_changes_reset(struct store_changes *changes, uint64_t revision)
 	changes->changed = false;
 	changes->logged = false;
 	changes->floor = 0;
+	changes->cut.sequence = 0;
 	changes->code = SL_OK;
 	sl_err_clear(&changes->err);
 }
@@ -43,6 +45,22 @@ void store_changes_fini(struct store_changes *changes)
 uint64_t store_changes_revision(const struct store_changes *changes)
 {
 	return changes->revision;
+}
+
+static void append_op(struct store_changes *changes, const struct op *op, struct sl_bytes key,
+		      struct sl_bytes value, struct sl_bytes rest)
+{
+	struct sl_buf *buf = op->kind == OP_REFUSAL ? &changes->refusals : &changes->ops;
+	size_t before = buf->size;
+	sl_buf_append(buf, op, sizeof(*op));
+	sl_buf_append(buf, key.data, key.size);
+	sl_buf_append(buf, value.data, value.size);
+	sl_buf_append(buf, rest.data, rest.size);
+	if (buf->failed) {
+		buf->size = before; /* what was whole stays readable */
+		changes->code = sl_err_set(&changes->err, SL_RESOURCE_EXHAUSTED,
+					   "out of memory for the changes");
+	}
 }
 
 static void append(struct store_changes *changes, enum op_kind kind, unsigned table,
@@ -63,16 +81,28 @@ static void append(struct store_changes *changes, enum op_kind kind, unsigned ta
 	    .key_bytes = (uint16_t)key.size,
 	    .value_bytes = (uint32_t)value.size,
 	};
-	struct sl_buf *buf = kind == OP_REFUSAL ? &changes->refusals : &changes->ops;
-	size_t before = buf->size;
-	sl_buf_append(buf, &op, sizeof(op));
-	sl_buf_append(buf, key.data, key.size);
-	sl_buf_append(buf, value.data, value.size);
-	if (buf->failed) {
-		buf->size = before; /* what was whole stays readable */
-		changes->code = sl_err_set(&changes->err, SL_RESOURCE_EXHAUSTED,
-					   "out of memory for the changes");
+	append_op(changes, &op, key, value, SL_BYTES_NONE);
+}
+
+/* A record of the audit sequence: both parts become one value. */
+static void append_parts(struct store_changes *changes, enum op_kind kind, struct sl_bytes body,
+			 struct sl_bytes bulk)
+{
+	if (changes->code != SL_OK) {
+		return;
 	}
+	if (body.size + bulk.size > UINT32_MAX - STORE_SEAL_BYTES) {
+		changes->code =
+		    sl_err_because(&changes->err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				   "a log record must have less than 4 GiB");
+		return;
+	}
+	struct op op = {
+	    .kind = (uint8_t)kind,
+	    .value_bytes = (uint32_t)(body.size + bulk.size),
+	    .body_bytes = (uint32_t)body.size,
+	};
+	append_op(changes, &op, SL_BYTES_NONE, body, bulk);
 }
 
 static void append_keyed(struct store_changes *changes, enum op_kind kind, unsigned table,
@@ -112,12 +142,29 @@ void store_changes_log(struct store_changes *changes, struct sl_bytes record)
 	assert(!changes->logged);
 	changes->logged = true;
 	changes->changed = true;
-	append(changes, OP_LOG, 0, SL_BYTES_NONE, record);
+	append_parts(changes, OP_LOG, record, SL_BYTES_NONE);
+}
+
+void store_changes_log_parts(struct store_changes *changes, struct sl_bytes body,
+			     struct sl_bytes bulk)
+{
+	assert(!changes->logged);
+	changes->logged = true;
+	changes->changed = true;
+	append_parts(changes, OP_LOG, body, bulk);
 }
 
 void store_changes_refusal(struct store_changes *changes, struct sl_bytes record)
 {
-	append(changes, OP_REFUSAL, 0, SL_BYTES_NONE, record);
+	append_parts(changes, OP_REFUSAL, record, SL_BYTES_NONE);
+}
+
+void store_changes_cut_audit(struct store_changes *changes, uint64_t sequence,
+			     const uint8_t hash[static STORE_HASH_BYTES])
+{
+	changes->changed = true;
+	changes->cut.sequence = sequence;
+	memcpy(changes->cut.hash, hash, sizeof(changes->cut.hash));
 }
 
 void store_changes_set_floor(struct store_changes *changes, uint64_t floor)
@@ -136,12 +183,15 @@ void store_changes_set_floor(struct store_changes *changes, uint64_t floor)
 	changes->floor = floor > changes->floor ? floor : changes->floor;
 }
 
-static int put_numbered(MDB_txn *txn, MDB_dbi table, uint64_t number, MDB_val *value)
+static int append_sealed(const struct op *op, const uint8_t *at, const struct store *store,
+			 MDB_txn *txn, struct store_state *state)
 {
-	uint8_t bytes[8];
-	sl_put_be64(bytes, number);
-	MDB_val key = store_val(SL_BYTES(bytes, sizeof(bytes)));
-	return mdb_put(txn, table, &key, value, MDB_APPEND);
+	struct sl_bytes body = SL_BYTES(at, op->body_bytes);
+	struct sl_bytes bulk =
+	    SL_BYTES(at + op->body_bytes, op->value_bytes - (size_t)op->body_bytes);
+	const struct store_sealing sealing = {
+	    .body = body, .bulk = bulk, .change = op->kind == OP_LOG};
+	return store_audit_append(store, txn, state, state->revision + 1, &sealing);
 }
 
 static int apply_op(const struct op *op, const uint8_t *at, const struct store *store, MDB_txn *txn,
@@ -159,10 +209,8 @@ static int apply_op(const struct op *op, const uint8_t *at, const struct store *
 	case OP_META:
 		return mdb_put(txn, store->meta, &key, &value, 0);
 	case OP_LOG:
-		return put_numbered(txn, store->log, state->revision + 1, &value);
 	case OP_REFUSAL:
-		state->refusal++;
-		return put_numbered(txn, store->refusals, state->refusal, &value);
+		return append_sealed(op, at, store, txn, state);
 	}
 	return MDB_PANIC;
 }
@@ -190,6 +238,9 @@ int store_changes_apply(const struct store_changes *changes, const struct store 
 	int rc = apply_all(&changes->ops, store, txn, state);
 	state->revision = changes->revision;
 	state->floor = changes->floor > state->floor ? changes->floor : state->floor;
+	assert(changes->cut.sequence <= state->audit.sequence);
+	state->anchor =
+	    changes->cut.sequence > state->anchor.sequence ? changes->cut : state->anchor;
 	return rc;
 }
 

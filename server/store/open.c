@@ -83,17 +83,8 @@ sl_code store_check_format(MDB_txn *txn, MDB_dbi meta, struct sl_err *err)
 static int make_own(struct store *store, MDB_txn *txn)
 {
 	int rc = mdb_dbi_open(txn, STORE_META_TABLE, MDB_CREATE, &store->meta);
-	uint8_t format[4];
-	sl_put_be32(format, STORE_FORMAT);
-	MDB_val key = store_val(sl_bytes_text(STORE_FORMAT_KEY));
-	MDB_val value = store_val(SL_BYTES(format, sizeof(format)));
-	if (rc == 0) {
-		rc = mdb_put(txn, store->meta, &key, &value, 0);
-	}
-	if (rc == 0) {
-		rc = store_state_save(txn, store->meta, &(struct store_state){.revision = 0});
-	}
-	return rc;
+	return rc == 0 ? store_state_upgrade(txn, store->meta, &(struct store_state){.revision = 0})
+		       : rc;
 }
 
 static sl_code open_meta(struct store *store, MDB_txn *txn, struct sl_err *err)
@@ -144,7 +135,7 @@ static sl_code open_tables(struct store *store, MDB_txn *txn, struct sl_err *err
 		code = open_table(store, txn, STORE_LOG_TABLE, &store->log, err);
 	}
 	if (code == SL_OK) {
-		code = open_table(store, txn, STORE_REFUSAL_TABLE, &store->refusals, err);
+		code = open_table(store, txn, STORE_AUDIT_TABLE, &store->audit, err);
 	}
 	for (size_t i = 0; i < store->options.table_count && code == SL_OK; i++) {
 		const char *name = store->options.tables[i];
@@ -170,12 +161,18 @@ static sl_code load(struct store *store, struct sl_err *err)
 	if (rc == 0 && store->log != STORE_NO_TABLE) {
 		rc = mdb_stat(txn, store->log, &log);
 	}
+	if (rc == 0 && !store->options.read_only) {
+		rc = store_state_upgrade(txn, store->meta, &store->state);
+	}
 	if (rc == 0) {
 		rc = store_txn_commit(&txn);
 	}
 	if (rc != 0) {
 		return store_err_mdb(err, rc, "read the state");
 	}
+	store->sweeping = store->state.anchor.sequence > 0; /* the first step looks */
+	atomic_store(&store->counters.audit_sequence, store->state.audit.sequence);
+	atomic_store(&store->counters.audit_anchor, store->state.anchor.sequence);
 	atomic_store(&store->counters.revision, store->state.revision);
 	atomic_store(&store->counters.floor, store->state.floor);
 	atomic_store(&store->counters.log_records, log.ms_entries);

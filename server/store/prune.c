@@ -4,7 +4,8 @@ SL_DEFINE_AUTO(MDB_cursor *, mdb_cursor_close);
 
 bool store_prune_pending(const struct store *store)
 {
-	return store->state.floor > store->state.pruned && !store->prune_waiting;
+	return (store->state.floor > store->state.pruned && !store->prune_waiting) ||
+	       (store->sweeping && !store->sweep_waiting);
 }
 
 struct judged {
@@ -39,8 +40,9 @@ static int judge(struct store *store, MDB_txn *txn, const struct store_state *st
 		}
 		enum store_prune verdict = STORE_PRUNE_DROP;
 		if (store->options.prune != NULL) {
-			verdict =
-			    store->options.prune(store->options.ctx, revision, store_bytes(value));
+			verdict = store->options.prune(
+			    store->options.ctx, revision,
+			    store_unsealed(state, revision, store_bytes(value)));
 		}
 		if (verdict == STORE_PRUNE_LATER) {
 			judged->later = true;
@@ -56,6 +58,21 @@ static int judge(struct store *store, MDB_txn *txn, const struct store_state *st
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* What the audit sequence needs of it is kept beside the log. */
+static int drop(const struct store *store, MDB_txn *txn, const struct store_state *state,
+		uint64_t revision)
+{
+	uint8_t bytes[8];
+	sl_put_be64(bytes, revision);
+	MDB_val key = store_val(SL_BYTES(bytes, sizeof(bytes)));
+	MDB_val value;
+	int rc = mdb_get(txn, store->log, &key, &value);
+	if (rc == 0) {
+		rc = store_audit_keep(store, txn, state, revision, store_bytes(value));
+	}
+	return rc == 0 ? mdb_del(txn, store->log, &key, NULL) : rc;
+}
+
 int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *state)
 {
 	struct judged judged;
@@ -64,10 +81,7 @@ int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *stat
 	judged.later = false;
 	int rc = judge(store, txn, state, &judged);
 	for (size_t i = 0; i < judged.drops && rc == 0; i++) {
-		uint8_t bytes[8];
-		sl_put_be64(bytes, judged.drop[i]);
-		MDB_val key = store_val(SL_BYTES(bytes, sizeof(bytes)));
-		rc = mdb_del(txn, store->log, &key, NULL);
+		rc = drop(store, txn, state, judged.drop[i]);
 	}
 	if (rc == 0) {
 		state->pruned = judged.last;

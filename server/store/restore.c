@@ -264,7 +264,7 @@ static sl_code raise_head(const struct restore *r, MDB_txn *txn, MDB_dbi meta,
 	}
 	state->revision += raise;
 	state->floor = state->revision; /* what was judged by the pruner stays judged */
-	rc = store_state_save(txn, meta, state);
+	rc = store_state_upgrade(txn, meta, state);
 	if (rc == 0) {
 		rc = mark_recovery(txn, meta);
 	}

@@ -44,6 +44,8 @@ void store_stats_read(struct store *store, struct store_stats *ret_stats)
 	    .commit_us_total = load(&c->commit_us_total),
 	    .commit_us_max = load(&c->commit_us_max),
 	    .log_records = load(&c->log_records),
+	    .audit_sequence = load(&c->audit_sequence),
+	    .audit_anchor = load(&c->audit_anchor),
 	    .readers = load(&c->views),
 	};
 	for (size_t i = 0; i < STORE_BATCH_BUCKETS; i++) {

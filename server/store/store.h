@@ -30,6 +30,7 @@ struct store_changes;
 struct store_cmd;
 
 #define STORE_KEY_MAX 511   /* bytes of a key */
+#define STORE_HASH_BYTES 32 /* of the audit sequence's hashes: BLAKE2b-256 */
 #define STORE_TABLES_MAX 48 /* tables of the caller's */
 
 /* What the pruner says of a log record below the floor. */
@@ -118,10 +119,19 @@ uint64_t store_changes_revision(const struct store_changes *changes);
 void store_changes_put(struct store_changes *changes, unsigned table, struct sl_bytes key,
 		       struct sl_bytes value);
 void store_changes_delete(struct store_changes *changes, unsigned table, struct sl_bytes key);
-/* The log record of this revision; at most once. Changes without one are a bug (abort). */
+/* The log record of this revision; at most once. Changes without one are a bug (abort). What the
+ * audit sequence keeps of it is all of it, or its first part, if the rest is told apart: that goes
+ * when the log is pruned, but for its hash. */
 void store_changes_log(struct store_changes *changes, struct sl_bytes record);
+void store_changes_log_parts(struct store_changes *changes, struct sl_bytes body,
+			     struct sl_bytes bulk);
 /* Kept also when the command is refused: appended to the audit sequence. */
 void store_changes_refusal(struct store_changes *changes, struct sl_bytes record);
+/* Records of the audit sequence up to and including `sequence` go, in bounded steps inside later
+ * batches; its hash is kept as anchor. What the log still needs stays there. A lower one than
+ * before changes nothing. The record is one that the view sees (else abort). */
+void store_changes_cut_audit(struct store_changes *changes, uint64_t sequence,
+			     const uint8_t hash[static STORE_HASH_BYTES]);
 /* Raises the compaction floor: log records up to and including `floor` may be
  * pruned from now on, in bounded steps inside later batches. A lower one than
  * before changes nothing; one above this revision fails with SL_OUT_OF_RANGE. */
@@ -169,7 +179,7 @@ struct store_walk {
 	uint8_t prefix[STORE_KEY_MAX], from[STORE_KEY_MAX];
 	size_t prefix_size, from_size;
 	enum store_direction direction;
-	bool started, from_set;
+	bool started, from_set, sealed;
 	int rc;
 };
 void store_walk_begin(struct store_walk *walk, const struct store_view *view, unsigned table,
@@ -183,9 +193,70 @@ void store_walk_end(struct store_walk *walk);
 /* The log's records from revision `first` on; key = revision, 8 bytes big-endian. */
 void store_walk_log(struct store_walk *walk, const struct store_view *view, uint64_t first,
 		    enum store_direction direction);
-/* The audit sequence's refusals; key = sequence, 8 bytes big-endian. */
-void store_walk_refusals(struct store_walk *walk, const struct store_view *view, uint64_t first,
-			 enum store_direction direction);
+
+/* --- the audit sequence ------------------------------------------------------- */
+
+/* Every log record and every refusal, numbered in order of commit, each with the hash of
+ *
+ *   the hash before (32 bytes) | sequence (8, big-endian) | size of the body (4) | body |
+ *   a change's: hash of the bulk (32)
+ *
+ * BLAKE2b-256 throughout. Head and anchor lie in the state that each commit writes. A store of a
+ * program from before begins here: its older records are in no sequence. */
+struct store_audit_point {
+	uint64_t sequence;
+	uint8_t hash[STORE_HASH_BYTES];
+};
+/* The last record. */
+struct store_audit_point store_view_audit_head(const struct store_view *view);
+/* What the first record that is kept follows: zeros, or where the sequence was cut. */
+struct store_audit_point store_view_audit_anchor(const struct store_view *view);
+
+struct store_audit_record {
+	uint64_t sequence;
+	uint64_t revision;    /* of a change whose log record is whole; else 0 */
+	bool change;          /* else a refusal */
+	struct sl_bytes body; /* borrowed as a walk's value */
+	struct sl_bytes bulk; /* of a change, until its log record is pruned; else empty */
+	uint8_t bulk_hash[STORE_HASH_BYTES]; /* of a change: of its bulk, as it was written */
+	uint8_t hash[STORE_HASH_BYTES];      /* as stored */
+};
+/* The hash that the record must have. */
+void store_audit_hash(uint8_t out[static STORE_HASH_BYTES],
+		      const uint8_t before[static STORE_HASH_BYTES],
+		      const struct store_audit_record *record);
+
+/* Walks what is kept after the anchor, from sequence `first` on, as struct store_walk walks a
+ * table. Nothing is checked: see store_audit_check(). */
+struct store_audit_walk {
+	struct store_audit_record record;
+	const struct store_view *view; /* what follows is the store's */
+	struct store_walk parts[2];    /* the log, and what is kept without it */
+	struct store_audit_record next[2];
+	bool has[2], started;
+	uint64_t first;
+	enum store_direction direction;
+};
+void store_audit_begin(struct store_audit_walk *walk, const struct store_view *view, uint64_t first,
+		       enum store_direction direction);
+bool store_audit_next(struct store_audit_walk *walk);
+SL_MUST_USE sl_code store_audit_result(const struct store_audit_walk *walk, struct sl_err *err);
+void store_audit_end(struct store_audit_walk *walk);
+
+/* Checks some of the sequence, forward; to be begun with the anchor and to be gone on with, on
+ * later views too. */
+struct store_audit_check {
+	struct store_audit_point at; /* up to here all is looked at; the hash as stored there */
+	uint64_t checked, faults;
+	bool finished; /* `at` is the head, or nothing more is there */
+	/* About each fault: which record, and what is wrong with it; static. */
+	void (*on_fault)(void *ctx, uint64_t sequence, const char *what);
+	void *ctx;
+};
+/* Looks at no more than `max` records. */
+SL_MUST_USE sl_code store_audit_check(struct store_audit_check *check,
+				      const struct store_view *view, size_t max,
+				      struct sl_err *err);
 
 /* --- copies ------------------------------------------------------------------- */
 
@@ -241,6 +312,7 @@ struct store_stats {
 	uint64_t commit_us_total, commit_us_max; /* time in commit, syncs included */
 	uint64_t queued;                         /* commands waiting now */
 	uint64_t log_records;
+	uint64_t audit_sequence, audit_anchor; /* last record, and where it was cut */
 	uint64_t readers;
 };
 void store_stats_read(struct store *store, struct store_stats *ret_stats); /* any thread */

@@ -12,7 +12,7 @@
 #include "base/mem/own.h"
 #include "server/store/store.h"
 
-#define STORE_FORMAT 1                /* raised when the meaning of our own tables changes */
+#define STORE_FORMAT 2                /* raised when the meaning of our own tables changes */
 #define STORE_READERS_MAX 512         /* snapshots open at a time */
 #define STORE_BATCH_MAX 1024          /* commands in a commit */
 #define STORE_BATCH_BYTES (64u << 20) /* changes in a commit, before it is cut short */
@@ -20,7 +20,8 @@
 #define STORE_STATE_KEY "store/state"
 #define STORE_FORMAT_KEY "store/format"
 #define STORE_LOG_TABLE "store/log"
-#define STORE_REFUSAL_TABLE "store/refusals"
+#define STORE_AUDIT_TABLE                                                                          \
+	"store/refusals" /* and what the audit sequence keeps of pruned log records */
 #define STORE_META_TABLE "store/meta"
 #define STORE_OWN_PREFIX "store/" /* names that callers may not use */
 
@@ -29,7 +30,9 @@ struct store_state {
 	uint64_t revision; /* head */
 	uint64_t floor;    /* log records up to here may go */
 	uint64_t pruned;   /* log records up to here have been judged: dropped, or kept for good */
-	uint64_t refusal;  /* last number of the audit sequence */
+	struct store_audit_point audit,
+	    anchor; /* the audit sequence's last record; where it was cut */
+	uint64_t unsealed_revision, unsealed_sequence; /* up to here a program from before wrote */
 };
 
 struct store_view {
@@ -47,14 +50,15 @@ struct store_changes {
 	struct sl_buf ops;      /* struct op, key, value, one after the other */
 	struct sl_buf refusals; /* the same, kept whatever the command answers */
 	bool changed, logged;
-	uint64_t floor; /* 0: not raised */
-	sl_code code;   /* sticky */
+	uint64_t floor;               /* 0: not raised */
+	struct store_audit_point cut; /* sequence 0: none */
+	sl_code code;                 /* sticky */
 	struct sl_err err;
 };
 
 /* Written by the writer, read by anybody. */
 struct store_counters {
-	atomic_uint_least64_t revision, floor, log_records;
+	atomic_uint_least64_t revision, floor, log_records, audit_sequence, audit_anchor;
 	atomic_uint_least64_t commits, commands, refused;
 	atomic_uint_least64_t batch_count[STORE_BATCH_BUCKETS];
 	atomic_uint_least64_t commit_us_total, commit_us_max;
@@ -67,7 +71,7 @@ struct store {
 	int lock_fd; /* -1: none */
 	MDB_env *env;
 	MDB_dbi tables[STORE_TABLES_MAX]; /* STORE_NO_TABLE: not made yet (read_only) */
-	MDB_dbi log, refusals, meta;
+	MDB_dbi log, audit, meta;
 	uint64_t page_bytes, map_pages;
 	struct store_counters counters;
 
@@ -89,6 +93,8 @@ struct store {
 	struct store_cmd *batch[STORE_BATCH_MAX];
 	size_t prune_step;  /* records judged at a time; less while the map is full */
 	bool prune_waiting; /* the caller said LATER */
+	bool sweeping;      /* records up to the anchor may be there still */
+	bool sweep_waiting; /* there was no room for a step: with the next batch */
 };
 
 #define STORE_NO_TABLE ((MDB_dbi)0) /* LMDB's own free list: never a table of ours */
@@ -108,9 +114,38 @@ static inline struct sl_bytes store_bytes(MDB_val val)
 	return SL_BYTES(val.mv_data, val.mv_size);
 }
 
+/* Behind each record of the audit sequence: size of its body, sequence, hash; see audit.c. */
+#define STORE_SEAL_BYTES (4 + 8 + STORE_HASH_BYTES)
+
+/* A log record without its seal. */
+static inline struct sl_bytes store_unsealed(const struct store_state *state, uint64_t revision,
+					     struct sl_bytes value)
+{
+	if (revision > state->unsealed_revision && value.size >= STORE_SEAL_BYTES) {
+		value.size -= STORE_SEAL_BYTES;
+	}
+	return value;
+}
+
 /* --- state.c: the numbers of struct store_state --- */
 int store_state_load(MDB_txn *txn, MDB_dbi meta, struct store_state *state);
 int store_state_save(MDB_txn *txn, MDB_dbi meta, const struct store_state *state);
+/* The same, and the format with it: a program from before knows from it not to open this. */
+int store_state_upgrade(MDB_txn *txn, MDB_dbi meta, const struct store_state *state);
+
+/* --- audit.c --- */
+struct store_sealing {
+	struct sl_bytes body, bulk;
+	bool change;
+};
+/* Takes the next number and puts the sealed record. In the log the key is `revision`. */
+int store_audit_append(const struct store *store, MDB_txn *txn, struct store_state *state,
+		       uint64_t revision, const struct store_sealing *sealing);
+/* Keeps in the audit table what it needs of a log record that goes. */
+int store_audit_keep(const struct store *store, MDB_txn *txn, const struct store_state *state,
+		     uint64_t revision, struct sl_bytes value);
+/* Deletes some records up to the anchor; store->sweeping becomes false with the last. */
+int store_audit_sweep(struct store *store, MDB_txn *txn, const struct store_state *state);
 
 /* --- changes.c --- */
 void store_changes_reset(struct store_changes *changes, uint64_t revision);
@@ -170,6 +205,11 @@ SL_MUST_USE sl_code store_restore_check(const char *path, struct sl_err *err);
 /* --- open.c --- */
 /* SL_DATA_LOSS: no format number; SL_FAILED_PRECONDITION: a newer one than ours. */
 SL_MUST_USE sl_code store_check_format(MDB_txn *txn, MDB_dbi meta, struct sl_err *err);
+
+/* --- walk.c --- */
+/* Over a table whose keys are numbers; values as they are stored. */
+void store_walk_numbered(struct store_walk *walk, const struct store_view *view, MDB_dbi table,
+			 uint64_t first, enum store_direction direction);
 
 /* --- view.c --- */
 void store_pool_fini(struct store *store);

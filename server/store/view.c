@@ -129,6 +129,16 @@ uint64_t store_view_floor(const struct store_view *view)
 	return view->state.floor;
 }
 
+struct store_audit_point store_view_audit_head(const struct store_view *view)
+{
+	return view->state.audit;
+}
+
+struct store_audit_point store_view_audit_anchor(const struct store_view *view)
+{
+	return view->state.anchor;
+}
+
 static sl_code get(const struct store_view *view, MDB_dbi table, struct sl_bytes key,
 		   struct sl_bytes *ret_value, struct sl_err *err)
 {
@@ -160,7 +170,11 @@ sl_code store_get_log(const struct store_view *view, uint64_t revision, struct s
 {
 	uint8_t key[8];
 	sl_put_be64(key, revision);
-	return get(view, view->store->log, SL_BYTES(key, sizeof(key)), ret_record, err);
+	sl_code code = get(view, view->store->log, SL_BYTES(key, sizeof(key)), ret_record, err);
+	if (code == SL_OK) {
+		*ret_record = store_unsealed(&view->state, revision, *ret_record);
+	}
+	return code;
 }
 
 sl_code store_get_meta(const struct store_view *view, const char *name, struct sl_bytes *ret_value,

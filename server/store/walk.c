@@ -27,8 +27,8 @@ void store_walk_begin(struct store_walk *walk, const struct store_view *view, un
 	begin(walk, view, view->store->tables[table], prefix, direction);
 }
 
-static void begin_numbered(struct store_walk *walk, const struct store_view *view, MDB_dbi table,
-			   uint64_t first, enum store_direction direction)
+void store_walk_numbered(struct store_walk *walk, const struct store_view *view, MDB_dbi table,
+			 uint64_t first, enum store_direction direction)
 {
 	uint8_t key[8];
 	sl_put_be64(key, first);
@@ -39,13 +39,8 @@ static void begin_numbered(struct store_walk *walk, const struct store_view *vie
 void store_walk_log(struct store_walk *walk, const struct store_view *view, uint64_t first,
 		    enum store_direction direction)
 {
-	begin_numbered(walk, view, view->store->log, first, direction);
-}
-
-void store_walk_refusals(struct store_walk *walk, const struct store_view *view, uint64_t first,
-			 enum store_direction direction)
-{
-	begin_numbered(walk, view, view->store->refusals, first, direction);
+	store_walk_numbered(walk, view, view->store->log, first, direction);
+	walk->sealed = true;
 }
 
 void store_walk_from(struct store_walk *walk, struct sl_bytes key)
@@ -160,6 +155,10 @@ bool store_walk_next(struct store_walk *walk)
 	}
 	walk->key = store_bytes(key);
 	walk->value = store_bytes(value);
+	if (walk->sealed) {
+		walk->value =
+		    store_unsealed(&walk->view->state, sl_get_be64(walk->key.data), walk->value);
+	}
 	return true;
 }
 

@@ -190,7 +190,7 @@ static sl_code step_decided(struct store_cmd *cmd, const struct store_view *view
 	    .principal = "bench",
 	    .method = step->method,
 	    .reason = "",
-	    .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
+	    .object = SLUICE__V1__AUDIT_OBJECT__INIT,
 	};
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = step->ids[i].text + 4; /* behind the prefix */

@@ -51,12 +51,17 @@ WIRE(retry, retry_record, record)
 WIRE(status, status_record, record)
 WIRE(opened, opened_record, record)
 WIRE(logged, log_record, record)
-WIRE(refusal, refusal_record, record)
+
+static const ProtobufCMessage *audited(struct sl_arena *arena, size_t size, const uint8_t *data)
+{
+	return protobuf_c_message_unpack(&sluice__v1__audit_entry__descriptor,
+					 sl_arena_protobuf(arena), size, data);
+}
 
 static const ProtobufCMessage *(*const ways[])(struct sl_arena *, size_t, const uint8_t *) = {
     workspace, repository, version_ref, content, block,  publication, facts,
     note,      instance,   app,         version, owed,   release,     entry,
-    selection, retry,      status,      opened,  logged, refusal,
+    selection, retry,      status,      opened,  logged, audited,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

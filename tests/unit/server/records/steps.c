@@ -74,13 +74,13 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 	    .method = "Test",
 	    .reason = s->reason != NULL ? s->reason : "",
 	    .expected_revision = s->expected_revision,
-	    .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
+	    .object = SLUICE__V1__AUDIT_OBJECT__INIT,
 	};
 	for (size_t i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = sl_arena_strdup(d.arena, sl_id_new("new").text + 4);
 	}
 	sl_code code = c->decide(&d, s, c->in, err);
-	s->refusal = d.refusal;
+	s->object = d.object;
 	s->history = code == SL_OK && d.history;
 	s->events = d.events;
 	s->event_count = code == SL_OK ? d.event_count : 0;

@@ -37,7 +37,7 @@ struct steps {
 	bool history;
 	Sluice__V1__Event **events;
 	size_t event_count;
-	Sluice__Store__V1__RefusalRecord refusal;
+	Sluice__V1__AuditObject object;
 	struct promotion_outcome promotion;
 	struct release_outcome release;
 	Sluice__V1__Selection *selection;

@@ -166,9 +166,9 @@ static void test_promotions_refusals_name_every_blocking_gate(void **state)
 	assert_int_equal(steps_gates(s), 2);
 	assert_string_equal(steps_meta(s, "not-blocked"), "BLOCK");
 	assert_string_equal(steps_meta(s, "content"), "WAIT");
-	assert_string_equal(s->refusal.version_id, steps_get(s, "v1")->id);
-	assert_string_equal(s->refusal.app_id, steps_app(s)->id);
-	assert_int_equal(s->refusal.environment, ENV_PRODUCTION);
+	assert_string_equal(s->object.version_id, steps_get(s, "v1")->id);
+	assert_string_equal(s->object.app_id, steps_app(s)->id);
+	assert_int_equal(s->object.environment, ENV_PRODUCTION);
 	assert_int_equal(steps_get(s, "v1")->environment, ENV_STAGING);
 
 	steps_published(s, "v1");
@@ -300,7 +300,7 @@ static sl_code racer_decide(struct store_cmd *cmd, const struct store_view *view
 			     .principal = "racer",
 			     .method = "Promote",
 			     .reason = "",
-			     .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT};
+			     .object = SLUICE__V1__AUDIT_OBJECT__INIT};
 	sl_code code = promotions_decide(&d, &request, &outcome, err);
 	if (code == SL_OK) {
 		decision_log(&d, NULL);

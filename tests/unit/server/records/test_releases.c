@@ -243,8 +243,8 @@ static void test_releases_refuse_what_is_not_in_production(void **state)
 	steps_refused(s, SL_FAILED_PRECONDITION, SL_REASON_GATE_BLOCKED, "development");
 	assert_int_equal(steps_gates(s), 1);
 	assert_string_equal(steps_meta(s, "in-production"), "BLOCK");
-	assert_string_equal(s->refusal.version_id, steps_get(s, "v1")->id);
-	assert_int_equal(s->refusal.environment, ENV_PRODUCTION);
+	assert_string_equal(s->object.version_id, steps_get(s, "v1")->id);
+	assert_int_equal(s->object.environment, ENV_PRODUCTION);
 	assert_int_equal(steps_promote(s, "v1", "development"), SL_OK);
 	(void)steps_release(s, "v1");
 	steps_refused(s, SL_FAILED_PRECONDITION, SL_REASON_GATE_BLOCKED, "staging");

@@ -494,7 +494,7 @@ static void test_verify_finds_rubbish_in_the_log(void **state)
 	char line[40];
 	(void)snprintf(line, sizeof(line), "%lu: does not parse", (unsigned long)raw.cmd.revision);
 	found(w, "log", line);
-	found(w, "refusal", "1: does not parse");
+	found(w, "audit", ": does not parse");
 	uint64_t faults = 0;
 	free(report(w, &faults));
 	assert_int_equal(faults, 2);

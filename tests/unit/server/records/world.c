@@ -124,7 +124,7 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 	    .reason = c->options != NULL ? c->options->reason : "",
 	    .expected_revision = c->options != NULL ? c->options->expected_revision : 0,
 	    .secret = c->secret,
-	    .refusal = SLUICE__STORE__V1__REFUSAL_RECORD__INIT,
+	    .object = SLUICE__V1__AUDIT_OBJECT__INIT,
 	};
 	for (size_t i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = sl_arena_strdup(&c->w->arena, sl_id_new("new").text + 4);

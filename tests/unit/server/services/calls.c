@@ -36,6 +36,12 @@ bool rpc_call_is_cancelled(const struct rpc_call *call)
 	return false;
 }
 
+const char *rpc_call_peer(const struct rpc_call *call)
+{
+	(void)call;
+	return "test";
+}
+
 void rpc_call_finish(struct rpc_call *call, sl_code code, const struct sl_err *err,
 		     struct sl_bytes response)
 {

@@ -281,11 +281,14 @@ size_t count_log(struct fixture *f)
 size_t count_refusals(struct fixture *f)
 {
 	const struct store_view *view = view_open(f);
-	struct store_walk walk;
+	struct store_audit_walk walk;
 	size_t count = 0;
-	store_walk_refusals(&walk, view, 0, STORE_FORWARD);
-	free(walked(&walk, true, &count));
-	store_walk_end(&walk);
+	store_audit_begin(&walk, view, 0, STORE_FORWARD);
+	while (store_audit_next(&walk)) {
+		count += !walk.record.change;
+	}
+	assert_int_equal(store_audit_result(&walk, NULL), SL_OK);
+	store_audit_end(&walk);
 	store_view_end(view);
 	return count;
 }

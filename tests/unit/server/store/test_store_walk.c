@@ -153,15 +153,17 @@ static void test_walk_refusals_from_a_number(void **state)
 	}
 	const struct store_view *view = NULL;
 	assert_int_equal(store_view_begin(f->store, &view, NULL), SL_OK);
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_refusals(&walk, view, 2, STORE_FORWARD);
+	struct store_audit_walk walk;
+	uint64_t before = store_view_audit_head(view).sequence - SL_COUNT(who);
+	store_audit_begin(&walk, view, before + 2, STORE_FORWARD);
 	for (size_t i = 1; i < SL_COUNT(who); i++) {
-		assert_true(store_walk_next(&walk));
-		assert_int_equal(sl_get_be64(walk.key.data), i + 1);
-		assert_true(sl_bytes_equal(walk.value, sl_bytes_text(who[i])));
+		assert_true(store_audit_next(&walk));
+		assert_int_equal(walk.record.sequence, before + i + 1);
+		assert_false(walk.record.change);
+		assert_true(sl_bytes_equal(walk.record.body, sl_bytes_text(who[i])));
 	}
-	assert_false(store_walk_next(&walk));
-	store_walk_end(&walk);
+	assert_false(store_audit_next(&walk));
+	store_audit_end(&walk);
 	store_view_end(view);
 }
 
