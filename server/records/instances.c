@@ -328,9 +328,11 @@ sl_code instances_decide_remove(struct decision *d, const char *name_or_id, stru
 		return code;
 	}
 	struct record_key key = instance_key(d, instance->id),
-			  by_name = name_key(d, instance->name);
+			  by_name = name_key(d, instance->name), token = {.size = 0};
+	key_text(&token, instance->join_token_id);
 	decision_delete(d, TABLE_INSTANCES, &key);
 	decision_delete(d, TABLE_INSTANCES_BY_NAME, &by_name);
+	decision_delete(d, TABLE_JOIN_TOKENS, &token); /* its identity stays: its agent is told */
 	instance->removed_ms = d->now_ms;
 	instance->revision = d->revision;
 	decision_put(d, TABLE_REMOVED_INSTANCES, &key, &instance->base);

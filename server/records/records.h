@@ -59,8 +59,9 @@
 	X(ROLES, "roles")                           /* name */                                     \
 	X(ACCESS_TOKENS, "access_tokens")           /* id, without a workspace number */           \
 	X(ACCESS_TOKENS_BY_PRINCIPAL,                                                              \
-	  "tokens_by_principal")    /* principal id, token id; value: empty */                     \
-	X(IDENTITIES, "identities") /* id, without a workspace number */
+	  "tokens_by_principal")      /* principal id, token id; value: empty */                   \
+	X(IDENTITIES, "identities")   /* id, without a workspace number */                         \
+	X(JOIN_TOKENS, "join_tokens") /* id, without a workspace number */
 
 enum record_table {
 #define X(table, name) TABLE_##table,

@@ -202,7 +202,8 @@ void verify_environment(struct verify *v, uint32_t environment)
 static bool in_workspace(struct verify *v)
 {
 	if (v->table == TABLE_WORKSPACES || v->table == TABLE_WORKSPACE_NUMBERS ||
-	    v->table == TABLE_ACCESS_TOKENS || v->table == TABLE_IDENTITIES) {
+	    v->table == TABLE_ACCESS_TOKENS || v->table == TABLE_IDENTITIES ||
+	    v->table == TABLE_JOIN_TOKENS) {
 		return true;
 	}
 	struct verify_key key = verify_key_of(v);
@@ -307,7 +308,7 @@ static sl_code verify_tables(struct verify *v, const struct verify_check *checks
 static sl_code verify_all(struct verify *v, struct sl_err *err)
 {
 	_Static_assert(SL_COUNT(verify_records) + SL_COUNT(verify_work) + SL_COUNT(verify_access) +
-			       SL_COUNT(verify_indexes) ==
+			       SL_COUNT(verify_identities) + SL_COUNT(verify_indexes) ==
 			   TABLE_COUNT,
 		       "every table is checked");
 	v->head = store_view_revision(v->view);
@@ -318,6 +319,9 @@ static sl_code verify_all(struct verify *v, struct sl_err *err)
 	    code != SL_OK ? code : verify_tables(v, verify_records, SL_COUNT(verify_records), err);
 	code = code != SL_OK ? code : verify_tables(v, verify_work, SL_COUNT(verify_work), err);
 	code = code != SL_OK ? code : verify_tables(v, verify_access, SL_COUNT(verify_access), err);
+	code = code != SL_OK
+		   ? code
+		   : verify_tables(v, verify_identities, SL_COUNT(verify_identities), err);
 	return code != SL_OK ? code
 			     : verify_tables(v, verify_indexes, SL_COUNT(verify_indexes), err);
 }

@@ -62,9 +62,10 @@ struct verify_check {
 	enum record_table table;
 	void (*check)(struct verify *v);
 };
-extern const struct verify_check verify_records[12]; /* verify_records.c */
-extern const struct verify_check verify_work[4];     /* verify_work.c */
-extern const struct verify_check verify_access[6];   /* verify_access.c */
-extern const struct verify_check verify_indexes[11]; /* verify_indexes.c */
+extern const struct verify_check verify_records[12];   /* verify_records.c */
+extern const struct verify_check verify_work[4];       /* verify_work.c */
+extern const struct verify_check verify_access[6];     /* verify_access.c */
+extern const struct verify_check verify_identities[1]; /* verify_identities.c */
+extern const struct verify_check verify_indexes[11];   /* verify_indexes.c */
 
 #endif

@@ -252,6 +252,28 @@ Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
 	return note;
 }
 
+static Sluice__V1__InstanceAlert *wire_alert(struct sl_arena *arena,
+					     const Sluice__Store__V1__AlertRecord *record)
+{
+	NEW(alert, Sluice__V1__InstanceAlert, sluice__v1__instance_alert__init);
+	alert->kind = record->kind;
+	alert->text = record->text;
+	alert->first_at = wire_time(arena, record->first_ms);
+	alert->last_at = wire_time(arena, record->last_ms);
+	alert->peer = record->peer;
+	return alert;
+}
+
+static void add_alerts(struct sl_arena *arena, const Sluice__Store__V1__InstanceRecord *record,
+		       Sluice__V1__Instance *instance)
+{
+	instance->alerts = SL_ARENA_ARRAY(arena, Sluice__V1__InstanceAlert *, record->n_alerts + 1);
+	for (size_t i = 0; instance->alerts != NULL && i < record->n_alerts; i++) {
+		instance->alerts[instance->n_alerts] = wire_alert(arena, record->alerts[i]);
+		instance->n_alerts += instance->alerts[instance->n_alerts] != NULL;
+	}
+}
+
 Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 				    const Sluice__Store__V1__InstanceRecord *record)
 {
@@ -274,5 +296,20 @@ Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 		instance->labels[i] = entry;
 		instance->n_labels++;
 	}
+	add_alerts(arena, record, instance);
 	return instance;
+}
+
+Sluice__V1__InstanceIdentity *
+wire_instance_identity(struct sl_arena *arena, const Sluice__Store__V1__IdentityRecord *record)
+{
+	NEW(identity, Sluice__V1__InstanceIdentity, sluice__v1__instance_identity__init);
+	identity->id = record->id;
+	identity->enrolled_at = wire_time(arena, record->created_ms);
+	identity->enrolled_from = record->peer;
+	identity->certificate_expires_at = wire_time(arena, record->not_after_ms);
+	identity->renewals = record->renewals;
+	identity->revoked_at = wire_time(arena, record->revoked_ms);
+	identity->revoked_by = record->revoked_by;
+	return identity;
 }

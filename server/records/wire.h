@@ -53,8 +53,10 @@ Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
 				   const Sluice__Store__V1__NoteRecord *record,
 				   const Sluice__Store__V1__AppRecord *app,
 				   const Sluice__Store__V1__VersionRecord *version);
-/* Without `agent`, which only fleet knows. */
+/* Without `agent`, which only fleet knows, and `identity`. */
 Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 				    const Sluice__Store__V1__InstanceRecord *record);
+Sluice__V1__InstanceIdentity *
+wire_instance_identity(struct sl_arena *arena, const Sluice__Store__V1__IdentityRecord *record);
 
 #endif
