@@ -14,6 +14,7 @@
 
 #include "base/clock/clock.h"
 #include "base/crypto/crypto.h"
+#include "base/crypto/secret.h"
 #include "base/flags/flags.h"
 #include "base/git/git.h"
 #include "base/log/log.h"
@@ -22,10 +23,14 @@
 #include "base/version.h"
 #include "proto/descriptors.h"
 #include "server/audit/audit.h"
+#include "server/ca/ca.h"
+#include "server/ca/make.h"
 #include "server/collect.h"
 #include "server/config/config.h"
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
+#include "server/init.h"
+#include "server/keys.h"
 #include "server/metrics/metrics.h"
 #include "server/records/bootstrap.h"
 #include "server/restore.h"
@@ -40,6 +45,7 @@ enum { EXIT_NOT_STARTED = 1, EXIT_FAILED = 3, EXIT_USAGE = 64, RETENTION_EVERY_M
 struct server {
 	struct services services; /* first: the ctx of every handler */
 	struct server_config config;
+	struct ca *ca; /* NULL: --insecure */
 	struct rpc_server *rpc;
 	struct metrics *metrics;
 	pthread_t signals;
@@ -113,6 +119,9 @@ static void on_tick(void *ctx)
 	audit_tick(server->services.audit);
 	uint64_t now = sl_clock_mono_ms();
 	(void)sl_watchdog_step(&server->watchdog, now);
+	if (server->ca != NULL) {
+		ca_tick(server->ca, sl_clock_unix_ms(), now);
+	}
 	if (now - server->retained_ms >= RETENTION_EVERY_MS) {
 		server->retained_ms = now;
 		records_retain(server->services.store, sl_clock_unix_ms(),
@@ -185,10 +194,44 @@ static void server_fini(struct server *server)
 	gitsync_free(server->services.gitsync);
 	fleet_free(server->services.fleet);
 	rpc_server_free(server->rpc);
+	ca_free(server->ca);
 	requests_free(server->services.requests);
 }
 
 /* --- building -------------------------------------------------------------------------- */
+
+/* Nothing that serves needs it, so its absence stops nothing. */
+static void look_for_master_key(const struct server_config *config)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(sl_free_auto) char *path = ca_master_key_elsewhere(config->master_key_file);
+	if (path == NULL && asprintf(&path, "%s/keys/master.key", config->data) < 0) {
+		return;
+	}
+	if (ca_master_key_check(path, &err) != SL_OK) {
+		log_warn("master-key", "error=%s", SL_QUOTE(err.msg));
+	}
+}
+
+static sl_code open_keys(struct server *server, struct sl_err *err)
+{
+	const struct server_config *config = &server->config;
+	const struct ca_options options = {.data = config->data};
+	if (config->insecure) {
+		return SL_OK;
+	}
+	sl_code code = ca_open(&options, sl_clock_unix_ms(), &server->ca, err);
+	if (code == SL_NOT_FOUND) {
+		return sl_err_set(err, SL_FAILED_PRECONDITION,
+				  "'%s' has no keys: make them with `sluiced init --data %s`, or "
+				  "serve --insecure on loopback",
+				  config->data, config->data);
+	}
+	if (code == SL_OK) {
+		look_for_master_key(config);
+	}
+	return code;
+}
 
 static sl_code open_store(struct server *server, struct sl_err *err)
 {
@@ -278,6 +321,8 @@ static sl_code start_rpc(struct server *server, struct sl_err *err)
 	    .tick_ms = 100,
 	    .on_finished = on_finished,
 	    .drain_ms = (unsigned)config->drain_ms,
+	    .tls = server->ca != NULL ? ca_tls(server->ca) : NULL,
+	    .connection_age_ms = (unsigned)config->connection_age_ms,
 	};
 	options.methods = services_rpc_methods(&options.method_count);
 	return rpc_server_new(&options, &server->rpc, err);
@@ -289,7 +334,9 @@ static sl_code server_init(struct server *server, struct sl_err *err)
 	server->services.started_ms = sl_clock_unix_ms();
 	server->retained_ms = sl_clock_mono_ms();
 	sl_watchdog_init(&server->watchdog);
-	sl_code code = open_store(server, err);
+	sl_code code = sl_secret_harden(err);
+	code = code != SL_OK ? code : open_keys(server, err);
+	code = code != SL_OK ? code : open_store(server, err);
 	code = code != SL_OK ? code : start_parts(server, err);
 	code = code != SL_OK ? code : start_metrics(server, err);
 	code = code != SL_OK ? code : start_rpc(server, err);
@@ -317,8 +364,11 @@ static int serve(const struct server_config *config)
 		server_fini(&server);
 		return EXIT_NOT_STARTED;
 	}
-	log_warn("insecure", "listen=%s meaning=\"no TLS, no identities: for this machine only\"",
-		 config->listen);
+	if (config->insecure) {
+		log_warn("insecure",
+			 "listen=%s meaning=\"no TLS, no identities: for this machine only\"",
+			 config->listen);
+	}
 	log_info("listening", "port=%d metrics_port=%d version=%s data=%s",
 		 rpc_server_port(server.rpc),
 		 server.metrics == NULL ? 0 : metrics_port(server.metrics), SLUICE_VERSION,
@@ -354,8 +404,13 @@ static const struct sl_command man_command = {
     .args_max = 1,
 };
 
-static const struct sl_command *const commands[] = {&server_serve_command, &server_restore_command,
-						    &server_verify_command, &man_command, NULL};
+static const struct sl_command *const commands[] = {&server_init_command,
+						    &server_serve_command,
+						    &server_restore_command,
+						    &server_verify_command,
+						    &server_keys_export_command,
+						    &man_command,
+						    NULL};
 
 static const struct sl_program program = {
     .name = "sluiced",
@@ -378,6 +433,8 @@ static int usage_error(const struct sl_err *err)
 union config {
 	struct server_config serve;
 	struct restore_config restore;
+	struct init_config init;
+	struct keys_config keys;
 };
 
 static int run_command(const struct sl_found *found, union config *config,
@@ -389,6 +446,12 @@ static int run_command(const struct sl_found *found, union config *config,
 	}
 	if (found->command == &server_restore_command) {
 		return server_restore(args->items[0], &config->restore);
+	}
+	if (found->command == &server_init_command) {
+		return server_init_keys(&config->init);
+	}
+	if (found->command == &server_keys_export_command) {
+		return server_keys_export(args->items[0], &config->keys);
 	}
 	if (found->command == &man_command) {
 		const char *form = args->count > 0 ? args->items[0] : NULL;

@@ -35,6 +35,20 @@ void sl_wipe(void *data, size_t size)
 	sodium_memzero(data, size);
 }
 
+char *sl_base64(char *out, const void *data, size_t size)
+{
+	return sodium_bin2base64(out, SL_BASE64_SIZE(size), data, size,
+				 sodium_base64_VARIANT_ORIGINAL);
+}
+
+bool sl_unbase64(void *out, size_t size, const char *text)
+{
+	size_t used = 0;
+	return sodium_base642bin(out, size, text, strlen(text), " \t\r\n", &used, NULL,
+				 sodium_base64_VARIANT_ORIGINAL) == 0 &&
+	       used == size;
+}
+
 sl_code sl_secret_harden(struct sl_err *err)
 {
 	const struct rlimit none = {0, 0};

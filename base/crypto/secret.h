@@ -6,6 +6,7 @@
 #ifndef SL_BASE_SECRET_H
 #define SL_BASE_SECRET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/bytes/bytes.h"
@@ -21,6 +22,13 @@ char *sl_secret_text(const void *text, size_t size);
 
 /* What lay in ordinary memory for a moment; no compiler leaves it out. */
 void sl_wipe(void *data, size_t size);
+
+/* Standard base64 with padding, in time that does not depend on the bytes. `out` has
+ * SL_BASE64_SIZE(size) bytes. Returns `out`. */
+#define SL_BASE64_SIZE(size) (((size) + 2) / 3 * 4 + 1)
+char *sl_base64(char *out, const void *data, size_t size);
+/* Exactly `size` bytes, with white space around them or not; false otherwise. */
+bool sl_unbase64(void *out, size_t size, const char *text);
 
 /* Forbids core files and other programs' looks into this process. For daemons, at the start. */
 SL_MUST_USE sl_code sl_secret_harden(struct sl_err *err);

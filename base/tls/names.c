@@ -123,3 +123,58 @@ sl_code tls_add_names(X509 *cert, const struct tls_spec *spec, struct sl_err *er
 	}
 	return SL_OK;
 }
+
+static const char *address_text(const uint8_t *address, int size, struct sl_arena *arena)
+{
+	char text[INET6_ADDRSTRLEN];
+	int family = size == sizeof(struct in_addr) ? AF_INET : AF_INET6;
+	if ((family == AF_INET6 && size != sizeof(struct in6_addr)) ||
+	    inet_ntop(family, address, text, sizeof(text)) == NULL) {
+		return NULL;
+	}
+	return sl_arena_strdup(arena, text);
+}
+
+/* NULL: not a host, or none that we would put in. */
+static const char *host_text(const GENERAL_NAME *name, struct sl_arena *arena)
+{
+	if (name->type != GEN_DNS && name->type != GEN_IPADD) {
+		return NULL;
+	}
+	const ASN1_STRING *value = name->type == GEN_DNS ? name->d.dNSName : name->d.iPAddress;
+	int size = ASN1_STRING_length(value);
+	const uint8_t *bytes = ASN1_STRING_get0_data(value);
+	if (name->type == GEN_IPADD) {
+		return address_text(bytes, size, arena);
+	}
+	char *text = size > 0 ? sl_arena_printf(arena, "%.*s", size, (const char *)bytes) : NULL;
+	if (text == NULL) {
+		return NULL;
+	}
+	return strlen(text) == (size_t)size && tls_host_is_valid(text) ? text : NULL;
+}
+
+sl_code tls_cert_hosts(struct sl_bytes pem, struct sl_arena *arena, const char *const **ret_hosts,
+		       size_t *ret_count, struct sl_err *err)
+{
+	SL_AUTO(X509_free_auto) X509 *x509 = NULL;
+	sl_code code = tls_x509_read(pem, &x509, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	SL_AUTO(GENERAL_NAMES_free_auto)
+	GENERAL_NAMES *names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
+	int count = names != NULL ? sk_GENERAL_NAME_num(names) : 0;
+	const char **hosts = SL_ARENA_ARRAY(arena, const char *, (size_t)count + 1);
+	size_t found = 0;
+	for (int i = 0; i < count && hosts != NULL; i++) {
+		hosts[found] = host_text(sk_GENERAL_NAME_value(names, i), arena);
+		found += hosts[found] != NULL;
+	}
+	if (sl_arena_failed(arena)) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	*ret_hosts = hosts;
+	*ret_count = found;
+	return SL_OK;
+}

@@ -16,6 +16,7 @@
 
 #include "base/bytes/bytes.h"
 #include "base/err/err.h"
+#include "base/mem/arena.h"
 #include "base/mem/own.h"
 
 enum {
@@ -116,6 +117,11 @@ SL_MUST_USE sl_code tls_cert_key(struct sl_bytes pem, struct tls_key **ret_key, 
  * SL_FAILED_PRECONDITION says why not. */
 SL_MUST_USE sl_code tls_cert_check(struct sl_bytes pem, struct sl_bytes ca_pem, enum tls_use use,
 				   uint64_t at_ms, struct sl_err *err);
+/* Its DNS names and IP addresses as tls_issue() takes them, in `arena`; other names are left out.
+ */
+SL_MUST_USE sl_code tls_cert_hosts(struct sl_bytes pem, struct sl_arena *arena,
+				   const char *const **ret_hosts, size_t *ret_count,
+				   struct sl_err *err);
 /* Is it valid for this host (a DNS name or an IP address)? */
 bool tls_cert_is_for(struct sl_bytes pem, const char *host);
 

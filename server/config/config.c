@@ -22,6 +22,10 @@ static const struct sl_flag serve_flags[] = {
 	  .help = "Where /metrics, /healthz and /readyz are served over HTTP, on loopback only. An empty value switches them off." },
 	{ .name = "insecure", .kind = SL_FLAG_BOOL, .offset = AT(insecure),
 	  .help = "Serve without TLS and without asking who calls, on loopback only. Implies --allow-local-repos." },
+	{ .name = "master-key-file", .kind = SL_FLAG_TEXT, .offset = AT(master_key_file), .placeholder = "FILE",
+	  .help = "Where the master key lies, when that is neither DIR/keys/master.key nor a systemd credential sluice-master-key." },
+	{ .name = "connection-age", .kind = SL_FLAG_DURATION, .offset = AT(connection_age_ms), .fallback = "1h", .max = DAYS(20),
+	  .help = "A connection older than this, give or take a tenth, takes no new calls: clients connect anew, and their certificates are looked at again. Streams go on. 0 sets no bound." },
 	{ .name = "map-size", .kind = SL_FLAG_BYTES, .offset = AT(map_bytes), .fallback = "64G", .min = MIB(16), .max = TIB(16),
 	  .help = "Largest size of the store. Sparse: the file takes only what is written." },
 	{ .name = "disk-reserve", .kind = SL_FLAG_BYTES, .offset = AT(disk_reserve_bytes), .fallback = "256M", .max = TIB(16),
@@ -61,6 +65,8 @@ static const struct sl_flag serve_flags[] = {
 /* clang-format on */
 
 static const struct sl_example serve_examples[] = {
+    {"sluiced serve --data /var/lib/sluice --listen 0.0.0.0:7443",
+     "Serve over TLS to whoever holds a certificate, with the keys that `sluiced init` has made."},
     {"sluiced serve --data /var/lib/sluice --insecure",
      "Serve on 127.0.0.1:7443 to programs of this machine."},
     {"SLUICE_DATA=/var/lib/sluice SLUICE_INSECURE=true sluiced serve",
@@ -78,16 +84,17 @@ static const struct sl_exit_code serve_exit_codes[] = {
 
 const struct sl_command server_serve_command = {
     .name = "serve",
-    .synopsis = "--data DIR --insecure",
+    .synopsis = "--data DIR",
     .summary = "Run the control plane",
     .description = "Serves the API of sluice.v1, with health and reflection, until SIGTERM or "
 		   "SIGINT: then health turns "
 		   "NOT_SERVING, calls that run may end, streams are ended with UNAVAILABLE, and "
 		   "what was accepted is "
 		   "written.\n\n"
-		   "This version serves with --insecure only: without TLS, to loopback. Every flag "
-		   "can also be set in "
-		   "the environment; the command line wins.",
+		   "Clients need a certificate of this server (TLS 1.3). Its keys are in DIR/keys, "
+		   "where `sluiced init` puts them; certificates renew themselves, and files that "
+		   "are replaced there are taken up without a restart. Every flag can also be set "
+		   "in the environment; the command line wins.",
     .flags = serve_flags,
     .env_prefix = "SLUICE_",
     .examples = serve_examples,
@@ -141,8 +148,7 @@ static bool is_loopback(const char *host)
 	return strcmp(host, "localhost") == 0;
 }
 
-static sl_code check_loopback(const char *flag, const char *address, const char *why,
-			      struct sl_err *err)
+static sl_code check_address(const char *flag, const char *address, struct sl_err *err)
 {
 	char host[HOST_MAX_BYTES + 1];
 	if (!split_address(address, host)) {
@@ -151,7 +157,18 @@ static sl_code check_loopback(const char *flag, const char *address, const char 
 		    "%s must be HOST:PORT (an IPv6 address in brackets, port 0 to 65535), is '%s'",
 		    flag, address);
 	}
-	if (!is_loopback(host)) {
+	return SL_OK;
+}
+
+static sl_code check_loopback(const char *flag, const char *address, const char *why,
+			      struct sl_err *err)
+{
+	char host[HOST_MAX_BYTES + 1];
+	sl_code code = check_address(flag, address, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	if (split_address(address, host) && !is_loopback(host)) {
 		return sl_err_set(
 		    err, SL_INVALID_ARGUMENT,
 		    "%s must be on loopback (127.0.0.0/8, [::1] or localhost) %s, is '%s'", flag,
@@ -162,18 +179,15 @@ static sl_code check_loopback(const char *flag, const char *address, const char 
 
 sl_code server_config_settle(struct server_config *config, struct sl_err *err)
 {
-	if (!config->insecure) {
-		return sl_err_set(err, SL_INVALID_ARGUMENT,
-				  "this version serves without TLS only: give --insecure, which "
-				  "listens on loopback only");
-	}
-	sl_code code = check_loopback("--listen", config->listen, "with --insecure", err);
+	sl_code code = config->insecure
+			   ? check_loopback("--listen", config->listen, "with --insecure", err)
+			   : check_address("--listen", config->listen, err);
 	if (code == SL_OK && config->metrics_listen[0] != '\0') {
 		code = check_loopback("--metrics-listen", config->metrics_listen, "always", err);
 	}
 	if (code != SL_OK) {
 		return code;
 	}
-	config->allow_local_repos = true; /* --insecure implies it */
+	config->allow_local_repos |= config->insecure;
 	return SL_OK;
 }

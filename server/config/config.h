@@ -18,6 +18,8 @@ struct server_config {
 	const char *listen;         /* HOST:PORT, port 0: any free one */
 	const char *metrics_listen; /* HOST:PORT on loopback; "": off */
 	bool insecure;
+	const char *master_key_file; /* "": in the key folder, or a credential of systemd */
+	uint64_t connection_age_ms;  /* 0: as old as they like */
 	uint64_t map_bytes;          /* largest size that the store can grow to */
 	uint64_t disk_reserve_bytes; /* below this only deletes are taken; 0: no reserve */
 	uint64_t queue_max;          /* writes that may wait */
@@ -41,9 +43,9 @@ struct server_config {
 extern const struct sl_command server_serve_command;
 
 /* Checks what one row cannot say, and derives what follows from other flags:
- * addresses are HOST:PORT; --metrics-listen is on loopback; without --insecure
- * nothing is served, and with it --listen is on loopback and --allow-local-repos
- * holds. SL_INVALID_ARGUMENT names the flag; the config is then untouched. */
+ * addresses are HOST:PORT; --metrics-listen is on loopback; with --insecure
+ * --listen is on loopback, too, and --allow-local-repos holds. SL_INVALID_ARGUMENT names the flag;
+ * the config is then untouched. */
 SL_MUST_USE sl_code server_config_settle(struct server_config *config, struct sl_err *err);
 
 #endif

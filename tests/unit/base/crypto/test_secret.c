@@ -28,6 +28,21 @@ static void test_secret_is_zeroed_and_holds_a_text(void **state)
 	sl_secret_free(NULL);
 }
 
+static void test_secret_base64_is_exact(void **state)
+{
+	(void)state;
+	char text[SL_BASE64_SIZE(5)];
+	uint8_t back[5];
+	assert_string_equal(sl_base64(text, "\x00\xff key", 4), "AP8gaw==");
+	assert_string_equal(sl_base64(text, "12345", 5), "MTIzNDU=");
+	assert_true(sl_unbase64(back, 5, " MTIzNDU=\n"));
+	assert_memory_equal(back, "12345", 5);
+	static const char *const bad[] = {"", "MTIzNA==", "MTIzNDU2", "MTIzNDU", "MTIz*DU="};
+	for (size_t i = 0; i < SL_COUNT(bad); i++) {
+		assert_false(sl_unbase64(back, 5, bad[i]));
+	}
+}
+
 static int harden_and_look(void)
 {
 	struct rlimit core = {1, 1};
@@ -54,6 +69,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_secret_is_zeroed_and_holds_a_text),
+	    cmocka_unit_test(test_secret_base64_is_exact),
 	    cmocka_unit_test(test_secret_harden_forbids_core_files),
 	};
 	if (!sl_crypto_init()) {

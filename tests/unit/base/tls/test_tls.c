@@ -246,6 +246,16 @@ static void test_tls_server_certificate_is_for_its_hosts(void **state)
 	assert_false(tls_cert_is_for(bytes, "example.org"));
 	assert_false(tls_cert_is_for(bytes, "127.0.0.2"));
 	assert_false(tls_cert_is_for(bytes, "agent")); /* the common name is no host */
+	struct sl_arena arena;
+	const char *const *read = NULL;
+	size_t count = 0;
+	sl_arena_init(&arena, 0);
+	assert_int_equal(tls_cert_hosts(bytes, &arena, &read, &count, &err), SL_OK);
+	assert_int_equal(count, SL_COUNT(hosts));
+	for (size_t i = 0; i < count; i++) {
+		assert_string_equal(read[i], hosts[i]);
+	}
+	sl_arena_fini(&arena);
 	struct tls_cert cert;
 	assert_int_equal(tls_cert_read(bytes, &cert, &err), SL_OK);
 	assert_int_equal(cert.name_count, 4);

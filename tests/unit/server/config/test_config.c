@@ -115,7 +115,9 @@ static void test_config_refusals(void **state)
 		const char *text;
 	} cases[] = {
 	    {{"serve", "--insecure"}, "--data or SLUICE_DATA is required"},
-	    {{"serve", "--data=d"}, "this version serves without TLS only: give --insecure"},
+	    {{"serve", "--data=d", "--listen=0.0.0.0"}, "--listen must be HOST:PORT"},
+	    {{"serve", "--data=d", "--metrics-listen=0.0.0.0:1"},
+	     "--metrics-listen must be on loopback"},
 	    {{"serve", "--data=d", "extra"}, "unexpected argument 'extra'"},
 	    {{"serve", "--data=d", "--insecure", "--listen=0.0.0.0:1"},
 	     "--listen must be on loopback (127.0.0.0/8, [::1] or localhost) with --insecure, is "

@@ -1,0 +1,138 @@
+/* The six files that must fit together. */
+#include <string.h>
+
+#include "server/ca/ca_internal.h"
+
+const char *const ca_file_names[CA_FILES] = {
+    [CA_PEM] = "ca.pem",         [CA_KEY] = "ca.key",     [SERVER_PEM] = "server.pem",
+    [SERVER_KEY] = "server.key", [DOOR_PEM] = "door.pem", [DOOR_KEY] = "door.key",
+};
+
+void ca_set_free(struct ca_set *set)
+{
+	if (set == NULL) {
+		return;
+	}
+	for (int i = 0; i < CA_FILES; i++) {
+		sl_secret_free(set->texts[i]);
+	}
+	free(set);
+}
+
+/* That the key is the certificate's. */
+static sl_code check_pair(const struct ca_set *set, enum ca_file pem, enum ca_file key,
+			  struct sl_err *err)
+{
+	SL_AUTO(tls_key_free_auto) struct tls_key *of_cert = NULL;
+	SL_AUTO(tls_key_free_auto) struct tls_key *of_file = NULL;
+	if (tls_cert_key(sl_bytes_text(set->texts[pem]), &of_cert, err) != SL_OK) {
+		return sl_err_wrap(err, "'%s'", ca_file_names[pem]);
+	}
+	if (tls_key_read(sl_bytes_text(set->texts[key]), &of_file, err) != SL_OK) {
+		return sl_err_wrap(err, "'%s'", ca_file_names[key]);
+	}
+	if (!tls_key_equal(of_cert, of_file)) {
+		return sl_err_set(err, SL_FAILED_PRECONDITION, "'%s' is not the key of '%s'",
+				  ca_file_names[key], ca_file_names[pem]);
+	}
+	return SL_OK;
+}
+
+static sl_code check_use(const struct ca_set *set, enum ca_file pem, struct sl_err *err)
+{
+	struct tls_cert cert;
+	if (tls_cert_read(sl_bytes_text(set->texts[pem]), &cert, err) != SL_OK) {
+		return sl_err_wrap(err, "'%s'", ca_file_names[pem]);
+	}
+	if (pem == CA_PEM ? !cert.is_ca : cert.is_ca || !cert.for_server) {
+		return sl_err_set(err, SL_FAILED_PRECONDITION, "'%s' is not made for %s",
+				  ca_file_names[pem],
+				  pem == CA_PEM ? "signing certificates" : "servers");
+	}
+	return SL_OK;
+}
+
+static sl_code check(const struct ca_set *set, struct sl_err *err)
+{
+	for (int pem = CA_PEM; pem < CA_FILES; pem += 2) {
+		sl_code code = check_pair(set, (enum ca_file)pem, (enum ca_file)(pem + 1), err);
+		code = code != SL_OK ? code : check_use(set, (enum ca_file)pem, err);
+		if (code != SL_OK) {
+			return code;
+		}
+	}
+	return SL_OK;
+}
+
+sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
+{
+	SL_AUTO(ca_set_free_auto) struct ca_set *set = calloc(1, sizeof(*set));
+	if (set == NULL) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	for (int i = 0; i < CA_FILES; i++) {
+		size_t size = 0;
+		sl_code code = ca_file_read(folder, ca_file_names[i], &set->texts[i], &size, err);
+		if (code != SL_OK) {
+			return code;
+		}
+	}
+	sl_code code = check(set, err);
+	if (code == SL_OK) {
+		*ret_set = SL_TAKE(set);
+	}
+	return code;
+}
+
+bool ca_set_is_due(const struct ca_set *set, enum ca_file pem, uint64_t now_ms)
+{
+	struct tls_cert cert;
+	struct sl_bytes text = sl_bytes_text(set->texts[pem]);
+	if (tls_cert_check(text, sl_bytes_text(set->texts[CA_PEM]), TLS_SERVER, 0, NULL) != SL_OK ||
+	    tls_cert_read(text, &cert, NULL) != SL_OK) {
+		return false; /* somebody else's: theirs to renew */
+	}
+	uint64_t life_ms = cert.not_after_ms - cert.not_before_ms;
+	return now_ms + life_ms / 3 > cert.not_after_ms;
+}
+
+sl_code ca_make_server(const char *ca_pem, const struct tls_key *ca_key, const struct tls_key *key,
+		       const char *const *hosts, size_t host_count, uint64_t now_ms, char **ret_pem,
+		       struct sl_err *err)
+{
+	struct tls_cert ca;
+	sl_code code = tls_cert_read(sl_bytes_text(ca_pem), &ca, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	uint64_t until_ms = now_ms + (CA_SERVER_LIFE_DAYS * CA_DAY_MS);
+	const struct tls_spec spec = {
+	    .use = TLS_SERVER,
+	    .common_name = "Sluice server",
+	    .hosts = hosts,
+	    .host_count = host_count,
+	    .not_before_ms = now_ms - CA_SKEW_MS,
+	    .not_after_ms = until_ms < ca.not_after_ms ? until_ms : ca.not_after_ms,
+	};
+	return tls_issue(sl_bytes_text(ca_pem), ca_key, &spec, key, ret_pem, err);
+}
+
+sl_code ca_set_renew(const struct ca_set *set, enum ca_file pem, uint64_t now_ms, char **ret_pem,
+		     struct sl_err *err)
+{
+	SL_AUTO(tls_key_free_auto) struct tls_key *ca_key = NULL;
+	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
+	struct sl_arena arena;
+	const char *const *hosts = NULL;
+	size_t host_count = 0;
+	sl_arena_init(&arena, 0);
+	struct sl_bytes text = sl_bytes_text(set->texts[pem]);
+	sl_code code = tls_cert_key(text, &key, err);
+	code = code != SL_OK ? code : tls_key_read(sl_bytes_text(set->texts[CA_KEY]), &ca_key, err);
+	code = code != SL_OK ? code : tls_cert_hosts(text, &arena, &hosts, &host_count, err);
+	code = code != SL_OK ? code
+			     : ca_make_server(set->texts[CA_PEM], ca_key, key, hosts, host_count,
+					      now_ms, ret_pem, err);
+	sl_arena_fini(&arena);
+	return code;
+}
