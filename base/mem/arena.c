@@ -14,7 +14,7 @@ struct sl_arena_chunk {
 
 static void *protobuf_alloc(void *arena, size_t bytes)
 {
-	return sl_arena_alloc(arena, bytes);
+	return sl_arena_raw(arena, bytes); /* the library fills what it asks for */
 }
 
 static void protobuf_free(void *arena, void *pointer)
@@ -61,26 +61,55 @@ static bool grow(struct sl_arena *arena, size_t bytes)
 	return true;
 }
 
-void *sl_arena_alloc(struct sl_arena *arena, size_t bytes)
+static bool fits(const struct sl_arena *arena, size_t bytes)
+{
+	/* NULL means out of memory, also to those who ask for nothing. */
+	return arena->at != NULL && (size_t)(arena->end - arena->at) >= bytes;
+}
+
+void *sl_arena_raw(struct sl_arena *arena, size_t bytes)
 {
 	if (arena->failed || bytes > SIZE_MAX / 2) {
 		arena->failed = true;
 		return NULL;
 	}
 	size_t rounded = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-	/* NULL means out of memory, also to those who ask for nothing. */
-	bool fits = arena->at != NULL && (size_t)(arena->end - arena->at) >= rounded;
-	if (!fits && !grow(arena, rounded)) {
+	if (!fits(arena, rounded) && !grow(arena, rounded)) {
 		return NULL;
 	}
 	void *got = arena->at;
 	arena->at += rounded;
-	return memset(got, 0, rounded);
+	return got;
+}
+
+void *sl_arena_alloc(struct sl_arena *arena, size_t bytes)
+{
+	void *got = sl_arena_raw(arena, bytes);
+	return got == NULL ? NULL : memset(got, 0, bytes);
+}
+
+bool sl_arena_spare(struct sl_arena *arena, size_t min, uint8_t **ret_from, uint8_t **ret_to)
+{
+	if (arena->failed || min > SIZE_MAX / 2) {
+		arena->failed = true;
+		return false;
+	}
+	if (!fits(arena, min) && !grow(arena, min)) {
+		return false;
+	}
+	*ret_from = arena->at;
+	*ret_to = arena->end;
+	return true;
+}
+
+void sl_arena_keep(struct sl_arena *arena, uint8_t *from)
+{
+	arena->end = from;
 }
 
 void *sl_arena_dup(struct sl_arena *arena, const void *data, size_t bytes)
 {
-	void *copy = sl_arena_alloc(arena, bytes);
+	void *copy = sl_arena_raw(arena, bytes);
 	if (copy != NULL && bytes > 0) {
 		memcpy(copy, data, bytes);
 	}
@@ -96,12 +125,15 @@ char *sl_arena_strdup(struct sl_arena *arena, const char *text)
 char *sl_arena_printf(struct sl_arena *arena, const char *fmt, ...)
 {
 	va_list args, again;
+	char *spare = (char *)arena->at;
+	size_t room = spare == NULL || arena->failed ? 0 : (size_t)(arena->end - arena->at);
 	va_start(args, fmt);
 	va_copy(again, args);
-	int length = vsnprintf(NULL, 0, fmt, args);
+	/* Most texts fit into what is free: then this was all. */
+	int length = vsnprintf(spare, room, fmt, args);
 	va_end(args);
-	char *text = length < 0 ? NULL : sl_arena_alloc(arena, (size_t)length + 1);
-	if (text != NULL) {
+	char *text = length < 0 ? NULL : sl_arena_raw(arena, (size_t)length + 1);
+	if (text != NULL && (text != spare || (size_t)length >= room)) {
 		(void)vsnprintf(text, (size_t)length + 1, fmt, again);
 	}
 	va_end(again);

@@ -35,6 +35,8 @@ bool sl_arena_failed(const struct sl_arena *arena);
 
 /* `bytes` zeroed bytes, aligned for any type; NULL when out of memory. */
 void *sl_arena_alloc(struct sl_arena *arena, size_t bytes);
+/* The same, but nothing is zeroed: for those who fill all of it at once. */
+void *sl_arena_raw(struct sl_arena *arena, size_t bytes);
 #define SL_ARENA_NEW(arena, type) ((type *)sl_arena_alloc((arena), sizeof(type)))
 #define SL_ARENA_ARRAY(arena, type, count) ((type *)sl_arena_alloc((arena), sizeof(type) * (count)))
 
@@ -43,6 +45,12 @@ void *sl_arena_dup(struct sl_arena *arena, const void *data, size_t bytes);
 char *sl_arena_strdup(struct sl_arena *arena, const char *text);
 char *sl_arena_printf(struct sl_arena *arena, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* For who does not know yet how long it gets, and writes from the back: all free bytes of the
+ * newest chunk, at least `min` of them; false: out of memory. Nothing else is allocated until
+ * sl_arena_keep() has made [from, *ret_to) the caller's; or the arena forgets it. */
+bool sl_arena_spare(struct sl_arena *arena, size_t min, uint8_t **ret_from, uint8_t **ret_to);
+void sl_arena_keep(struct sl_arena *arena, uint8_t *from);
 
 /* For protobuf-c: `x__unpack(sl_arena_protobuf(arena), size, data)`; never free_unpacked() the
  * result. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pb/pb.h"
 #include "server/records/audit.h"
 
 char *decision_id(struct decision *d, const char prefix[static 3])
@@ -15,11 +16,9 @@ char *decision_id(struct decision *d, const char prefix[static 3])
 void decision_put(struct decision *d, enum record_table table, const struct record_key *key,
 		  const ProtobufCMessage *record)
 {
-	size_t size = protobuf_c_message_get_packed_size(record);
-	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
-	if (bytes != NULL) {
-		(void)protobuf_c_message_pack(record, bytes);
-		decision_put_bytes(d, table, key, SL_BYTES(bytes, size));
+	struct sl_bytes bytes = pb_pack(d->arena, record);
+	if (!sl_arena_failed(d->arena)) {
+		decision_put_bytes(d, table, key, bytes);
 	}
 }
 
@@ -93,11 +92,9 @@ void decision_log(struct decision *d, const struct decision_reply *kept)
 		bulk.reply = binary(kept->reply);
 	}
 	struct sl_bytes body = audit_change(d);
-	size_t size = sluice__store__v1__log_record__get_packed_size(&bulk);
-	uint8_t *bytes = sl_arena_alloc(d->arena, size + 1);
-	if (body.data != NULL && bytes != NULL) {
-		(void)sluice__store__v1__log_record__pack(&bulk, bytes);
-		store_changes_log_parts(d->changes, body, SL_BYTES(bytes, size));
+	struct sl_bytes bytes = pb_pack(d->arena, &bulk.base);
+	if (body.data != NULL && !sl_arena_failed(d->arena)) {
+		store_changes_log_parts(d->changes, body, bytes);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/id/id.h"
+#include "base/pb/pb.h"
 
 const char *const record_table_names[TABLE_COUNT] = {
 #define X(table, name) [TABLE_##table] = name,
@@ -94,8 +95,7 @@ struct sl_bytes key_bytes(const struct record_key *key)
 sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value,
 		      const ProtobufCMessageDescriptor *type, void *ret_record, struct sl_err *err)
 {
-	ProtobufCMessage *record =
-	    protobuf_c_message_unpack(type, sl_arena_protobuf(arena), value.size, value.data);
+	ProtobufCMessage *record = pb_unpack(type, arena, value);
 	if (record == NULL && sl_arena_failed(arena)) {
 		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
 				      "out of memory");

@@ -6,6 +6,7 @@
 
 #include "base/mem/arena.h"
 #include "base/mem/own.h"
+#include "base/pb/pb.h"
 #include "sluice/store/v1/records.pb-c.h"
 
 /* A ring of entries in the order they were put, and an open-addressing table
@@ -186,8 +187,8 @@ static sl_code collect(const struct requests *r, const struct store_view *view, 
 	sl_arena_init(&arena, 0);
 	store_walk_log(&walk, view, UINT64_MAX, STORE_BACKWARD);
 	while (found->count < r->max && store_walk_next(&walk)) {
-		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
-		    sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
+		const Sluice__Store__V1__LogRecord *record = (const void *)pb_unpack(
+		    &sluice__store__v1__log_record__descriptor, &arena, walk.value);
 		bool recent = record != NULL && record->at_ms + r->keep_ms >= now_ms;
 		if (recent && record->request_key.len == REQUEST_KEY_BYTES) {
 			struct entry *entry = &found->entries[found->count++];

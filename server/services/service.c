@@ -4,6 +4,7 @@
 
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
+#include "base/pb/pb.h"
 #include "server/services/service_internal.h"
 
 /* One call never needs more: requests are bounded by --message-max. */
@@ -24,8 +25,7 @@ sl_code service_decode(const struct service_bound *bound, struct sl_arena *arena
 		       struct sl_bytes bytes, ProtobufCMessage **ret_request, struct sl_err *err)
 {
 	const ProtobufCMessageDescriptor *type = bound->method->request;
-	ProtobufCMessage *request =
-	    protobuf_c_message_unpack(type, sl_arena_protobuf(arena), bytes.size, bytes.data);
+	ProtobufCMessage *request = pb_unpack(type, arena, bytes);
 	if (request == NULL && sl_arena_failed(arena)) {
 		return service_no_memory(err);
 	}
@@ -63,15 +63,7 @@ const char *service_workspace_name(const struct service_bound *bound,
 
 struct sl_bytes service_pack(struct sl_arena *arena, const ProtobufCMessage *message)
 {
-	if (sl_arena_failed(arena)) {
-		return SL_BYTES_NONE; /* the message may be half built */
-	}
-	size_t size = protobuf_c_message_get_packed_size(message);
-	uint8_t *data = sl_arena_alloc(arena, size + 1);
-	if (data == NULL) {
-		return SL_BYTES_NONE;
-	}
-	return SL_BYTES(data, protobuf_c_message_pack(message, data));
+	return pb_pack(arena, message);
 }
 
 /* --- reads ----------------------------------------------------------------- */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/pb/pb.h"
+
 /* A message grows to about this many bytes; one change is never split. */
 enum { BATCH_BYTES = 48 << 10 };
 
@@ -110,13 +112,9 @@ bool feed_batch_is_empty(const struct feed_batch *batch)
 struct rpc_message *feed_batch_pack(struct feed_batch *batch, uint64_t revision)
 {
 	batch->response.revision = revision;
-	size_t size = sluice__v1__watch_response__get_packed_size(&batch->response);
-	uint8_t *bytes = sl_arena_alloc(&batch->arena, size + 1);
-	struct rpc_message *message = NULL;
-	if (bytes != NULL) {
-		(void)sluice__v1__watch_response__pack(&batch->response, bytes);
-		message = rpc_message_new(SL_BYTES(bytes, size));
-	}
+	struct sl_bytes bytes = pb_pack(&batch->arena, &batch->response.base);
+	struct rpc_message *message =
+	    sl_arena_failed(&batch->arena) ? NULL : rpc_message_new(bytes);
 	feed_batch_fini(batch);
 	return message;
 }

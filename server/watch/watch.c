@@ -20,6 +20,7 @@
 #include "base/clock/clock.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
+#include "base/pb/pb.h"
 #include "server/watch/feed.h"
 
 enum {
@@ -150,8 +151,8 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 	/* Never beyond what live streams have: a stream joins them exactly there. */
 	while (records < CATCH_UP_RECORDS && !feed_batch_is_full(&batch) &&
 	       store_walk_next(&walk) && sl_get_be64(walk.key.data) <= watch->position) {
-		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
-		    sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
+		Sluice__Store__V1__LogRecord *record = (void *)pb_unpack(
+		    &sluice__store__v1__log_record__descriptor, &arena, walk.value);
 		if (record == NULL) {
 			(void)sl_err_set(&err, SL_DATA_LOSS,
 					 "a log record after revision %lu does not parse",
@@ -240,8 +241,8 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 	store_walk_log(&walk, view, watch->position + 1, STORE_FORWARD);
 	while (live.count < RECORDS_MAX && arena.total_bytes < DELIVER_BYTES &&
 	       store_walk_next(&walk)) {
-		Sluice__Store__V1__LogRecord *record = sluice__store__v1__log_record__unpack(
-		    sl_arena_protobuf(&arena), walk.value.size, walk.value.data);
+		Sluice__Store__V1__LogRecord *record = (void *)pb_unpack(
+		    &sluice__store__v1__log_record__descriptor, &arena, walk.value);
 		if (record == NULL) {
 			return sl_err_set(err, SL_DATA_LOSS,
 					  "a log record after revision %lu does not parse",
