@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/pb/pb.h"
+
 /* --- what a change was about --------------------------------------------------------- */
 
 /* Sets what nobody has said. */
@@ -161,12 +163,7 @@ static Sluice__V1__AuditObject object_of(const struct decision *d)
 
 static struct sl_bytes pack(struct sl_arena *arena, const Sluice__V1__AuditEntry *entry)
 {
-	size_t size = sluice__v1__audit_entry__get_packed_size(entry);
-	uint8_t *bytes = sl_arena_alloc(arena, size + 1);
-	if (bytes == NULL) {
-		return SL_BYTES_NONE;
-	}
-	return SL_BYTES(bytes, sluice__v1__audit_entry__pack(entry, bytes));
+	return pb_pack(arena, &entry->base);
 }
 
 struct sl_bytes audit_change(struct decision *d)
