@@ -14,9 +14,11 @@
 #include "agent/loop/loop.h"
 #include "agent/status/status.h"
 #include "base/crypto/crypto.h"
+#include "base/crypto/secret.h"
 #include "base/git/git.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
+#include "base/tls/hooks.h"
 #include "client/rpc/rpc.h"
 
 enum { EXIT_FAILED = 3, EXIT_USAGE = 64 };
@@ -53,8 +55,10 @@ static int run(const struct agent_config *config)
 			 "msg=\"on: manifests are not signed, the server runs on "
 			 "loopback only\"");
 	}
+	tls_hooks_install();
 	crpc_init();
-	sl_code code = loop_run(config, &err);
+	sl_code code = sl_secret_harden(&err);
+	code = code != SL_OK ? code : loop_run(config, &err);
 	crpc_shutdown();
 	return code == SL_OK ? EXIT_SUCCESS : failed("run", &err, EXIT_FAILED);
 }
@@ -70,6 +74,7 @@ static int check(const struct agent_config *config)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	unsigned count = 0;
+	tls_hooks_install();
 	crpc_init();
 	sl_code code = status_check(config, stdout, &count, &err);
 	crpc_shutdown();

@@ -30,6 +30,16 @@
 		.help = "Longest time of one fetch or checkout."                                   \
 	}
 
+#define TLS_FLAG(flag, field, text)                                                                \
+	{                                                                                          \
+		.name = flag, .kind = SL_FLAG_TEXT, .offset = AT(field), .placeholder = "FILE",    \
+		.help = text                                                                       \
+	}
+#define TLS_FLAGS                                                                                  \
+	TLS_FLAG("tls-ca", tls_ca, "Speak TLS, with a server that this CA (PEM) certifies."),      \
+	    TLS_FLAG("tls-cert", tls_cert, "The agent's own certificate (PEM)."),                  \
+	    TLS_FLAG("tls-key", tls_key, "Its key (PEM, 0600).")
+
 static const struct sl_flag run_flags[] = {
     {.name = "server",
      .kind = SL_FLAG_TEXT,
@@ -39,6 +49,7 @@ static const struct sl_flag run_flags[] = {
      .placeholder = "HOST:PORT",
      .required = true,
      .help = "Server to dial."},
+    TLS_FLAGS,
     {.name = "instance",
      .kind = SL_FLAG_TEXT,
      .offset = AT(instance),
@@ -189,6 +200,7 @@ static const struct sl_flag check_flags[] = {
      .max = 256,
      .placeholder = "HOST:PORT",
      .help = "Server to reach; without it that check is left out."},
+    TLS_FLAGS,
     RESERVE_FLAG,
     LOCAL_FLAG,
     GIT_DEADLINE_FLAG,

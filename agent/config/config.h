@@ -13,6 +13,7 @@
 
 struct agent_config {
 	const char *server, *instance, *workspace, *state_dir;
+	const char *tls_ca, *tls_cert, *tls_key; /* files; "": none */
 	const char *hook, *probe, *sync, *log_level, *output;
 	uint64_t hook_timeout_ms, probe_timeout_ms, probe_deadline_ms, probe_every_ms;
 	uint64_t keep, prune_after_ms, disk_reserve, git_deadline_ms;

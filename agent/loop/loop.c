@@ -158,8 +158,17 @@ static sl_code open_session(struct loop *loop, struct sl_err *err)
 			 loop->config->instance);
 		return SL_OK;
 	}
+	const struct agent_config *config = loop->config;
+	sl_code code =
+	    tls_files_read(config->tls_ca, config->tls_cert, config->tls_key, &loop->tls, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	struct session_options options = {
-	    .server = loop->config->server,
+	    .server = config->server,
+	    .ca_pem = loop->tls.ca,
+	    .cert_pem = loop->tls.cert,
+	    .key_pem = loop->tls.key,
 	    .user_agent = "sluice-agent/" AGENT_VERSION,
 	    .ctx = loop,
 	    .on_greet = report_greet,
@@ -278,6 +287,7 @@ static sl_code start(struct loop *loop, struct sl_err *err)
 static void stop(struct loop *loop)
 {
 	session_free(loop->session);
+	tls_files_fini(&loop->tls);
 	pull_free(loop->pull);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_free(loop->runs[i]);

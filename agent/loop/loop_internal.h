@@ -12,6 +12,7 @@
 #include "agent/session/session.h"
 #include "agent/state/state.h"
 #include "base/sm/sm.h"
+#include "base/tls/files.h"
 
 /* What goes on with one app, beside what is kept on disk:
  *
@@ -46,6 +47,7 @@ struct loop {
 	struct state *state;
 	Sluice__V1__Manifest *manifest; /* of the state; NULL: none */
 	struct session *session;        /* NULL: the instance is removed */
+	struct tls_files tls;           /* what the session uses */
 	struct run **runs;              /* one per app of the state, in its order */
 	size_t run_count;
 

@@ -20,8 +20,9 @@
 struct session;
 
 struct session_options {
-	const char *server;     /* "host:port" */
-	const char *user_agent; /* "sluice-agent/0.1.0" */
+	const char *server;                      /* "host:port" */
+	const char *user_agent;                  /* "sluice-agent/0.1.0" */
+	const char *ca_pem, *cert_pem, *key_pem; /* as in client/rpc; read at each dialling */
 	void *ctx;
 	/* Fills the Hello of a new stream; what it points at lives in `arena` or beyond this call.
 	 */

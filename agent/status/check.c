@@ -10,6 +10,7 @@
 #include "base/clock/clock.h"
 #include "base/git/git.h"
 #include "base/mem/own.h"
+#include "base/tls/files.h"
 #include "client/rpc/rpc.h"
 #include "grpc/health/v1/health.pb-c.h"
 
@@ -126,9 +127,18 @@ static void check_server(struct check *check)
 		say(check, WARN, "server", "not checked: no --server");
 		return;
 	}
-	struct crpc_options options = {.target = server, .own_connection = true};
+	SL_AUTO(tls_files_fini) struct tls_files tls = {0};
 	uint64_t start = sl_clock_mono_ms();
-	sl_code code = crpc_channel_new(&options, &channel, &err);
+	sl_code code = tls_files_read(check->config->tls_ca, check->config->tls_cert,
+				      check->config->tls_key, &tls, &err);
+	struct crpc_options options = {
+	    .target = server,
+	    .own_connection = true,
+	    .ca_pem = tls.ca,
+	    .cert_pem = tls.cert,
+	    .key_pem = tls.key,
+	};
+	code = code != SL_OK ? code : crpc_channel_new(&options, &channel, &err);
 	if (code == SL_OK) {
 		code = crpc_unary(channel, "/grpc.health.v1.Health/Check", SL_BYTES_NONE,
 				  SERVER_WAIT_MS, false, &reply, &size, &err);

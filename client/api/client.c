@@ -45,6 +45,9 @@ static sl_code client_new(const char *server, const sluice_options *options,
 	    &(struct crpc_options){
 		.target = server,
 		.user_agent = agent != NULL ? agent : "libsluice/" SLUICE_VERSION,
+		.ca_pem = options->ca_pem,
+		.cert_pem = options->cert_pem,
+		.key_pem = options->key_pem,
 	    },
 	    &client->channel, err);
 	if (code != SL_OK) {

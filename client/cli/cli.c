@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem/own.h"
+#include "base/tls/files.h"
 #include "base/version.h"
 #include "client/cli/context.h"
 
@@ -27,6 +29,21 @@ const struct sl_flag cli_global_flags[] = {
      .placeholder = "NAME",
      .help = "The workspace; else SLUICE_WORKSPACE, else `workspace` in the context file, else "
 	     "default."},
+    {.name = "tls-ca",
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(tls_ca),
+     .placeholder = "FILE",
+     .help = "Speak TLS, with a server that this CA (PEM) certifies; else SLUICE_TLS_CA."},
+    {.name = "tls-cert",
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(tls_cert),
+     .placeholder = "FILE",
+     .help = "The client's own certificate (PEM); else SLUICE_TLS_CERT."},
+    {.name = "tls-key",
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(tls_key),
+     .placeholder = "FILE",
+     .help = "Its key (PEM, 0600); else SLUICE_TLS_KEY."},
     {.name = "output",
      .letter = 'o',
      .kind = SL_FLAG_TEXT,
@@ -106,6 +123,20 @@ static enum cli_output output_of(const char *name)
 	return strcmp(name, "name") == 0 ? CLI_NAME : CLI_TABLE;
 }
 
+static const char *flag_or_environment(const char *flag, const char *name)
+{
+	return flag[0] != '\0' ? flag : getenv(name);
+}
+
+static sl_code read_tls(const struct cli_globals *flags, struct tls_files *ret_files,
+			struct sl_err *err)
+{
+	return tls_files_read(flag_or_environment(flags->tls_ca, "SLUICE_TLS_CA"),
+			      flag_or_environment(flags->tls_cert, "SLUICE_TLS_CERT"),
+			      flag_or_environment(flags->tls_key, "SLUICE_TLS_KEY"), ret_files,
+			      err);
+}
+
 static sl_code connect_to(struct cli *cli, struct sl_err *err)
 {
 	struct context context = {0};
@@ -115,7 +146,17 @@ static sl_code connect_to(struct cli *cli, struct sl_err *err)
 	}
 	cli->server = context.server;
 	cli->workspace = context.workspace;
-	const sluice_options options = {.user_agent = "sluice/" SLUICE_VERSION};
+	SL_AUTO(tls_files_fini) struct tls_files tls = {0};
+	code = read_tls(&cli->flags, &tls, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	const sluice_options options = {
+	    .user_agent = "sluice/" SLUICE_VERSION,
+	    .ca_pem = tls.ca,
+	    .cert_pem = tls.cert,
+	    .key_pem = tls.key,
+	};
 	if (sluice_client_new(cli->server, &options, &cli->client, &cli->error) != SLUICE_OK) {
 		return sl_err_set(err, (sl_code)cli->error.code, "%s", cli->error.message);
 	}

@@ -28,7 +28,8 @@ enum cli_output { CLI_TABLE, CLI_JSON, CLI_NAME };
 /* The program's own flags. */
 struct cli_globals {
 	const char *server, *workspace, *output, *reason, *request_id;
-	uint64_t timeout_ms; /* 0: the command's default */
+	const char *tls_ca, *tls_cert, *tls_key; /* files; "": else of the environment */
+	uint64_t timeout_ms;                     /* 0: the command's default */
 	bool yes, color;
 };
 extern const struct sl_flag cli_global_flags[];

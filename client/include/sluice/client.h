@@ -112,10 +112,15 @@ typedef struct sluice_options {
 	uint32_t backoff_ms;    /* pause before the second attempt, doubled each time, up to 5 s,
 				 * half of it at random; 0: 100 */
 	const char *user_agent; /* "my-bot/1.2"; NULL: the library's. Copied */
+	/* TLS, as PEM, copied. ca_pem: whom the server must be certified by; NULL: no TLS, for a
+	 * server with --insecure. cert_pem and key_pem: the client's own; another certificate is
+	 * another client. */
+	const char *ca_pem, *cert_pem, *key_pem;
 } sluice_options;
 
 /* Makes a client of the server at "host:port". Does not connect: the first call
- * does. options may be NULL. Expects SLUICE_INVALID_ARGUMENT for an empty address. */
+ * does. options may be NULL. Expects SLUICE_INVALID_ARGUMENT for a wrong address or PEM, and
+ * SLUICE_UNAUTHENTICATED / CERTIFICATE_EXPIRED for a certificate whose time is over. */
 int sluice_client_new(const char *server, const sluice_options *options, sluice_client **ret_client,
 		      sluice_error *error);
 /* After all calls have returned and all watches are closed. NULL is fine. */
