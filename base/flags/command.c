@@ -188,18 +188,29 @@ sl_code sl_command_find(const struct sl_program *program, int argc, const char *
 	return SL_OK;
 }
 
-static sl_code check_count(const struct sl_program *program, const struct sl_command *command,
-			   const struct sl_args *args, struct sl_err *err)
+/* What the command line found leaves to the command. */
+struct words_check {
+	struct flags_check base;
+	const struct sl_program *program;
+	const struct sl_found *found;
+};
+
+static sl_code check_words(const struct flags_check *check, struct sl_args *args,
+			   struct sl_err *err)
 {
+	const struct words_check *words = SL_CONTAINER_OF(check, const struct words_check, base);
+	const struct sl_command *command = words->found->command;
+	args->items += words->found->words;
+	args->count -= words->found->words;
 	if (args->count > command->args_max) {
 		return sl_err_set(err, SL_INVALID_ARGUMENT,
 				  "unexpected argument '%.64s' (usage: %s %s %s)",
-				  args->items[command->args_max], program->name, command->name,
-				  command->synopsis);
+				  args->items[command->args_max], words->program->name,
+				  command->name, command->synopsis);
 	}
 	if (args->count < command->args_min) {
 		return sl_err_set(err, SL_INVALID_ARGUMENT,
-				  "an argument is missing (usage: %s %s %s)", program->name,
+				  "an argument is missing (usage: %s %s %s)", words->program->name,
 				  command->name, command->synopsis);
 	}
 	return SL_OK;
@@ -214,17 +225,7 @@ sl_code sl_command_parse(const struct sl_program *program, const struct sl_found
 	    {program->flags, globals.config, globals.size, program->env_prefix},
 	    {command->flags, config.config, config.size, command->env_prefix},
 	};
-	SL_AUTO(sl_args_fini) struct sl_args args = {0};
-	sl_code code = sl_flags_parse(sets, SL_COUNT(sets), found->argc, found->argv, &args, err);
-	if (code == SL_OK && !args.help && !args.version) {
-		args.items += found->words;
-		args.count -= found->words;
-		code = check_count(program, command, &args, err);
-	}
-	if (code != SL_OK) {
-		return code;
-	}
-	*ret_args = args;
-	args = (struct sl_args){0};
-	return SL_OK;
+	const struct words_check words = {{check_words}, program, found};
+	return flags_parse(sets, SL_COUNT(sets), found->argc, found->argv, &words.base, ret_args,
+			   err);
 }

@@ -9,6 +9,15 @@
 SL_MUST_USE sl_code flags_store(const struct sl_flag *flag, const char *source, const char *text,
 				void *config, struct sl_arena *arena, struct sl_err *err);
 
+/* sl_flags_parse(), with a last look at the positionals, which it may shorten, before any config is
+ * written. */
+struct flags_check {
+	sl_code (*check)(const struct flags_check *check, struct sl_args *args, struct sl_err *err);
+};
+SL_MUST_USE sl_code flags_parse(const struct sl_flag_set *sets, size_t set_count, int argc,
+				const char *const *argv, const struct flags_check *check,
+				struct sl_args *ret_args, struct sl_err *err);
+
 /* "SLUICE_DATA" of "SLUICE_" and "data". Returns `buffer`. */
 #define FLAGS_ENV_SIZE 128
 const char *flags_env_name(char buffer[static FLAGS_ENV_SIZE], const char *prefix,

@@ -380,8 +380,18 @@ static sl_code parse_all(struct parse *p, struct sl_err *err)
 	return code != SL_OK ? code : fill_all(p, err);
 }
 
-sl_code sl_flags_parse(const struct sl_flag_set *sets, size_t set_count, int argc,
-		       const char *const *argv, struct sl_args *ret_args, struct sl_err *err)
+static void write_configs(const struct parse *p)
+{
+	for (size_t s = 0; s < p->set_count; s++) {
+		if (p->sets[s].config_size > 0) {
+			memcpy(p->sets[s].config, p->drafts[s], p->sets[s].config_size);
+		}
+	}
+}
+
+sl_code flags_parse(const struct sl_flag_set *sets, size_t set_count, int argc,
+		    const char *const *argv, const struct flags_check *check,
+		    struct sl_args *ret_args, struct sl_err *err)
 {
 	assert(set_count <= SETS_MAX && argc >= 0);
 	SL_AUTO(parse_fini)
@@ -391,21 +401,31 @@ sl_code sl_flags_parse(const struct sl_flag_set *sets, size_t set_count, int arg
 	if (code != SL_OK) {
 		return code;
 	}
-	for (size_t s = 0; s < set_count && !p.help && !p.version; s++) {
-		if (sets[s].config_size > 0) {
-			memcpy(sets[s].config, p.drafts[s], sets[s].config_size);
-		}
-	}
-	*ret_args = (struct sl_args){
+	struct sl_args args = {
 	    .items = p.items,
 	    .count = p.item_count,
 	    .help = p.help,
 	    .version = p.version,
 	    .given = p.given,
-	    .arena = p.arena,
 	};
+	bool act = !p.help && !p.version;
+	code = act && check != NULL ? check->check(check, &args, err) : SL_OK;
+	if (code != SL_OK) {
+		return code;
+	}
+	if (act) {
+		write_configs(&p);
+	}
+	args.arena = p.arena;
 	sl_arena_init(&p.arena, 0); /* its memory is the caller's now */
+	*ret_args = args;
 	return SL_OK;
+}
+
+sl_code sl_flags_parse(const struct sl_flag_set *sets, size_t set_count, int argc,
+		       const char *const *argv, struct sl_args *ret_args, struct sl_err *err)
+{
+	return flags_parse(sets, set_count, argc, argv, NULL, ret_args, err);
 }
 
 void sl_args_fini(struct sl_args *args)

@@ -211,6 +211,8 @@ static void test_command_parse_counts_arguments(void **state)
 				 SL_INVALID_ARGUMENT);
 		assert_string_equal(err.msg, cases[i].text);
 		assert_null(args.items);
+		assert_string_equal(globals.server, "before");
+		assert_string_equal(config.repo, "before");
 	}
 }
 
