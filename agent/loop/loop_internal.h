@@ -54,6 +54,7 @@ struct loop {
 	struct pull *pull; /* the one Git job; NULL: none */
 	char pull_app[STATE_ID_SIZE], pull_version[STATE_ID_SIZE];
 	uint8_t pull_digest[SL_HASH_BYTES];
+	struct state_pulling pulling; /* as written last */
 
 	bool dirty;            /* the state differs from its file */
 	uint64_t save_at_ms;   /* monotonic: not before, after a failed save */

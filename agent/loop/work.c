@@ -56,7 +56,21 @@ struct state_version *work_pulled(const struct loop *loop, struct run **ret_run)
 static void end_pull(struct loop *loop)
 {
 	pull_free(SL_TAKE(loop->pull));
+	state_pulling_clear(loop->dir);
+	loop->pulling = (struct state_pulling){.percent = 0};
 	loop->sweeping = true;
+}
+
+/* For who looks from outside; written when it has changed. */
+static void show_pull(struct loop *loop)
+{
+	struct state_pulling now = {.is_verifying = pull_is_verifying(loop->pull),
+				    .percent = pull_percent(loop->pull)};
+	(void)state_text(now.version_id, sizeof(now.version_id), loop->pull_version);
+	if (memcmp(&now, &loop->pulling, sizeof(now)) != 0) {
+		loop->pulling = now;
+		state_pulling_write(loop->dir, &now);
+	}
 }
 
 void work_check_pull(struct loop *loop)
@@ -114,6 +128,7 @@ static void step_pull(struct loop *loop)
 	sl_code code = SL_OK;
 	struct run *run = NULL;
 	if (!pull_step(loop->pull, &code, &err)) {
+		show_pull(loop);
 		loop_wake_at(loop, pull_deadline_mono_ms(loop->pull));
 		return;
 	}

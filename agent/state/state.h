@@ -128,6 +128,17 @@ SL_MUST_USE sl_code state_load(const char *dir, struct state **ret_state, struct
  * SL_RESOURCE_EXHAUSTED: the disk is full. */
 SL_MUST_USE sl_code state_save(const char *dir, const struct state *state, struct sl_err *err);
 
+/* The pull under way, in DIR/pulling: for `status` only, never believed. */
+struct state_pulling {
+	char version_id[STATE_ID_SIZE];
+	bool is_verifying; /* else it is fetched */
+	unsigned percent;
+};
+void state_pulling_write(const char *dir, const struct state_pulling *pulling);
+void state_pulling_clear(const char *dir);
+/* False: there is none. An agent that was killed leaves one: see state_is_locked(). */
+bool state_pulling_read(const char *dir, struct state_pulling *ret_pulling);
+
 /* Puts `size` bytes into DIR/name the same way. `mode` as for open(). */
 SL_MUST_USE sl_code state_write_file(const char *dir, const char *name, const void *data,
 				     size_t size, unsigned mode, struct sl_err *err);

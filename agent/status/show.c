@@ -12,13 +12,25 @@
 SL_DEFINE_AUTO(struct state *, state_free);
 SL_DEFINE_AUTO(Sluice__V1__Manifest *, manifest_free);
 
+enum { PHASE_TEXT_SIZE = 32 };
+
 struct row {
 	const struct state_app *app;
 	const char *serves; /* name of the version, or its folder; "-": nothing */
 	const char *wants;
 	const char *phase;
 	const char *error;
+	unsigned percent;
 	bool orphaned;
+};
+
+/* What is looked at. */
+struct look {
+	const struct state *state;
+	const Sluice__V1__Manifest *manifest;
+	bool running;
+	bool is_pulling; /* `pulling` says what */
+	struct state_pulling pulling;
 };
 
 static const char *phase_name(Sluice__V1__Phase phase)
@@ -28,11 +40,16 @@ static const char *phase_name(Sluice__V1__Phase phase)
 	return value != NULL ? value->name + strlen("PHASE_") : "?";
 }
 
-static struct row row_of(const struct state *state, const Sluice__V1__Manifest *manifest,
-			 const struct state_app *app)
+static struct row row_of(const struct look *look, const struct state_app *app)
 {
-	struct reconcile_input in = {.state = state, .manifest = manifest};
-	struct reconcile_activity activity = {.activating = app->flip.reason != STATE_FLIP_NONE};
+	const Sluice__V1__Manifest *manifest = look->manifest;
+	struct reconcile_input in = {.state = look->state, .manifest = manifest};
+	struct reconcile_activity activity = {
+	    .activating = app->flip.reason != STATE_FLIP_NONE,
+	    .pulling = look->is_pulling ? state_version_by_id(app, look->pulling.version_id) : NULL,
+	    .verifying = look->pulling.is_verifying,
+	    .percent = look->pulling.percent,
+	};
 	struct reconcile_view view = reconcile_view(&in, app, &activity);
 	const struct state_version *active = state_active(app);
 	const Sluice__V1__ManifestApp *want = manifest_app(manifest, app->id);
@@ -46,6 +63,7 @@ static struct row row_of(const struct state *state, const Sluice__V1__Manifest *
 	    .wants = bundle != NULL ? bundle->version : "-",
 	    .phase = view.subject == NULL ? "-" : phase_name(view.phase),
 	    .error = view.error,
+	    .percent = view.percent,
 	    .orphaned = view.orphaned,
 	};
 }
@@ -55,15 +73,16 @@ static void print_line(FILE *out, const char *name, const char *value)
 	(void)fprintf(out, "%-12s %s\n", name, value);
 }
 
-static void print_head(FILE *out, const struct state *state, bool running)
+static void print_head(FILE *out, const struct look *look)
 {
+	const struct state *state = look->state;
 	char text[SL_CLOCK_TEXT_SIZE], line[128];
 	(void)snprintf(line, sizeof(line), "%s%s%s", state->instance,
 		       state->instance_id[0] != '\0' ? " " : "", state->instance_id);
 	print_line(out, "instance", line);
 	print_line(out, "workspace", state->workspace);
 	print_line(out, "environment", state->environment[0] != '\0' ? state->environment : "-");
-	print_line(out, "agent", running ? "running" : "not running");
+	print_line(out, "agent", look->running ? "running" : "not running");
 	if (state->removed) {
 		print_line(out, "server", "removed this instance: serving only");
 	} else if (state->connected_unix_ms == 0) {
@@ -82,16 +101,26 @@ static void print_head(FILE *out, const struct state *state, bool running)
 	}
 }
 
-static void print_table(FILE *out, const struct state *state, const Sluice__V1__Manifest *manifest,
-			bool running)
+/* "FETCHING 40 %" */
+static const char *phase_text(char text[static PHASE_TEXT_SIZE], const struct row *row)
 {
-	print_head(out, state, running);
-	(void)fprintf(out, "\n%-24s %-26s %-26s %-12s %s\n", "APP", "SERVES", "WANTS", "PHASE",
+	(void)snprintf(text, PHASE_TEXT_SIZE, row->percent > 0 ? "%s %u %%" : "%s", row->phase,
+		       row->percent);
+	return text;
+}
+
+static void print_table(FILE *out, const struct look *look)
+{
+	const struct state *state = look->state;
+	print_head(out, look);
+	(void)fprintf(out, "\n%-24s %-26s %-26s %-15s %s\n", "APP", "SERVES", "WANTS", "PHASE",
 		      "ERROR");
 	for (size_t i = 0; i < state->app_count; i++) {
-		struct row row = row_of(state, manifest, state->apps[i]);
-		(void)fprintf(out, "%-24s %-26s %-26s %-12s %s%s\n", row.app->slug, row.serves,
-			      row.wants, row.phase, row.orphaned ? "(orphaned) " : "", row.error);
+		struct row row = row_of(look, state->apps[i]);
+		char phase[PHASE_TEXT_SIZE];
+		(void)fprintf(out, "%-24s %-26s %-26s %-15s %s%s\n", row.app->slug, row.serves,
+			      row.wants, phase_text(phase, &row), row.orphaned ? "(orphaned) " : "",
+			      row.error);
 	}
 }
 
@@ -107,6 +136,7 @@ static void put_app(struct sl_json_writer *json, const struct row *row)
 	sl_json_put_text(json, "folder", app->active);
 	sl_json_put_text(json, "wantedVersionId", app->wanted_id);
 	sl_json_put_text(json, "phase", row->phase);
+	sl_json_put_uint(json, "percent", row->percent);
 	sl_json_put_text(json, "error", row->error);
 	sl_json_put_bool(json, "orphaned", row->orphaned);
 	sl_json_open_list(json, "staged");
@@ -119,16 +149,16 @@ static void put_app(struct sl_json_writer *json, const struct row *row)
 	sl_json_close(json);
 }
 
-static bool print_json(FILE *out, const struct state *state, const Sluice__V1__Manifest *manifest,
-		       bool running)
+static bool print_json(FILE *out, const struct look *look)
 {
+	const struct state *state = look->state;
 	struct sl_json_writer json = {.style = SL_JSON_PRETTY};
 	sl_json_open_object(&json, NULL);
 	sl_json_put_text(&json, "instance", state->instance);
 	sl_json_put_text(&json, "instanceId", state->instance_id);
 	sl_json_put_text(&json, "workspace", state->workspace);
 	sl_json_put_text(&json, "environment", state->environment);
-	sl_json_put_bool(&json, "running", running);
+	sl_json_put_bool(&json, "running", look->running);
 	sl_json_put_bool(&json, "removed", state->removed);
 	sl_json_put_uint(&json, "sequence", state->sequence);
 	sl_json_put_uint(&json, "expiresUnixMs", state->expires_unix_ms);
@@ -137,7 +167,7 @@ static bool print_json(FILE *out, const struct state *state, const Sluice__V1__M
 	sl_json_put_uint(&json, "lastErrorUnixMs", state->last_error_unix_ms);
 	sl_json_open_list(&json, "apps");
 	for (size_t i = 0; i < state->app_count; i++) {
-		struct row row = row_of(state, manifest, state->apps[i]);
+		struct row row = row_of(look, state->apps[i]);
 		put_app(&json, &row);
 	}
 	sl_json_close(&json);
@@ -155,10 +185,12 @@ sl_code status_show(const struct agent_config *config, FILE *out, struct sl_err 
 	if (code != SL_OK) {
 		return code;
 	}
-	bool running = state_is_locked(config->state_dir);
+	struct look look = {.state = state, .manifest = manifest};
+	look.running = state_is_locked(config->state_dir);
+	look.is_pulling = look.running && state_pulling_read(config->state_dir, &look.pulling);
 	if (strcmp(config->output, "json") != 0) {
-		print_table(out, state, manifest, running);
-	} else if (!print_json(out, state, manifest, running)) {
+		print_table(out, &look);
+	} else if (!print_json(out, &look)) {
 		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	return SL_OK;

@@ -15,8 +15,9 @@
 
 #include "base/err/err.h"
 
-/* No new privileges, no core file, no ptrace by others of the same user, and
- * SIGKILL when the thread that spawned this process ends. */
+/* No new privileges, no core file, no ptrace by others of the same user,
+ * SIGKILL when the thread that spawned this process ends, and the first to go
+ * when the machine has no more memory, if the kernel lets it say so. */
 SL_MUST_USE sl_code confine_basics(struct sl_err *err);
 
 /* 0 leaves a limit as it is. A hard limit that is lower already stays. */

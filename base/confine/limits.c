@@ -1,10 +1,12 @@
 #include "base/confine/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/mem/own.h"
 
@@ -25,8 +27,20 @@ bool confine_is_sanitized(void)
 	return SANITIZED;
 }
 
+/* Rather this process than who started it. */
+static void go_first(void)
+{
+	static const char worst[] = "1000";
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)!write(fd, worst, sizeof(worst) - 1);
+		(void)close(fd);
+	}
+}
+
 sl_code confine_basics(struct sl_err *err)
 {
+	go_first(); /* it cannot be opened once others may not look */
 	struct rlimit none = {0, 0};
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0) {

@@ -125,7 +125,7 @@ static const char *join(struct walk *walk, const struct place *at, const struct 
 
 static enum git_failure out_of_memory(struct walk *walk)
 {
-	return work_fail(walk->work, GIT_WORKER_FAILED,
+	return work_fail(walk->work, GIT_OUT_OF_MEMORY,
 			 "out of memory while reading the bundle's trees");
 }
 

@@ -21,6 +21,7 @@ static const struct {
     [GIT_DIGEST_MISMATCH] = {"DIGEST_MISMATCH", false},
     [GIT_MIRROR_CORRUPT] = {"MIRROR_CORRUPT", true},
     [GIT_DISK_FULL] = {"DISK_FULL", true},
+    [GIT_OUT_OF_MEMORY] = {"OUT_OF_MEMORY", true},
     [GIT_WORKER_FAILED] = {"WORKER_FAILED", true},
 };
 

@@ -78,6 +78,7 @@ enum git_failure {
 	GIT_DIGEST_MISMATCH, /* checkout: not the bundle that was named */
 	GIT_MIRROR_CORRUPT,  /* remove the mirror and fetch anew */
 	GIT_DISK_FULL,
+	GIT_OUT_OF_MEMORY, /* also when the kernel killed the worker: try again */
 	GIT_WORKER_FAILED, /* the worker itself crashed or could not start: try again */
 	GIT_FAILURE_COUNT
 };

@@ -17,7 +17,7 @@ static enum git_failure make_commit(struct work *work, const git_oid *tree, git_
 	sl_buf_printf(&bytes, "committer sluice <sluice@localhost> %llu +0000\n\n%s", at,
 		      job->message);
 	if (bytes.failed) {
-		return work_fail(work, GIT_WORKER_FAILED, "out of memory while writing the commit");
+		return work_fail(work, GIT_OUT_OF_MEMORY, "out of memory while writing the commit");
 	}
 	int rc = git_odb_write(ret_commit, work->odb, bytes.data, bytes.size, GIT_OBJECT_COMMIT);
 	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "write the commit");

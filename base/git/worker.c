@@ -231,6 +231,16 @@ static void fail_dead(struct git_worker *worker)
 		fail(worker, GIT_DISK_FULL, text);
 		return;
 	}
+	/* Nobody else kills it: its own limits end it by other signals. */
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+		(void)snprintf(
+		    text, sizeof(text),
+		    "the git worker was killed in %s (signal 9), as the kernel does when "
+		    "memory is short",
+		    job_op_name(worker->op));
+		fail(worker, GIT_OUT_OF_MEMORY, text);
+		return;
+	}
 	bool killed = WIFSIGNALED(status);
 	(void)snprintf(text, sizeof(text), "the git worker ended without a result (%s %d) in %s",
 		       killed ? "signal" : "exit status",

@@ -100,6 +100,17 @@ static int environments(const struct cli *cli, const Sluice__V1__AppStatus *app)
 	return cli_end_table(table);
 }
 
+/* "FETCHING 40 %" */
+static const char *phase_text(char text[static TEXT_SIZE], const Sluice__V1__InstanceStatus *s)
+{
+	char phase[TEXT_SIZE];
+	bool pulling = s->phase == SLUICE__V1__PHASE__PHASE_FETCHING ||
+		       s->phase == SLUICE__V1__PHASE__PHASE_VERIFYING;
+	(void)snprintf(text, TEXT_SIZE, pulling && s->percent > 0 ? "%s %u %%" : "%s",
+		       text_enum(phase, &sluice__v1__phase__descriptor, (int)s->phase), s->percent);
+	return text;
+}
+
 static enum text_color phase_color(const Sluice__V1__InstanceStatus *s)
 {
 	switch (s->phase) {
@@ -143,8 +154,7 @@ static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse 
 			  text_enum(text, &sluice__v1__liveness__descriptor, (int)s->liveness));
 		table_put(table, TEXT_PLAIN, "%s", cli_ref(s->desired));
 		table_put(table, s->converged ? TEXT_GOOD : TEXT_BUSY, "%s", cli_ref(s->active));
-		table_put(table, phase_color(s), "%s",
-			  text_enum(text, &sluice__v1__phase__descriptor, (int)s->phase));
+		table_put(table, phase_color(s), "%s", phase_text(text, s));
 		table_put(table, TEXT_BUSY, "%s%s", s->paused ? "paused " : "",
 			  s->orphaned ? "orphaned" : "");
 		table_put(table, TEXT_BAD, "%s", s->error);

@@ -100,7 +100,7 @@ class Victim:
 
     def outside(self, bundle=None):
         """Hash of all that a bundle may not change: everything but staging, its own mirror and the agent's own book."""
-        skip = ["agent/staging", "agent/state", "agent/state.new", "agent/lock"]
+        skip = ["agent/staging", "agent/state", "agent/state.new", "agent/pulling", "agent/lock"]
         if bundle is not None:
             skip.append(f"agent/mirrors/{bundle.repository_id}.git")
         return tree_hash(self.folder, skip)

@@ -256,6 +256,41 @@ static void test_state_texts_are_bounded(void **state)
 	state_free(s);
 }
 
+static void test_state_pulling_is_what_was_written_last(void **state)
+{
+	const char *dir = *state;
+	struct state_pulling pulling = {.percent = 7};
+	const struct state_pulling first = {.version_id = "ver_x", .percent = 40},
+				   last = {
+				       .version_id = "ver_y", .is_verifying = true, .percent = 100};
+	assert_false(state_pulling_read(dir, &pulling));
+	state_pulling_write(dir, &first);
+	state_pulling_write(dir, &last);
+	assert_true(state_pulling_read(dir, &pulling));
+	assert_string_equal(pulling.version_id, "ver_y");
+	assert_true(pulling.is_verifying);
+	assert_int_equal(pulling.percent, 100);
+	state_pulling_clear(dir);
+	assert_false(state_pulling_read(dir, &pulling));
+	assert_false(state_pulling_read("/nonexistent", &pulling));
+	state_pulling_write("/nonexistent", &first);
+}
+
+static void test_state_pulling_of_others_is_not_believed(void **state)
+{
+	const char *dir = *state;
+	static const char *const lines[] = {"",          "ver_x",       "ver_x f",
+					    "ver_x x 3", "ver_x f 101", "ver_x f -1"};
+	for (size_t i = 0; i < SL_COUNT(lines); i++) {
+		struct state_pulling pulling = {.percent = 7};
+		assert_int_equal(
+		    state_write_file(dir, "pulling", lines[i], strlen(lines[i]), 0600, NULL),
+		    SL_OK);
+		assert_false(state_pulling_read(dir, &pulling));
+		assert_int_equal(pulling.percent, 7);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -267,6 +302,8 @@ int main(void)
 	    TEST(test_state_of_a_fresh_folder_is_not_found),
 	    TEST(test_state_lock_is_for_one),
 	    TEST(test_state_texts_are_bounded),
+	    TEST(test_state_pulling_is_what_was_written_last),
+	    TEST(test_state_pulling_of_others_is_not_believed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

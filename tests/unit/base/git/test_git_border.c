@@ -53,7 +53,7 @@ static void test_errors_meaning_of_what_hosts_were_seen_to_say(void **state)
 	     "failed to connect to h: Connection timed out"},
 	    {ERROR_MIRROR, -33, 9, GIT_MIRROR_CORRUPT, "hash mismatch"},
 	    {ERROR_MIRROR, -3, 9, GIT_MIRROR_CORRUPT, "object not found - no match for id"},
-	    {ERROR_MIRROR, -1, GIT_ERROR_NOMEMORY, GIT_WORKER_FAILED, "Out of memory"},
+	    {ERROR_MIRROR, -1, GIT_ERROR_NOMEMORY, GIT_OUT_OF_MEMORY, "Out of memory"},
 	    {ERROR_MIRROR, -1, 2, GIT_DISK_FULL, "cannot write: Disk quota exceeded"},
 	    {ERROR_MIRROR, -1, 2, GIT_MIRROR_CORRUPT,
 	     "failed to resolve path '/x': No such file or directory"},

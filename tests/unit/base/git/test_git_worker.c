@@ -125,9 +125,8 @@ static pid_t child_of_me(void)
 	return child;
 }
 
-static void test_git_worker_that_is_killed_is_a_failed_attempt(void **state)
+static void killed(struct fixture *f, int signal_number)
 {
-	struct fixture *f = *state;
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	int host = mute_host(f->url, sizeof(f->url), "git");
 	size_t before = open_descriptors();
@@ -136,18 +135,34 @@ static void test_git_worker_that_is_killed_is_a_failed_attempt(void **state)
 	assert_int_equal(git_worker_start(&job, &worker, &err), SL_OK);
 	assert_true(git_worker_deadline_mono_ms(worker) > sl_clock_mono_ms());
 	assert_false(git_worker_step(worker, NULL, &f->result));
-	assert_int_equal(kill(child_of_me(), SIGSEGV), 0);
+	assert_int_equal(kill(child_of_me(), signal_number), 0);
 	struct pollfd waiting = {.fd = git_worker_fd(worker), .events = POLLIN};
 	assert_int_equal(poll(&waiting, 1, 10000), 1);
 	assert_true(git_worker_step(worker, NULL, &f->result));
-	assert_int_equal(f->result.failure, GIT_WORKER_FAILED);
-	assert_true(strstr(f->result.text, "signal 11") != NULL ||
-		    strstr(f->result.text, "exit status") != NULL ||
-		    strstr(f->result.text, "signal 6") != NULL);
 	git_worker_free(worker);
 	assert_int_equal(open_descriptors(), before);
 	git_worker_free(NULL);
 	(void)close(host);
+}
+
+static void test_git_worker_that_is_killed_is_a_failed_attempt(void **state)
+{
+	struct fixture *f = *state;
+	killed(f, SIGSEGV);
+	assert_int_equal(f->result.failure, GIT_WORKER_FAILED);
+	assert_true(strstr(f->result.text, "signal 11") != NULL ||
+		    strstr(f->result.text, "exit status") != NULL ||
+		    strstr(f->result.text, "signal 6") != NULL);
+}
+
+/* Only the kernel does that, for want of memory. */
+static void test_git_worker_that_ends_by_sigkill_had_no_memory(void **state)
+{
+	struct fixture *f = *state;
+	killed(f, SIGKILL);
+	assert_int_equal(f->result.failure, GIT_OUT_OF_MEMORY);
+	assert_true(git_failure_is_transient(f->result.failure));
+	assert_non_null(strstr(f->result.text, "killed in LS (signal 9)"));
 }
 
 static bool child_has_only(pid_t child, int highest)
@@ -427,6 +442,7 @@ int main(int argc, char **argv)
 	    TEST(test_git_worker_is_killed_when_the_host_stalls_and_goes_on_later),
 	    TEST(test_git_run_stops_when_asked),
 	    TEST(test_git_worker_that_is_killed_is_a_failed_attempt),
+	    TEST(test_git_worker_that_ends_by_sigkill_had_no_memory),
 	    TEST(test_git_worker_inherits_nothing),
 	    TEST(test_git_login_is_needed_and_checked),
 	    TEST(test_git_https_needs_a_trusted_certificate),
