@@ -22,11 +22,13 @@
 #include "base/notify/notify.h"
 #include "base/version.h"
 #include "proto/descriptors.h"
+#include "server/admission/admission.h"
 #include "server/audit/audit.h"
 #include "server/ca/ca.h"
 #include "server/ca/make.h"
 #include "server/collect.h"
 #include "server/config/config.h"
+#include "server/door/desk.h"
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
 #include "server/init.h"
@@ -46,6 +48,8 @@ struct server {
 	struct services services; /* first: the ctx of every handler */
 	struct server_config config;
 	struct ca *ca; /* NULL: --insecure */
+	struct desk *desk;
+	struct door *door; /* NULL: none */
 	struct rpc_server *rpc;
 	struct metrics *metrics;
 	pthread_t signals;
@@ -181,6 +185,8 @@ static void block_signals(void)
 /* In reverse order of building; what was not built is NULL. */
 static void server_fini(struct server *server)
 {
+	door_free(server->door); /* what it waits for, the store still writes */
+	desk_free(server->desk);
 	metrics_free(server->metrics);
 	backup_free(server->services.backup);
 	gitsync_stop(server->services.gitsync);
@@ -195,6 +201,7 @@ static void server_fini(struct server *server)
 	fleet_free(server->services.fleet);
 	rpc_server_free(server->rpc);
 	ca_free(server->ca);
+	admission_free(server->services.admission);
 	requests_free(server->services.requests);
 }
 
@@ -328,6 +335,51 @@ static sl_code start_rpc(struct server *server, struct sl_err *err)
 	return rpc_server_new(&options, &server->rpc, err);
 }
 
+static sl_code start_admission(struct server *server, struct sl_err *err)
+{
+	const struct server_config *config = &server->config;
+	if (server->ca == NULL) {
+		return SL_OK;
+	}
+	struct admission_options options = {
+	    .store = server->services.store,
+	    .ca = server->ca,
+	    .token_key = *ca_token_key(server->ca),
+	    .agent_life_ms = config->agent_cert_life_ms,
+	    .login_life_ms = config->login_cert_life_ms,
+	    .late_ms = config->renew_late_ms,
+	    .server = config->advertise,
+	    .door = config->door_advertise,
+	};
+	server->services.ca = server->ca;
+	return admission_new(&options, &server->services.admission, err);
+}
+
+/* A burst of a second, and of four for all together. */
+static sl_code start_door(struct server *server, struct sl_err *err)
+{
+	const struct server_config *config = &server->config;
+	if (server->ca == NULL || config->door_listen[0] == '\0') {
+		return SL_OK;
+	}
+	const struct desk_options desk = {
+	    .admission = server->services.admission,
+	    .ca = server->ca,
+	    .peer = {config->door_peer_rate, config->door_peer_rate},
+	    .overall = {config->door_rate, 4 * config->door_rate},
+	};
+	sl_code code = desk_new(&desk, &server->desk, err);
+	const struct door_options door = {.listen = config->door_listen,
+					  .certificate = desk_certificate,
+					  .answer = desk_answer,
+					  .ctx = server->desk};
+	code = code != SL_OK ? code : door_new(&door, &server->door, err);
+	if (code == SL_OK) {
+		server->services.door_port = (unsigned)door_port(server->door);
+	}
+	return code;
+}
+
 static sl_code server_init(struct server *server, struct sl_err *err)
 {
 	server->services.config = &server->config;
@@ -337,9 +389,11 @@ static sl_code server_init(struct server *server, struct sl_err *err)
 	sl_code code = sl_secret_harden(err);
 	code = code != SL_OK ? code : open_keys(server, err);
 	code = code != SL_OK ? code : open_store(server, err);
+	code = code != SL_OK ? code : start_admission(server, err);
 	code = code != SL_OK ? code : start_parts(server, err);
 	code = code != SL_OK ? code : start_metrics(server, err);
 	code = code != SL_OK ? code : start_rpc(server, err);
+	code = code != SL_OK ? code : start_door(server, err);
 	if (code == SL_OK && server->metrics != NULL) {
 		metrics_set_ready(server->metrics, true); /* before a signal can take it back */
 	}
@@ -369,9 +423,10 @@ static int serve(const struct server_config *config)
 			 "listen=%s meaning=\"no TLS, no identities: for this machine only\"",
 			 config->listen);
 	}
-	log_info("listening", "port=%d metrics_port=%d version=%s data=%s",
+	log_info("listening", "port=%d metrics_port=%d door_port=%d version=%s data=%s",
 		 rpc_server_port(server.rpc),
-		 server.metrics == NULL ? 0 : metrics_port(server.metrics), SLUICE_VERSION,
+		 server.metrics == NULL ? 0 : metrics_port(server.metrics),
+		 server.door == NULL ? 0 : door_port(server.door), SLUICE_VERSION,
 		 SL_QUOTE(config->data));
 	if (server.recovering) {
 		log_warn("recovery",
@@ -471,6 +526,9 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "git-worker") == 0) {
 		return git_worker_main();
+	}
+	if (argc > 1 && strcmp(argv[1], "door") == 0) {
+		return door_child_main();
 	}
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct sl_found found;

@@ -48,11 +48,17 @@ SL_MUST_USE sl_code confine_reach(const struct confine_path *paths, size_t path_
 				  const uint16_t *ports, size_t port_count, int *ret_version,
 				  struct sl_err *err);
 
+/* The same for a process that only listens: no file at all, TCP connects nowhere and listens on
+ * this one port (0: on one that the kernel picks). */
+SL_MUST_USE sl_code confine_to_listening(uint16_t port, int *ret_version, struct sl_err *err);
+
 /* Groups of system calls; memory, time, signals to itself and use of open
  * descriptors are always allowed. */
 enum {
 	CONFINE_CALLS_FILES = 1 << 0, /* open, create, remove, rename, sync */
 	CONFINE_CALLS_NET = 1 << 1,   /* sockets: connect, and what looking up a name takes */
+	CONFINE_CALLS_SERVE = 1 << 2, /* accept and speak on sockets that listen already; opening a
+					 file is refused, not fatal */
 };
 
 /* Any other call kills the process (SIGSYS): no exec, no process, no ptrace,

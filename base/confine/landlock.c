@@ -68,14 +68,15 @@ static bool allow_path(int ruleset, const struct confine_path *path, uint64_t ha
 	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
-static bool allow_port(int ruleset, uint16_t port)
+static bool allow_port(int ruleset, uint64_t what, uint16_t port)
 {
-	struct port_rule rule = {.allowed = NET_CONNECT_TCP, .port = port};
+	struct port_rule rule = {.allowed = what, .port = port};
 	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0;
 }
 
-sl_code confine_reach(const struct confine_path *paths, size_t path_count, const uint16_t *ports,
-		      size_t port_count, int *ret_version, struct sl_err *err)
+/* A ruleset of everything that the kernel knows; *ret_ruleset stays -1 without Landlock. */
+static sl_code open_ruleset(struct ruleset *ret_all, int *ret_ruleset, int *ret_version,
+			    struct sl_err *err)
 {
 	int version =
 	    (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -86,12 +87,38 @@ sl_code confine_reach(const struct confine_path *paths, size_t path_count, const
 	if (version == 0) {
 		return SL_OK;
 	}
-	struct ruleset all = everything_of(version);
-	size_t known = version >= VERSION_NET ? sizeof(all) : sizeof(all.fs);
-	SL_AUTO(close_auto) int ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, known, 0);
-	if (ruleset < 0) {
+	*ret_all = everything_of(version);
+	size_t known = version >= VERSION_NET ? sizeof(*ret_all) : sizeof(ret_all->fs);
+	*ret_ruleset = (int)syscall(SYS_landlock_create_ruleset, ret_all, known, 0);
+	if (*ret_ruleset < 0) {
 		return sl_err_set(err, SL_INTERNAL, "confine: make a Landlock ruleset: %s",
 				  strerror(errno));
+	}
+	return SL_OK;
+}
+
+static sl_code enter(int ruleset, struct sl_err *err)
+{
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
+		return sl_err_set(err, SL_INTERNAL, "confine: enter the Landlock ruleset: %s",
+				  strerror(errno));
+	}
+	return SL_OK;
+}
+
+static sl_code port_failed(uint16_t port, struct sl_err *err)
+{
+	return sl_err_set(err, SL_INTERNAL, "confine: allow port %u: %s", port, strerror(errno));
+}
+
+sl_code confine_reach(const struct confine_path *paths, size_t path_count, const uint16_t *ports,
+		      size_t port_count, int *ret_version, struct sl_err *err)
+{
+	struct ruleset all = {.fs = 0};
+	SL_AUTO(close_auto) int ruleset = -1;
+	sl_code code = open_ruleset(&all, &ruleset, ret_version, err);
+	if (code != SL_OK || ruleset < 0) {
+		return code;
 	}
 	for (size_t i = 0; i < path_count; i++) {
 		if (!allow_path(ruleset, &paths[i], all.fs)) {
@@ -100,14 +127,23 @@ sl_code confine_reach(const struct confine_path *paths, size_t path_count, const
 		}
 	}
 	for (size_t i = 0; i < port_count && all.net != 0; i++) {
-		if (!allow_port(ruleset, ports[i])) {
-			return sl_err_set(err, SL_INTERNAL, "confine: allow port %u: %s", ports[i],
-					  strerror(errno));
+		if (!allow_port(ruleset, NET_CONNECT_TCP, ports[i])) {
+			return port_failed(ports[i], err);
 		}
 	}
-	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
-		return sl_err_set(err, SL_INTERNAL, "confine: enter the Landlock ruleset: %s",
-				  strerror(errno));
+	return enter(ruleset, err);
+}
+
+sl_code confine_to_listening(uint16_t port, int *ret_version, struct sl_err *err)
+{
+	struct ruleset all = {.fs = 0};
+	SL_AUTO(close_auto) int ruleset = -1;
+	sl_code code = open_ruleset(&all, &ruleset, ret_version, err);
+	if (code != SL_OK || ruleset < 0) {
+		return code;
 	}
-	return SL_OK;
+	if (all.net != 0 && !allow_port(ruleset, NET_BIND_TCP, port)) {
+		return port_failed(port, err);
+	}
+	return enter(ruleset, err);
 }

@@ -85,6 +85,12 @@ static const int net[] = {
     CALL(ioctl),
 };
 
+static const int serve[] = {
+    CALL(accept4),  CALL(epoll_wait), CALL(epoll_pwait), CALL(epoll_ctl),   CALL(epoll_create1),
+    CALL(eventfd2), CALL(getsockopt), CALL(setsockopt),  CALL(getsockname), CALL(getpeername),
+    CALL(shutdown), CALL(getrlimit),  CALL(prlimit64),
+};
+
 /* Asked for by glibc and by aborting code; "no" is an answer that they take. */
 static const struct {
 	int call, answer;
@@ -110,6 +116,13 @@ static int fill(scmp_filter_ctx filter, unsigned groups)
 	}
 	if (rc == 0 && (groups & CONFINE_CALLS_NET) != 0) {
 		rc = allow(filter, net, SL_COUNT(net));
+	}
+	if (rc == 0 && (groups & CONFINE_CALLS_SERVE) != 0) {
+		rc = allow(filter, serve, SL_COUNT(serve));
+	}
+	if (rc == 0 &&
+	    (groups & (CONFINE_CALLS_SERVE | CONFINE_CALLS_FILES)) == CONFINE_CALLS_SERVE) {
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), CALL(openat), 0);
 	}
 	for (size_t i = 0; i < SL_COUNT(refused_softly) && rc == 0; i++) {
 		uint32_t answer = SCMP_ACT_ERRNO((uint32_t)refused_softly[i].answer);

@@ -22,6 +22,22 @@ static const struct sl_flag serve_flags[] = {
 	  .help = "Where /metrics, /healthz and /readyz are served over HTTP, on loopback only. An empty value switches them off." },
 	{ .name = "insecure", .kind = SL_FLAG_BOOL, .offset = AT(insecure),
 	  .help = "Serve without TLS and without asking who calls, on loopback only. Implies --allow-local-repos." },
+	{ .name = "door-listen", .kind = SL_FLAG_TEXT, .offset = AT(door_listen), .fallback = "127.0.0.1:7444", .max = 255, .placeholder = "HOST:PORT",
+	  .help = "Where those who have no certificate yet get one: agents with a join token, people and bots with an access token, and late renewals. Not with --insecure. An empty value switches it off." },
+	{ .name = "advertise", .kind = SL_FLAG_TEXT, .offset = AT(advertise), .max = 255, .placeholder = "HOST:PORT",
+	  .help = "The address of --listen as agents reach it, for join files. Without it the address is taken that the one who invites uses." },
+	{ .name = "door-advertise", .kind = SL_FLAG_TEXT, .offset = AT(door_advertise), .max = 255, .placeholder = "HOST:PORT",
+	  .help = "The same of --door-listen. Without it the host of the main port's address and the door's port." },
+	{ .name = "door-rate", .kind = SL_FLAG_INT, .offset = AT(door_rate), .fallback = "200", .max = 100000,
+	  .help = "Calls at the door a second, on average; more are refused. 0 sets no bound." },
+	{ .name = "door-peer-rate", .kind = SL_FLAG_INT, .offset = AT(door_peer_rate), .fallback = "20", .max = 100000,
+	  .help = "The same of one IPv4 address, or one /64 of IPv6." },
+	{ .name = "agent-cert-life", .kind = SL_FLAG_DURATION, .offset = AT(agent_cert_life_ms), .fallback = "24h", .min = SECONDS(2), .max = DAYS(90),
+	  .help = "How long an agent's certificate is good; it renews it at half of that." },
+	{ .name = "login-cert-life", .kind = SL_FLAG_DURATION, .offset = AT(login_cert_life_ms), .fallback = "12h", .min = SECONDS(2), .max = DAYS(90),
+	  .help = "The same of people and bots." },
+	{ .name = "renew-late", .kind = SL_FLAG_DURATION, .offset = AT(renew_late_ms), .fallback = "90d", .max = DAYS(3650),
+	  .help = "So long after its end a certificate that is not revoked may still be renewed at the door." },
 	{ .name = "master-key-file", .kind = SL_FLAG_TEXT, .offset = AT(master_key_file), .placeholder = "FILE",
 	  .help = "Where the master key lies, when that is neither DIR/keys/master.key nor a systemd credential sluice-master-key." },
 	{ .name = "connection-age", .kind = SL_FLAG_DURATION, .offset = AT(connection_age_ms), .fallback = "1h", .max = DAYS(20),
@@ -184,6 +200,15 @@ sl_code server_config_settle(struct server_config *config, struct sl_err *err)
 			   : check_address("--listen", config->listen, err);
 	if (code == SL_OK && config->metrics_listen[0] != '\0') {
 		code = check_loopback("--metrics-listen", config->metrics_listen, "always", err);
+	}
+	if (code == SL_OK && !config->insecure && config->door_listen[0] != '\0') {
+		code = check_address("--door-listen", config->door_listen, err);
+	}
+	if (code == SL_OK && config->advertise[0] != '\0') {
+		code = check_address("--advertise", config->advertise, err);
+	}
+	if (code == SL_OK && config->door_advertise[0] != '\0') {
+		code = check_address("--door-advertise", config->door_advertise, err);
 	}
 	if (code != SL_OK) {
 		return code;

@@ -18,6 +18,11 @@ struct server_config {
 	const char *listen;         /* HOST:PORT, port 0: any free one */
 	const char *metrics_listen; /* HOST:PORT on loopback; "": off */
 	bool insecure;
+	const char *door_listen;                /* HOST:PORT, port 0: any free one; "": no door */
+	const char *advertise, *door_advertise; /* HOST:PORT for clients; "": they know */
+	uint64_t door_rate, door_peer_rate;     /* a second; 0: no bound */
+	uint64_t agent_cert_life_ms, login_cert_life_ms;
+	uint64_t renew_late_ms; /* so long after its end a certificate may be renewed at the door */
 	const char *master_key_file; /* "": in the key folder, or a credential of systemd */
 	uint64_t connection_age_ms;  /* 0: as old as they like */
 	uint64_t map_bytes;          /* largest size that the store can grow to */

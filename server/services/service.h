@@ -26,16 +26,21 @@ struct audit;
 struct backup;
 struct requests;
 struct server_config;
+struct admission;
+struct ca;
 
 /* What services work with; built by main.c, lives as long as the server. All borrowed. */
 struct services {
 	struct store *store;
-	struct requests *requests; /* request ids and their kept replies */
-	struct fleet *fleet;       /* live agents; what instances are told */
-	struct gitsync *gitsync;   /* repositories' mirrors, work owed to Git */
-	struct watch *watch;       /* change streams */
-	struct backup *backup;     /* copies on their way out */
-	struct audit *audit;       /* refusals, coalesced; NULL: each is recorded */
+	struct requests *requests;   /* request ids and their kept replies */
+	struct fleet *fleet;         /* live agents; what instances are told */
+	struct gitsync *gitsync;     /* repositories' mirrors, work owed to Git */
+	struct watch *watch;         /* change streams */
+	struct backup *backup;       /* copies on their way out */
+	struct audit *audit;         /* refusals, coalesced; NULL: each is recorded */
+	struct admission *admission; /* certificates; NULL: --insecure */
+	struct ca *ca;               /* likewise */
+	unsigned door_port;          /* 0: there is no door */
 	const struct server_config *config;
 	uint64_t started_ms;
 };

@@ -1,0 +1,182 @@
+/* What admission writes, as commands of the store. */
+#include <pthread.h>
+
+#include "base/clock/clock.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+#include "server/admission/admission_internal.h"
+
+/* The name for records: "alice", "agent:prod-1". */
+static sl_code name_of(const struct store_view *view, struct sl_arena *arena,
+		       const Sluice__Store__V1__IdentityRecord *identity, const char **ret_name,
+		       struct sl_err *err)
+{
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
+	Sluice__Store__V1__PrincipalRecord *principal = NULL;
+	if (identity->kind == SLUICE__STORE__V1__IDENTITY_KIND__IDENTITY_KIND_AGENT) {
+		sl_code code = instance_get(view, arena, identity->workspace, identity->subject_id,
+					    &instance, err);
+		*ret_name = code == SL_OK ? sl_arena_printf(arena, "agent:%s", instance->name)
+					  : identity->subject_id;
+		return code == SL_NOT_FOUND ? SL_OK : code;
+	}
+	sl_code code =
+	    principal_get(view, arena, identity->workspace, identity->subject_id, &principal, err);
+	if (code == SL_NOT_FOUND || (code == SL_OK && principal->disabled_ms != 0)) {
+		return sl_err_because(err, SL_UNAUTHENTICATED, SL_REASON_IDENTITY_REVOKED,
+				      "the principal of identity %s is gone or disabled",
+				      identity->id);
+	}
+	*ret_name = code == SL_OK ? principal->name : "";
+	return code;
+}
+
+/* A renewal is of the workspace and the name that its identity has. */
+static sl_code find_whose(struct command *command, struct decision *d, struct sl_err *err)
+{
+	Sluice__Store__V1__IdentityRecord *identity = NULL;
+	if (command->kind != COMMAND_RENEW) {
+		return SL_OK;
+	}
+	sl_code code =
+	    identity_get(d->view, d->arena, command->renewal.identity_id, &identity, err);
+	if (code != SL_OK) {
+		return code == SL_NOT_FOUND ? SL_OK : code; /* the command says so itself */
+	}
+	d->workspace = identity->workspace;
+	return name_of(d->view, d->arena, identity, &d->principal, err);
+}
+
+static sl_code workspace_name(struct command *command, const struct store_view *view,
+			      struct sl_err *err)
+{
+	struct record_key key = key_of(command->workspace);
+	struct sl_bytes name;
+	sl_code code = store_get(view, TABLE_WORKSPACE_NUMBERS, key_bytes(&key), &name, err);
+	if (code == SL_OK) {
+		command->workspace_name = sl_arena_printf(command->arena, "%.*s", (int)name.size,
+							  (const char *)name.data);
+	}
+	return code == SL_NOT_FOUND ? sl_err_set(err, SL_DATA_LOSS, "a workspace has no name")
+				    : code;
+}
+
+static sl_code decide_kind(struct command *command, struct decision *d, struct sl_err *err)
+{
+	switch (command->kind) {
+	case COMMAND_ENROLL: {
+		sl_code code = workspace_name(command, d->view, err);
+		return code != SL_OK
+			   ? code
+			   : enrolments_decide(d, &command->enrolment, &command->instance, err);
+	}
+	case COMMAND_LOGIN: {
+		sl_code code = workspace_name(command, d->view, err);
+		if (code == SL_OK) {
+			access_token_used(d, command->access_token);
+			code = logins_decide(d, &command->login, err);
+		}
+		return code;
+	}
+	case COMMAND_RENEW:
+		return renewals_decide(d, &command->renewal, &command->outcome, err);
+	case COMMAND_ALERT:
+		return alerts_decide(d, &command->alert, err);
+	}
+	return SL_INTERNAL;
+}
+
+static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
+		      struct store_changes *changes, struct sl_err *err)
+{
+	struct command *command = SL_CONTAINER_OF(cmd, struct command, cmd);
+	struct decision d = {
+	    .view = view,
+	    .changes = changes,
+	    .arena = command->arena,
+	    .revision = store_changes_revision(changes),
+	    .now_ms = command->now_ms,
+	    .workspace = command->workspace,
+	    .workspace_name = "",
+	    .principal = command->principal,
+	    .method = command->method,
+	    .reason = "",
+	};
+	sl_code code = find_whose(command, &d, err);
+	code = code != SL_OK ? code : decide_kind(command, &d, err);
+	if (code == SL_OK && d.changed) {
+		decision_log(&d, NULL);
+	}
+	if (code == SL_OK && sl_arena_failed(command->arena)) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	return code;
+}
+
+static void done(struct store_cmd *cmd)
+{
+	struct command *command = SL_CONTAINER_OF(cmd, struct command, cmd);
+	command->done(command);
+}
+
+sl_code command_submit(struct admission *admission, struct command *command, struct sl_err *err)
+{
+	command->now_ms = sl_clock_unix_ms();
+	command->cmd = (struct store_cmd){.decide = decide, .done = done, .err = SL_ERR_INIT};
+	return store_submit(admission->options.store, &command->cmd, err);
+}
+
+sl_code command_result(struct command *command, struct sl_err *err)
+{
+	if (command->cmd.code != SL_OK) {
+		sl_err_move(err, &command->cmd.err);
+		return command->cmd.code;
+	}
+	if (command->kind == COMMAND_RENEW && command->outcome == RENEWAL_COPIED) {
+		log_warn("renewal-copied", "identity=%s counter=%lu peer=%s",
+			 command->renewal.identity_id, (unsigned long)command->renewal.counter,
+			 command->renewal.peer);
+		return renewal_refuse_copy(&command->renewal, err);
+	}
+	return SL_OK;
+}
+
+/* --- waiting for one ---------------------------------------------------------------------- */
+
+struct blocking {
+	struct command command;
+	pthread_mutex_t lock; /* guards finished */
+	pthread_cond_t news;
+	bool finished;
+};
+
+static void wake(struct command *command)
+{
+	struct blocking *blocking = SL_CONTAINER_OF(command, struct blocking, command);
+	pthread_mutex_lock(&blocking->lock);
+	blocking->finished = true;
+	pthread_cond_signal(&blocking->news);
+	pthread_mutex_unlock(&blocking->lock);
+}
+
+sl_code command_run(struct admission *admission, struct sl_arena *arena, struct command *command,
+		    struct sl_err *err)
+{
+	struct blocking blocking = {.command = *command,
+				    .lock = PTHREAD_MUTEX_INITIALIZER,
+				    .news = PTHREAD_COND_INITIALIZER};
+	blocking.command.arena = arena;
+	blocking.command.done = wake;
+	sl_code code = command_submit(admission, &blocking.command, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	pthread_mutex_lock(&blocking.lock);
+	while (!blocking.finished) {
+		pthread_cond_wait(&blocking.news, &blocking.lock);
+	}
+	pthread_mutex_unlock(&blocking.lock);
+	code = command_result(&blocking.command, err);
+	*command = blocking.command;
+	return code;
+}

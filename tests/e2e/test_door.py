@@ -1,0 +1,153 @@
+"""The door: who shows a token comes in, strangers do not, and what strangers do to the door is the door's alone."""
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+
+import grpc
+import pytest
+from harness import Refused
+from secure import SecureServer, make_key
+
+
+@pytest.fixture
+def server(services, tmp_path):
+    server = SecureServer(services, str(tmp_path / "server"), flags=["--door-peer-rate", "1000", "--door-rate", "0"])
+    server.start()
+    yield server
+    server.end()
+
+
+def test_a_token_becomes_a_certificate_that_the_main_port_takes(server, tmp_path):
+    client, reply = server.login(str(tmp_path / "me"))
+    assert (reply.principal, reply.workspace) == ("admin", "default")
+    assert [e.name for e in client.ListEnvironments().environments] == ["development", "staging", "production"]
+    again, other = server.login(str(tmp_path / "me-too"))
+    assert other.identity_id != reply.identity_id
+    again.ListEnvironments()
+
+
+def test_the_main_port_speaks_to_nobody_without_a_certificate(server):
+    stranger = server.door().__class__(server.services, server.port, server.ca)
+    with pytest.raises(Refused) as refused:
+        stranger.ListEnvironments(timeout=3, wait_for_ready=False)
+    assert refused.value.code == grpc.StatusCode.UNAVAILABLE
+    stranger.close()
+
+
+def test_whatever_is_wrong_with_a_token_sounds_alike(server, tmp_path):
+    _, request = make_key(str(tmp_path / "k"))
+    seen = set()
+    for token in ("", "slc_", "x" * 5000, server.token[:-1], server.token[:-1] + ("a" if server.token[-1] != "a" else "b"),
+                  "slc_" + "a" * 20 + "_" + "b" * 52, "jtk_" + "a" * 20 + "." + "b" * 52):
+        with pytest.raises(Refused) as refused:
+            server.door().Login(token=token, certificate_request=request)
+        seen.add((refused.value.code, refused.value.reason, refused.value.text))
+        with pytest.raises(Refused) as refused:
+            server.door().Enroll(token=token, certificate_request=request, box_key=b"k" * 32, signature=b"s")
+        seen.add((refused.value.code, refused.value.reason, refused.value.text))
+    assert seen == {(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REFUSED", "the token is unknown, used, expired or revoked")}
+
+
+@pytest.mark.parametrize("request_pem", ["", "no PEM", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "A" * 5000])
+def test_a_good_token_with_a_bad_request_is_told_what_is_wrong(server, request_pem):
+    with pytest.raises(Refused) as refused:
+        server.door().Login(token=server.token, certificate_request=request_pem)
+    assert refused.value.reason == "CSR_REFUSED"
+
+
+def test_the_door_speaks_of_nothing_else(server):
+    for method in ("ListEnvironments", "GetStatus"):
+        with pytest.raises(Refused) as refused:
+            getattr(server.door(), method)()
+        assert refused.value.code == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_peers_are_slowed_down_and_then_let_in_again(services, tmp_path):
+    server = SecureServer(services, str(tmp_path / "server"), flags=["--door-peer-rate", "3"]).start()
+    try:
+        _, request = make_key(str(tmp_path / "k"))
+        door, reasons = server.door(), []
+        for _ in range(12):
+            with pytest.raises(Refused) as refused:
+                door.Login(token="nonsense", certificate_request=request)
+            reasons.append(refused.value.reason)
+        assert reasons.count("RATE_LIMITED") >= 6 and reasons[0] == "TOKEN_REFUSED"
+        time.sleep(1.5)
+        assert door.Login(token=server.token, certificate_request=request).certificate
+    finally:
+        server.end()
+
+
+def confined(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        status = dict(line.split(":", 1) for line in file if ":" in line)
+    with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+        limits = {line[:26].strip(): line[26:].split() for line in file}
+    return status["Seccomp"].strip(), status["NoNewPrivs"].strip(), limits
+
+
+def test_the_child_is_confined_and_holds_no_file_of_the_server(server):
+    pid = server.door_child()
+    seccomp, no_new_privileges, limits = confined(pid)
+    assert (seccomp, no_new_privileges) == ("2", "1")
+    assert limits["Max open files"][0] == "256"
+    assert limits["Max core file size"][0] == "0"
+    held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert not [name for name in held if server.folder in name], held
+    with open(f"/proc/{pid}/environ", encoding="ascii") as file:
+        assert set(file.read().strip("\0").split("\0")) == {"MALLOC_ARENA_MAX=1", "LC_ALL=C"}
+
+
+def test_a_door_that_is_crashed_in_a_loop_is_nobody_elses_trouble(server, tmp_path):
+    client, _ = server.login(str(tmp_path / "me"))
+    seen, ended = [], []
+
+    def follow():
+        try:
+            for message in client.watch(from_revision=0):
+                seen.append(message)
+        except grpc.RpcError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    kills, deadline = 0, time.monotonic() + 6
+    while time.monotonic() < deadline:
+        pid = server.door_child()
+        if pid:
+            os.kill(pid, signal.SIGSEGV if kills % 2 else signal.SIGKILL)
+            kills += 1
+            client.CreateWorkspace(name=f"w{kills}")
+        time.sleep(0.1)
+    assert kills >= 5
+    assert not ended and thread.is_alive()
+    assert {w.name for w in client.ListWorkspaces().workspaces} >= {f"w{i}" for i in range(1, kills + 1)}
+    # Strangers wait no longer than a breath: the same port, and it lets in.
+    again, _ = server.login(str(tmp_path / "later"))
+    again.ListEnvironments()
+    server.program.wait_line(r"door-ended pid=\d+ how=\"signal (9|11)\"")
+
+
+def test_who_sends_rubbish_or_nothing_does_not_keep_others_out(server, tmp_path):
+    silent = [socket.create_connection(("127.0.0.1", server.door_port)) for _ in range(40)]
+    for s in silent[:20]:
+        s.sendall(b"\x16\x03\x01\x02\x00" + b"\xff" * 100)
+    context = ssl.create_default_context(cadata=server.ca.decode())
+    context.set_alpn_protocols(["h2"])
+    raw = context.wrap_socket(socket.create_connection(("127.0.0.1", server.door_port)), server_hostname="127.0.0.1")
+    raw.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(4000))
+    server.login(str(tmp_path / "me"))
+    for s in silent + [raw]:
+        s.close()
+
+
+def test_the_child_ends_with_its_server(server):
+    pid = server.door_child()
+    server.kill()
+    deadline = time.monotonic() + 5
+    while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not os.path.exists(f"/proc/{pid}")
