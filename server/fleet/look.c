@@ -4,7 +4,7 @@
 
 #include "base/mem/own.h"
 #include "server/fleet/fleet_internal.h"
-#include "server/records/desired_load.h"
+#include "server/records/placement.h"
 
 /* --- judging -------------------------------------------------------------------- */
 
@@ -55,8 +55,6 @@ struct visit {
 	const struct store_view *view;
 	uint32_t workspace;
 	const char *app_id;
-	const Sluice__Store__V1__AppRecord *app; /* NULL: placed or not */
-	uint32_t environment;
 	const struct fleet_visitor *visitor;
 	struct sl_arena arena; /* emptied after each */
 };
@@ -148,7 +146,7 @@ static sl_code tell(struct visit *v, const Sluice__Store__V1__InstanceRecord *in
 	return code;
 }
 
-/* The record of a walk, unpacked only if memory does not have the same. */
+/* A record as it is stored, unpacked only if memory does not have the same. */
 static sl_code tell_value(struct visit *v, const char *id, struct sl_bytes value,
 			  struct sl_err *err)
 {
@@ -166,11 +164,27 @@ static sl_code tell_value(struct visit *v, const char *id, struct sl_bytes value
 		}
 		instance = record;
 	}
-	bool other = v->environment != 0 && instance->environment != v->environment;
+	sl_code code = tell(v, instance, unit, err);
+	sl_arena_fini(&v->arena);
+	return code;
+}
+
+/* Of a walk over an app's instances. */
+static sl_code tell_placed(struct visit *v, const struct placed *placed, struct sl_err *err)
+{
+	struct fleet_unit *unit = fleet_unit_find(v->fleet, placed->id);
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
 	sl_code code = SL_OK;
-	if (!other && (v->app == NULL || desired_is_placed(v->app, instance))) {
-		code = tell(v, instance, unit, err);
+	if (unit != NULL && unit->record->revision == placed->revision) {
+		instance = unit->record;
+	} else {
+		code = instance_get(v->view, &v->arena, v->workspace, placed->id, &instance, err);
 	}
+	if (code == SL_NOT_FOUND) {
+		return sl_err_set(err, SL_DATA_LOSS, "instance '%s' has labels, but no record",
+				  placed->id);
+	}
+	code = code != SL_OK ? code : tell(v, instance, unit, err);
 	sl_arena_fini(&v->arena);
 	return code;
 }
@@ -183,22 +197,18 @@ sl_code fleet_visit(struct fleet *fleet, const struct store_view *view, uint32_t
 			  .view = view,
 			  .workspace = workspace,
 			  .app_id = app->id,
-			  .app = app,
-			  .environment = environment,
-
 			  .visitor = visitor};
-	struct record_key prefix = key_of(workspace);
-	SL_AUTO(store_walk_end) struct store_walk walk;
+	SL_AUTO(placed_end) struct placed placed;
 	sl_arena_init(&v.arena, 0);
-	store_walk_begin(&walk, view, TABLE_INSTANCES, key_bytes(&prefix), STORE_FORWARD);
+	placed_begin(&placed, view, workspace, app, environment);
 	pthread_mutex_lock(&fleet->lock);
 	sl_code code = SL_OK;
-	while (code == SL_OK && store_walk_next(&walk)) {
-		code = tell_value(&v, (const char *)walk.key.data + 4, walk.value, err);
+	while (code == SL_OK && placed_next(&placed)) {
+		code = tell_placed(&v, &placed, err);
 	}
 	pthread_mutex_unlock(&fleet->lock);
 	sl_arena_fini(&v.arena);
-	return code != SL_OK ? code : store_walk_result(&walk, err);
+	return code != SL_OK ? code : placed_result(&placed, err);
 }
 
 sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view, uint32_t workspace,
@@ -209,7 +219,6 @@ sl_code fleet_visit_one(struct fleet *fleet, const struct store_view *view, uint
 			  .view = view,
 			  .workspace = workspace,
 			  .app_id = app_id,
-
 			  .visitor = visitor};
 	struct record_key key = KEY(workspace, key_text(k, instance_id));
 	struct sl_bytes value;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/records/placement.h"
 #include "server/records/workspaces.h"
 
 #define RETENTION "retention" /* the method that its log records name */
@@ -24,9 +25,7 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 {
 	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
 	uint32_t number;
-	if (workspace_find(view, "default", &number, NULL) == SL_OK) {
-		return SL_OK;
-	}
+	bool made = workspace_find(view, "default", &number, NULL) == SL_OK;
 	struct decision d = {
 	    .view = view,
 	    .changes = changes,
@@ -38,8 +37,9 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 	    .reason = "",
 	};
 	Sluice__Store__V1__WorkspaceRecord *record = NULL;
-	sl_code code = workspaces_create(&d, "default", &record, err);
-	if (code == SL_OK) {
+	sl_code code =
+	    made ? placement_index_all(&d, err) : workspaces_create(&d, "default", &record, err);
+	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
 	}
 	return code == SL_OK && sl_arena_failed(&first->arena)

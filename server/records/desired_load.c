@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem/own.h"
+#include "server/records/placement.h"
 #include "server/records/release_stack.h"
 
 /* What is being read. */
@@ -285,21 +286,15 @@ struct count {
 	struct sl_arena *scratch; /* emptied after each instance: there may be thousands */
 	uint32_t workspace;
 	const Sluice__Store__V1__AppRecord *app;
-	uint32_t environment;
 	const char *version_id;
 	struct desired_reach reach;
 };
 
-static sl_code count_instance(struct count *c, const Sluice__Store__V1__InstanceRecord *instance,
-			      struct sl_err *err)
+static sl_code count_instance(struct count *c, const char *instance_id, struct sl_err *err)
 {
-	if (instance->environment != c->environment || instance->removed_ms != 0 ||
-	    !desired_is_placed(c->app, instance)) {
-		return SL_OK;
-	}
 	c->reach.instances++;
 	struct record_key key =
-	    KEY(c->workspace, key_text(k, instance->id), key_text(k, c->app->id));
+	    KEY(c->workspace, key_text(k, instance_id), key_text(k, c->app->id));
 	Sluice__Store__V1__StatusRecord *status = NULL;
 	sl_code code = record_get(c->view, c->scratch, TABLE_STATUSES, &key,
 				  &sluice__store__v1__status_record__descriptor, &status, err);
@@ -307,15 +302,6 @@ static sl_code count_instance(struct count *c, const Sluice__Store__V1__Instance
 		return SL_OK; /* its agent has not told anything yet */
 	}
 	c->reach.staged += code == SL_OK && is_staged(status, c->version_id) ? 1 : 0;
-	return code;
-}
-
-static sl_code count_value(struct count *c, struct sl_bytes value, struct sl_err *err)
-{
-	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	sl_code code = record_unpack(
-	    c->scratch, value, &sluice__store__v1__instance_record__descriptor, &instance, err);
-	code = code != SL_OK ? code : count_instance(c, instance, err);
 	sl_arena_fini(c->scratch);
 	return code;
 }
@@ -330,17 +316,15 @@ sl_code desired_count_staged(const struct wire *in, const Sluice__Store__V1__App
 			  .scratch = &scratch,
 			  .workspace = in->workspace,
 			  .app = app,
-			  .environment = environment,
 			  .version_id = version_id};
-	struct record_key prefix = key_of(in->workspace);
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, in->view, TABLE_INSTANCES, key_bytes(&prefix), STORE_FORWARD);
-	while (store_walk_next(&walk)) {
-		sl_code code = count_value(&c, walk.value, err);
+	SL_AUTO(placed_end) struct placed placed;
+	placed_begin(&placed, in->view, in->workspace, app, environment);
+	while (placed_next(&placed)) {
+		sl_code code = count_instance(&c, placed.id, err);
 		if (code != SL_OK) {
 			return code;
 		}
 	}
 	*ret_reach = c.reach;
-	return store_walk_result(&walk, err);
+	return placed_result(&placed, err);
 }

@@ -45,7 +45,7 @@ struct desired_reach {
 	uint32_t instances; /* that the app is placed on */
 	uint32_t staged;    /* of those: with the version on disk, verified, as they last said */
 };
-/* Walks all instances of the workspace. */
+/* Costs a look at each instance that the app is placed on, and none at others. */
 SL_MUST_USE sl_code desired_count_staged(const struct wire *in,
 					 const Sluice__Store__V1__AppRecord *app,
 					 uint32_t environment, const char *version_id,

@@ -1,4 +1,5 @@
 #include "server/records/identities_internal.h"
+#include "server/records/placement.h"
 #include "server/records/wire.h"
 
 struct record_key identity_key(const char *id)
@@ -45,6 +46,7 @@ void identities_put_instance(struct decision *d, Sluice__Store__V1__InstanceReco
 	struct record_key key = KEY(d->workspace, key_text(k, instance->id));
 	instance->revision = d->revision;
 	decision_put(d, TABLE_INSTANCES, &key, &instance->base);
+	placement_put(d, instance);
 	Sluice__V1__Event *event = decision_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED,
 						  SLUICE__V1__EVENT_KIND__EVENT_KIND_INSTANCE, NULL,
 						  instance->environment, instance->id);

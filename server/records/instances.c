@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem/own.h"
+#include "server/records/placement.h"
 #include "server/records/wire.h"
 
 static sl_code no_memory(struct sl_err *err)
@@ -90,6 +91,7 @@ static void instance_put(struct decision *d, Sluice__V1__EventType type,
 	struct record_key key = instance_key(d, instance->id);
 	instance->revision = d->revision;
 	decision_put(d, TABLE_INSTANCES, &key, &instance->base);
+	placement_put(d, instance);
 	instance_event(d, type, instance);
 }
 
@@ -178,6 +180,7 @@ sl_code instances_decide_update(struct decision *d, const char *name_or_id,
 	    strcmp(wish->public_url, instance->public_url) == 0) {
 		return SL_OK;
 	}
+	placement_delete(d, instance);
 	instance->labels = labels;
 	instance->n_labels = wish->label_count;
 	instance->public_url = sl_arena_strdup(d->arena, wish->public_url);
@@ -332,6 +335,7 @@ sl_code instances_decide_remove(struct decision *d, const char *name_or_id, stru
 	key_text(&token, instance->join_token_id);
 	decision_delete(d, TABLE_INSTANCES, &key);
 	decision_delete(d, TABLE_INSTANCES_BY_NAME, &by_name);
+	placement_delete(d, instance);
 	decision_delete(d, TABLE_JOIN_TOKENS, &token); /* its identity stays: its agent is told */
 	instance->removed_ms = d->now_ms;
 	instance->revision = d->revision;

@@ -48,9 +48,11 @@
 	X(RELEASES, "releases")                        /* app id */                                \
 	X(RELEASE_STACK, "release_stack")              /* app id, depth */                         \
 	X(RELEASE_HISTORY, "release_history")          /* app id, revision; value: empty */        \
-	X(SELECTIONS, "selections")                 /* app id, environment, instance id or "" */   \
-	X(INSTANCES, "instances")                   /* id */                                       \
-	X(INSTANCES_BY_NAME, "instances_by_name")   /* name; value: id */                          \
+	X(SELECTIONS, "selections")               /* app id, environment, instance id or "" */     \
+	X(INSTANCES, "instances")                 /* id */                                         \
+	X(INSTANCES_BY_NAME, "instances_by_name") /* name; value: id */                            \
+	/* environment, label, value ("" both: any), id; value: the record's revision, 8 bytes */  \
+	X(INSTANCES_BY_LABEL, "instances_by_label")                                                \
 	X(REMOVED_INSTANCES, "removed_instances")   /* id */                                       \
 	X(STATUSES, "statuses")                     /* instance id, app id */                      \
 	X(OPENED, "opened")                         /* app id, principal */                        \

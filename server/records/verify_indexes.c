@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/records/apps.h"
+#include "server/records/placement.h"
 #include "server/records/verify_internal.h"
 #include "server/records/versions.h"
 
@@ -89,6 +90,42 @@ static void check_instance_name(struct verify *v)
 		sl_code code =
 		    instance_get(v->view, &v->arena, entry.workspace, entry.id, &r, NULL);
 		leads_to(v, &entry, code == SL_OK ? r->name : NULL);
+	}
+}
+
+struct row_search {
+	struct sl_bytes wanted;
+	bool found;
+};
+
+static void compare_row(void *ctx, const struct record_key *key)
+{
+	struct row_search *search = ctx;
+	search->found = search->found || sl_bytes_equal(key_bytes(key), search->wanted);
+}
+
+static void check_instance_label(struct verify *v)
+{
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	(void)verify_key_u32(&key);
+	(void)verify_key_text(&key);
+	(void)verify_key_text(&key);
+	const char *id = verify_key_id(&key);
+	Sluice__Store__V1__InstanceRecord *r = NULL;
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	if (instance_get(v->view, &v->arena, ws, id, &r, NULL) != SL_OK) {
+		verify_fault(v, "refers to a record that is not there");
+		return;
+	}
+	struct row_search search = {.wanted = v->key};
+	placement_rows(ws, r, compare_row, &search);
+	if (!search.found) {
+		verify_fault(v, "is a label that its instance does not have");
+	} else if (v->value.size != 8 || sl_get_be64(v->value.data) != r->revision) {
+		verify_fault(v, "has another revision than its instance");
 	}
 }
 
@@ -228,7 +265,7 @@ static void check_promotion_revision(struct verify *v)
 	verify_need(v, TABLE_PROMOTIONS, &by_app, "a promotion");
 }
 
-const struct verify_check verify_indexes[11] = {
+const struct verify_check verify_indexes[12] = {
     {TABLE_WORKSPACE_NUMBERS, check_workspace_number},
     {TABLE_REPOSITORIES_BY_NAME, check_repository_name},
     {TABLE_APPS_BY_NAME, check_app_name},
@@ -240,4 +277,5 @@ const struct verify_check verify_indexes[11] = {
     {TABLE_PROMOTIONS_BY_REVISION, check_promotion_revision},
     {TABLE_RELEASE_HISTORY, check_release_history},
     {TABLE_INSTANCES_BY_NAME, check_instance_name},
+    {TABLE_INSTANCES_BY_LABEL, check_instance_label},
 };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/records/apps.h"
+#include "server/records/placement.h"
 #include "server/records/verify_internal.h"
 #include "server/records/versions.h"
 
@@ -267,12 +268,24 @@ static Sluice__Store__V1__InstanceRecord *instance_of(struct verify *v)
 	return r;
 }
 
+static void need_row(void *ctx, const struct record_key *key)
+{
+	struct verify *v = ctx;
+	struct sl_bytes value;
+	if (!verify_is_there(v, TABLE_INSTANCES_BY_LABEL, key, &value)) {
+		verify_fault(v, "is missing in instances_by_label");
+	}
+}
+
 static void check_instance(struct verify *v)
 {
 	const Sluice__Store__V1__InstanceRecord *r = instance_of(v);
 	if (r != NULL) {
 		struct record_key by_name = KEY(sl_get_be32(v->key.data), key_text(k, r->name));
 		verify_need_index(v, TABLE_INSTANCES_BY_NAME, &by_name, sl_bytes_text(r->id));
+		if (placement_is_indexed(v->view)) { /* a store of before gets its rows at start */
+			placement_rows(sl_get_be32(v->key.data), r, need_row, v);
+		}
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "base/id/id.h"
 #include "server/records/apps.h"
 #include "server/records/bootstrap.h"
+#include "server/records/placement.h"
 #include "server/records/repositories.h"
 #include "server/records/verify.h"
 #include "server/records/versions.h"
@@ -364,6 +365,7 @@ static sl_code instance_decide(struct decision *d, struct steps *s, const void *
 	struct record_key by_name = KEY(d->workspace, key_text(k, record.name));
 	decision_put(d, TABLE_INSTANCES, &by_id, &record.base);
 	decision_put_bytes(d, TABLE_INSTANCES_BY_NAME, &by_name, sl_bytes_text(record.id));
+	placement_put(d, &record);
 	return SL_OK;
 }
 

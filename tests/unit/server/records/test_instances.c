@@ -1,7 +1,9 @@
 /* Registering, changing and removing instances; what agents say, written many at once. */
 #include "tests/unit/server/records/steps.h"
 
+#include "server/records/bootstrap.h"
 #include "server/records/instances.h"
+#include "server/records/placement.h"
 
 #define TAGS SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS
 #define HEALTHY SLUICE__V1__PHASE__PHASE_HEALTHY
@@ -308,6 +310,98 @@ static void test_removing_takes_all_that_is_its_own(void **state)
 	assert_string_not_equal(made->id, id);
 }
 
+/* --- where an app is placed ---------------------------------------------------------------- */
+
+enum { LABELS = 2 };
+
+/* Names of the instances that an app with this placement is placed on, a space after each. */
+static const char *placed_names(struct steps *s, const char *const placement[], size_t count,
+				uint32_t environment)
+{
+	Sluice__Store__V1__AppRecord app = SLUICE__STORE__V1__APP_RECORD__INIT;
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
+	const struct store_view *view = NULL;
+	const char *names = "";
+	char *keys[LABELS], *values[LABELS];
+	for (size_t i = 0; i < count; i++) {
+		keys[i] = (char *)placement[2 * i];
+		values[i] = (char *)placement[2 * i + 1];
+	}
+	app.placement = labels_sorted(&s->arena, keys, values, count);
+	app.n_placement = count;
+	assert_int_equal(store_view_begin(s->store, &view, &s->err), SL_OK);
+	SL_AUTO(placed_end) struct placed placed;
+	placed_begin(&placed, view, STEPS_WORKSPACE, &app, environment);
+	while (placed_next(&placed)) {
+		assert_int_equal(
+		    instance_get(view, &s->arena, STEPS_WORKSPACE, placed.id, &instance, &s->err),
+		    SL_OK);
+		assert_int_equal(placed.revision, instance->revision);
+		names = sl_arena_printf(&s->arena, "%s%s ", names, instance->name);
+	}
+	assert_int_equal(placed_result(&placed, &s->err), SL_OK);
+	store_view_end(view);
+	return names;
+}
+
+static void relabel(struct steps *s, const char *name, const char *zone)
+{
+	char *keys[] = {(char *)"zone"}, *values[] = {(char *)zone};
+	struct wanted wanted = {
+	    .name = name,
+	    .wish = {
+		.label_keys = keys, .label_values = values, .label_count = 1, .public_url = ""}};
+	assert_int_equal(run(s, decide_update, wanted), SL_OK);
+}
+
+static const char *const eu_web[] = {"zone", "eu", "kind", "web"}, *const us[] = {"zone", "us"};
+
+static void test_apps_find_their_instances_by_label(void **state)
+{
+	struct steps *s = *state;
+	assert_string_equal(placed_names(s, eu_web, 0, 0), "");
+	assert_int_equal(register_one(s, "dev-1", "development"), SL_OK);
+	assert_int_equal(register_one(s, "pro-1", "production"), SL_OK);
+	relabel(s, "dev-1", "us");
+	assert_int_equal(register_one(s, "dev-2", "development"), SL_OK);
+	assert_string_equal(placed_names(s, eu_web, 2, ENV_DEVELOPMENT), "dev-2 ");
+	assert_string_equal(placed_names(s, eu_web, 2, ENV_STAGING), "");
+	assert_string_equal(placed_names(s, eu_web, 2, 0), "dev-2 pro-1 ");
+	assert_string_equal(placed_names(s, us, 1, 0), "dev-1 ");
+	assert_int_equal(strlen(placed_names(s, us, 0, ENV_DEVELOPMENT)), strlen("dev-1 dev-2 "));
+	assert_int_equal(run(s, decide_pause, (struct wanted){.name = "dev-1", .paused = true}),
+			 SL_OK);
+	assert_string_equal(placed_names(s, us, 1, 0), "dev-1 "); /* and with its new revision */
+	assert_int_equal(run(s, decide_remove, (struct wanted){.name = "dev-1"}), SL_OK);
+	assert_string_equal(placed_names(s, us, 1, 0), "");
+	assert_int_equal(count_with_prefix(s, TABLE_INSTANCES_BY_LABEL), 6);
+}
+
+static sl_code decide_forget(struct decision *d, struct steps *s, const void *in,
+			     struct sl_err *err)
+{
+	(void)s, (void)in;
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, d->view, TABLE_INSTANCES_BY_LABEL, SL_BYTES_NONE, STORE_FORWARD);
+	while (store_walk_next(&walk)) {
+		d->changed = true;
+		store_changes_delete(d->changes, TABLE_INSTANCES_BY_LABEL, walk.key);
+	}
+	return store_walk_result(&walk, err);
+}
+
+static void test_a_store_of_before_gets_the_index_at_start(void **state)
+{
+	struct steps *s = *state;
+	assert_int_equal(register_one(s, "dev-1", "development"), SL_OK);
+	assert_int_equal(register_one(s, "pro-1", "production"), SL_OK);
+	assert_int_equal(run(s, decide_forget, (struct wanted){.name = ""}), SL_OK);
+	assert_string_equal(placed_names(s, eu_web, 2, 0), "");
+	assert_int_equal(records_bootstrap(s->store, s->now_ms, &s->err), SL_OK);
+	assert_string_equal(placed_names(s, eu_web, 2, 0), "dev-1 pro-1 ");
+	assert_int_equal(count_with_prefix(s, TABLE_INSTANCES_BY_LABEL), 6);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, steps_setup, steps_teardown)
 
 int main(void)
@@ -321,6 +415,8 @@ int main(void)
 	    TEST(test_retries_count_by_app_and_for_all),
 	    TEST(test_statuses_are_written_once),
 	    TEST(test_removing_takes_all_that_is_its_own),
+	    TEST(test_apps_find_their_instances_by_label),
+	    TEST(test_a_store_of_before_gets_the_index_at_start),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

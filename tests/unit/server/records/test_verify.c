@@ -264,6 +264,7 @@ static void test_verify_finds_records_under_other_keys(void **state)
 						   TABLE_VERSIONS_BY_NAME,
 						   TABLE_REPOSITORIES_BY_NAME,
 						   TABLE_INSTANCES_BY_NAME,
+						   TABLE_INSTANCES_BY_LABEL,
 						   TABLE_APPS_BY_PATH,
 						   TABLE_PROMOTIONS,
 						   TABLE_PROMOTIONS_BY_REVISION,

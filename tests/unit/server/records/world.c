@@ -9,6 +9,7 @@
 #include "base/id/id.h"
 #include "server/gitsync/gitsync.h"
 #include "server/records/bootstrap.h"
+#include "server/records/placement.h"
 #include "server/records/promotions.h"
 #include "server/records/releases.h"
 #include "server/records/verify.h"
@@ -526,6 +527,7 @@ static sl_code instance_decide(struct decision *d, const void *in, void *out, st
 			  name = KEY(WORLD, key_text(k, named->name));
 	decision_put(d, TABLE_INSTANCES, &key, &record.base);
 	decision_put_bytes(d, TABLE_INSTANCES_BY_NAME, &name, sl_bytes_text(named->id));
+	placement_put(d, &record);
 	return SL_OK;
 }
 
