@@ -261,7 +261,6 @@ static sl_code login(struct admission *admission, struct sl_arena *arena, const 
 				  .workspace = found->token->workspace,
 				  .principal = found->principal->name,
 				  .method = "Login",
-				  .access_token = found->token,
 				  .login = {.token_id = found->token->id,
 					    .principal_id = found->principal->id,
 					    .identity_id = id.text,

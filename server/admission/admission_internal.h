@@ -36,7 +36,6 @@ struct command {
 	const char *principal; /* likewise */
 	const char *method;
 	struct enrolment enrolment;
-	const Sluice__Store__V1__AccessTokenRecord *access_token; /* LOGIN */
 	struct login login;
 	struct renewal renewal;
 	struct alert alert;

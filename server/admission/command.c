@@ -72,11 +72,8 @@ static sl_code decide_kind(struct command *command, struct decision *d, struct s
 	}
 	case COMMAND_LOGIN: {
 		sl_code code = workspace_name(command, d->view, err);
-		if (code == SL_OK) {
-			access_token_used(d, command->access_token);
-			code = logins_decide(d, &command->login, err);
-		}
-		return code;
+		code = code != SL_OK ? code : access_token_use(d, command->login.token_id, err);
+		return code != SL_OK ? code : logins_decide(d, &command->login, err);
 	}
 	case COMMAND_RENEW:
 		return renewals_decide(d, &command->renewal, &command->outcome, err);

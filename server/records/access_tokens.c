@@ -116,6 +116,19 @@ sl_code access_token_get(const struct store_view *view, struct sl_arena *arena, 
 			  &sluice__store__v1__access_token_record__descriptor, ret_token, err);
 }
 
+/* SL_NOT_FOUND: revoked, expired, or its principal is disabled or gone. */
+static sl_code usable(const struct store_view *view, struct sl_arena *arena,
+		      const Sluice__Store__V1__AccessTokenRecord *token, uint64_t now_ms,
+		      Sluice__Store__V1__PrincipalRecord **ret_principal, struct sl_err *err)
+{
+	if (token->revoked_ms != 0 || token->expires_ms <= now_ms) {
+		return SL_NOT_FOUND;
+	}
+	sl_code code =
+	    principal_get(view, arena, token->workspace, token->principal_id, ret_principal, err);
+	return code == SL_OK && (*ret_principal)->disabled_ms != 0 ? SL_NOT_FOUND : code;
+}
+
 sl_code access_token_login(const struct store_view *view, struct sl_arena *arena,
 			   const struct sl_token_key *key, const char *text, uint64_t now_ms,
 			   struct access_token_login *ret_login, struct sl_err *err)
@@ -133,27 +146,31 @@ sl_code access_token_login(const struct store_view *view, struct sl_arena *arena
 	sl_token_hash(key, ACCESS_TOKEN_PURPOSE, parts.id, parts.secret, hash);
 	bool good = sl_token_matches(hash, token != NULL ? token->hash.data : nothing,
 				     token != NULL ? token->hash.len : sizeof(nothing));
-	if (!good || token == NULL || token->revoked_ms != 0 || token->expires_ms <= now_ms) {
-		return SL_NOT_FOUND;
-	}
 	Sluice__Store__V1__PrincipalRecord *principal = NULL;
-	code = principal_get(view, arena, token->workspace, token->principal_id, &principal, err);
-	if (code != SL_OK || principal->disabled_ms != 0) {
-		return code != SL_OK ? code : SL_NOT_FOUND;
+	code = good && token != NULL ? usable(view, arena, token, now_ms, &principal, err)
+				     : SL_NOT_FOUND;
+	if (code == SL_OK) {
+		*ret_login = (struct access_token_login){.token = token, .principal = principal};
 	}
-	*ret_login = (struct access_token_login){.token = token, .principal = principal};
-	return SL_OK;
+	return code;
 }
 
-void access_token_used(struct decision *d, const Sluice__Store__V1__AccessTokenRecord *token)
+sl_code access_token_use(struct decision *d, const char *id, struct sl_err *err)
 {
-	if (token->used_ms != 0 && d->now_ms < token->used_ms + USED_EVERY_MS) {
-		return;
+	Sluice__Store__V1__AccessTokenRecord *token = NULL;
+	Sluice__Store__V1__PrincipalRecord *principal = NULL;
+	sl_code code = access_token_get(d->view, d->arena, id, &token, err);
+	code = code != SL_OK ? code : usable(d->view, d->arena, token, d->now_ms, &principal, err);
+	if (code == SL_NOT_FOUND) {
+		return sl_err_because(err, SL_UNAUTHENTICATED, SL_REASON_TOKEN_REFUSED,
+				      "the token is unknown, used, expired or revoked");
 	}
-	Sluice__Store__V1__AccessTokenRecord used = *token;
-	struct record_key key = token_key(token->id);
-	used.used_ms = d->now_ms; /* the revision stays: nobody has changed the token */
-	decision_put(d, TABLE_ACCESS_TOKENS, &key, &used.base);
+	if (code == SL_OK && (token->used_ms == 0 || d->now_ms >= token->used_ms + USED_EVERY_MS)) {
+		struct record_key key = token_key(token->id);
+		token->used_ms = d->now_ms; /* the revision stays: nobody has changed the token */
+		decision_put(d, TABLE_ACCESS_TOKENS, &key, &token->base);
+	}
+	return code;
 }
 
 /* --- the first principal ------------------------------------------------------------------ */

@@ -122,8 +122,10 @@ SL_MUST_USE sl_code access_token_login(const struct store_view *view, struct sl_
 				       const struct sl_token_key *key, const char *text,
 				       uint64_t now_ms, struct access_token_login *ret_login,
 				       struct sl_err *err);
-/* Notes the use, at most once a minute: within a command that writes anyway, or one of its own. */
-void access_token_used(struct decision *d, const Sluice__Store__V1__AccessTokenRecord *token);
+/* Within the command that follows from it: looks again, since the token or its principal may have
+ * been taken away since access_token_login(), and notes the use, at most once a minute.
+ * SL_UNAUTHENTICATED / TOKEN_REFUSED: they have. */
+SL_MUST_USE sl_code access_token_use(struct decision *d, const char *id, struct sl_err *err);
 
 /* What `sluiced init` and `sluiced token` write: the principal `admin` with the role admin of
  * `default`, if it is not there (a disabled or stripped one is set right), and a new access token
