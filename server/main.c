@@ -50,6 +50,7 @@ struct server {
 	struct ca *ca; /* NULL: --insecure */
 	struct desk *desk;
 	struct door *door; /* NULL: none */
+	struct watch_sight sight;
 	struct rpc_server *rpc;
 	struct metrics *metrics;
 	pthread_t signals;
@@ -120,6 +121,7 @@ static void on_tick(void *ctx)
 {
 	struct server *server = ctx;
 	fleet_tick(server->services.fleet);
+	access_tick(server->services.access);
 	audit_tick(server->services.audit);
 	uint64_t now = sl_clock_mono_ms();
 	(void)sl_watchdog_step(&server->watchdog, now);
@@ -200,6 +202,7 @@ static void server_fini(struct server *server)
 	gitsync_free(server->services.gitsync);
 	fleet_free(server->services.fleet);
 	rpc_server_free(server->rpc);
+	access_free(server->services.access);
 	ca_free(server->ca);
 	admission_free(server->services.admission);
 	requests_free(server->services.requests);
@@ -220,10 +223,18 @@ static void look_for_master_key(const struct server_config *config)
 	}
 }
 
+/* During a handshake, on gRPC's threads; before the port is open there is none. */
+static bool admits(void *ctx, const struct ca_identity *identity, const struct tls_cert *cert)
+{
+	const struct server *server = ctx;
+	(void)cert;
+	return access_admit(server->services.access, identity);
+}
+
 static sl_code open_keys(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
-	const struct ca_options options = {.data = config->data};
+	const struct ca_options options = {.data = config->data, .admits = admits, .ctx = server};
 	if (config->insecure) {
 		return SL_OK;
 	}
@@ -283,8 +294,17 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .jobs = (unsigned)config->git_jobs,
 	    .deadline_ms = (unsigned)config->git_deadline_ms,
 	};
+	const struct access_options access = {
+	    .store = services->store,
+	    .open = config->insecure,
+	    .token_key = server->ca != NULL ? ca_token_key(server->ca) : NULL,
+	    .rate_per_s = (unsigned)config->calls_per_second,
+	    .rate_burst = (unsigned)config->calls_burst,
+	};
+	server->sight = services_watch_sight(services);
 	const struct watch_options watch = {
 	    .store = services->store,
+	    .sight = &server->sight,
 	    .on_record = on_record,
 	    .on_batch = on_batch,
 	    .ctx = server,
@@ -294,6 +314,7 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    audit_new(&(struct audit_options){.store = services->store}, &services->audit, err);
 	code = code != SL_OK ? code
 			     : backup_new(services->store, config->data, &services->backup, err);
+	code = code != SL_OK ? code : access_new(&access, &services->access, err);
 	code = code != SL_OK ? code : fleet_new(&fleet, &services->fleet, err);
 	/* gitsync writes as soon as it is there: watch, and so fleet, must not miss that. */
 	code = code != SL_OK ? code : watch_new(&watch, &services->watch, err);

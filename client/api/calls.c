@@ -10,6 +10,10 @@
 
 enum { WAIT_DEFAULT_MS = 60 * 1000, WAIT_GRACE_MS = 10 * 1000 };
 
+/* protobuf-c spells an I that stands alone so. */
+#define sluice__v1__who_am_i_request__descriptor sluice__v1__who_am_irequest__descriptor
+#define sluice__v1__who_am_i_response__descriptor sluice__v1__who_am_iresponse__descriptor
+
 #define METHOD(name, Method, Service)                                                              \
 	[SLUICE_RPC_##Method] = {"/sluice.v1." #Service "/" #Method,                               \
 				 &sluice__v1__##name##_request__descriptor,                        \

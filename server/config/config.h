@@ -38,8 +38,10 @@ struct server_config {
 	uint64_t message_max_bytes;
 	uint64_t connections_max;    /* 0: as many as descriptors allow */
 	uint64_t accepts_per_second; /* 0: no bound */
-	uint64_t drain_ms;           /* from SIGTERM to the end of what still runs */
-	const char *log_level;       /* a name that sl_log_level_parse() knows */
+	uint64_t calls_per_second;   /* of one principal; 0: no bound */
+	uint64_t calls_burst;
+	uint64_t drain_ms;     /* from SIGTERM to the end of what still runs */
+	const char *log_level; /* a name that sl_log_level_parse() knows */
 	uint64_t watchers_max;
 	uint64_t page_max; /* records in a page of a list */
 };

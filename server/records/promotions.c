@@ -154,6 +154,12 @@ sl_code promotions_decide(struct decision *d, const struct promotion_request *re
 	return code;
 }
 
+sl_code promotion_not_found(uint64_t revision, struct sl_err *err)
+{
+	return sl_err_because(err, SL_NOT_FOUND, SL_REASON_PROMOTION_NOT_FOUND,
+			      "no promotion of revision %lu", (unsigned long)revision);
+}
+
 /* --- reading -------------------------------------------------------------------- */
 
 sl_code promotions_get(const struct wire *in, uint64_t revision,
@@ -169,6 +175,5 @@ sl_code promotions_get(const struct wire *in, uint64_t revision,
 	if (code != SL_OK && code != SL_NOT_FOUND) {
 		return code;
 	}
-	return sl_err_because(err, SL_NOT_FOUND, SL_REASON_PROMOTION_NOT_FOUND,
-			      "no promotion of revision %lu", (unsigned long)revision);
+	return promotion_not_found(revision, err);
 }

@@ -38,4 +38,7 @@ SL_MUST_USE sl_code promotions_decide(struct decision *d, const struct promotion
 SL_MUST_USE sl_code promotions_get(const struct wire *in, uint64_t revision,
 				   Sluice__V1__Promotion **ret_promotion, struct sl_err *err);
 
+/* SL_NOT_FOUND / PROMOTION_NOT_FOUND. */
+sl_code promotion_not_found(uint64_t revision, struct sl_err *err);
+
 #endif

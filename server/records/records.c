@@ -119,6 +119,12 @@ sl_code record_get(const struct store_view *view, struct sl_arena *arena, enum r
 
 /* --- look-ups -------------------------------------------------------------- */
 
+sl_code workspace_not_found(const char *wanted, struct sl_err *err)
+{
+	return sl_err_because(err, SL_NOT_FOUND, SL_REASON_WORKSPACE_NOT_FOUND,
+			      "no workspace '%.60s'", wanted[0] == '\0' ? "default" : wanted);
+}
+
 sl_code workspace_find(const struct store_view *view, const char *name, uint32_t *ret_workspace,
 		       struct sl_err *err)
 {
@@ -131,8 +137,7 @@ sl_code workspace_find(const struct store_view *view, const char *name, uint32_t
 		code = store_get(view, TABLE_WORKSPACES, SL_BYTES(wanted, length + 1), &value, err);
 	}
 	if (code == SL_NOT_FOUND) {
-		return sl_err_because(err, SL_NOT_FOUND, SL_REASON_WORKSPACE_NOT_FOUND,
-				      "no workspace '%.60s'", wanted);
+		return workspace_not_found(wanted, err);
 	}
 	if (code != SL_OK) {
 		return code;
@@ -238,6 +243,16 @@ sl_code principal_find(const struct store_view *view, struct sl_arena *arena, ui
 		       struct sl_err *err)
 {
 	return find(view, arena, workspace, &nouns[NOUN_PRINCIPAL], name_or_id, ret_principal, err);
+}
+
+sl_code app_not_found(const char *wanted, struct sl_err *err)
+{
+	return not_found(nouns[NOUN_APP].name, wanted, nouns[NOUN_APP].not_found, err);
+}
+
+sl_code instance_not_found(const char *wanted, struct sl_err *err)
+{
+	return not_found(nouns[NOUN_INSTANCE].name, wanted, nouns[NOUN_INSTANCE].not_found, err);
 }
 
 /* The number of a version by id; SL_NOT_FOUND when it is another app's too. */

@@ -122,6 +122,8 @@ SL_MUST_USE sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value,
  * it says; write Sluice__Store__V1__AppRecord *app; record_get(view, arena, TABLE_APPS, &key,
  * &sluice__store__v1__app_record__descriptor, &app, err) or use the look-ups below. */
 
+/* `default`: the first workspace of every store, which stays. */
+enum { WORKSPACE_DEFAULT = 1 };
 /* The workspace's number by name ("" = "default"). SL_NOT_FOUND / WORKSPACE_NOT_FOUND. */
 SL_MUST_USE sl_code workspace_find(const struct store_view *view, const char *name,
 				   uint32_t *ret_workspace, struct sl_err *err);
@@ -149,6 +151,10 @@ SL_MUST_USE sl_code principal_find(const struct store_view *view, struct sl_aren
 				   uint32_t workspace, const char *name_or_id,
 				   Sluice__Store__V1__PrincipalRecord **ret_principal,
 				   struct sl_err *err);
+/* What is not visible is answered as what is not there: the very words of the look-ups. */
+sl_code workspace_not_found(const char *wanted, struct sl_err *err);
+sl_code app_not_found(const char *wanted, struct sl_err *err);
+sl_code instance_not_found(const char *wanted, struct sl_err *err);
 /* By key; SL_NOT_FOUND leaves *err alone. */
 SL_MUST_USE sl_code repository_get(const struct store_view *view, struct sl_arena *arena,
 				   uint32_t workspace, const char *id,

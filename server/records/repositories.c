@@ -125,6 +125,8 @@ sl_code repository_find_or_make_in(struct decision *d, const char *url,
 		*ret_repository = found;
 		return SL_OK;
 	}
+	/* As CreateRepository: it is of no one app. */
+	code = code != SL_OK ? code : decision_require(d, ACCESS_EDIT, NULL, ENV_DEVELOPMENT, err);
 	code = code != SL_OK ? code : free_name(d, url, name, err);
 	if (code != SL_OK) {
 		return code;

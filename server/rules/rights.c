@@ -25,6 +25,8 @@ const char *access_verb_name(enum access_verb verb)
 	return verb < ACCESS_VERB_COUNT ? names[verb] : "";
 }
 
+const struct rights rights_everything = {.everything = true};
+
 /* --- patterns ---------------------------------------------------------------- */
 
 bool rights_match(const char *pattern, const char *name)

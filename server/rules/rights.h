@@ -51,6 +51,8 @@ struct rights {
 	bool everything; /* no list: may do all there is (--insecure, and the server itself) */
 };
 
+extern const struct rights rights_everything;
+
 /* May it do `verb` to the app `slug` in the environment of this rank (0: in any of them)?
  * slug NULL asks about what is of no one app: seeing it takes the right on some app, changing it
  * the right on all apps. */

@@ -102,11 +102,13 @@ static sl_code resume_decide(struct decision *d, const void *message, void *repl
 const struct service_method admin_methods[4] = {
     {"/sluice.v1.AdminService/GetStats", ACCESS_ADMINISTER,
      &sluice__v1__get_stats_request__descriptor, &sluice__v1__get_stats_response__descriptor,
-     .read = stats_read},
+     .read = stats_read, .scope = ACCESS_SERVER},
     {"/sluice.v1.AdminService/Compact", ACCESS_ADMINISTER, &sluice__v1__compact_request__descriptor,
-     &sluice__v1__compact_response__descriptor, .decide = compact_decide, .shrinks = true},
+     &sluice__v1__compact_response__descriptor, .decide = compact_decide, .shrinks = true,
+     .scope = ACCESS_SERVER},
     {"/sluice.v1.AdminService/Backup", ACCESS_ADMINISTER, &sluice__v1__backup_request__descriptor,
-     &sluice__v1__backup_response__descriptor, .stream = &backup_events},
+     &sluice__v1__backup_response__descriptor, .stream = &backup_events, .scope = ACCESS_SERVER},
     {"/sluice.v1.AdminService/Resume", ACCESS_ADMINISTER, &sluice__v1__resume_request__descriptor,
-     &sluice__v1__resume_response__descriptor, .decide = resume_decide, .recovers = true},
+     &sluice__v1__resume_response__descriptor, .decide = resume_decide, .recovers = true,
+     .scope = ACCESS_SERVER},
 };

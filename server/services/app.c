@@ -219,14 +219,17 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	store_walk_from(&walk, page.from);
 	response->apps = SL_ARENA_ARRAY(read->arena, Sluice__V1__App *, page.size);
 	while (response->apps != NULL && store_walk_next(&walk)) {
-		if (response->n_apps == page.size) {
-			next = walk.key;
-			break;
-		}
 		Sluice__Store__V1__AppRecord *app = NULL;
 		code = by_index(read, walk.value, &app, err);
 		if (code != SL_OK) {
 			return code;
+		}
+		if (!rights_allow(read->rights, ACCESS_VIEW, app->slug, 0)) {
+			continue;
+		}
+		if (response->n_apps == page.size) {
+			next = walk.key;
+			break;
 		}
 		if (repository_id[0] == '\0' || strcmp(repository_id, app->repository_id) == 0) {
 			response->apps[response->n_apps++] = wire_app(&wire, app, UINT32_MAX);
@@ -354,18 +357,18 @@ static sl_code open_decide(struct decision *d, const void *message, void *reply,
 /* clang-format off */
 const struct service_method app_methods[7] = {
 	{ ROW(CreateApp), ACCESS_EDIT, &sluice__v1__create_app_request__descriptor,
-	  &sluice__v1__create_app_response__descriptor, .check = create_check, .decide = create_decide },
+	  &sluice__v1__create_app_response__descriptor, .check = create_check, .decide = create_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(GetApp), ACCESS_VIEW, &sluice__v1__get_app_request__descriptor,
-	  &sluice__v1__get_app_response__descriptor, .check = get_check, .read = get_read, .hot = true },
+	  &sluice__v1__get_app_response__descriptor, .check = get_check, .read = get_read, .hot = true, .scope = ACCESS_APP },
 	{ ROW(ListApps), ACCESS_VIEW, &sluice__v1__list_apps_request__descriptor,
-	  &sluice__v1__list_apps_response__descriptor, .check = list_check, .read = list_read },
+	  &sluice__v1__list_apps_response__descriptor, .check = list_check, .read = list_read, .scope = ACCESS_ITEMS },
 	{ ROW(RenameApp), ACCESS_EDIT, &sluice__v1__rename_app_request__descriptor,
-	  &sluice__v1__rename_app_response__descriptor, .check = rename_check, .decide = rename_decide },
+	  &sluice__v1__rename_app_response__descriptor, .check = rename_check, .decide = rename_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(UpdateApp), ACCESS_EDIT, &sluice__v1__update_app_request__descriptor,
-	  &sluice__v1__update_app_response__descriptor, .check = update_check, .decide = update_decide },
+	  &sluice__v1__update_app_response__descriptor, .check = update_check, .decide = update_decide, .scope = ACCESS_APP, .where = ACCESS_EVERYWHERE },
 	{ ROW(DeleteApp), ACCESS_EDIT, &sluice__v1__delete_app_request__descriptor,
-	  &sluice__v1__delete_app_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true },
+	  &sluice__v1__delete_app_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true, .scope = ACCESS_APP, .where = ACCESS_EVERYWHERE },
 	{ ROW(OpenApp), ACCESS_VIEW, &sluice__v1__open_app_request__descriptor,
-	  &sluice__v1__open_app_response__descriptor, .check = open_check, .decide = open_decide },
+	  &sluice__v1__open_app_response__descriptor, .check = open_check, .decide = open_decide, .scope = ACCESS_APP },
 };
 /* clang-format on */

@@ -317,11 +317,15 @@ static void on_message(struct rpc_stream *stream, struct sl_bytes message, void 
 				  &err);
 		return;
 	}
-	sluice__v1__backup_request__free_unpacked(request, NULL);
-	if (rpc_stream_user(stream) != NULL) {
-		return; /* one request a stream, says the method; more are not looked at */
+	static const struct access_need need = {.server = true};
+	struct access_caller caller;
+	sl_code code = SL_OK;
+	if (rpc_stream_user(stream) == NULL) { /* one request a stream; more are not looked at */
+		code = service_permit_stream("/sluice.v1.AdminService/Backup", ctx, stream,
+					     &request->base, &need, &caller, &err);
+		code = code != SL_OK ? code : start(b, stream, &err);
 	}
-	sl_code code = start(b, stream, &err);
+	sluice__v1__backup_request__free_unpacked(request, NULL);
 	if (code != SL_OK) {
 		rpc_stream_finish(stream, code, &err);
 	}
@@ -356,8 +360,8 @@ static void on_drained(struct rpc_stream *stream, void *ctx)
 
 static void on_closed(struct rpc_stream *stream, void *ctx)
 {
-	(void)ctx;
 	note(stream, true);
+	access_stream_closed(((const struct services *)ctx)->access, stream);
 }
 
 const struct rpc_stream_events backup_events = {

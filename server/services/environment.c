@@ -46,7 +46,9 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 
 const struct service_method environment_methods[2] = {
     {ROW(ListEnvironments), ACCESS_VIEW, &sluice__v1__list_environments_request__descriptor,
-     &sluice__v1__list_environments_response__descriptor, .read = list_read},
+     &sluice__v1__list_environments_response__descriptor, .read = list_read,
+     .scope = ACCESS_WORKSPACE},
     {ROW(GetEnvironment), ACCESS_VIEW, &sluice__v1__get_environment_request__descriptor,
-     &sluice__v1__get_environment_response__descriptor, .read = get_read},
+     &sluice__v1__get_environment_response__descriptor, .read = get_read,
+     .scope = ACCESS_WORKSPACE},
 };

@@ -159,7 +159,8 @@ static sl_code list_by_name(struct service_read *read, const struct narrowing *n
 								 "an instance's name leads nowhere")
 						    : code;
 		}
-		if (!passes(narrowing, record)) {
+		if (!passes(narrowing, record) ||
+		    !rights_allow(read->rights, ACCESS_VIEW, NULL, record->environment)) {
 			continue;
 		}
 		if (response->n_instances == page->size) {
@@ -316,30 +317,32 @@ static sl_code retry_decide(struct decision *d, const void *message, void *reply
 
 const struct service_method fleet_methods[14] = {
     {ROW(RegisterInstance), ACCESS_MANAGE_INSTANCES, TYPES(register_instance),
-     .check = register_check, .decide = register_decide},
+     .check = register_check, .decide = register_decide, .scope = ACCESS_WORKSPACE,
+     .where = ACCESS_IN_FIELD},
     {ROW(GetInstance), ACCESS_VIEW, TYPES(get_instance), .check = get_check, .read = get_read,
-     .hot = true},
-    {ROW(ListInstances), ACCESS_VIEW, TYPES(list_instances), .check = list_check,
-     .read = list_read},
+     .hot = true, .scope = ACCESS_ONE_INSTANCE},
+    {ROW(ListInstances), ACCESS_VIEW, TYPES(list_instances), .check = list_check, .read = list_read,
+     .scope = ACCESS_ITEMS},
     {ROW(UpdateInstance), ACCESS_MANAGE_INSTANCES, TYPES(update_instance), .check = update_check,
-     .decide = update_decide},
+     .decide = update_decide, .scope = ACCESS_ONE_INSTANCE},
     {ROW(RemoveInstance), ACCESS_MANAGE_INSTANCES, TYPES(remove_instance), .check = remove_check,
-     .decide = remove_decide, .shrinks = true},
+     .decide = remove_decide, .shrinks = true, .scope = ACCESS_ONE_INSTANCE},
     {ROW(PauseInstance), ACCESS_MANAGE_INSTANCES, TYPES(pause_instance), .check = pause_check,
-     .decide = pause_decide},
+     .decide = pause_decide, .scope = ACCESS_ONE_INSTANCE},
     {ROW(ResumeInstance), ACCESS_MANAGE_INSTANCES, TYPES(resume_instance), .check = resume_check,
-     .decide = resume_decide},
+     .decide = resume_decide, .scope = ACCESS_ONE_INSTANCE},
     {ROW(RetryInstance), ACCESS_MANAGE_INSTANCES, TYPES(retry_instance), .check = retry_check,
-     .decide = retry_decide},
+     .decide = retry_decide, .scope = ACCESS_ONE_INSTANCE},
     {ROW(SelectVersion), ACCESS_EDIT, TYPES(select_version), .check = selection_select_check,
-     .decide = selection_select_decide},
+     .decide = selection_select_decide, .scope = ACCESS_APP, .where = ACCESS_IN_FIELD},
     {ROW(ClearSelection), ACCESS_EDIT, TYPES(clear_selection), .check = selection_clear_check,
-     .decide = selection_clear_decide},
+     .decide = selection_clear_decide, .scope = ACCESS_APP, .where = ACCESS_IN_FIELD},
     {ROW(ListSelections), ACCESS_VIEW, TYPES(list_selections), .check = selection_list_check,
-     .read = selection_list_read},
+     .read = selection_list_read, .scope = ACCESS_ITEMS},
     {ROW(GetStatus), ACCESS_VIEW, TYPES(get_status), .check = status_check, .read = status_read,
-     .hot = true},
-    {ROW(Explain), ACCESS_VIEW, TYPES(explain), .check = explain_check, .read = explain_read},
+     .hot = true, .scope = ACCESS_ITEMS},
+    {ROW(Explain), ACCESS_VIEW, TYPES(explain), .check = explain_check, .read = explain_read,
+     .scope = ACCESS_ONE_INSTANCE},
     {ROW(WaitFor), ACCESS_VIEW, TYPES(wait_for), .check = wait_check, .start = wait_start,
-     .hot = true},
+     .hot = true, .scope = ACCESS_APP, .where = ACCESS_IN_FIELD},
 };

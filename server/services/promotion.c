@@ -115,7 +115,10 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 	const Sluice__V1__GetPromotionRequest *request = message;
 	Sluice__V1__GetPromotionResponse *response = reply;
 	struct wire in = moves_in(read);
-	return promotions_get(&in, request->revision, &response->promotion, err);
+	sl_code code = promotions_get(&in, request->revision, &response->promotion, err);
+	return code != SL_OK || service_sees_app(read, response->promotion->app_id)
+		   ? code
+		   : promotion_not_found(request->revision, err);
 }
 
 /* Of one app, or of all. */
@@ -168,12 +171,13 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 
 const struct service_method promotion_methods[4] = {
     {ROW(Plan), ACCESS_VIEW, &sluice__v1__plan_request__descriptor,
-     &sluice__v1__plan_response__descriptor, .check = plan_check, .read = plan_read},
+     &sluice__v1__plan_response__descriptor, .check = plan_check, .read = plan_read,
+     .scope = ACCESS_APP},
     {ROW(Promote), ACCESS_PROMOTE, &sluice__v1__promote_request__descriptor,
      &sluice__v1__promote_response__descriptor, .check = promote_check, .decide = promote_decide,
-     .hot = true},
+     .hot = true, .scope = ACCESS_APP, .where = ACCESS_IN_TARGET},
     {ROW(GetPromotion), ACCESS_VIEW, &sluice__v1__get_promotion_request__descriptor,
-     &sluice__v1__get_promotion_response__descriptor, .read = get_read},
+     &sluice__v1__get_promotion_response__descriptor, .read = get_read, .scope = ACCESS_ITEMS},
     {ROW(ListPromotions), ACCESS_VIEW, &sluice__v1__list_promotions_request__descriptor,
-     &sluice__v1__list_promotions_response__descriptor, .read = list_read},
+     &sluice__v1__list_promotions_response__descriptor, .read = list_read, .scope = ACCESS_ITEMS},
 };

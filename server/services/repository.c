@@ -209,15 +209,15 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 const struct service_method repository_methods[5] = {
 	{ ROW(CreateRepository), ACCESS_EDIT, &sluice__v1__create_repository_request__descriptor,
 	  &sluice__v1__create_repository_response__descriptor, .check = create_check, .decide = create_decide,
-	  .after = create_after },
+	  .after = create_after, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(GetRepository), ACCESS_VIEW, &sluice__v1__get_repository_request__descriptor,
-	  &sluice__v1__get_repository_response__descriptor, .check = get_check, .read = get_read },
+	  &sluice__v1__get_repository_response__descriptor, .check = get_check, .read = get_read, .scope = ACCESS_WORKSPACE },
 	{ ROW(ListRepositories), ACCESS_VIEW, &sluice__v1__list_repositories_request__descriptor,
-	  &sluice__v1__list_repositories_response__descriptor, .check = list_check, .read = list_read },
+	  &sluice__v1__list_repositories_response__descriptor, .check = list_check, .read = list_read, .scope = ACCESS_WORKSPACE },
 	{ ROW(RefreshRepository), ACCESS_EDIT, &sluice__v1__refresh_repository_request__descriptor,
 	  &sluice__v1__refresh_repository_response__descriptor, .check = refresh_check, .decide = refresh_decide,
-	  .after = refresh_after },
+	  .after = refresh_after, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(DeleteRepository), ACCESS_EDIT, &sluice__v1__delete_repository_request__descriptor,
-	  &sluice__v1__delete_repository_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true },
+	  &sluice__v1__delete_repository_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 };
 /* clang-format on */

@@ -2,9 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes/bytes.h"
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
 #include "base/pb/pb.h"
+#include "server/audit/audit.h"
 #include "server/services/service_internal.h"
 
 /* One call never needs more: requests are bounded by --message-max. */
@@ -19,6 +21,57 @@ sl_code service_no_memory(struct sl_err *err)
 {
 	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
 			      "out of memory for this call");
+}
+
+Sluice__V1__AuditCaller service_origin(struct sl_arena *arena, const struct rpc_call *call)
+{
+	Sluice__V1__AuditCaller origin = SLUICE__V1__AUDIT_CALLER__INIT;
+	const struct rpc_peer_identity *peer = rpc_call_identity(call);
+	char *serial = peer == NULL ? NULL : sl_arena_alloc(arena, 2 * sizeof(peer->serial) + 1);
+	origin.peer = (char *)rpc_call_peer(call);
+	if (serial != NULL) {
+		origin.certificate = sl_hex(serial, peer->serial, peer->serial_size);
+	}
+	return origin;
+}
+
+void service_note_denied(const struct services *services, const struct service_bound *bound,
+			 const struct access_caller *caller, const struct rpc_call *call,
+			 const ProtobufCMessage *request, sl_code code, const struct sl_err *err)
+{
+	bool denied = code == SL_PERMISSION_DENIED || code == SL_UNAUTHENTICATED;
+	if (services->audit == NULL || !denied) {
+		return;
+	}
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 4096);
+	const Sluice__V1__AuditCaller origin = service_origin(&arena, call);
+	const struct audit_attempt attempt = {
+	    .workspace = caller->workspace,
+	    .workspace_name = request == NULL ? "" : service_workspace_name(bound, request),
+	    .principal = caller->principal,
+	    .method = bound->name,
+	    .caller = &origin,
+	    .reason = err->reason,
+	    .text = err->msg,
+	    .denied = true,
+	    .now_ms = sl_clock_unix_ms(),
+	};
+	audit_denied(services->audit, &attempt);
+}
+
+sl_code service_identify(const struct services *services, const struct rpc_call *call,
+			 struct access_caller *ret_caller, struct sl_err *err)
+{
+	const struct rpc_peer_identity *peer = rpc_call_identity(call);
+	sl_code code = access_identify(services->access, peer, ret_caller, err);
+	if (code != SL_OK) {
+		static const struct access_caller nobody = {.principal = "unknown"};
+		service_note_denied(services, service_bound_of(call), &nobody, call, NULL, code,
+				    err);
+		return code;
+	}
+	return access_limit(services->access, ret_caller, err);
 }
 
 sl_code service_decode(const struct service_bound *bound, struct sl_arena *arena,
@@ -70,9 +123,20 @@ struct sl_bytes service_pack(struct sl_arena *arena, const ProtobufCMessage *mes
 
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
-static sl_code read_call(struct service_bound *bound, struct service_read *read,
-			 struct sl_bytes bytes, struct sl_bytes *ret_reply, struct sl_err *err)
+static sl_code read_in(const struct service_bound *bound, struct service_read *read,
+		       const ProtobufCMessage *request, ProtobufCMessage *response,
+		       struct sl_err *err)
 {
+	read->workspace_name = service_workspace_name(bound, request);
+	sl_code code = workspace_find(read->view, read->workspace_name, &read->workspace, err);
+	code = code != SL_OK ? code : bound->method->read(read, request, response, err);
+	return code != SL_OK ? code : service_hold_back(bound, read, request, response, err);
+}
+
+static sl_code read_call(struct rpc_call *call, struct service_read *read, struct sl_bytes bytes,
+			 struct sl_bytes *ret_reply, struct sl_err *err)
+{
+	struct service_bound *bound = service_bound_of(call);
 	ProtobufCMessage *request = NULL, *response = NULL;
 	sl_code code = service_decode(bound, read->arena, bytes, &request, err);
 	code = code != SL_OK ? code : service_new_response(bound, read->arena, &response, err);
@@ -81,9 +145,12 @@ static sl_code read_call(struct service_bound *bound, struct service_read *read,
 		return code;
 	}
 	SL_AUTO(store_view_end_auto) const struct store_view *view = read->view;
-	read->workspace_name = service_workspace_name(bound, request);
-	code = workspace_find(view, read->workspace_name, &read->workspace, err);
-	code = code != SL_OK ? code : bound->method->read(read, request, response, err);
+	SL_AUTO(access_rights_end) struct access_hold hold = {.rights = NULL};
+	code = service_permit_call(bound, read->services, view, read->arena, read->caller, request,
+				   &hold, err);
+	service_note_denied(read->services, bound, read->caller, call, request, code, err);
+	read->rights = hold.rights;
+	code = code != SL_OK ? code : read_in(bound, read, request, response, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -96,13 +163,15 @@ void service_handle_read(struct rpc_call *call, struct sl_bytes bytes, void *ser
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, ARENA_MAX);
-	struct access_caller caller;
+	struct access_caller caller = {.principal = ""};
 	struct sl_bytes reply = SL_BYTES_NONE;
-	sl_code code = access_identify(call, &caller, &err);
+	sl_code code = service_identify(services, call, &caller, &err);
 	if (code == SL_OK) {
-		struct service_read read = {
-		    .services = services, .arena = &arena, .principal = caller.principal};
-		code = read_call(service_bound_of(call), &read, bytes, &reply, &err);
+		struct service_read read = {.services = services,
+					    .arena = &arena,
+					    .principal = caller.principal,
+					    .caller = &caller};
+		code = read_call(call, &read, bytes, &reply, &err);
 	}
 	rpc_call_finish(call, code, &err, reply);
 }
@@ -113,7 +182,7 @@ struct service_call {
 	struct rpc_call *rpc; /* borrowed until service_call_finish() */
 	const struct services *services;
 	struct sl_arena arena;
-	const char *principal;
+	struct access_caller caller;
 	uint32_t workspace;
 };
 
@@ -129,7 +198,12 @@ const struct services *service_call_services(const struct service_call *call)
 
 const char *service_call_principal(const struct service_call *call)
 {
-	return call->principal;
+	return call->caller.principal;
+}
+
+const struct access_caller *service_call_caller(const struct service_call *call)
+{
+	return &call->caller;
 }
 
 uint32_t service_call_workspace(const struct service_call *call)
@@ -165,17 +239,22 @@ void service_call_finish(struct service_call *call, sl_code code, const struct s
 static sl_code start_call(struct service_bound *bound, struct service_call *call,
 			  struct sl_bytes bytes, ProtobufCMessage **ret_request, struct sl_err *err)
 {
-	struct access_caller caller;
-	sl_code code = access_identify(call->rpc, &caller, err);
-	code = code != SL_OK ? code : service_decode(bound, &call->arena, bytes, ret_request, err);
+	const struct services *services = call->services;
 	const struct store_view *view = NULL;
-	code = code != SL_OK ? code : store_view_begin(call->services->store, &view, err);
+	struct access_hold hold = {.rights = NULL};
+	sl_code code = service_identify(services, call->rpc, &call->caller, err);
+	code = code != SL_OK ? code : service_decode(bound, &call->arena, bytes, ret_request, err);
+	code = code != SL_OK ? code : store_view_begin(services->store, &view, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	call->principal = caller.principal;
-	code = workspace_find(view, service_workspace_name(bound, *ret_request), &call->workspace,
-			      err);
+	code = service_permit_call(bound, services, view, &call->arena, &call->caller, *ret_request,
+				   &hold, err);
+	code = code != SL_OK ? code
+			     : workspace_find(view, service_workspace_name(bound, *ret_request),
+					      &call->workspace, err);
+	service_note_denied(services, bound, &call->caller, call->rpc, *ret_request, code, err);
+	access_rights_end(&hold);
 	store_view_end(view);
 	return code;
 }

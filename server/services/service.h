@@ -11,11 +11,15 @@
  *
  * Requests, responses and everything made on the way live in the call's arena.
  * Field conventions of the API, relied on here by name: `workspace` (string),
- * `write` (WriteOptions), `result` (WriteResult in the response). */
+ * `write` (WriteOptions), `result` (WriteResult in the response); `secret` (string
+ * in the response: shown once and left out of the kept reply; decide gets random
+ * bytes for it); `app`, `version`, `instance`, `environment`, `to`, `name` for what
+ * a right is asked about. */
 #ifndef SL_SERVER_SERVICE_H
 #define SL_SERVER_SERVICE_H
 
 #include "server/access/access.h"
+#include "server/access/streams.h"
 #include "server/records/records.h"
 #include "server/rpc/rpc.h"
 
@@ -32,6 +36,7 @@ struct ca;
 /* What services work with; built by main.c, lives as long as the server. All borrowed. */
 struct services {
 	struct store *store;
+	struct access *access;       /* who may what; NULL: everybody everything */
 	struct requests *requests;   /* request ids and their kept replies */
 	struct fleet *fleet;         /* live agents; what instances are told */
 	struct gitsync *gitsync;     /* repositories' mirrors, work owed to Git */
@@ -53,6 +58,9 @@ struct service_read {
 	uint32_t workspace;
 	const char *workspace_name;
 	const char *principal;
+	const struct access_caller *caller;
+	const struct rights
+	    *rights; /* for lists, which hold back what cannot be seen; never NULL */
 };
 
 /* A call that answers by itself: finish it exactly once, from any thread. */
@@ -60,12 +68,37 @@ struct service_call;
 struct sl_arena *service_call_arena(struct service_call *call);
 const struct services *service_call_services(const struct service_call *call);
 const char *service_call_principal(const struct service_call *call);
+const struct access_caller *service_call_caller(const struct service_call *call);
 uint32_t service_call_workspace(const struct service_call *call);
 bool service_call_is_cancelled(const struct service_call *call);
 uint64_t service_call_deadline_mono_ms(const struct service_call *call);
 /* Packs `response` (ignored unless SL_OK), answers and frees the call. */
 void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err,
 			 const ProtobufCMessage *response);
+
+/* What a method's verb is asked about. */
+enum access_scope {
+	ACCESS_SCOPE_NONE,   /* not a row */
+	ACCESS_SERVER,       /* the server: to administer everything in `default` */
+	ACCESS_WORKSPACE,    /* the workspace: to see on some app, to change on all apps */
+	ACCESS_APP,          /* the app of the field `app`; without that field, the one that `name`
+				makes. With a field `instance`, where that is */
+	ACCESS_ONE_INSTANCE, /* the field `instance`, in its environment; and `app`, if given */
+	ACCESS_ITEMS, /* a list that holds back what cannot be seen; a named app or instance must be
+			 seen */
+	ACCESS_SELF,  /* the caller itself: anybody who is somebody */
+	ACCESS_ONE_AGENT, /* agents, of themselves */
+};
+/* Where it must count. */
+enum access_where {
+	ACCESS_ANYWHERE,       /* in some environment */
+	ACCESS_EVERYWHERE,     /* in all of them */
+	ACCESS_IN_DEVELOPMENT, /* there */
+	ACCESS_IN_PRODUCTION,
+	ACCESS_IN_FIELD,   /* the one of the field `environment`; empty: in some */
+	ACCESS_IN_CURRENT, /* where the version of the field `version` is */
+	ACCESS_IN_TARGET,  /* the field `to`; empty: the one after the version's */
+};
 
 struct service_method {
 	const char *path; /* "/sluice.v1.AppService/CreateApp" */
@@ -84,6 +117,8 @@ struct service_method {
 	/* Of `decide`: what memory is to know once it is committed; not for a kept reply and not
 	 * for validate_only. On the writer thread: cheap. May be NULL. */
 	void (*after)(const struct services *services, const void *response);
+	enum access_scope scope;
+	enum access_where where;
 	bool shrinks;  /* deletes: passes while the disk is low */
 	bool recovers; /* a write that passes in recovery; all others are refused (IN_RECOVERY) */
 	bool hot;      /* many at once */
@@ -92,12 +127,33 @@ struct service_method {
 /* The tables of the services, one per file; joined in methods.c. */
 extern const struct service_method workspace_methods[4], environment_methods[2],
     repository_methods[5], app_methods[7], version_methods[13], promotion_methods[4],
-    release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1], admin_methods[4];
+    release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1], admin_methods[4],
+    access_methods[17];
 
 /* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
 const struct rpc_method *services_rpc_methods(size_t *ret_count);
 /* "sluice.v1.AppService", ..., NULL. */
 extern const char *const services_names[];
+
+/* For the first message of a stream: who is it, may it open it (`path` names its row), and
+ * remembers it, so that it ends when `need` is met no more. On failure the stream is the caller's
+ * to finish. `request`: the message. The stream's closed() must call access_stream_closed(). */
+SL_MUST_USE sl_code service_permit_stream(const char *path, const struct services *services,
+					  struct rpc_stream *stream,
+					  const ProtobufCMessage *request,
+					  const struct access_need *need,
+					  struct access_caller *ret_caller, struct sl_err *err);
+
+/* What watch asks about its viewers; lives as long as `services`. */
+struct watch_sight;
+struct watch_sight services_watch_sight(struct services *services);
+/* Is this app (by id, deleted ones too) to be seen at all? */
+bool service_sees_app(const struct service_read *read, const char *app_id);
+/* For watchers: false, these rights do not let see the event. Else *ret_event is a copy in the
+ * arena, without what is held back. */
+bool service_show_event(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+			const struct rights *rights, const Sluice__V1__Event *event,
+			Sluice__V1__Event **ret_event);
 
 /* --- lists -------------------------------------------------------------------------- */
 

@@ -10,9 +10,51 @@ struct service_bound {
 	const struct service_method *method;
 	const char *name;                                           /* "CreateApp" */
 	const ProtobufCFieldDescriptor *workspace, *write, *result; /* NULL: the message has none */
+	const ProtobufCFieldDescriptor *secret;                     /* of the response */
+	const ProtobufCFieldDescriptor *app, *version, *instance, *environment, *to;
+	const ProtobufCFieldDescriptor *makes; /* the field `name`: of what is about to be made */
+};
+
+/* Who asks, and what that one may do by the view at hand. */
+struct service_asker {
+	const struct access_caller *caller;
+	const struct rights *rights;
 };
 
 struct service_bound *service_bound_of(const struct rpc_call *call);
+
+/* By "/sluice.v1.WatchService/Watch"; must be there. */
+const struct service_bound *service_bound_named(const char *path);
+
+/* SL_PERMISSION_DENIED / RIGHT_MISSING; SL_NOT_FOUND for what is not there, foreign or not to be
+ * seen: they cannot be told apart. */
+SL_MUST_USE sl_code service_permit(const struct service_bound *bound,
+				   const struct service_asker *asker, const struct store_view *view,
+				   struct sl_arena *arena, const ProtobufCMessage *request,
+				   struct sl_err *err);
+/* The same of a caller whose rights are asked for with the view; *ret_hold is the caller's to end.
+ */
+SL_MUST_USE sl_code service_permit_call(const struct service_bound *bound,
+					const struct services *services,
+					const struct store_view *view, struct sl_arena *arena,
+					const struct access_caller *caller,
+					const ProtobufCMessage *request,
+					struct access_hold *ret_hold, struct sl_err *err);
+
+/* From where a call comes, for the audit: peer and certificate. */
+Sluice__V1__AuditCaller service_origin(struct sl_arena *arena, const struct rpc_call *call);
+/* Leaves a trace of a read that was denied; of other ends nothing. */
+void service_note_denied(const struct services *services, const struct service_bound *bound,
+			 const struct access_caller *caller, const struct rpc_call *call,
+			 const ProtobufCMessage *request, sl_code code, const struct sl_err *err);
+/* Who calls, and not too often. */
+SL_MUST_USE sl_code service_identify(const struct services *services, const struct rpc_call *call,
+				     struct access_caller *ret_caller, struct sl_err *err);
+/* Takes out of a response, at any depth, what read->rights do not let see. */
+SL_MUST_USE sl_code service_hold_back(const struct service_bound *bound,
+				      const struct service_read *read,
+				      const ProtobufCMessage *request, ProtobufCMessage *response,
+				      struct sl_err *err);
 
 /* Unpacks and checks the request. SL_INVALID_ARGUMENT / MALFORMED when the bytes are no such
  * message. */

@@ -288,6 +288,15 @@ static sl_code add_app(struct service_read *read, struct sl_bytes id, uint32_t e
 	return code;
 }
 
+static bool sees(const struct service_read *read, struct sl_bytes app_id)
+{
+	const char *text =
+	    rights_see_all(read->rights)
+		? ""
+		: sl_arena_printf(read->arena, "%.*s", (int)app_id.size, (const char *)app_id.data);
+	return text == NULL || service_sees_app(read, text);
+}
+
 static sl_code read_all(struct service_read *read, const Sluice__V1__GetStatusRequest *request,
 			uint32_t environment, Sluice__V1__GetStatusResponse *response,
 			struct sl_err *err)
@@ -308,6 +317,9 @@ static sl_code read_all(struct service_read *read, const Sluice__V1__GetStatusRe
 		store_walk_from(&walk, page.from);
 	}
 	while (response->apps != NULL && store_walk_next(&walk)) {
+		if (!sees(read, walk.value)) {
+			continue;
+		}
 		if (response->n_apps == page.size) {
 			next = walk.key;
 			break;

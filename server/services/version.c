@@ -222,6 +222,12 @@ static sl_code block_decide(struct decision *d, const void *message, void *reply
 	struct about about = {0};
 	uint32_t released = 0;
 	sl_code code = find(d, request->app, request->version, &about, err);
+	if (code == SL_OK && request->rollback_to[0] != '\0') {
+		code = decision_require(d, ACCESS_ROLLBACK, about.app->slug, ENV_PRODUCTION, err);
+	}
+	if (code == SL_OK && request->withdraw) {
+		code = decision_require(d, ACCESS_RELEASE, about.app->slug, ENV_PRODUCTION, err);
+	}
 	if (code == SL_OK) {
 		code = versions_decide_block(d, about.app, about.version, request->mode, &recall,
 					     &released, err);
@@ -306,30 +312,30 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 /* clang-format off */
 const struct service_method version_methods[13] = {
 	{ ROW(CreateVersion), ACCESS_EDIT, &sluice__v1__create_version_request__descriptor,
-	  &sluice__v1__create_version_response__descriptor, .check = create_check, .decide = create_decide },
+	  &sluice__v1__create_version_response__descriptor, .check = create_check, .decide = create_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(GetVersion), ACCESS_VIEW, &sluice__v1__get_version_request__descriptor,
-	  &sluice__v1__get_version_response__descriptor, .check = version_get_check, .read = version_get_read, .hot = true },
+	  &sluice__v1__get_version_response__descriptor, .check = version_get_check, .read = version_get_read, .hot = true, .scope = ACCESS_APP },
 	{ ROW(ListVersions), ACCESS_VIEW, &sluice__v1__list_versions_request__descriptor,
-	  &sluice__v1__list_versions_response__descriptor, .check = version_list_check, .read = version_list_read },
+	  &sluice__v1__list_versions_response__descriptor, .check = version_list_check, .read = version_list_read, .scope = ACCESS_APP },
 	{ ROW(SetVersionContent), ACCESS_EDIT, &sluice__v1__set_version_content_request__descriptor,
-	  &sluice__v1__set_version_content_response__descriptor, .check = set_content_check, .decide = set_content_decide },
+	  &sluice__v1__set_version_content_response__descriptor, .check = set_content_check, .decide = set_content_decide, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 	{ ROW(UpdateVersion), ACCESS_EDIT, &sluice__v1__update_version_request__descriptor,
-	  &sluice__v1__update_version_response__descriptor, .check = update_check, .decide = update_decide },
+	  &sluice__v1__update_version_response__descriptor, .check = update_check, .decide = update_decide, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 	{ ROW(SealVersion), ACCESS_EDIT, &sluice__v1__seal_version_request__descriptor,
-	  &sluice__v1__seal_version_response__descriptor, .check = seal_check, .decide = seal_decide },
+	  &sluice__v1__seal_version_response__descriptor, .check = seal_check, .decide = seal_decide, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 	{ ROW(BlockVersion), ACCESS_EDIT, &sluice__v1__block_version_request__descriptor,
-	  &sluice__v1__block_version_response__descriptor, .check = block_check, .decide = block_decide },
+	  &sluice__v1__block_version_response__descriptor, .check = block_check, .decide = block_decide, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 	{ ROW(UnblockVersion), ACCESS_EDIT, &sluice__v1__unblock_version_request__descriptor,
-	  &sluice__v1__unblock_version_response__descriptor, .check = unblock_check, .decide = unblock_decide },
+	  &sluice__v1__unblock_version_response__descriptor, .check = unblock_check, .decide = unblock_decide, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 	{ ROW(NoteVersion), ACCESS_EDIT, &sluice__v1__note_version_request__descriptor,
-	  &sluice__v1__note_version_response__descriptor, .check = note_check, .decide = note_decide },
+	  &sluice__v1__note_version_response__descriptor, .check = note_check, .decide = note_decide, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 	{ ROW(ListVersionFacts), ACCESS_VIEW, &sluice__v1__list_version_facts_request__descriptor,
-	  &sluice__v1__list_version_facts_response__descriptor, .check = version_facts_check, .read = version_facts_read },
+	  &sluice__v1__list_version_facts_response__descriptor, .check = version_facts_check, .read = version_facts_read, .scope = ACCESS_APP },
 	{ ROW(ListVersionNotes), ACCESS_VIEW, &sluice__v1__list_version_notes_request__descriptor,
-	  &sluice__v1__list_version_notes_response__descriptor, .check = version_notes_check, .read = version_notes_read },
+	  &sluice__v1__list_version_notes_response__descriptor, .check = version_notes_check, .read = version_notes_read, .scope = ACCESS_APP },
 	{ ROW(DiffVersions), ACCESS_VIEW, &sluice__v1__diff_versions_request__descriptor,
-	  &sluice__v1__diff_versions_response__descriptor, .check = version_diff_check, .start = version_diff_start },
+	  &sluice__v1__diff_versions_response__descriptor, .check = version_diff_check, .start = version_diff_start, .scope = ACCESS_APP },
 	{ ROW(DeleteVersion), ACCESS_EDIT, &sluice__v1__delete_version_request__descriptor,
-	  &sluice__v1__delete_version_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true },
+	  &sluice__v1__delete_version_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 };
 /* clang-format on */

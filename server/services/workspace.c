@@ -59,16 +59,19 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	store_walk_begin(&walk, read->view, TABLE_WORKSPACES, SL_BYTES_NONE, STORE_FORWARD);
 	store_walk_from(&walk, page.from);
 	while (response->workspaces != NULL && store_walk_next(&walk)) {
-		if (response->n_workspaces == page.size) {
-			next = walk.key;
-			break;
-		}
 		Sluice__Store__V1__WorkspaceRecord *record = NULL;
 		code =
 		    record_unpack(read->arena, walk.value,
 				  &sluice__store__v1__workspace_record__descriptor, &record, err);
 		if (code != SL_OK) {
 			return code;
+		}
+		if (!access_enters(read->caller, read->rights, record->number)) {
+			continue;
+		}
+		if (response->n_workspaces == page.size) {
+			next = walk.key;
+			break;
 		}
 		response->workspaces[response->n_workspaces++] =
 		    wire_workspace(read->arena, record);
@@ -98,12 +101,12 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 const struct service_method workspace_methods[4] = {
     {ROW(CreateWorkspace), ACCESS_ADMINISTER, &sluice__v1__create_workspace_request__descriptor,
      &sluice__v1__create_workspace_response__descriptor, .check = create_check,
-     .decide = create_decide},
+     .decide = create_decide, .scope = ACCESS_SERVER},
     {ROW(GetWorkspace), ACCESS_VIEW, &sluice__v1__get_workspace_request__descriptor,
-     &sluice__v1__get_workspace_response__descriptor, .read = get_read},
+     &sluice__v1__get_workspace_response__descriptor, .read = get_read, .scope = ACCESS_WORKSPACE},
     {ROW(ListWorkspaces), ACCESS_VIEW, &sluice__v1__list_workspaces_request__descriptor,
-     &sluice__v1__list_workspaces_response__descriptor, .read = list_read},
+     &sluice__v1__list_workspaces_response__descriptor, .read = list_read, .scope = ACCESS_ITEMS},
     {ROW(DeleteWorkspace), ACCESS_ADMINISTER, &sluice__v1__delete_workspace_request__descriptor,
      &sluice__v1__delete_workspace_response__descriptor, .check = delete_check,
-     .decide = delete_decide, .shrinks = true},
+     .decide = delete_decide, .shrinks = true, .scope = ACCESS_SERVER},
 };

@@ -27,16 +27,18 @@ struct write {
 	struct sl_arena arena; /* owns all below */
 	ProtobufCMessage *request;
 	const Sluice__V1__WriteOptions *options; /* never NULL */
-	const char *principal;
-	Sluice__V1__AuditCaller caller;
-	bool refused, counted; /* audit was asked; only a count is left */
+	struct access_caller caller;
+	Sluice__V1__AuditCaller origin; /* of it, for the audit record */
+	bool refused, counted;          /* audit was asked; only a count is left */
 	uint64_t now_ms;
+	uint8_t secret[32]; /* random; of methods that answer with one */
 	struct sl_id ids[DECISION_IDS];
 	bool has_request_id;
 	uint8_t request_key[REQUEST_KEY_BYTES], payload_hash[REQUEST_KEY_BYTES];
 	bool validated;             /* validate_only: decided well, nothing written */
 	ProtobufCMessage *response; /* of this decision; NULL: a kept one, or none */
 	struct sl_bytes reply;
+	struct sl_bytes kept; /* the same as it is kept for a retry */
 };
 
 static const Sluice__V1__WriteOptions no_options = SLUICE__V1__WRITE_OPTIONS__INIT;
@@ -89,7 +91,8 @@ static void hash_request(struct write *w, const char *workspace)
 {
 	struct sl_hasher hasher;
 	uint8_t hash[SL_HASH_BYTES];
-	const char *parts[] = {workspace, w->principal, w->bound->name, w->options->request_id};
+	const char *parts[] = {workspace, w->caller.principal, w->bound->name,
+			       w->options->request_id};
 	sl_hasher_init(&hasher);
 	for (size_t i = 0; i < SL_COUNT(parts); i++) {
 		sl_hasher_add(&hasher, parts[i], strlen(parts[i]) + 1);
@@ -172,7 +175,7 @@ static void log_change(struct write *w, struct decision *d)
 	const struct decision_reply kept = {
 	    .request_key = SL_BYTES(w->request_key, REQUEST_KEY_BYTES),
 	    .payload_hash = SL_BYTES(w->payload_hash, REQUEST_KEY_BYTES),
-	    .reply = w->reply,
+	    .reply = w->kept,
 	};
 	decision_log(d, w->has_request_id ? &kept : NULL);
 }
@@ -234,6 +237,22 @@ static sl_code check_recovery(const struct write *w, const struct store_view *vi
 			      w->bound->name);
 }
 
+/* The reply, and what of it is kept: a secret is shown once, and never to who only asks. */
+static void pack_reply(struct write *w, ProtobufCMessage *response)
+{
+	w->reply = service_pack(&w->arena, response);
+	w->kept = w->reply;
+	if (w->bound->secret == NULL) {
+		return;
+	}
+	char **secret = (char **)((uint8_t *)response + w->bound->secret->offset);
+	char *shown = *secret;
+	*secret = (char *)protobuf_c_empty_string;
+	w->kept = service_pack(&w->arena, response);
+	*secret = shown;
+	w->reply = w->options->validate_only ? w->kept : w->reply;
+}
+
 static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *err)
 {
 	ProtobufCMessage *response = NULL;
@@ -248,9 +267,15 @@ static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *e
 	if (code != SL_OK) {
 		return code;
 	}
+	const struct service_read shown = {
+	    .view = d->view, .arena = &w->arena, .workspace = d->workspace, .rights = d->rights};
+	code = service_hold_back(w->bound, &shown, w->request, response, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	bool writes = d->changed && !w->options->validate_only;
 	code = add_result(w, response, writes ? d->revision : 0, false, err);
-	w->reply = service_pack(&w->arena, response);
+	pack_reply(w, response);
 	if (code != SL_OK || w->options->validate_only) {
 		w->validated = code == SL_OK;
 		return code == SL_OK ? SL_CANCELLED : code; /* drops the changes */
@@ -268,10 +293,17 @@ static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *e
 	return SL_OK;
 }
 
+static sl_code replay_or_decide(struct write *w, struct decision *d, struct sl_err *err)
+{
+	sl_code code = w->has_request_id ? replay(w, d->view, err) : SL_NOT_FOUND;
+	return code == SL_NOT_FOUND ? decide_anew(w, d, err) : code;
+}
+
 static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
 	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
+	SL_AUTO(access_rights_end) struct access_hold hold = {.rights = NULL};
 	w->validated = false; /* the store may ask again */
 	w->response = NULL;
 	struct decision d = {
@@ -281,19 +313,22 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	    .revision = store_changes_revision(changes),
 	    .now_ms = w->now_ms,
 	    .workspace_name = service_workspace_name(w->bound, w->request),
-	    .principal = w->principal,
+	    .principal = w->caller.principal,
 	    .method = w->bound->name,
 	    .reason = w->options->reason,
 	    .services = w->services,
-	    .caller = &w->caller,
+	    .caller = &w->origin,
+	    .secret = w->bound->secret != NULL ? w->secret : NULL,
 	    .expected_revision = w->options->expected_revision,
 	    .object = SLUICE__V1__AUDIT_OBJECT__INIT,
 	};
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = w->ids[i].text + 4; /* behind the prefix */
 	}
-	sl_code code = w->has_request_id ? replay(w, view, err) : SL_NOT_FOUND;
-	code = code == SL_NOT_FOUND ? decide_anew(w, &d, err) : code;
+	sl_code code = service_permit_call(w->bound, w->services, view, &w->arena, &w->caller,
+					   w->request, &hold, err);
+	d.rights = hold.rights;
+	code = code != SL_OK ? code : replay_or_decide(w, &d, err);
 	note_refusal(w, &d, code, err);
 	return code;
 }
@@ -336,8 +371,7 @@ static sl_code check_options(const Sluice__V1__WriteOptions *options, struct sl_
 
 static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err *err)
 {
-	struct access_caller caller;
-	sl_code code = access_identify(w->call, &caller, err);
+	sl_code code = service_identify(w->services, w->call, &w->caller, err);
 	code = code != SL_OK ? code : service_decode(w->bound, &w->arena, bytes, &w->request, err);
 	if (code != SL_OK) {
 		return code;
@@ -346,13 +380,14 @@ static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err 
 	    *(Sluice__V1__WriteOptions *const *)((const uint8_t *)w->request +
 						 w->bound->write->offset);
 	w->options = options == NULL ? &no_options : options;
-	w->principal = caller.principal;
-	sluice__v1__audit_caller__init(&w->caller);
-	w->caller.peer = (char *)rpc_call_peer(w->call);
-	w->caller.request_id = w->options->request_id;
+	w->origin = service_origin(&w->arena, w->call);
+	w->origin.request_id = w->options->request_id;
 	w->now_ms = sl_clock_unix_ms();
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		w->ids[i] = sl_id_new("new");
+	}
+	if (w->bound->secret != NULL) {
+		sl_random(w->secret, sizeof(w->secret));
 	}
 	code = check_options(w->options, err);
 	if (code == SL_OK && w->options->request_id[0] != '\0' && !w->options->validate_only) {

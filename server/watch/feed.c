@@ -62,8 +62,19 @@ static bool reserve(struct feed_batch *batch)
 	return true;
 }
 
+/* What of an event is to be seen; NULL: nothing. */
+static Sluice__V1__Event *shown(struct feed_batch *batch, const struct feed_look *look,
+				Sluice__V1__Event *event)
+{
+	Sluice__V1__Event *as_seen = NULL;
+	if (look->look == NULL) {
+		return event;
+	}
+	return look->sight->show(look->look, &batch->arena, event, &as_seen) ? as_seen : NULL;
+}
+
 void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter,
-		    const Sluice__Store__V1__LogRecord *record)
+		    const struct feed_look *look, const Sluice__Store__V1__LogRecord *record)
 {
 	if (record->workspace != filter->workspace || record->n_events == 0) {
 		return;
@@ -71,9 +82,12 @@ void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter,
 	Sluice__V1__Event **events =
 	    SL_ARENA_ARRAY(&batch->arena, Sluice__V1__Event *, record->n_events);
 	size_t count = 0;
+	bool held_back = false;
 	for (size_t i = 0; events != NULL && i < record->n_events; i++) {
-		if (passes(filter, record->events[i])) {
-			events[count++] = record->events[i];
+		Sluice__V1__Event *event = shown(batch, look, record->events[i]);
+		held_back = held_back || event == NULL;
+		if (event != NULL && passes(filter, event)) {
+			events[count++] = event;
 		}
 	}
 	Sluice__V1__Change *change =
@@ -90,8 +104,10 @@ void feed_batch_add(struct feed_batch *batch, const struct watch_filter *filter,
 	change->revision = record->revision;
 	change->at = at;
 	change->by = record->principal;
-	change->reason = record->reason;
-	change->method = record->method;
+	if (!held_back) {
+		change->reason = record->reason;
+		change->method = record->method;
+	}
 	change->events = events;
 	change->n_events = count;
 	batch->response.changes[batch->response.n_changes++] = change;

@@ -39,7 +39,10 @@ struct watcher {
 	bool live, ended;     /* watch's thread */
 	bool blocked;         /* its outbox was full; guarded by the lock */
 	bool closed;          /* the stream has gone; guarded by the lock */
+	bool sees_all;        /* as of `generation`; watch's thread */
+	uint64_t generation;  /* of rights; watch's thread */
 	uint64_t served_at;   /* the turn in which a live one was served; watch's thread */
+	const struct watcher *served_with; /* in that turn, by the messages of this one */
 };
 
 struct watch {
@@ -95,6 +98,49 @@ static sl_code out_of_range(enum sl_reason reason, uint64_t wanted, const struct
 	return code;
 }
 
+/* --- who sees what ------------------------------------------------------------------ */
+
+/* A look of this watcher, which feed_look_end() ends. */
+static struct feed_look look_of(struct watch *watch, const struct store_view *view,
+				struct watcher *w, uint64_t generation)
+{
+	const struct watch_sight *sight = watch->options.sight;
+	struct feed_look look = {.sight = sight};
+	if (sight == NULL || w->filter.viewer == NULL ||
+	    (w->sees_all && w->generation == generation)) {
+		return look;
+	}
+	look.look = sight->begin(sight->ctx, view, w->filter.viewer);
+	w->sees_all = look.look == NULL;
+	w->generation = generation;
+	return look;
+}
+
+static void look_end(struct feed_look *look)
+{
+	if (look->look != NULL) {
+		look->sight->end(look->look);
+	}
+}
+
+static uint64_t generation_of(const struct watch *watch, const struct store_view *view)
+{
+	const struct watch_sight *sight = watch->options.sight;
+	return sight == NULL ? 0 : sight->generation(sight->ctx, view);
+}
+
+/* Both sees_all are of now. */
+static bool see_the_same(const struct watch *watch, const struct watcher *a,
+			 const struct watcher *b)
+{
+	const void *viewer = a->filter.viewer, *other = b->filter.viewer;
+	bool all = viewer == NULL || a->sees_all, other_all = other == NULL || b->sees_all;
+	if (all || other_all) {
+		return all == other_all;
+	}
+	return watch->options.sight->equal(viewer, other);
+}
+
 /* --- handing over ----------------------------------------------------------------- */
 
 /* False when the outbox is full. */
@@ -143,6 +189,8 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	SL_AUTO(feed_batch_fini) struct feed_batch batch;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	SL_AUTO(look_end)
+	struct feed_look look = look_of(watch, view, w, generation_of(watch, view));
 	feed_batch_init(&batch);
 	sl_arena_init(&arena, 0);
 	uint64_t seen = w->position;
@@ -160,7 +208,7 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 			end(w, err.code, &err);
 			return false;
 		}
-		feed_batch_add(&batch, &w->filter, record);
+		feed_batch_add(&batch, &w->filter, &look, record);
 		seen = record->revision;
 		records++;
 	}
@@ -185,16 +233,16 @@ struct live_batch {
 	uint64_t revision; /* all up to here */
 };
 
-/* Everybody with this filter gets the same messages. */
-static void feed_filter(struct watch *watch, const struct watch_filter *filter,
-			const struct live_batch *live)
+/* Everybody who is served in this turn with this one gets the same messages. */
+static void feed_alike(struct watch *watch, struct watcher *first, const struct feed_look *look,
+		       const struct live_batch *live)
 {
 	SL_AUTO(feed_batch_fini) struct feed_batch batch;
 	feed_batch_init(&batch);
 	for (size_t i = 0; i <= live->count; i++) {
 		bool last = i == live->count;
 		if (!last) {
-			feed_batch_add(&batch, filter, live->records[i]);
+			feed_batch_add(&batch, &first->filter, look, live->records[i]);
 		}
 		if (feed_batch_is_empty(&batch) || (!last && !feed_batch_is_full(&batch))) {
 			continue;
@@ -202,7 +250,7 @@ static void feed_filter(struct watch *watch, const struct watch_filter *filter,
 		uint64_t upto = last ? live->revision : live->records[i]->revision;
 		struct rpc_message *message = feed_batch_pack(&batch, upto);
 		for (struct watcher *w = watch->watchers; w != NULL; w = w->next) {
-			if (!w->live || w->ended || !watch_filter_equal(&w->filter, filter)) {
+			if (!w->live || w->ended || w->served_with != first) {
 				continue;
 			}
 			if (message == NULL || !hand_over(w, message, upto)) {
@@ -213,19 +261,38 @@ static void feed_filter(struct watch *watch, const struct watch_filter *filter,
 	}
 }
 
-static void feed_live(struct watch *watch, const struct live_batch *live)
+/* Brings every watcher's `sees_all` up to date. */
+static void look_again(struct watch *watch, const struct store_view *view, uint64_t generation)
 {
+	for (struct watcher *w = watch->watchers; w != NULL; w = w->next) {
+		if (w->live && !w->ended && w->filter.viewer != NULL &&
+		    w->generation != generation) {
+			struct feed_look look = look_of(watch, view, w, generation);
+			look_end(&look);
+		}
+	}
+}
+
+static void feed_live(struct watch *watch, const struct store_view *view,
+		      const struct live_batch *live)
+{
+	uint64_t generation = generation_of(watch, view);
 	watch->turn++;
+	look_again(watch, view, generation);
 	for (struct watcher *w = watch->watchers; w != NULL; w = w->next) {
 		if (!w->live || w->ended || w->served_at == watch->turn) {
 			continue;
 		}
 		for (struct watcher *same = w; same != NULL; same = same->next) {
-			if (watch_filter_equal(&same->filter, &w->filter)) {
+			if (same->served_at != watch->turn &&
+			    watch_filter_equal(&same->filter, &w->filter) &&
+			    see_the_same(watch, same, w)) {
 				same->served_at = watch->turn;
+				same->served_with = w;
 			}
 		}
-		feed_filter(watch, &w->filter, live);
+		SL_AUTO(look_end) struct feed_look look = look_of(watch, view, w, generation);
+		feed_alike(watch, w, &look, live);
 	}
 }
 
@@ -260,7 +327,7 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 	bool more = live.count == RECORDS_MAX || arena.total_bytes >= DELIVER_BYTES;
 	live.revision = more ? live.revision : store_view_revision(view);
 	if (live.count > 0) {
-		feed_live(watch, &live);
+		feed_live(watch, view, &live);
 		if (watch->options.on_batch != NULL) {
 			watch->options.on_batch(watch->options.ctx, view);
 		}
@@ -283,6 +350,15 @@ static void adopt_arrivals(struct watch *watch)
 	pthread_mutex_unlock(&watch->lock);
 }
 
+static void watcher_free(struct watch *watch, struct watcher *w)
+{
+	if (w->filter.viewer != NULL) {
+		watch->options.sight->forget(w->filter.viewer);
+	}
+	rpc_stream_unref(w->stream);
+	free(w);
+}
+
 static void forget_closed(struct watch *watch)
 {
 	for (struct watcher **at = &watch->watchers; *at != NULL;) {
@@ -295,8 +371,7 @@ static void forget_closed(struct watch *watch)
 			continue;
 		}
 		*at = w->next;
-		rpc_stream_unref(w->stream);
-		free(w);
+		watcher_free(watch, w);
 	}
 }
 
@@ -474,8 +549,7 @@ void watch_free(struct watch *watch)
 	while (watch->watchers != NULL) {
 		struct watcher *w = watch->watchers;
 		watch->watchers = w->next;
-		rpc_stream_unref(w->stream);
-		free(w);
+		watcher_free(watch, w);
 	}
 	pthread_cond_destroy(&watch->wake);
 	pthread_mutex_destroy(&watch->lock);

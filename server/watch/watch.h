@@ -12,12 +12,30 @@
 #define SL_SERVER_WATCH_H
 
 #include "base/err/err.h"
+#include "base/mem/arena.h"
 #include "server/rpc/rpc.h"
 #include "server/store/store.h"
 #include "sluice/store/v1/records.pb-c.h"
 #include "sluice/v1/watch.pb-c.h"
 
 struct watch;
+
+/* Who may see what, asked on watch's thread for each look. `viewer` is what watch_open() was given;
+ * a stream without one sees everything. */
+struct watch_sight {
+	/* When rights changed last, by this view. */
+	uint64_t (*generation)(void *ctx, const struct store_view *view);
+	/* Begins a look. NULL: this viewer sees everything, and needs no more looks until the
+	 * generation is another. */
+	void *(*begin)(void *ctx, const struct store_view *view, const void *viewer);
+	/* False: the event is not to be seen. *ret_event: as it is to be seen, in the arena. */
+	bool (*show)(void *look, struct sl_arena *arena, const Sluice__V1__Event *event,
+		     Sluice__V1__Event **ret_event);
+	void (*end)(void *look);
+	bool (*equal)(const void *viewer, const void *other); /* see the same, at any time */
+	void (*forget)(void *viewer); /* any thread but the writer's: the stream is gone */
+	void *ctx;
+};
 
 struct watch_options {
 	struct store *store; /* borrowed */
@@ -27,9 +45,10 @@ struct watch_options {
 			  const Sluice__Store__V1__LogRecord *record);
 	void (*on_batch)(void *ctx, const struct store_view *view);
 	void *ctx;
-	unsigned streams_max; /* more: RESOURCE_EXHAUSTED / TOO_MANY */
-	unsigned progress_ms; /* a mark after this long without a change; 0: 5000 */
-	unsigned stall_ms;    /* a reader that takes nothing for this long is ended; 0: 30 000 */
+	const struct watch_sight *sight; /* NULL: everybody sees everything. Borrowed, static */
+	unsigned streams_max;            /* more: RESOURCE_EXHAUSTED / TOO_MANY */
+	unsigned progress_ms;            /* a mark after this long without a change; 0: 5000 */
+	unsigned stall_ms; /* a reader that takes nothing for this long is ended; 0: 30 000 */
 };
 
 /* Starts the thread; changes committed from now on are delivered. */
@@ -48,6 +67,7 @@ struct watch_filter {
 	uint32_t kinds;       /* bit 1 << EventKind; 0: all */
 	uint32_t environment; /* 0: any; events of no environment pass every one */
 	char app_id[32], instance_id[32];
+	void *viewer; /* NULL: sees everything. Owned by the stream once it is open */
 };
 
 /* Feeds `stream` from `from_revision` (0: from now on). On failure the stream is the caller's to

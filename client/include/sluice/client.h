@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sluice/v1/access.pb-c.h"
 #include "sluice/v1/admin.pb-c.h"
 #include "sluice/v1/app.pb-c.h"
 #include "sluice/v1/environment.pb-c.h"
@@ -205,6 +206,23 @@ typedef struct sluice_call {
 	X(get_status, GetStatus, FleetService)                                                     \
 	X(explain, Explain, FleetService)                                                          \
 	X(wait_for, WaitFor, FleetService)                                                         \
+	X(who_am_i, WhoAmI, AccessService)                                                         \
+	X(create_principal, CreatePrincipal, AccessService)                                        \
+	X(get_principal, GetPrincipal, AccessService)                                              \
+	X(list_principals, ListPrincipals, AccessService)                                          \
+	X(disable_principal, DisablePrincipal, AccessService)                                      \
+	X(enable_principal, EnablePrincipal, AccessService)                                        \
+	X(delete_principal, DeletePrincipal, AccessService)                                        \
+	X(create_grant, CreateGrant, AccessService)                                                \
+	X(delete_grant, DeleteGrant, AccessService)                                                \
+	X(create_role, CreateRole, AccessService)                                                  \
+	X(get_role, GetRole, AccessService)                                                        \
+	X(list_roles, ListRoles, AccessService)                                                    \
+	X(update_role, UpdateRole, AccessService)                                                  \
+	X(delete_role, DeleteRole, AccessService)                                                  \
+	X(create_access_token, CreateAccessToken, AccessService)                                   \
+	X(list_access_tokens, ListAccessTokens, AccessService)                                     \
+	X(revoke_access_token, RevokeAccessToken, AccessService)                                   \
 	X(get_stats, GetStats, AdminService)                                                       \
 	X(compact, Compact, AdminService)                                                          \
 	X(resume, Resume, AdminService)

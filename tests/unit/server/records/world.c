@@ -220,6 +220,8 @@ static void read_method(struct world *w, const struct service_method *method, co
 	    .workspace = WORLD,
 	    .workspace_name = "default",
 	    .principal = "tester",
+	    .caller = &access_anonymous,
+	    .rights = &rights_everything,
 	};
 	assert_int_equal(store_view_begin(w->store, &read.view, &w->err), SL_OK);
 	w->code = method->read(&read, request, response, &w->err);

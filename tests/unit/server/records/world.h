@@ -31,6 +31,7 @@ struct world {
 	struct server_config config;
 	struct services services;
 	uint64_t now_ms;
+	const struct rpc_peer_identity *peer; /* who makes calls; NULL: has no certificate */
 	size_t memory; /* bytes that the next commands may use; 0: no bound */
 	/* Of the last command or read: */
 	sl_code code;

@@ -112,6 +112,8 @@ static void *try(struct agents *a, const ProtobufCMessage *request)
 		(void)agents_follow(a);
 	} else if (code == SL_OK) {
 		struct service_read read = {.services = &services,
+					    .caller = &access_anonymous,
+					    .rights = &rights_everything,
 					    .arena = &s->arena,
 					    .workspace = STEPS_WORKSPACE,
 					    .workspace_name = "default",

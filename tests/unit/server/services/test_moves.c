@@ -115,6 +115,8 @@ static sl_code call_decide(struct decision *d, struct steps *s, const void *in, 
 static void call_read(struct steps *s, const struct call *call)
 {
 	struct service_read read = {.services = &services,
+				    .caller = &access_anonymous,
+				    .rights = &rights_everything,
 				    .arena = &s->arena,
 				    .workspace = STEPS_WORKSPACE,
 				    .workspace_name = "default",

@@ -66,17 +66,19 @@ static const struct sample {
     {"SelectVersion", "app=shop version=$V environment=$E", true},
     {"SelectVersion", "app=shop version=$V environment=development instance=dev-1", true},
     {"ClearSelection", "app=shop environment=$E", true},
+    {"CreatePrincipal", "name=alice kind=1", true},
+    {"DisablePrincipal", "principal=tess", true},
+    {"EnablePrincipal", "principal=tess", true},
+    {"DeletePrincipal", "principal=tess", true},
+    {"CreateGrant", "principal=tess grant.role=builder", true},
+    {"DeleteGrant", "principal=tess grant.role=viewer", true},
+    {"CreateRole", "name=reader rights.verbs=1", true},
+    {"UpdateRole", "role=looker rights.verbs=2", true},
+    {"DeleteRole", "role=looker", true},
+    {"CreateAccessToken", "principal=tess", true},
+    {"RevokeAccessToken", "token=tok_aaaaaaaaaaaaaaaaaaaa", true},
     {"Compact", "revision=2", true},
     {"Resume", "", true},
-};
-
-static const ProtobufCServiceDescriptor *const services[] = {
-    &sluice__v1__workspace_service__descriptor,  &sluice__v1__environment_service__descriptor,
-    &sluice__v1__repository_service__descriptor, &sluice__v1__app_service__descriptor,
-    &sluice__v1__version_service__descriptor,    &sluice__v1__promotion_service__descriptor,
-    &sluice__v1__release_service__descriptor,    &sluice__v1__fleet_service__descriptor,
-    &sluice__v1__agent_service__descriptor,      &sluice__v1__watch_service__descriptor,
-    &sluice__v1__admin_service__descriptor,
 };
 
 static bool is_tried(const char *method)
@@ -93,9 +95,9 @@ static void test_sealed_every_mutating_rpc_is_tried(void **state)
 {
 	(void)state;
 	size_t count = 0;
-	for (size_t i = 0; i < SL_COUNT(services); i++) {
-		for (unsigned j = 0; j < services[i]->n_methods; j++) {
-			const ProtobufCMethodDescriptor *method = &services[i]->methods[j];
+	for (size_t i = 0; i < CALLS_SERVICES; i++) {
+		for (unsigned j = 0; j < calls_services[i]->n_methods; j++) {
+			const ProtobufCMethodDescriptor *method = &calls_services[i]->methods[j];
 			if (protobuf_c_message_descriptor_get_field_by_name(method->input,
 									    "write") == NULL) {
 				continue;
@@ -111,66 +113,7 @@ static void test_sealed_every_mutating_rpc_is_tried(void **state)
 	while (services_names[services_named] != NULL) {
 		services_named++;
 	}
-	assert_int_equal(services_named, SL_COUNT(services));
-}
-
-/* --- requests ----------------------------------------------------------------------------------
- */
-
-static const ProtobufCMessageDescriptor *request_type(const char *name)
-{
-	for (size_t i = 0; i < SL_COUNT(services); i++) {
-		const ProtobufCMethodDescriptor *method =
-		    protobuf_c_service_descriptor_get_method_by_name(services[i], name);
-		if (method != NULL) {
-			return method->input;
-		}
-	}
-	fail_msg("no request of %s", name);
-	return NULL;
-}
-
-static void set_field(ProtobufCMessage *message, const char *name, char *value)
-{
-	const ProtobufCFieldDescriptor *field =
-	    protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
-	assert_non_null(field);
-	void *at = (uint8_t *)message + field->offset;
-	switch (field->type) {
-	case PROTOBUF_C_TYPE_STRING:
-		*(char **)at = value;
-		return;
-	case PROTOBUF_C_TYPE_BOOL:
-		*(protobuf_c_boolean *)at = value[0] == '1';
-		return;
-	case PROTOBUF_C_TYPE_ENUM:
-		*(int *)at = (int)strtol(value, NULL, 10);
-		return;
-	case PROTOBUF_C_TYPE_UINT64:
-		*(uint64_t *)at = strtoull(value, NULL, 10);
-		return;
-	default:
-		fail_msg("field %s is of another type", name);
-	}
-}
-
-static ProtobufCMessage *make_request(struct world *w, const struct sample *sample,
-				      const char *version, const char *environment)
-{
-	const ProtobufCMessageDescriptor *type = request_type(sample->method);
-	ProtobufCMessage *message = sl_arena_alloc(&w->arena, type->sizeof_message);
-	protobuf_c_message_init(type, message);
-	char *fields = sl_arena_strdup(&w->arena, sample->fields), *rest = NULL;
-	for (char *field = strtok_r(fields, " ", &rest); field != NULL;
-	     field = strtok_r(NULL, " ", &rest)) {
-		char *value = strchr(field, '=');
-		assert_non_null(value);
-		*value++ = '\0';
-		value = strcmp(value, "$V") == 0 ? (char *)version : value;
-		value = strcmp(value, "$E") == 0 ? (char *)environment : value;
-		set_field(message, field, value);
-	}
-	return message;
+	assert_int_equal(services_named, CALLS_SERVICES);
 }
 
 /* --- what is stored of the version
@@ -224,6 +167,7 @@ static void begin(struct world *w, uint32_t environment)
 	(void)world_version(w, "shop", "draft");
 	world_ready(w, "shop", "draft", 9); /* selected in development from here on */
 	(void)world_instance(w, "dev-1", ENV_DEVELOPMENT);
+	calls_people(w);
 }
 
 /* True if the call succeeded. */
@@ -236,8 +180,8 @@ static bool try_one(const struct sample *sample, uint32_t environment)
 	Sluice__Store__V1__VersionRecord *version = world_version_record(w, "shop", "sealed");
 	assert_int_equal(version->environment, environment);
 	struct sl_bytes before = frozen(w, version->app_id, version->number);
-	ProtobufCMessage *request =
-	    make_request(w, sample, "sealed", environment_name(environment));
+	ProtobufCMessage *request = calls_request(w, sample->method, sample->fields, "sealed",
+						  environment_name(environment));
 	sl_code code = calls_make(w, sample->method, request, NULL);
 	struct sl_bytes after = frozen(w, version->app_id, version->number);
 	bool deleted = code == SL_OK && strcmp(sample->method, "DeleteVersion") == 0;
@@ -246,6 +190,7 @@ static bool try_one(const struct sample *sample, uint32_t environment)
 			 environment_name(environment));
 	}
 	requests_free(w->services.requests);
+	access_free(w->services.access);
 	assert_int_equal(world_teardown(&state), 0);
 	return code == SL_OK;
 }
@@ -301,6 +246,7 @@ static void test_sealed_nothing_changes_by_a_late_result(void **state)
 		}
 		assert_true(sl_bytes_equal(before, frozen(w, version->app_id, version->number)));
 		requests_free(w->services.requests);
+		access_free(w->services.access);
 		assert_int_equal(world_teardown(&made), 0);
 	}
 }

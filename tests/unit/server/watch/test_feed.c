@@ -11,6 +11,8 @@
 #include "base/mem/own.h"
 #include "server/watch/feed.h"
 
+static const struct feed_look sees_all = {.look = NULL};
+
 enum { EVENTS = 4 };
 
 struct fixture {
@@ -75,7 +77,7 @@ static void test_feed_filters_say_what_passes(void **state)
 	    {{.workspace = 1, .environment = 2, .kinds = 1u << 10, .app_id = "a1"}, 0x1},
 	};
 	for (size_t i = 0; i < SL_COUNT(cases); i++) {
-		feed_batch_add(&f->batch, &cases[i].filter, &f->record);
+		feed_batch_add(&f->batch, &cases[i].filter, &sees_all, &f->record);
 		assert_int_equal(feed_batch_is_empty(&f->batch), cases[i].passes == 0);
 		size_t at = 0;
 		for (size_t j = 0; j < EVENTS; j++) {
@@ -117,7 +119,7 @@ static void test_feed_record_without_events_is_nothing(void **state)
 	struct fixture *f = *state;
 	const struct watch_filter filter = {.workspace = 1};
 	f->record.n_events = 0;
-	feed_batch_add(&f->batch, &filter, &f->record);
+	feed_batch_add(&f->batch, &filter, &sees_all, &f->record);
 	assert_true(feed_batch_is_empty(&f->batch));
 	struct rpc_message *mark = feed_batch_pack(&f->batch, 9);
 	assert_non_null(mark);
@@ -135,7 +137,7 @@ static void test_feed_batch_is_full_by_bytes_and_used_again(void **state)
 	for (unsigned round = 0; round < 2; round++) {
 		size_t added = 0;
 		while (!feed_batch_is_full(&f->batch)) {
-			feed_batch_add(&f->batch, &filter, &f->record);
+			feed_batch_add(&f->batch, &filter, &sees_all, &f->record);
 			added++;
 		}
 		assert_in_range(added, 40, 50);
@@ -153,7 +155,7 @@ static void test_feed_without_memory_is_not_empty(void **state)
 	struct fixture *f = *state;
 	const struct watch_filter filter = {.workspace = 1};
 	f->batch.arena.failed = true;
-	feed_batch_add(&f->batch, &filter, &f->record);
+	feed_batch_add(&f->batch, &filter, &sees_all, &f->record);
 	assert_false(feed_batch_is_empty(&f->batch));
 	assert_null(feed_batch_pack(&f->batch, 7));
 	assert_true(feed_batch_is_empty(&f->batch)); /* as new */
