@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crypto/crypto.h"
 #include "base/crypto/secret.h"
 #include "base/tls/tls.h"
 
@@ -57,6 +58,9 @@ sl_code tls_files_read(const char *ca_path, const char *cert_path, const char *k
 		       struct tls_files *ret_files, struct sl_err *err)
 {
 	SL_AUTO(tls_files_fini) struct tls_files files = {0};
+	if (!sl_crypto_init()) { /* a short program comes here first */
+		return sl_err_set(err, SL_INTERNAL, "the machine gives no random numbers");
+	}
 	sl_code code = read_file(ca_path, false, &files.ca, err);
 	code = code != SL_OK ? code : read_file(cert_path, false, &files.cert, err);
 	code = code != SL_OK ? code : read_file(key_path, true, &files.key, err);

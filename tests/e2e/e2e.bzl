@@ -4,6 +4,7 @@ def sl_e2e_test(name, src, size = "medium", tags = [], data = []):
     native.sh_test(
         name = name,
         size = size,
+        testonly = True,
         srcs = ["run_pytest.sh"],
         args = ["$(location %s)" % src],
         data = [

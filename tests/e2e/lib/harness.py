@@ -83,12 +83,11 @@ class Refused(Exception):
 class Client:
     """client.CreateApp(name="shop", ...) -> response. Method names are unique in the API."""
 
-    def __init__(self, services, port, options=()):
-        self.channel = grpc.insecure_channel(
-            f"127.0.0.1:{port}",
-            options=[("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
-            + list(options),
-        )
+    def __init__(self, services, port, options=(), credentials=None):
+        """credentials: grpc.ssl_channel_credentials(); None: no TLS."""
+        target = f"127.0.0.1:{port}"
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)] + list(options)
+        self.channel = grpc.insecure_channel(target, options) if credentials is None else grpc.secure_channel(target, credentials, options)
         self._methods = {}
         for service in services.values():
             for method in service.methods:
