@@ -48,13 +48,17 @@ sl_code tls_pem_text(BIO *bio, char **ret_text, struct sl_err *err)
 
 /* --- keys -------------------------------------------------------------------------- */
 
+/* By its name: one that spells out its curve (RFC 5480 forbids it) could spell out another. */
 static bool is_p256(EVP_PKEY *pkey)
 {
-	char group[32] = "";
+	char group[32] = "", encoding[32] = "";
 	size_t used = 0;
 	return EVP_PKEY_is_a(pkey, "EC") &&
 	       EVP_PKEY_get_group_name(pkey, group, sizeof(group), &used) == 1 &&
-	       strcmp(group, "prime256v1") == 0;
+	       strcmp(group, "prime256v1") == 0 &&
+	       EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_ENCODING, encoding,
+					      sizeof(encoding), &used) == 1 &&
+	       strcmp(encoding, OSSL_PKEY_EC_ENCODING_GROUP) == 0;
 }
 
 sl_code tls_key_take(EVP_PKEY *pkey, const char *of, struct tls_key **ret_key, struct sl_err *err)

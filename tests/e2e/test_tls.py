@@ -257,7 +257,7 @@ def test_init_makes_everything_once_and_for_its_owner_only(world):
 
 def test_serving_needs_keys_that_nobody_else_can_reach(world):
     def refusal(folder, port=0):
-        program = world.add(harness.Program([harness.SLUICED, "serve", "--data", folder, "--listen", f"127.0.0.1:{port}", "--metrics-listen", ""],
+        program = world.add(harness.Program([harness.SLUICED, "serve", "--data", folder, "--listen", f"127.0.0.1:{port}", "--metrics-listen", "", "--door-listen", ""],
                                             env={"SLUICE_MAP_SIZE": "64M"}))
         assert program.wait(20) == 1
         return program.wait_line("start-failed error=(.*)").group(1)

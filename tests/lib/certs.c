@@ -7,6 +7,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
@@ -43,9 +44,32 @@ static EVP_PKEY *read_key(const char *pem)
 	return key;
 }
 
+static EVP_PKEY *explicit_key(void)
+{
+	EVP_PKEY *key = NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	const OSSL_PARAM params[] = {
+	    OSSL_PARAM_construct_utf8_string("group", (char *)"P-256", 0),
+	    OSSL_PARAM_construct_utf8_string("encoding", (char *)"explicit", 0),
+	    OSSL_PARAM_construct_end(),
+	};
+	MUST(ctx && EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_params(ctx, params) == 1 &&
+	     EVP_PKEY_generate(ctx, &key) == 1);
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
+static EVP_PKEY *key_of(const char *group)
+{
+	if (strcmp(group, "explicit") == 0) {
+		return explicit_key();
+	}
+	return strcmp(group, "RSA") == 0 ? EVP_RSA_gen(RSA_BITS) : EVP_EC_gen(group);
+}
+
 char *certs_key_of(const char *group)
 {
-	EVP_PKEY *key = strcmp(group, "RSA") == 0 ? EVP_RSA_gen(RSA_BITS) : EVP_EC_gen(group);
+	EVP_PKEY *key = key_of(group);
 	BIO *bio = BIO_new(BIO_s_mem());
 	MUST(key && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
 	EVP_PKEY_free(key);

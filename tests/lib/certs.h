@@ -17,7 +17,8 @@ struct certs_shape {
 };
 
 char *certs_key(void);                 /* P-256 */
-char *certs_key_of(const char *group); /* "P-384", or "RSA" for 2048 bits of that */
+char *certs_key_of(const char *group); /* "P-384", or "RSA" for 2048 bits of that, or "explicit":
+					* P-256 with its curve spelt out */
 /* Signed with issuer_key, in the name of issuer_pem; NULL: of itself. */
 char *certs_issue(const struct certs_shape *shape, const char *key_pem, const char *issuer_pem,
 		  const char *issuer_key);

@@ -43,7 +43,7 @@ class TlsServer(harness.Server):
         return person
 
     def start(self):
-        argv = [harness.SLUICED, "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0"]
+        argv = [harness.SLUICED, "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0", "--door-listen", ""]
         self.program = harness.Program(self.prefix + argv + self.flags, env={"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"})
         found = self.program.wait_line(r"listening port=(\d+) metrics_port=(\d+)")
         self.port, self.metrics_port = int(found.group(1)), int(found.group(2))

@@ -110,10 +110,12 @@ static void test_tls_key_refuses_other_kinds(void **state)
 	(void)state;
 	SL_AUTO(sl_free_auto) char *p384 = certs_key_of("P-384");
 	SL_AUTO(sl_free_auto) char *rsa = certs_key_of("RSA");
+	SL_AUTO(sl_free_auto) char *explicit = certs_key_of("explicit");
 	SL_AUTO(sl_free_auto) char *good = certs_key();
 	SL_AUTO(sl_free_auto) char *large = calloc(1, TLS_PEM_MAX + 1);
 	refuse_key(p384, strlen(p384), "P-256");
 	refuse_key(rsa, strlen(rsa), "P-256");
+	refuse_key(explicit, strlen(explicit), "P-256");
 	refuse_key("", 0, "1 to 16384 bytes");
 	refuse_key(large, TLS_PEM_MAX + 1, "1 to 16384 bytes");
 	refuse_key("nonsense", 8, "cannot read");
@@ -169,12 +171,15 @@ static void test_tls_csr_refuses_what_breaks_a_rule(void **state)
 	SL_AUTO(sl_free_auto) char *other = certs_key();
 	SL_AUTO(sl_free_auto) char *p384 = certs_key_of("P-384");
 	SL_AUTO(sl_free_auto) char *rsa = certs_key_of("RSA");
+	SL_AUTO(sl_free_auto) char *explicit = certs_key_of("explicit");
+	SL_AUTO(sl_free_auto) char *of_explicit = certs_request(explicit, explicit);
 	SL_AUTO(sl_free_auto) char *of_p384 = certs_request(p384, p384);
 	SL_AUTO(sl_free_auto) char *of_rsa = certs_request(rsa, rsa);
 	SL_AUTO(sl_free_auto) char *borrowed = certs_request(p256, other);
 	SL_AUTO(sl_free_auto) char *good = certs_request(p256, p256);
 	SL_AUTO(sl_free_auto) char *large = malloc(TLS_CSR_MAX + 1);
 	refuse_csr(of_p384, strlen(of_p384), "P-256");
+	refuse_csr(of_explicit, strlen(of_explicit), "P-256");
 	refuse_csr(of_rsa, strlen(of_rsa), "P-256");
 	refuse_csr(borrowed, strlen(borrowed), "signed by its own key");
 	refuse_csr(f->ca_pem, strlen(f->ca_pem), "PKCS#10");
