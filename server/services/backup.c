@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/crypto/crypto.h"
+#include "base/failpoint/failpoint.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "server/services/service.h"
@@ -208,6 +209,7 @@ static sl_code send_pieces(struct backup *b, int fd, const struct store_backup *
 			return sl_err_set(err, SL_INTERNAL, "read the copy: %s",
 					  size == 0 ? "it became shorter" : strerror(errno));
 		}
+		SL_FAILPOINT("backup-send");
 		sl_hasher_add(&hasher, piece, (size_t)size);
 		sent += (uint64_t)size;
 		Sluice__V1__BackupResponse response = SLUICE__V1__BACKUP_RESPONSE__INIT;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
+#include "base/failpoint/failpoint.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
 #define TRAILER_MAGIC "sluice-backup-1\n"
@@ -94,6 +95,7 @@ static sl_code take_chunk(struct copy *copy, const uint8_t *chunk, size_t size, 
 		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_DISK_LOW,
 				      "free disk would fall under the reserve");
 	}
+	SL_FAILPOINT("backup-copy");
 	sl_hasher_add(&copy->hasher, chunk, size);
 	copy->bytes += size;
 	return store_write_all(copy->fd, chunk, size, err);
@@ -218,6 +220,7 @@ static sl_code finish(struct copy *copy, struct store_backup *backup, struct sl_
 	if (code != SL_OK) {
 		return code;
 	}
+	SL_FAILPOINT("backup-end");
 	sl_hasher_end(&copy->hasher, trailer.digest);
 	store_trailer_put(bytes, &trailer);
 	code = store_write_all(copy->fd, bytes, sizeof(bytes), err);

@@ -14,6 +14,7 @@
 #include <errno.h>
 
 #include "base/clock/clock.h"
+#include "base/failpoint/failpoint.h"
 
 enum outcome {
 	OUTCOME_COMMITTED,
@@ -148,12 +149,14 @@ static enum outcome commit(struct attempt *a)
 		return failed_as(a, rc, "save the state", OUTCOME_FULL_COMMIT);
 	}
 	uint64_t from_us = sl_clock_mono_us();
+	SL_FAILPOINT("commit");
 	rc = store_txn_commit(&a->txn);
 	if (rc != 0) {
 		/* Short memory in a commit may have struck after the first write: no second try. */
 		enum outcome when_full = rc == ENOMEM ? OUTCOME_FAILED : OUTCOME_FULL_COMMIT;
 		return failed_as(a, rc, "commit", when_full);
 	}
+	SL_FAILPOINT("committed");
 	store_pool_committed(store);
 	count_commands(a);
 	if (changed) {
@@ -170,12 +173,15 @@ static enum outcome attempt(struct attempt *a, struct store_cmd **cmds, size_t c
 		a->txn = NULL;
 		return failed_as(a, rc, "begin", OUTCOME_FAILED);
 	}
+	SL_FAILPOINT("begin");
 	enum outcome outcome = take_commands(a, cmds, count);
 	if (outcome != OUTCOME_COMMITTED) {
 		return outcome;
 	}
 	if (prune && a->state.floor > a->state.pruned && !(store->prune_waiting && a->taken == 0)) {
+		SL_FAILPOINT("trim");
 		rc = store_prune_step(store, a->txn, &a->state);
+		SL_FAILPOINT("trimmed");
 		a->pruned = true;
 		if (rc != 0) {
 			return failed_as(a, rc, "prune the log", OUTCOME_FULL_PRUNE);
@@ -194,6 +200,7 @@ static enum outcome attempt(struct attempt *a, struct store_cmd **cmds, size_t c
 static void answer(struct store_cmd **cmds, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
+		SL_FAILPOINT("reply");
 		cmds[i]->done(cmds[i]);
 	}
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/failpoint/failpoint.h"
 #include "server/store/folder.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
@@ -317,9 +318,11 @@ static sl_code build(const struct restore *r, uint64_t *ret_revision, struct sl_
 		(void)sl_err_wrap(err, "backup '%s'", r->options->file);
 		return code;
 	}
+	SL_FAILPOINT("restore-rename");
 	if (rename(r->staged, r->goal) != 0) {
 		return sl_err_set(err, SL_INTERNAL, "rename to '%s': %s", r->goal, strerror(errno));
 	}
+	SL_FAILPOINT("restore-renamed");
 	*ret_revision = state.revision;
 	return SL_OK;
 }

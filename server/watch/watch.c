@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "base/clock/clock.h"
+#include "base/failpoint/failpoint.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "base/pb/pb.h"
@@ -327,7 +328,9 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 	bool more = live.count == RECORDS_MAX || arena.total_bytes >= DELIVER_BYTES;
 	live.revision = more ? live.revision : store_view_revision(view);
 	if (live.count > 0) {
+		SL_FAILPOINT("publish");
 		feed_live(watch, view, &live);
+		SL_FAILPOINT("published");
 		if (watch->options.on_batch != NULL) {
 			watch->options.on_batch(watch->options.ctx, view);
 		}

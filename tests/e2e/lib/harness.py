@@ -198,6 +198,7 @@ class Server:
     """A sluiced on its own folder and ports; stop and start keep folder and port."""
 
     prefix = []  # what to run it under, such as strace
+    binary = SLUICED
 
     def __init__(self, services, folder, flags=(), env=None):
         self.services, self.folder, self.flags, self.env = services, folder, list(flags), env
@@ -206,7 +207,7 @@ class Server:
         self._clients = []
 
     def start(self):
-        argv = [SLUICED, "serve", "--insecure", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0"]
+        argv = [self.binary, "serve", "--insecure", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0"]
         # In the environment, so that a test's flags win.
         defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"}
         self.program = Program(self.prefix + argv + self.flags, env={**defaults, **(self.env or {})})
