@@ -17,8 +17,8 @@ import validators
 OPEN_OUTCOMES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN")
 
 
-# Certainly without effect, and the cause goes away.
-FOR_NOW = ("QUEUE_FULL", "DISK_LOW", "STORE_FULL")
+# Certainly without effect, and the cause goes away; a request that took effect is answered all the same.
+NO_ROOM = ("DISK_LOW", "STORE_FULL")
 
 
 class Acknowledged(NamedTuple):
@@ -94,24 +94,29 @@ class Recorder(threading.Thread):
 
     # --- one call -------------------------------------------------------------
 
-    def _send(self, method, request_id, expected, fields):
-        """("ok", reply) | ("no", Refused) | ("open", None) when it was stopped first."""
-        attempts = 0
+    def _send(self, method, request_id, expected, fields, first=True):
+        """("ok", reply) | ("no", Refused) | ("open", None) when it was stopped first. Not first: it has taken effect already."""
+        attempts, certain = 0, True  # certain: no attempt so far can have taken effect
         while True:
             attempts += 1
             self.attempts += 1
-            refused_for_now = False
             try:
                 call = getattr(self._connection.get(), method)
                 write = {"request_id": request_id, "reason": request_id, "expected_revision": expected}
-                return "ok", (call(write=write, timeout=self.deadline, wait_for_ready=False, **fields), attempts)
+                reply = call(write=write, timeout=self.deadline, wait_for_ready=False, **fields)
+                if first and certain and reply.result.replayed:
+                    self.violations.append(("R4", f"{request_id} was refused for now, and had taken effect"))
+                return "ok", (reply, attempts)
             except harness.Refused as refused:
-                refused_for_now = refused.reason in FOR_NOW
-                if not refused_for_now and refused.code.name not in OPEN_OUTCOMES:
+                for_now = refused.code.name == "RESOURCE_EXHAUSTED"
+                if not for_now and refused.code.name not in OPEN_OUTCOMES:
                     return "no", refused
+                if not first and refused.reason in NO_ROOM:
+                    return "no", refused
+                certain = certain and for_now
             if self.stopping.is_set():
                 return "open", None
-            if refused_for_now:
+            if for_now:
                 self.held_off += 1
             time.sleep(self.random.uniform(0.005, 0.03))
 
@@ -136,7 +141,7 @@ class Recorder(threading.Thread):
         old = self.random.choice(self.acknowledged[-200:])
         fields = dict(old.fields)
         expected = fields.pop("expected")
-        outcome, answer = self._send(old.method, old.request_id, expected, fields)
+        outcome, answer = self._send(old.method, old.request_id, expected, fields, first=False)
         if outcome == "open":
             return
         self.replays += 1

@@ -123,17 +123,25 @@ def r4(evidence):
     made = {}
     for revision, change in evidence.log.items():
         if change.reason:
-            made.setdefault(change.reason, []).append(revision)
-    wrong += [f"{request} took effect at {sorted(revisions)}" for request, revisions in made.items() if len(revisions) > 1]
-    wrong += [f"{request} ({method}) was refused with {code} {reason} and took effect at {made[request]}"
-              for request, method, code, reason in evidence.refused if request in made]
+            made.setdefault((change.reason, restores(revision)), []).append(revision)
+    wrong += [f"{request} took effect at {sorted(revisions)}" for (request, _), revisions in made.items() if len(revisions) > 1]
+    effective = {request for request, _ in made}
+    wrong += [f"{request} ({method}) was refused with {code} {reason} and took effect"
+              for request, method, code, reason in evidence.refused if request in effective]
     return wrong + _shared_number(evidence.log)
+
+
+def restores(revision):
+    """How many restores lie behind a revision: each raises it by 2^32, and takes back what came after its backup."""
+    return revision >> 32
 
 
 def _shared_number(log):
     """The number that all clients add one to, by compare and set, never skips and never repeats."""
-    wrong, last = [], None
+    wrong, last, history = [], None, 0
     for revision in sorted(log):
+        if restores(revision) != history:
+            last, history = None, restores(revision)
         for event in log[revision].events:
             if event.WhichOneof("object") == "instance" and event.instance.name == "shared":
                 number = int(event.instance.labels["n"])
