@@ -20,12 +20,19 @@ struct first {
 	bool finished;
 };
 
+/* It writes nothing then, or once what an older store lacks: no reason not to start. */
+static bool first_is_there(struct store_cmd *cmd, const struct store_view *view)
+{
+	uint32_t number;
+	(void)cmd;
+	return workspace_find(view, "default", &number, NULL) == SL_OK;
+}
+
 static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view,
 			    struct store_changes *changes, struct sl_err *err)
 {
 	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
-	uint32_t number;
-	bool made = workspace_find(view, "default", &number, NULL) == SL_OK;
+	bool made = first_is_there(cmd, view);
 	struct decision d = {
 	    .view = view,
 	    .changes = changes,
@@ -58,8 +65,9 @@ static void first_done(struct store_cmd *cmd)
 
 sl_code records_bootstrap(struct store *store, uint64_t now_ms, struct sl_err *err)
 {
-	struct first first = {.now_ms = now_ms,
-			      .cmd = {.decide = first_decide, .done = first_done}};
+	struct first first = {
+	    .now_ms = now_ms,
+	    .cmd = {.decide = first_decide, .writes_nothing = first_is_there, .done = first_done}};
 	pthread_mutex_init(&first.lock, NULL);
 	pthread_cond_init(&first.wake, NULL);
 	sl_arena_init(&first.arena, 0);

@@ -127,8 +127,9 @@ static sl_code add_result(struct write *w, ProtobufCMessage *response, uint64_t 
 	return SL_OK;
 }
 
-/* SL_NOT_FOUND: this id has not taken effect. */
-static sl_code replay(struct write *w, const struct store_view *view, struct sl_err *err)
+/* The change that this id made. SL_NOT_FOUND: it has not taken effect. */
+static sl_code find_kept(struct write *w, const struct store_view *view,
+			 Sluice__Store__V1__LogRecord **ret_record, struct sl_err *err)
 {
 	uint64_t revision = requests_find(w->services->requests, w->request_key);
 	struct sl_bytes value;
@@ -148,6 +149,26 @@ static sl_code replay(struct write *w, const struct store_view *view, struct sl_
 	if (record->request_key.len != REQUEST_KEY_BYTES ||
 	    memcmp(record->request_key.data, w->request_key, REQUEST_KEY_BYTES) != 0) {
 		return SL_NOT_FOUND; /* that command was decided but never committed */
+	}
+	*ret_record = record;
+	return SL_OK;
+}
+
+static bool repeats_a_reply(struct store_cmd *cmd, const struct store_view *view)
+{
+	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	Sluice__Store__V1__LogRecord *record = NULL;
+	return w->has_request_id && find_kept(w, view, &record, &err) == SL_OK;
+}
+
+/* SL_NOT_FOUND: this id has not taken effect. */
+static sl_code replay(struct write *w, const struct store_view *view, struct sl_err *err)
+{
+	Sluice__Store__V1__LogRecord *record = NULL;
+	sl_code code = find_kept(w, view, &record, err);
+	if (code != SL_OK) {
+		return code;
 	}
 	if (record->payload_hash.len != REQUEST_KEY_BYTES ||
 	    memcmp(record->payload_hash.data, w->payload_hash, REQUEST_KEY_BYTES) != 0) {
@@ -406,6 +427,7 @@ void service_handle_write(struct rpc_call *call, struct sl_bytes bytes, void *se
 	}
 	*w = (struct write){.call = call, .services = services, .bound = service_bound_of(call)};
 	w->cmd.decide = decide;
+	w->cmd.writes_nothing = repeats_a_reply;
 	w->cmd.done = done;
 	w->cmd.shrinks = w->bound->method->shrinks;
 	w->cmd.err = (struct sl_err)SL_ERR_INIT;

@@ -45,6 +45,13 @@ static void refuse_for_room(struct store_cmd *cmd, enum sl_reason reason)
 	cmd->code = sl_err_because(&cmd->err, SL_RESOURCE_EXHAUSTED, reason, "%s", text);
 }
 
+/* Under the reserve only what shrinks, and what writes nothing, passes. */
+static bool may_pass(const struct attempt *a, struct store_cmd *cmd, const struct store_view *view)
+{
+	return a->short_of == SL_REASON_NONE || cmd->shrinks ||
+	       (cmd->writes_nothing != NULL && cmd->writes_nothing(cmd, view));
+}
+
 /* Decides one command and applies it. Returns LMDB's code of the applying. */
 static int take_command(struct attempt *a, struct store_cmd *cmd)
 {
@@ -52,7 +59,7 @@ static int take_command(struct attempt *a, struct store_cmd *cmd)
 	struct store_view view = {.store = a->store, .txn = a->txn, .state = a->state};
 	sl_err_clear(&cmd->err);
 	cmd->revision = 0;
-	if (a->short_of != SL_REASON_NONE && !cmd->shrinks) {
+	if (!may_pass(a, cmd, &view)) {
 		refuse_for_room(cmd, a->short_of);
 		return 0;
 	}

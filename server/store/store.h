@@ -87,11 +87,14 @@ void store_free(struct store *store);
  *         same command (when a batch does not fit the map, what fitted is
  *         decided anew): what it leaves in the embedding struct it must be
  *         able to overwrite. Nothing of an earlier call is kept in the store.
+ * writes_nothing: writer thread, may be NULL; asked before decide() while the disk is low or the
+ *         map full. True: what it is to do is done already, so it passes.
  * done:   writer thread, once, after the commit (or the failure). The store
  *         does not touch cmd afterwards. */
 struct store_cmd {
 	sl_code (*decide)(struct store_cmd *cmd, const struct store_view *view,
 			  struct store_changes *changes, struct sl_err *err);
+	bool (*writes_nothing)(struct store_cmd *cmd, const struct store_view *view);
 	void (*done)(struct store_cmd *cmd);
 	bool shrinks; /* deletes or prunes: passes while the disk is low */
 	sl_code code; /* result */

@@ -13,11 +13,14 @@ def test_the_server_takes_only_deletes_under_the_reserve_and_all_again_afterward
     server = world.server(["--disk-reserve", "8M", "--map-size", "64M"], folder=os.path.join(disk.path, "data"))
     client = server.client()
     for i in range(20):
-        client.RegisterInstance(name=f"i-{i}", environment="production")
+        client.RegisterInstance(name=f"i-{i}", environment="production", write={"request_id": f"r-{i}"})
     fill(os.path.join(disk.path, "ballast"), 1 << 20)
     with pytest.raises(harness.Refused) as refused:
         client.RegisterInstance(name="late", environment="production")
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_LOW")
+    assert client.RegisterInstance(name="i-7", environment="production", write={"request_id": "r-7"}).result.replayed  # it has taken effect
+    server.kill()
+    client = server.start().client()  # also now
     client.RemoveInstance(instance="i-0")
     assert len(client.ListInstances().instances) == 19
     os.unlink(os.path.join(disk.path, "ballast"))

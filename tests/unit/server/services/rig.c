@@ -44,6 +44,7 @@ static void open_store(struct rig *rig)
 	const struct store_options options = {
 	    .path = rig->path,
 	    .map_bytes = rig->map_bytes,
+	    .reserve_bytes = rig->reserve_bytes,
 	    .queue_max = rig->queue_max,
 	    .tables = record_table_names,
 	    .table_count = TABLE_COUNT,

@@ -31,6 +31,7 @@ struct rig {
 	pthread_t thread;
 	struct crpc_channel *channel;
 	uint64_t map_bytes;
+	uint64_t reserve_bytes; /* of the disk */
 	unsigned queue_max;
 	unsigned progress_ms, stall_ms; /* of watch */
 	bool with_watch;

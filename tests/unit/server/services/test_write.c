@@ -134,6 +134,24 @@ static void test_write_replies_outlive_the_server_and_what_they_made(void **stat
 	assert_false(exists(f, "a"));
 }
 
+static void test_write_replies_are_given_while_the_disk_is_low(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(create(f, "a", "one"), SL_OK);
+	uint64_t revision = result_of(&f->slot)->revision;
+	rig_stop(&f->rig);
+	f->rig.reserve_bytes = UINT64_MAX;
+	rig_resume(&f->rig);
+	assert_int_equal(create(f, "b", "two"), SL_RESOURCE_EXHAUSTED);
+	assert_int_equal(f->slot.err.reason, SL_REASON_DISK_LOW);
+	assert_int_equal(create(f, "a", "one"), SL_OK);
+	assert_true(result_of(&f->slot)->replayed);
+	assert_int_equal(result_of(&f->slot)->revision, revision);
+	assert_int_equal(create(f, "b", "one"), SL_ALREADY_EXISTS);
+	assert_int_equal(f->slot.err.reason, SL_REASON_REQUEST_ID_REUSED);
+	assert_int_equal(rig_revision(&f->rig), revision);
+}
+
 static void test_write_pruning_spares_kept_replies_also_at_start(void **state)
 {
 	struct fixture *f = *state;
@@ -476,6 +494,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    WITH(test_write_same_id_gets_the_same_reply),
 	    WITH(test_write_replies_outlive_the_server_and_what_they_made),
+	    WITH(test_write_replies_are_given_while_the_disk_is_low),
 	    WITH(test_write_pruning_spares_kept_replies_also_at_start),
 	    WITH(test_write_id_is_of_one_method_and_payload),
 	    WITH(test_write_refusals_are_not_kept),
