@@ -307,6 +307,7 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .sight = &server->sight,
 	    .on_record = on_record,
 	    .on_batch = on_batch,
+	    .on_failure = on_storage_failure,
 	    .ctx = server,
 	    .streams_max = (unsigned)config->watchers_max,
 	};

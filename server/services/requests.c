@@ -6,7 +6,7 @@
 
 #include "base/mem/arena.h"
 #include "base/mem/own.h"
-#include "base/pb/pb.h"
+#include "server/records/records.h"
 #include "sluice/store/v1/records.pb-c.h"
 
 /* A ring of entries in the order they were put, and an open-addressing table
@@ -183,13 +183,18 @@ static sl_code collect(const struct requests *r, const struct store_view *view, 
 		       struct found *found, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	struct sl_arena arena;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	store_walk_log(&walk, view, UINT64_MAX, STORE_BACKWARD);
 	while (found->count < r->max && store_walk_next(&walk)) {
-		const Sluice__Store__V1__LogRecord *record = (const void *)pb_unpack(
-		    &sluice__store__v1__log_record__descriptor, &arena, walk.value);
-		bool recent = record != NULL && record->at_ms + r->keep_ms >= now_ms;
+		Sluice__Store__V1__LogRecord *record = NULL;
+		sl_code code = record_unpack(
+		    &arena, walk.value, &sluice__store__v1__log_record__descriptor, &record, err);
+		if (code != SL_OK) { /* ids before it would be forgotten, and taken a second time */
+			return sl_err_wrap(err, "log record of revision %lu",
+					   (unsigned long)sl_get_be64(walk.key.data));
+		}
+		bool recent = record->at_ms + r->keep_ms >= now_ms;
 		if (recent && record->request_key.len == REQUEST_KEY_BYTES) {
 			struct entry *entry = &found->entries[found->count++];
 			*entry =

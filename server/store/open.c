@@ -187,6 +187,9 @@ static sl_code open_parts(struct store *store, struct sl_err *err)
 	if (code == SL_OK && !read_only) {
 		code = store_restore_check(store->path, err);
 	}
+	if (code == SL_OK && !read_only) {
+		code = store_check_length(store->path, err);
+	}
 	if (code == SL_OK) {
 		code = open_env(store, err);
 	}

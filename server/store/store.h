@@ -66,7 +66,7 @@ struct store_options {
  * SL_FAILED_PRECONDITION: another process holds the folder (named by pid), or
  * the folder is on a network file system, or a newer program wrote it, or a
  * restore into it did not finish.
- * SL_DATA_LOSS: not a store of ours.
+ * SL_DATA_LOSS: not a store of ours, or its file was cut short.
  * SL_RESOURCE_EXHAUSTED: no memory or disk. Blocks on disk. */
 SL_MUST_USE sl_code store_open(const struct store_options *options, struct store **ret_store,
 			       struct sl_err *err);

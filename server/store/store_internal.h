@@ -206,6 +206,10 @@ SL_MUST_USE sl_code store_restore_check(const char *path, struct sl_err *err);
 /* SL_DATA_LOSS: no format number; SL_FAILED_PRECONDITION: a newer one than ours. */
 SL_MUST_USE sl_code store_check_format(MDB_txn *txn, MDB_dbi meta, struct sl_err *err);
 
+/* --- length.c --- */
+/* Reads nothing that is not there. SL_DATA_LOSS: the data file was cut short. */
+SL_MUST_USE sl_code store_check_length(const char *path, struct sl_err *err);
+
 /* --- walk.c --- */
 /* Over a table whose keys are numbers; values as they are stored. */
 void store_walk_numbered(struct store_walk *walk, const struct store_view *view, MDB_dbi table,

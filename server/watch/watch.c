@@ -60,6 +60,7 @@ struct watch {
 	/* Watch's thread only: */
 	struct watcher *watchers;
 	uint64_t turn;
+	bool failed; /* on_failure was told */
 };
 
 SL_DEFINE_AUTO(struct watch *, watch_free);
@@ -142,6 +143,25 @@ static bool see_the_same(const struct watch *watch, const struct watcher *a,
 	return watch->options.sight->equal(viewer, other);
 }
 
+/* The record that the walk is at. */
+static sl_code unpack(const struct store_walk *walk, struct sl_arena *arena,
+		      Sluice__Store__V1__LogRecord **ret_record, struct sl_err *err)
+{
+	*ret_record =
+	    (void *)pb_unpack(&sluice__store__v1__log_record__descriptor, arena, walk->value);
+	if (*ret_record != NULL) {
+		return SL_OK;
+	}
+	if (sl_arena_failed(arena)) {
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "out of memory");
+	}
+	return sl_err_because(err, SL_DATA_LOSS, SL_REASON_STORAGE_FAILED,
+			      "the log record of revision %lu does not parse: the store is "
+			      "damaged, see `sluiced verify`",
+			      (unsigned long)sl_get_be64(walk->key.data));
+}
+
 /* --- handing over ----------------------------------------------------------------- */
 
 /* False when the outbox is full. */
@@ -200,12 +220,9 @@ static bool catch_up(struct watch *watch, struct watcher *w, const struct store_
 	/* Never beyond what live streams have: a stream joins them exactly there. */
 	while (records < CATCH_UP_RECORDS && !feed_batch_is_full(&batch) &&
 	       store_walk_next(&walk) && sl_get_be64(walk.key.data) <= watch->position) {
-		Sluice__Store__V1__LogRecord *record = (void *)pb_unpack(
-		    &sluice__store__v1__log_record__descriptor, &arena, walk.value);
-		if (record == NULL) {
-			(void)sl_err_set(&err, SL_DATA_LOSS,
-					 "a log record after revision %lu does not parse",
-					 (unsigned long)seen);
+		Sluice__Store__V1__LogRecord *record = NULL;
+		if (unpack(&walk, &arena, &record, &err) != SL_OK) {
+			log_error("watch-read-failed", "error=%s", SL_QUOTE(err.msg));
 			end(w, err.code, &err);
 			return false;
 		}
@@ -306,15 +323,14 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	sl_arena_init(&arena, 0);
+	sl_code code = SL_OK;
 	store_walk_log(&walk, view, watch->position + 1, STORE_FORWARD);
 	while (live.count < RECORDS_MAX && arena.total_bytes < DELIVER_BYTES &&
 	       store_walk_next(&walk)) {
-		Sluice__Store__V1__LogRecord *record = (void *)pb_unpack(
-		    &sluice__store__v1__log_record__descriptor, &arena, walk.value);
-		if (record == NULL) {
-			return sl_err_set(err, SL_DATA_LOSS,
-					  "a log record after revision %lu does not parse",
-					  (unsigned long)live.revision) == SL_OK;
+		Sluice__Store__V1__LogRecord *record = NULL;
+		code = unpack(&walk, &arena, &record, err);
+		if (code != SL_OK) {
+			break; /* those before it are delivered */
 		}
 		live.records[live.count++] = record;
 		live.revision = record->revision;
@@ -322,11 +338,11 @@ static bool deliver(struct watch *watch, const struct store_view *view, struct s
 			watch->options.on_record(watch->options.ctx, view, record);
 		}
 	}
-	if (store_walk_result(&walk, err) != SL_OK) {
-		return false;
+	if (code == SL_OK) {
+		code = store_walk_result(&walk, err);
 	}
 	bool more = live.count == RECORDS_MAX || arena.total_bytes >= DELIVER_BYTES;
-	live.revision = more ? live.revision : store_view_revision(view);
+	live.revision = more || code != SL_OK ? live.revision : store_view_revision(view);
 	if (live.count > 0) {
 		SL_FAILPOINT("publish");
 		feed_live(watch, view, &live);
@@ -412,6 +428,20 @@ static void keep_alive(struct watch *watch)
 	rpc_message_unref(mark);
 }
 
+/* Short memory passes: the next tick tries again. What is damaged stays so, and going on would mean
+ * to leave out a change, or to hold up all that follow it: the server stops. */
+static void read_failed(struct watch *watch, const struct sl_err *err)
+{
+	if (watch->failed) {
+		return;
+	}
+	log_error("watch-read-failed", "error=%s", SL_QUOTE(err->msg));
+	if (err->code != SL_RESOURCE_EXHAUSTED && watch->options.on_failure != NULL) {
+		watch->failed = true;
+		watch->options.on_failure(watch->options.ctx, err);
+	}
+}
+
 /* One look at the store. True: there is more to do at once. */
 static bool turn(struct watch *watch)
 {
@@ -420,12 +450,12 @@ static bool turn(struct watch *watch)
 	adopt_arrivals(watch);
 	forget_closed(watch);
 	if (store_view_begin(watch->options.store, &view, &err) != SL_OK) {
-		log_error("watch-read-failed", "error=%s", SL_QUOTE(err.msg));
+		read_failed(watch, &err);
 		return false;
 	}
 	bool more = deliver(watch, view, &err);
 	if (err.code != SL_OK) {
-		log_error("watch-read-failed", "error=%s", SL_QUOTE(err.msg));
+		read_failed(watch, &err);
 	}
 	for (struct watcher *w = watch->watchers; w != NULL; w = w->next) {
 		pthread_mutex_lock(&watch->lock);

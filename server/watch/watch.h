@@ -44,6 +44,9 @@ struct watch_options {
 	void (*on_record)(void *ctx, const struct store_view *view,
 			  const Sluice__Store__V1__LogRecord *record);
 	void (*on_batch)(void *ctx, const struct store_view *view);
+	/* Watch's thread, once: the log cannot be read, so nothing is delivered any more and the
+	 * server must stop. May be NULL. */
+	void (*on_failure)(void *ctx, const struct sl_err *err);
 	void *ctx;
 	const struct watch_sight *sight; /* NULL: everybody sees everything. Borrowed, static */
 	unsigned streams_max;            /* more: RESOURCE_EXHAUSTED / TOO_MANY */

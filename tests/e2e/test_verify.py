@@ -1,6 +1,7 @@
 """sluiced verify: a store as it was left, and damaged ones; a folder that a server holds."""
 import os
 import random
+import re
 import shutil
 import subprocess
 
@@ -84,3 +85,38 @@ def test_a_folder_has_one_server(world):
     held = verify(server.folder)
     assert held.returncode == 3 and str(server.program.process.pid) in held.stderr
     assert server.client().ListEnvironments().environments
+
+
+def serve(folder):
+    argv = [harness.SLUICED, "serve", "--insecure", "--data", folder, "--listen", "127.0.0.1:0", "--metrics-listen", ""]
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=60, env={**os.environ, "SLUICE_MAP_SIZE": "1G"})
+
+
+def test_a_server_refuses_a_file_that_was_cut_short(world):
+    server = world.server()
+    fill(server.client())
+    assert server.stop() == 0
+    path = os.path.join(server.folder, "data.mdb")
+    for _ in range(8):
+        os.truncate(path, os.path.getsize(path) // 10 * 9)
+        done = serve(server.folder)
+        assert done.returncode == 1 and "cut short" in done.stderr, done
+
+
+def test_a_server_refuses_a_change_log_that_it_cannot_read(world):
+    """It would not know which request ids have taken effect."""
+    server, marked = world.server(), "marked-" + "z" * 100
+    client = server.client()
+    client.RegisterInstance(name="one", environment="staging", write={"request_id": "r", "reason": marked})
+    client.RegisterInstance(name="two", environment="staging", write={"request_id": "s"})
+    assert server.stop() == 0
+    path = os.path.join(server.folder, "data.mdb")
+    with open(path, "rb") as file:
+        data = file.read()
+    good = bytes([len(marked)]) + marked.encode()
+    assert good in data
+    with open(path, "wb") as file:
+        file.write(data.replace(good, b"\xff" + good[1:]))  # a length of thousands
+    done = serve(server.folder)
+    assert done.returncode == 1 and re.search(r"log record of revision \d+: .* does not parse", done.stderr), done
+    assert verify(server.folder).returncode == 3

@@ -313,6 +313,38 @@ static void test_folder_network_systems_are_known(void **state)
 	}
 }
 
+static void test_folder_a_file_that_was_cut_short_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	SL_AUTO(sl_free_auto) char *data = under(f, "data.mdb");
+	fixture_open(f);
+	for (unsigned i = 0; i < 300; i++) { /* pages of every kind, some of them free */
+		char name[16];
+		(void)snprintf(name, sizeof(name), "k%03u", i);
+		struct write w = {.put = name, .value_bytes = i % 50 == 0 ? 9000 : 40};
+		assert_int_equal(write_run(f, &w), SL_OK);
+		write_clear(&w);
+	}
+	store_free(SL_TAKE(f->store));
+	struct stat whole;
+	assert_int_equal(stat(data, &whole), 0);
+	unsigned refusals = 0;
+	for (off_t size = whole.st_size - 1; size > 8192; size -= 2048) {
+		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+		struct store *store = NULL;
+		assert_int_equal(truncate(data, size), 0);
+		sl_code code = store_open(&f->options, &store, &err);
+		if (code == SL_OK) { /* what was lost was free */
+			store_free(store);
+			continue;
+		}
+		assert_int_equal(code, SL_DATA_LOSS);
+		assert_non_null(strstr(err.msg, "cut short"));
+		refusals++;
+	}
+	assert_true(refusals > 10);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
@@ -327,6 +359,7 @@ int main(void)
 	    TEST(test_folder_descriptors_close_on_exec),
 	    TEST(test_folder_with_other_data_is_data_loss),
 	    TEST(test_folder_with_a_newer_or_spoilt_store_is_refused),
+	    TEST(test_folder_a_file_that_was_cut_short_is_refused),
 	    TEST(test_folder_network_systems_are_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

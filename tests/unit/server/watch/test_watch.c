@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem/own.h"
 
@@ -48,6 +49,30 @@ static void write_many(struct world *w, unsigned count, size_t filler)
 }
 
 /* --- plain --------------------------------------------------------------------------------- */
+
+static void test_watch_a_record_that_does_not_parse_is_a_failure_and_no_gap(void **state)
+{
+	struct world *w = *state;
+	struct watcher live, past;
+	write_many(w, 2, 10);
+	watcher_open(&live, w, &all, 0);
+	watcher_await(&live, 2);
+	world_write_noise(w);
+	write_many(w, 1, 10);
+	while (atomic_load(&w->failures) == 0) {
+		(void)usleep(1000);
+	}
+	assert_int_equal(w->failure, SL_DATA_LOSS);
+	(void)usleep(600000); /* two ticks: it is told once */
+	assert_int_equal(atomic_load(&w->failures), 1);
+	assert_int_equal(watch_position(w->watch), 2);
+	watcher_open(&past, w, &all, 1);
+	watcher_await(&past, 2);
+	watcher_check(&past);
+	watcher_check(&live);
+	watcher_close(&past);
+	watcher_close(&live);
+}
 
 static void test_watch_from_the_past_and_from_now(void **state)
 {
@@ -398,6 +423,7 @@ static void test_watch_ended_before_the_first_message_resumes_where_it_began(voi
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    WITH(test_watch_a_record_that_does_not_parse_is_a_failure_and_no_gap),
 	    WITH(test_watch_from_the_past_and_from_now),
 	    WITH(test_watch_marks_progress_for_who_sees_nothing),
 	    WITH(test_watch_names_floor_and_head_of_what_it_has_not),

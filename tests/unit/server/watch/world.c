@@ -48,6 +48,13 @@ static void on_batch(void *ctx, const struct store_view *view)
 	w->batches++;
 }
 
+static void on_failure(void *ctx, const struct sl_err *err)
+{
+	struct world *w = ctx;
+	w->failure = err->code;
+	atomic_fetch_add(&w->failures, 1);
+}
+
 /* What a stream's only message says. */
 struct ask {
 	struct watch_filter filter;
@@ -134,6 +141,7 @@ struct world *world_new(unsigned progress_ms, unsigned stall_ms, unsigned stream
 	const struct watch_options watch = {.store = w->store,
 					    .on_record = on_record,
 					    .on_batch = on_batch,
+					    .on_failure = on_failure,
 					    .ctx = w,
 					    .streams_max = streams_max == 0 ? 100 : streams_max,
 					    .progress_ms = progress_ms == 0 ? 100 : progress_ms,
@@ -176,6 +184,7 @@ struct writing {
 	struct world *w;
 	struct model_change change;
 	uint64_t floor; /* 0: not raised */
+	bool noise;
 	sem_t finished;
 };
 
@@ -201,6 +210,11 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	struct writing *writing = SL_CONTAINER_OF(cmd, struct writing, cmd);
 	const struct model_change *change = &writing->change;
 	(void)err;
+	if (writing->noise) {
+		store_changes_put_meta(changes, "noise", SL_BYTES("x", 1));
+		store_changes_log(changes, SL_BYTES("\xff\xff\xff", 3));
+		return SL_OK;
+	}
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	struct decision d = {.view = view,
@@ -273,6 +287,12 @@ uint64_t world_write_any(struct world *w, unsigned *seed, size_t filler)
 			       rand_r(seed) % 2 == 0 ? "" : "i1");
 	}
 	return world_write(w, 1 + (uint32_t)rand_r(seed) % 4 / 3, list, count, filler);
+}
+
+void world_write_noise(struct world *w)
+{
+	struct writing writing = {.noise = true};
+	(void)run(w, &writing);
 }
 
 void world_raise_floor(struct world *w, uint64_t floor)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "client/rpc/rpc.h"
 #include "server/watch/watch.h"
@@ -42,6 +43,8 @@ struct world {
 	uint64_t hooked; /* revision that the hook was last told; watch's thread */
 	unsigned batches;
 	bool hook_failed;     /* it was told out of order */
+	atomic_uint failures; /* what on_failure() was told */
+	sl_code failure;
 	pthread_mutex_t lock; /* guards what follows */
 	uint64_t serial;
 	struct model_change change[CHANGES_MAX]; /* as committed, in order */
@@ -59,6 +62,8 @@ uint64_t world_write(struct world *w, uint32_t workspace, const struct model_eve
 /* A change of events that differ in everything that filters look at. */
 uint64_t world_write_any(struct world *w, unsigned *seed, size_t filler);
 /* Raises the floor; what is below is pruned at once. Makes a revision of its own. */
+/* Commits a log record that is none. */
+void world_write_noise(struct world *w);
 void world_raise_floor(struct world *w, uint64_t floor);
 uint64_t world_head(struct world *w);
 uint64_t world_floor(struct world *w);
