@@ -450,6 +450,9 @@ static int serve(const struct server_config *config)
 		 server.metrics == NULL ? 0 : metrics_port(server.metrics),
 		 server.door == NULL ? 0 : door_port(server.door), SLUICE_VERSION,
 		 SL_QUOTE(config->data));
+	if (git_worker_gap() != NULL) {
+		log_warn("git-worker-confined-less", "why=%s", SL_QUOTE(git_worker_gap()));
+	}
 	if (server.recovering) {
 		log_warn("recovery",
 			 "meaning=\"restored from a backup: nothing changes, agents are "

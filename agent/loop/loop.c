@@ -10,6 +10,7 @@
 
 #include "agent/loop/loop_internal.h"
 #include "base/clock/clock.h"
+#include "base/git/git.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "base/notify/notify.h"
@@ -326,6 +327,9 @@ sl_code loop_run(const struct agent_config *config, struct sl_err *err)
 		if (geteuid() == 0) {
 			log_warn("root",
 				 "action=\"run it as a user of its own: see packaging/systemd\"");
+		}
+		if (git_worker_gap() != NULL) {
+			log_warn("git-worker-confined-less", "why=%s", SL_QUOTE(git_worker_gap()));
 		}
 		code = start(&loop, err);
 	}

@@ -96,6 +96,13 @@ static void check_disk(struct check *check)
 	    check->config->disk_reserve);
 }
 
+static void check_confinement(struct check *check)
+{
+	const char *gap = git_worker_gap();
+	say(check, gap == NULL ? OK : WARN, "confined", "Git workers: %s",
+	    gap == NULL ? "files, ports, system calls, resources" : gap);
+}
+
 static void check_app(struct check *check, const struct state_app *app)
 {
 	char current[ACTIVATE_NAME_SIZE];
@@ -240,6 +247,7 @@ sl_code status_check(const struct agent_config *config, FILE *out, unsigned *ret
 	check_agent(&check);
 	check_clock(&check);
 	check_disk(&check);
+	check_confinement(&check);
 	for (size_t i = 0; i < state->app_count; i++) {
 		check_app(&check, state->apps[i]);
 	}

@@ -52,6 +52,10 @@ SL_MUST_USE sl_code confine_reach(const struct confine_path *paths, size_t path_
  * this one port (0: on one that the kernel picks). */
 SL_MUST_USE sl_code confine_to_listening(uint16_t port, int *ret_version, struct sl_err *err);
 
+/* What confine_reach() does not take away on this machine's kernel; NULL: nothing. Static. */
+const char *confine_reach_gap(void);
+const char *confine_reach_gap_of(int version); /* of a Landlock of that version; 0: none */
+
 /* Groups of system calls; memory, time, signals to itself and use of open
  * descriptors are always allowed. */
 enum {

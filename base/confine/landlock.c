@@ -74,13 +74,35 @@ static bool allow_port(int ruleset, uint64_t what, uint16_t port)
 	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0;
 }
 
+static int landlock_version(void)
+{
+	int version =
+	    (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	return version < 0 ? 0 : version;
+}
+
+const char *confine_reach_gap_of(int version)
+{
+	if (version == 0) {
+		return "the kernel has no Landlock: files and ports are not confined, system calls "
+		       "and resources are";
+	}
+	return version < VERSION_NET
+		   ? "the kernel's Landlock does not know ports (Linux 6.7 does): files are "
+		     "confined, ports are not"
+		   : NULL;
+}
+
+const char *confine_reach_gap(void)
+{
+	return confine_reach_gap_of(landlock_version());
+}
+
 /* A ruleset of everything that the kernel knows; *ret_ruleset stays -1 without Landlock. */
 static sl_code open_ruleset(struct ruleset *ret_all, int *ret_ruleset, int *ret_version,
 			    struct sl_err *err)
 {
-	int version =
-	    (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	version = version < 0 ? 0 : version;
+	int version = landlock_version();
 	if (ret_version != NULL) {
 		*ret_version = version;
 	}

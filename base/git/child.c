@@ -97,6 +97,11 @@ static bool set_options(struct work *work)
 
 /* --- rights --------------------------------------------------------------------------- */
 
+const char *git_worker_gap(void)
+{
+	return confine_reach_gap();
+}
+
 static bool confine_network(const struct git_job *job, struct sl_err *err)
 {
 	struct url url;

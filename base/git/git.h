@@ -199,6 +199,9 @@ uint64_t git_worker_deadline_mono_ms(const struct git_worker *worker);
  * again after it returned true. ret_progress may be NULL. */
 bool git_worker_step(struct git_worker *worker, struct git_progress *ret_progress,
 		     struct git_result *ret_result);
+/* What this machine's kernel does not take from workers; NULL: nothing. Static. */
+const char *git_worker_gap(void);
+
 /* Kills the child if it runs, reaps it. NULL is fine. */
 void git_worker_free(struct git_worker *worker);
 

@@ -242,6 +242,24 @@ def test_a_disk_under_its_reserve_takes_no_bundle(world, fake, bundles):
     assert shown.returncode == 3 and "FAIL  disk" in shown.stdout
 
 
+def test_a_kernel_without_landlock_is_named(world):
+    """strace takes it away."""
+    without = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset", "-e", "inject=landlock_create_ruleset:error=ENOSYS"]
+    server = world.add(harness.Server(world.services, world.path("server")))
+    server.prefix = without
+    server.start()
+    client = server.client()
+    client.RegisterInstance(name="dev-1", environment="development")
+    server.program.wait_line("git-worker-confined-less .*no Landlock")
+    agent = world.add(harness.Agent(server, world.path("agent"), "dev-1"))
+    agent.prefix = without
+    agent.start()
+    agent.program.wait_line("git-worker-confined-less .*no Landlock")
+    check = without + [harness.AGENT, "check", "--state", agent.folder]
+    harness.until(lambda: "warn  confined Git workers: the kernel has no Landlock" in
+                  harness.subprocess.run(check, capture_output=True, text=True).stdout, 20, "what check says")
+
+
 def test_limits_of_bundles_are_flags(world, fake, bundles):
     Instance(world, fake, ["--max-bytes", "2"]).start()
     fake.want("d", [bundles.make("d", "one")])

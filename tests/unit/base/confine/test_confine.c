@@ -376,10 +376,21 @@ static void test_confine_names_the_path_that_cannot_be_opened(void **state)
 	assert_true(got == FINE || got == NO_LANDLOCK);
 }
 
+static void test_confine_says_what_an_older_kernel_leaves(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(confine_reach_gap_of(0), "no Landlock"));
+	assert_non_null(strstr(confine_reach_gap_of(1), "ports"));
+	assert_non_null(strstr(confine_reach_gap_of(3), "ports"));
+	assert_null(confine_reach_gap_of(4));
+	assert_null(confine_reach_gap_of(7));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_confine_binds, setup, teardown),
+	    cmocka_unit_test(test_confine_says_what_an_older_kernel_leaves),
 	    cmocka_unit_test_setup_teardown(test_confine_names_the_path_that_cannot_be_opened,
 					    setup, teardown),
 	};
