@@ -79,7 +79,18 @@ WRITES = [
     ("ResumeInstance", {"instance": "stg-1"}, "instance"),
     ("RetryInstance", {"instance": "stg-1"}, "instance"),
     ("RemoveInstance", {"instance": "stg-1"}, "instance"),
+    ("CreateRole", {"name": "ops", "rights": [{"verbs": [1], "environment": "production"}]}, None),
+    ("UpdateRole", {"role": "ops", "description": "on call", "rights": [{"verbs": [1, 2]}]}, "role"),
+    ("CreatePrincipal", {"name": "ada", "kind": 1}, None),
+    ("CreateGrant", {"principal": "ada", "grant": {"role": "ops", "apps": "shop"}}, "principal"),
+    ("DeleteGrant", {"principal": "ada", "grant": {"role": "ops", "apps": "shop"}}, "principal"),
+    ("DisablePrincipal", {"principal": "ada"}, "principal"),
+    ("EnablePrincipal", {"principal": "ada"}, "principal"),
+    ("DeletePrincipal", {"principal": "ada"}, "principal"),
+    ("DeleteRole", {"role": "ops"}, "role"),
 ]
+# Those of a server that knows who calls.
+SECURE_ONLY = {"CreateAccessToken", "RevokeAccessToken"}
 
 
 def settle(client, method, request):
@@ -101,7 +112,7 @@ def mutating(services):
 
 def test_the_table_has_every_mutating_method(services):
     made = {method.name for method in mutating(services) if method.containing_service.name != "AdminService"}
-    assert made == {method for method, _, _ in WRITES}
+    assert made - SECURE_ONLY == {method for method, _, _ in WRITES}
     for method in mutating(services):
         fields = {field.name for field in method.input_type.fields_by_name["write"].message_type.fields}
         assert fields == {"request_id", "expected_revision", "validate_only", "reason"}
@@ -161,6 +172,8 @@ def test_whatever_is_sent_each_refusal_has_its_details(shop, services):
             "repository": "apps", "text": "t", "mode": 1, "from": "development", "action": 1, "condition": 3, "timeout_ms": 1}
     seen = set()
     for service in services.values():
+        if service.name in ("DoorService", "IdentityService"):  # of servers that know who calls
+            continue
         for method in service.methods:
             fields = method.input_type.fields
             if method.name in ("Sync", "Watch", "DeleteWorkspace", "DeleteRepository", "DiffVersions"):

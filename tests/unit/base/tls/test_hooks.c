@@ -182,7 +182,7 @@ static void test_hooks_refuse_without_asking(void **state)
 	    {"CA of the same name", {.uris = {URI}, .eku = "clientAuth"}, f->twin, f->twin_key},
 	    {"self-signed", {.uris = {URI}, .eku = "clientAuth"}, NULL, NULL},
 	    {"expired",
-	     {.uris = {URI}, .eku = "clientAuth", .from_s = -60, .until_s = -2},
+	     {.uris = {URI}, .eku = "clientAuth", .from_s = -120, .until_s = -60},
 	     f->ca,
 	     f->ca_key},
 	    {"not yet valid",

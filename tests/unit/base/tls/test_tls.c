@@ -366,7 +366,7 @@ static void test_tls_check_refuses_every_bad_shape(void **state)
 	     false},
 	    {"self-signed", {.uris = {URI}, .eku = "clientAuth"}, NULL, NULL, false, false},
 	    {"expired",
-	     {.uris = {URI}, .eku = "clientAuth", .from_s = -60, .until_s = -2},
+	     {.uris = {URI}, .eku = "clientAuth", .from_s = -120, .until_s = -60},
 	     ca,
 	     ca_key,
 	     false,

@@ -341,7 +341,7 @@ static void test_tls_client_refuses_what_it_cannot_use(void **state)
 {
 	struct fixture *f = *state;
 	const struct certs_shape old = {
-	    .uris = {URI}, .eku = "clientAuth", .from_s = -60, .until_s = -2};
+	    .uris = {URI}, .eku = "clientAuth", .from_s = -120, .until_s = -60};
 	SL_AUTO(sl_free_auto) char *expired = certs_issue(&old, f->key, f->ca, f->ca_key);
 	const struct {
 		const char *ca, *cert, *key;
