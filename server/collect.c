@@ -37,6 +37,10 @@ FAMILY(reports, METRICS_COUNTER, "sluice_agent_reports_total", "Reports that age
 FAMILY(waiters, METRICS_GAUGE, "sluice_waiting_calls", "WaitFor calls that wait.");
 FAMILY(git_running, METRICS_GAUGE, "sluice_git_jobs_running", "Git jobs running.");
 FAMILY(git_waiting, METRICS_GAUGE, "sluice_git_jobs_waiting", "Git jobs waiting.");
+FAMILY(refusals, METRICS_COUNTER, "sluice_manifests_refused_total",
+       "Manifests, manifest keys and refreshes that agents did not believe.");
+FAMILY(key_epoch, METRICS_GAUGE, "sluice_manifest_key_epoch",
+       "Epoch of the manifest key in use; 0: manifests are not signed.");
 FAMILY(git_done, METRICS_COUNTER, "sluice_git_jobs_done_total", "Git jobs that went well.");
 FAMILY(git_failed, METRICS_COUNTER, "sluice_git_jobs_failed_total", "Git jobs that failed.");
 FAMILY(owed, METRICS_GAUGE, "sluice_git_owed_tags", "Tags owed to Git.");
@@ -119,6 +123,8 @@ static void collect_fleet(const struct services *services, struct metrics_page *
 	const struct sample samples[] = {
 	    {&manifests, (double)f.manifests_sent},
 	    {&reports, (double)f.reports},
+	    {&refusals, (double)f.refusals},
+	    {&key_epoch, f.key_epoch},
 	    {&waiters, (double)f.waiters},
 	    {&watchers, (double)watch_streams(services->watch)},
 	};

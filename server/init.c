@@ -10,6 +10,7 @@
 #include "server/ca/make.h"
 #include "server/first_admin.h"
 #include "server/records/principals.h"
+#include "server/signing/signing.h"
 
 enum { EXIT_FAILED = 3, EXIT_USAGE = 64 };
 
@@ -52,8 +53,9 @@ const struct sl_command server_init_command = {
     .summary = "Make the keys of a new server",
     .description =
 	"Makes the certificate authority, the certificates of the main port and of the door, and "
-	"the master key, all in DIR/keys (0600), and the first principal, `admin`, with an access "
-	"token, which is printed and kept nowhere. A folder that has keys is refused.\n\n"
+	"the master key, the key that manifests are signed with, all in DIR/keys (0600), and the "
+	"first principal, `admin`, with an access token. That token, and the recovery key of "
+	"manifests, are printed and kept nowhere. A folder that has keys is refused.\n\n"
 	"A backup of the store holds none of these: copy them with `sluiced keys export` to a "
 	"place that burns down another day.",
     .flags = init_flags,
@@ -69,6 +71,7 @@ const struct sl_command server_init_command = {
 /* What is shown once. */
 struct shown {
 	char *token; /* owned */
+	char recovery[SL_KEY_TEXT_SIZE];
 };
 
 static sl_code make(const struct init_config *config, struct ca_draft *draft, struct shown *shown,
@@ -84,6 +87,9 @@ static sl_code make(const struct init_config *config, struct ca_draft *draft, st
 		   ? code
 		   : server_first_admin(config->data, &key, sl_clock_unix_ms(), &shown->token, err);
 	sl_wipe(&key, sizeof(key));
+	code = code != SL_OK
+		   ? code
+		   : signing_init(ca_draft_path(draft), sl_clock_unix_ms(), shown->recovery, err);
 	return code != SL_OK ? code : ca_draft_keep(draft, err);
 }
 
@@ -100,11 +106,15 @@ static void tell(const struct init_config *config, const struct ca_draft *draft,
 	    "  ca.key ca.pem     without them every agent and person has to be let in anew\n"
 	    "%s"
 	    "  token.key         without it access and join tokens are worthless\n"
+	    "  manifest.key      without it, agents believe this server again only after `sluiced "
+	    "keys recover-manifest`\n"
+	    "\nRecovery key, printed this once. It replaces a manifest key that is lost or stolen; "
+	    "write it down, and keep it away from this machine:\n  %s\n"
 	    "\nAccess token of `admin`, for %d days, printed this once:\n  %s\n"
 	    "\nNext: sluiced serve --data %s\n",
 	    config->data,
 	    master != NULL ? "" : "  master.key        without it configured secrets are lost\n",
-	    ACCESS_TOKEN_DAYS, shown->token, config->data);
+	    shown->recovery, ACCESS_TOKEN_DAYS, shown->token, config->data);
 }
 
 int server_init_keys(const struct init_config *config)
@@ -127,6 +137,7 @@ int server_init_keys(const struct init_config *config)
 	} else {
 		tell(config, draft, &shown);
 	}
+	sl_wipe(shown.recovery, sizeof(shown.recovery));
 	if (shown.token != NULL) {
 		sl_wipe(shown.token, strlen(shown.token));
 		free(shown.token);

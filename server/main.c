@@ -39,6 +39,7 @@
 #include "server/services/backup.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
+#include "server/signing/signing.h"
 #include "server/verify.h"
 #include "server/watch/watch.h"
 
@@ -51,6 +52,8 @@ struct server {
 	struct desk *desk;
 	struct door *door; /* NULL: none */
 	struct watch_sight sight;
+	char *keys;              /* owned; DIR/keys */
+	struct signing *signing; /* NULL: --insecure, and no keys */
 	struct rpc_server *rpc;
 	struct metrics *metrics;
 	pthread_t signals;
@@ -205,6 +208,8 @@ static void server_fini(struct server *server)
 	access_free(server->services.access);
 	ca_free(server->ca);
 	admission_free(server->services.admission);
+	signing_free(server->signing);
+	free(server->keys);
 	requests_free(server->services.requests);
 }
 
@@ -231,12 +236,28 @@ static bool admits(void *ctx, const struct ca_identity *identity, const struct t
 	return access_admit(server->services.access, identity);
 }
 
+/* --insecure without keys signs nothing; with keys everybody does. */
+static sl_code open_signing(struct server *server, struct sl_err *err)
+{
+	const struct server_config *config = &server->config;
+	if (asprintf(&server->keys, "%s/keys", config->data) < 0) {
+		server->keys = NULL;
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	sl_code code = signing_open(server->keys, &server->signing, err);
+	if (code == SL_NOT_FOUND && config->insecure) {
+		sl_err_clear(err);
+		return SL_OK;
+	}
+	return code;
+}
+
 static sl_code open_keys(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
 	const struct ca_options options = {.data = config->data, .admits = admits, .ctx = server};
 	if (config->insecure) {
-		return SL_OK;
+		return open_signing(server, err);
 	}
 	sl_code code = ca_open(&options, sl_clock_unix_ms(), &server->ca, err);
 	if (code == SL_NOT_FOUND) {
@@ -247,6 +268,7 @@ static sl_code open_keys(struct server *server, struct sl_err *err)
 	}
 	if (code == SL_OK) {
 		look_for_master_key(config);
+		code = open_signing(server, err);
 	}
 	return code;
 }
@@ -286,6 +308,7 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	const struct server_config *config = &server->config;
 	struct services *services = &server->services;
 	const struct fleet_options fleet = {.store = services->store,
+					    .signing = server->signing,
 					    .heartbeat_ms = (unsigned)config->heartbeat_ms};
 	const struct gitsync_options gitsync = {
 	    .store = services->store,
@@ -489,6 +512,9 @@ static const struct sl_command *const commands[] = {&server_init_command,
 						    &server_restore_command,
 						    &server_verify_command,
 						    &server_keys_export_command,
+						    &server_keys_show_command,
+						    &server_keys_rotate_command,
+						    &server_keys_recover_command,
 						    &man_command,
 						    NULL};
 
@@ -532,6 +558,15 @@ static int run_command(const struct sl_found *found, union config *config,
 	}
 	if (found->command == &server_keys_export_command) {
 		return server_keys_export(args->items[0], &config->keys);
+	}
+	if (found->command == &server_keys_show_command) {
+		return server_keys_show(&config->keys);
+	}
+	if (found->command == &server_keys_rotate_command) {
+		return server_keys_rotate(&config->keys);
+	}
+	if (found->command == &server_keys_recover_command) {
+		return server_keys_recover(&config->keys);
 	}
 	if (found->command == &man_command) {
 		const char *form = args->count > 0 ? args->items[0] : NULL;

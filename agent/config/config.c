@@ -68,6 +68,28 @@ static const struct sl_flag run_flags[] = {
      .placeholder = "NAME",
      .help = "Workspace of the instance."},
     STATE_FLAG,
+    {.name = "manifest-key",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(manifest_key),
+     .max = 4000,
+     .placeholder = "FILE",
+     .help = "Pin the manifest key in FILE: only what it signed is believed, or a key that it "
+	     "announced. An agent that enrols gets it then; this is for those that do not. A FILE "
+	     "with another key than last time is pinned anew."},
+    {.name = "recovery-key",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(recovery_key),
+     .max = 4000,
+     .placeholder = "FILE",
+     .help = "Pin the public half of the server's recovery key (recovery.pub), which announces a "
+	     "new manifest key when the old one is lost or stolen."},
+    {.name = "release-key",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(release_key),
+     .max = 4000,
+     .placeholder = "FILE",
+     .help = "Activate only versions that the offline release key with the public half in FILE has "
+	     "signed (`sluice release sign`). Kept for later starts; `none` demands it no more."},
     {.name = "hook",
      .kind = SL_FLAG_TEXT,
      .offset = AT(hook),

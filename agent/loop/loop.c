@@ -24,13 +24,38 @@ uint32_t loop_random(void)
 	return value;
 }
 
+/* What signed words have proven of the time goes on with the machine's. */
+static uint64_t proven_now(const struct loop *loop)
+{
+	uint64_t proven = loop->state->trust.proven_unix_ms;
+	return proven == 0 ? 0 : proven + (sl_clock_mono_ms() - loop->proven_mono_ms);
+}
+
+/* So that it is kept as far as it has gone. */
+static void carry_time(struct loop *loop)
+{
+	loop->state->trust.proven_unix_ms = proven_now(loop);
+	loop->proven_mono_ms = sl_clock_mono_ms();
+}
+
+void loop_prove_time(struct loop *loop, uint64_t expires_unix_ms)
+{
+	uint64_t said = trust_proven_ms(loop->state, expires_unix_ms);
+	carry_time(loop);
+	if (said > loop->state->trust.proven_unix_ms) {
+		loop->state->trust.proven_unix_ms = said;
+	}
+}
+
 uint64_t loop_now_unix_ms(const struct loop *loop)
 {
 	uint64_t floor = loop->state->time_floor_unix_ms;
 	uint64_t now = loop->time_known
 			   ? loop->time_unix_ms + (sl_clock_mono_ms() - loop->time_mono_ms)
 			   : sl_clock_unix_ms();
-	return !loop->time_known && now < floor ? floor : now;
+	now = !loop->time_known && now < floor ? floor : now;
+	uint64_t proven = proven_now(loop);
+	return now < proven ? proven : now;
 }
 
 void loop_wake_at(struct loop *loop, uint64_t mono_ms)
@@ -43,6 +68,7 @@ void loop_wake_at(struct loop *loop, uint64_t mono_ms)
 sl_code loop_save(struct loop *loop, struct sl_err *err)
 {
 	loop->state->time_floor_unix_ms = loop_now_unix_ms(loop);
+	carry_time(loop);
 	sl_code code = state_save(loop->dir, loop->state, err);
 	loop->dirty = code != SL_OK;
 	return code;
@@ -137,6 +163,26 @@ static sl_code load_state(struct loop *loop, struct sl_err *err)
 	return SL_OK;
 }
 
+/* What flags pin, before anything is believed. */
+static sl_code load_pins(struct loop *loop, struct sl_err *err)
+{
+	struct trust_pin pin;
+	const struct agent_config *config = loop->config;
+	sl_code code = trust_read_pin(config->manifest_key, config->recovery_key,
+				      config->release_key, &pin, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	loop->proven_mono_ms = sl_clock_mono_ms();
+	if (trust_pin(loop->state, &pin)) {
+		log_info("pinned", "key_epoch=%u recovery=%d release=%d",
+			 (unsigned)loop->state->trust.epoch, loop->state->trust.recovery_known,
+			 loop->state->trust.release_known);
+		return loop_save(loop, err);
+	}
+	return SL_OK;
+}
+
 static sl_code load_manifest(struct loop *loop, struct sl_err *err)
 {
 	sl_code code = manifest_of_state(loop->state, &loop->manifest, err);
@@ -146,10 +192,11 @@ static sl_code load_manifest(struct loop *loop, struct sl_err *err)
 	return code;
 }
 
-static uint64_t sequence_of(void *ctx)
+static void on_beat(void *ctx, Sluice__V1__AgentHeartbeat *heartbeat)
 {
 	const struct loop *loop = ctx;
-	return loop->state->sequence;
+	heartbeat->sequence = loop->state->sequence;
+	heartbeat->key_epoch = loop->state->trust.epoch;
 }
 
 static sl_code open_session(struct loop *loop, struct sl_err *err)
@@ -176,7 +223,7 @@ static sl_code open_session(struct loop *loop, struct sl_err *err)
 	    .on_greeted = report_greeted,
 	    .on_message = server_message,
 	    .on_end = server_end,
-	    .sequence = sequence_of,
+	    .on_beat = on_beat,
 	};
 	return session_new(&options, &loop->session, err);
 }
@@ -279,6 +326,7 @@ static sl_code serve(struct loop *loop, int signals, struct sl_err *err)
 static sl_code start(struct loop *loop, struct sl_err *err)
 {
 	sl_code code = load_state(loop, err);
+	code = code == SL_OK ? load_pins(loop, err) : code;
 	code = code == SL_OK ? activate_prepare(loop->dir, err) : code;
 	code = code == SL_OK ? load_manifest(loop, err) : code;
 	code = code == SL_OK ? recover(loop, err) : code;

@@ -11,6 +11,7 @@
 #include "agent/reconcile/reconcile.h"
 #include "agent/session/session.h"
 #include "agent/state/state.h"
+#include "agent/trust/trust.h"
 #include "base/sm/sm.h"
 #include "base/tls/files.h"
 
@@ -56,13 +57,19 @@ struct loop {
 	uint8_t pull_digest[SL_HASH_BYTES];
 	struct state_pulling pulling; /* as written last */
 
-	bool dirty;            /* the state differs from its file */
-	uint64_t save_at_ms;   /* monotonic: not before, after a failed save */
-	bool sweeping;         /* staging holds what is to be removed */
-	uint64_t wake_at_ms;   /* monotonic: soonest thing that a step asked for; 0: none */
-	bool time_known;       /* the server has told its time */
-	uint64_t time_unix_ms; /* what it told */
-	uint64_t time_mono_ms; /* when */
+	bool dirty;              /* the state differs from its file */
+	uint64_t save_at_ms;     /* monotonic: not before, after a failed save */
+	bool sweeping;           /* staging holds what is to be removed */
+	uint64_t wake_at_ms;     /* monotonic: soonest thing that a step asked for; 0: none */
+	bool time_known;         /* the server has told its time */
+	uint64_t time_unix_ms;   /* what it told */
+	uint64_t time_mono_ms;   /* when */
+	uint64_t proven_mono_ms; /* when the state's proven_unix_ms was so */
+
+	uint64_t refusals;        /* of what the server sent, since the start */
+	bool refusal_due;         /* the server is to be told of the last one */
+	uint64_t refusal_mono_ms; /* when it was last told of one */
+	char refusal_why[STATE_ERROR_SIZE];
 };
 
 /* loop.c */
@@ -71,6 +78,8 @@ void loop_wake_at(struct loop *loop, uint64_t mono_ms);
 uint32_t loop_random(void);
 /* Writes the state now. A failure stays dirty and is tried again. */
 SL_MUST_USE sl_code loop_save(struct loop *loop, struct sl_err *err);
+/* A signed word that ends then was believed. */
+void loop_prove_time(struct loop *loop, uint64_t expires_unix_ms);
 void loop_note_error(struct loop *loop, const char *text); /* for `status` */
 /* A run for each app of the state. SL_RESOURCE_EXHAUSTED: out of memory. */
 SL_MUST_USE sl_code loop_sync_runs(struct loop *loop, struct sl_err *err);

@@ -162,9 +162,40 @@ static bool tell(struct loop *loop, struct run *run, struct sl_arena *arena)
 	return true;
 }
 
+enum { REFUSAL_EVERY_MS = 1000 };
+
+/* At most one a second: a server that goes on and on is told of the last one, with their number. */
+static void tell_refusal(struct loop *loop)
+{
+	uint64_t now = sl_clock_mono_ms();
+	if (now < loop->refusal_mono_ms + REFUSAL_EVERY_MS) {
+		loop_wake_at(loop, loop->refusal_mono_ms + REFUSAL_EVERY_MS);
+		return;
+	}
+	struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	Sluice__V1__AgentRefusal refusal = SLUICE__V1__AGENT_REFUSAL__INIT;
+	refusal.error_class = SLUICE__V1__ERROR_CLASS__ERROR_CLASS_MANIFEST_REFUSED;
+	refusal.error = loop->refusal_why;
+	refusal.sequence = loop->state->sequence;
+	refusal.count = loop->refusals;
+	refusal.at = now_stamp(&arena);
+	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
+	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_REFUSAL;
+	request.refusal = &refusal;
+	if (session_send(loop->session, &request)) {
+		loop->refusal_due = false;
+		loop->refusal_mono_ms = now;
+	}
+	sl_arena_fini(&arena);
+}
+
 void report_step(struct loop *loop)
 {
 	bool on = loop->session != NULL && session_is_greeted(loop->session);
+	if (on && loop->refusal_due) {
+		tell_refusal(loop);
+	}
 	for (size_t i = 0; on && i < loop->run_count; i++) {
 		struct sl_arena arena;
 		sl_arena_init(&arena, 0);
@@ -203,8 +234,15 @@ void report_greet(void *ctx, Sluice__V1__AgentHello *hello, struct sl_arena *are
 	hello->instance_id = text(state->instance_id);
 	hello->agent_version = text(AGENT_VERSION);
 	hello->protocol = 1;
-	hello->sequence = state->sequence;
-	if (state->manifest != NULL) {
+	/* What another key signed says nothing of the order of this one's. */
+	bool in_order = state->trust.epoch == 0 || !state->trust.order_open;
+	hello->sequence = in_order ? state->sequence : 0;
+	hello->key_epoch = state->trust.epoch;
+	if (state->trust.epoch != 0) {
+		hello->manifest_key = (ProtobufCBinaryData){.data = loop->state->trust.manifest_key,
+							    .len = SL_SIGN_PUBLIC_BYTES};
+	}
+	if (state->manifest != NULL && in_order) {
 		hello->manifest_digest.data = sl_arena_alloc(arena, SL_HASH_BYTES);
 		if (hello->manifest_digest.data != NULL) {
 			hello->manifest_digest.len = SL_HASH_BYTES;

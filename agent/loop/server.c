@@ -76,6 +76,7 @@ static sl_code take_manifest(struct loop *loop, const Sluice__V1__SignedManifest
 		manifest_free(manifest);
 		return code;
 	}
+	loop_prove_time(loop, manifest_time_ms(manifest->expires_at));
 	manifest_free(loop->manifest);
 	loop->manifest = manifest;
 	code = reconcile_merge(loop->state, manifest, err);
@@ -89,13 +90,47 @@ static sl_code take_manifest(struct loop *loop, const Sluice__V1__SignedManifest
 	return code;
 }
 
+/* What the agent has stays as it is; people on both sides hear of it. */
+static void refuse(struct loop *loop, const struct sl_err *err)
+{
+	log_warn("manifest-refused", "why=%s", SL_QUOTE(err->msg));
+	loop_note_error(loop, err->msg);
+	loop->refusals++;
+	loop->refusal_due = true;
+	state_error_text(loop->refusal_why, err->msg);
+}
+
 static void on_manifest(struct loop *loop, const Sluice__V1__SignedManifest *signed_manifest)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	if (take_manifest(loop, signed_manifest, &err) != SL_OK) {
-		log_warn("manifest-refused", "why=%s", SL_QUOTE(err.msg));
-		loop_note_error(loop, err.msg);
+		refuse(loop, &err);
 	}
+}
+
+static void on_keys(struct loop *loop, const Sluice__V1__ManifestKeys *keys)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	bool changed = false;
+	sl_code code = trust_walk(loop->state, keys, &changed, &err);
+	if (changed) {
+		log_info("manifest-key", "epoch=%" PRIu32, loop->state->trust.epoch);
+		persist(loop);
+	}
+	if (code != SL_OK) {
+		refuse(loop, &err);
+	}
+}
+
+static void on_refresh(struct loop *loop, const Sluice__V1__NotModified *refresh)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (manifest_refresh(loop->state, refresh, &err) != SL_OK) {
+		refuse(loop, &err);
+		return;
+	}
+	loop_prove_time(loop, manifest_time_ms(refresh->expires_at));
+	loop->dirty = true;
 }
 
 void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
@@ -109,8 +144,10 @@ void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
 		on_manifest(loop, message->manifest);
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_NOT_MODIFIED:
-		manifest_refresh(loop->state, message->not_modified);
-		loop->dirty = true;
+		on_refresh(loop, message->not_modified);
+		return;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_KEYS:
+		on_keys(loop, message->keys);
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_COMMAND:
 		if (message->command->kind ==

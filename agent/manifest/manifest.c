@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/manifest/form.h"
+#include "agent/trust/trust.h"
 #include "base/mem/own.h"
 
 SL_DEFINE_AUTO(Sluice__V1__Manifest *, manifest_free);
@@ -24,18 +25,24 @@ uint64_t manifest_time_ms(const Google__Protobuf__Timestamp *at)
 	return (uint64_t)at->seconds * 1000 + (uint64_t)at->nanos / 1000000;
 }
 
-/* Rule 1. Servers that sign come with identities; until then epoch 0 is the only one there is. */
-static sl_code check_signature(const Sluice__V1__SignedManifest *signed_manifest,
-			       const Sluice__V1__Manifest *manifest, struct sl_err *err)
+static sl_code refused(struct sl_err *err)
 {
-	if (signed_manifest->signature.len == 0 && manifest->key_epoch == 0) {
+	err->reason = SL_REASON_MANIFEST_REFUSED;
+	return err->code;
+}
+
+/* Rule 1, second half: what the pinned key signed says so itself. */
+static sl_code check_epoch(const struct state *state, const Sluice__V1__Manifest *manifest,
+			   struct sl_err *err)
+{
+	bool pinned = state->trust.epoch != 0;
+	if (manifest->key_epoch == state->trust.epoch && (pinned || state->key_epoch == 0)) {
 		return SL_OK;
 	}
-	return sl_err_set(
-	    err, SL_FAILED_PRECONDITION,
-	    "manifest is signed (key epoch %" PRIu32
-	    "), and this agent has pinned no key: it speaks to servers that run --insecure only",
-	    manifest->key_epoch);
+	return sl_err_set(err, SL_FAILED_PRECONDITION,
+			  "manifest has key epoch %" PRIu32 ", this agent has %s %" PRIu32,
+			  manifest->key_epoch, pinned ? "pinned" : "accepted",
+			  pinned ? state->trust.epoch : state->key_epoch);
 }
 
 /* Rule 3. */
@@ -51,18 +58,12 @@ static sl_code check_instance(const struct state *state, const Sluice__V1__Manif
 			  manifest->instance_id, state->instance_id);
 }
 
-/* Rules 4 and 5. */
+/* Rule 4. */
 static sl_code check_order(const struct state *state, struct sl_bytes body,
 			   const Sluice__V1__Manifest *manifest, struct sl_err *err)
 {
-	if (state->manifest == NULL || manifest->key_epoch > state->key_epoch) {
+	if (state->manifest == NULL || (state->trust.epoch != 0 && state->trust.order_open)) {
 		return SL_OK;
-	}
-	if (manifest->key_epoch < state->key_epoch) {
-		return sl_err_set(err, SL_FAILED_PRECONDITION,
-				  "manifest has key epoch %" PRIu32 ", %" PRIu32
-				  " was accepted before",
-				  manifest->key_epoch, state->key_epoch);
 	}
 	if (manifest->sequence > state->sequence) {
 		return SL_OK;
@@ -77,7 +78,7 @@ static sl_code check_order(const struct state *state, struct sl_bytes body,
 			  manifest->sequence == state->sequence ? " with another body" : "");
 }
 
-/* Rule 6. */
+/* Rule 5. */
 static sl_code check_expiry(const Sluice__V1__Manifest *manifest, uint64_t now_unix_ms,
 			    struct sl_err *err)
 {
@@ -93,26 +94,38 @@ static sl_code check_expiry(const Sluice__V1__Manifest *manifest, uint64_t now_u
 	return SL_OK;
 }
 
+static sl_code check_signed(const struct state *state, struct sl_bytes body,
+			    const Sluice__V1__Manifest *manifest, uint64_t now_unix_ms,
+			    struct sl_err *err)
+{
+	sl_code code = check_epoch(state, manifest, err);
+	code = code != SL_OK ? code : form_check(manifest, err);
+	code = code != SL_OK ? code : check_instance(state, manifest, err);
+	code = code != SL_OK ? code : check_order(state, body, manifest, err);
+	return code != SL_OK ? code : check_expiry(manifest, now_unix_ms, err);
+}
+
 sl_code manifest_accept(const struct state *state,
 			const Sluice__V1__SignedManifest *signed_manifest, uint64_t now_unix_ms,
 			Sluice__V1__Manifest **ret_manifest, struct sl_err *err)
 {
 	struct sl_bytes body = SL_BYTES(signed_manifest->body.data, signed_manifest->body.len);
+	sl_code code = trust_check_manifest(state, signed_manifest, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	SL_AUTO(manifest_free_auto)
 	Sluice__V1__Manifest *manifest = sluice__v1__manifest__unpack(NULL, body.size, body.data);
 	if (manifest == NULL) {
-		return sl_err_set(err, SL_INVALID_ARGUMENT, "%zu bytes are not a manifest",
-				  body.size);
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MANIFEST_REFUSED,
+				      "%zu bytes are not a manifest", body.size);
 	}
-	sl_code code = check_signature(signed_manifest, manifest, err);
-	code = code != SL_OK ? code : form_check(manifest, err);
-	code = code != SL_OK ? code : check_instance(state, manifest, err);
-	code = code != SL_OK ? code : check_order(state, body, manifest, err);
-	code = code != SL_OK ? code : check_expiry(manifest, now_unix_ms, err);
-	if (code == SL_OK) {
-		*ret_manifest = SL_TAKE(manifest);
+	code = check_signed(state, body, manifest, now_unix_ms, err);
+	if (code != SL_OK) {
+		return code == SL_RESOURCE_EXHAUSTED ? code : refused(err);
 	}
-	return code;
+	*ret_manifest = SL_TAKE(manifest);
+	return SL_OK;
 }
 
 sl_code manifest_of_state(const struct state *state, Sluice__V1__Manifest **ret_manifest,
@@ -148,6 +161,7 @@ sl_code manifest_store(struct state *state, struct sl_bytes body,
 	state->manifest_size = body.size;
 	state->sequence = manifest->sequence;
 	state->key_epoch = manifest->key_epoch;
+	state->trust.order_open = false;
 	state->expires_unix_ms = manifest_time_ms(manifest->expires_at);
 	/* Forms were checked: ids and names fit. */
 	(void)state_text(state->instance_id, sizeof(state->instance_id), manifest->instance_id);
@@ -155,11 +169,13 @@ sl_code manifest_store(struct state *state, struct sl_bytes body,
 	return SL_OK;
 }
 
-void manifest_refresh(struct state *state, const Sluice__V1__NotModified *not_modified)
+sl_code manifest_refresh(struct state *state, const Sluice__V1__NotModified *not_modified,
+			 struct sl_err *err)
 {
 	uint64_t expires = manifest_time_ms(not_modified->expires_at);
-	if (state->manifest == NULL) {
-		return;
+	sl_code code = trust_check_refresh(state, not_modified, err);
+	if (code != SL_OK || state->manifest == NULL) {
+		return code;
 	}
 	if (not_modified->sequence > state->sequence) {
 		state->sequence = not_modified->sequence;
@@ -167,6 +183,7 @@ void manifest_refresh(struct state *state, const Sluice__V1__NotModified *not_mo
 	if (expires > state->expires_unix_ms) {
 		state->expires_unix_ms = expires;
 	}
+	return SL_OK;
 }
 
 const Sluice__V1__ManifestApp *manifest_app(const Sluice__V1__Manifest *manifest, const char *id)

@@ -14,14 +14,15 @@
 
 /* Believes a manifest or says why not. The rules, in their order:
  *
- *   1. signed by the key of its epoch (no signature from a server that runs --insecure, epoch 0);
+ *   1. signed by the pinned key, over exactly these bytes, and of its epoch (with no key pinned:
+ * not signed at all, epoch 0); nothing is read before that is sure;
  *   2. well-formed: ids, names, digests, no app or slug twice, `activate` in `keep`;
  *   3. for this instance (a fresh folder takes the instance that the server names);
- *   4. of the last accepted key epoch or a later one;
- *   5. above the last accepted sequence of that epoch, or equal with the same body;
- *   6. not expired at `now_unix_ms`, which is the server's time.
+ *   4. above the last accepted sequence, or equal with the same body; the first one of a key is
+ *      accepted whatever was before: order begins anew with it;
+ *   5. not expired at `now_unix_ms`, which is the server's time.
  *
- * SL_FAILED_PRECONDITION or SL_INVALID_ARGUMENT says which rule. The caller
+ * SL_FAILED_PRECONDITION or SL_INVALID_ARGUMENT, MANIFEST_REFUSED, says which rule. The caller
  * frees *ret_manifest with manifest_free(). */
 SL_MUST_USE sl_code manifest_accept(const struct state *state,
 				    const Sluice__V1__SignedManifest *signed_manifest,
@@ -37,8 +38,11 @@ SL_MUST_USE sl_code manifest_of_state(const struct state *state,
 SL_MUST_USE sl_code manifest_store(struct state *state, struct sl_bytes body,
 				   const Sluice__V1__Manifest *manifest, struct sl_err *err);
 
-/* What the agent has is still right, at a later sequence and with a later expiry. */
-void manifest_refresh(struct state *state, const Sluice__V1__NotModified *not_modified);
+/* What the agent has is still right, at a later sequence and with a later expiry, if whoever signs
+ * manifests says so. SL_FAILED_PRECONDITION: that is not sure; nothing changed. */
+SL_MUST_USE sl_code manifest_refresh(struct state *state,
+				     const Sluice__V1__NotModified *not_modified,
+				     struct sl_err *err);
 
 uint64_t manifest_time_ms(const Google__Protobuf__Timestamp *at); /* 0 when unset or before 1970 */
 

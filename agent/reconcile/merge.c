@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/reconcile/reconcile.h"
+#include "agent/trust/trust.h"
 #include "base/crypto/crypto.h"
 
 static bool is_bundle(const struct state_version *version, const Sluice__V1__Bundle *bundle)
@@ -73,8 +74,8 @@ static struct state_version *add_version(struct state_app *app, const Sluice__V1
 	return version;
 }
 
-static bool merge_bundle(struct state_app *app, const Sluice__V1__ManifestApp *want,
-			 const Sluice__V1__Bundle *bundle)
+static bool merge_bundle(const struct state *state, struct state_app *app,
+			 const Sluice__V1__ManifestApp *want, const Sluice__V1__Bundle *bundle)
 {
 	struct state_version *version = reconcile_version(app, bundle);
 	if (version == NULL) {
@@ -89,6 +90,7 @@ static bool merge_bundle(struct state_app *app, const Sluice__V1__ManifestApp *w
 		reopen(version);
 	}
 	version->source = source;
+	version->release_missing = !trust_may_activate(state, app->id, bundle);
 	version->retries = want->retries;
 	return true;
 }
@@ -153,7 +155,7 @@ sl_code reconcile_merge(struct state *state, const Sluice__V1__Manifest *manifes
 		struct state_app *app = merge_app(state, want);
 		bool whole = app != NULL;
 		for (size_t j = 0; whole && j < want->n_keep; j++) {
-			whole = merge_bundle(app, want, want->keep[j]);
+			whole = merge_bundle(state, app, want, want->keep[j]);
 		}
 		if (!whole) {
 			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for app '%s'",

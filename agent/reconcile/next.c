@@ -22,7 +22,8 @@ static struct state_version *to_activate(const struct reconcile_input *in,
 	struct state_version *version = bundle != NULL ? reconcile_version(app, bundle) : NULL;
 	if (version == NULL || !version->on_disk || version->outcome != STATE_OPEN ||
 	    version->retry_at_ms > in->now_mono_ms || in->busy || in->manifest->paused ||
-	    is_expired(in) || strcmp(version->folder, app->active) == 0) {
+	    version->release_missing || is_expired(in) ||
+	    strcmp(version->folder, app->active) == 0) {
 		return NULL;
 	}
 	return version;

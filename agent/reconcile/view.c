@@ -23,6 +23,25 @@ struct reconcile_view reconcile_view_of(const struct state_version *version)
 	return view;
 }
 
+/* What is to be active is there, and lacks the signature that somebody offline has yet to give. */
+static struct reconcile_view unsigned_release(const struct state_version *subject)
+{
+	return (struct reconcile_view){
+	    .subject = subject,
+	    .phase = SLUICE__V1__PHASE__PHASE_NOT_READY,
+	    .error_class = SLUICE__V1__ERROR_CLASS__ERROR_CLASS_RELEASE_UNSIGNED,
+	    .error = "not activated: the version lacks the signature of the release key that this "
+		     "instance demands (sluice release sign)",
+	};
+}
+
+static bool waits_for_signature(const struct state_version *subject,
+				const Sluice__V1__ManifestApp *want)
+{
+	return subject->release_missing && subject->on_disk && subject->outcome == STATE_OPEN &&
+	       want != NULL && strcmp(want->activate, subject->id) == 0;
+}
+
 /* What the app is about: what is to be active; else what is served; else the
  * first of what is kept that is not there yet, or the first. */
 static const struct state_version *subject_of(const struct state_app *app,
@@ -93,6 +112,8 @@ struct reconcile_view reconcile_view(const struct reconcile_input *in, const str
 		view.phase = activity->verifying ? SLUICE__V1__PHASE__PHASE_VERIFYING
 						 : SLUICE__V1__PHASE__PHASE_FETCHING;
 		view.percent = activity->percent;
+	} else if (subject != NULL && waits_for_signature(subject, want)) {
+		view = unsigned_release(subject);
 	} else if (subject != NULL) {
 		view = reconcile_view_of(subject);
 	}

@@ -203,7 +203,7 @@ static void beat(struct session *session)
 	at.seconds = (int64_t)(now / 1000);
 	at.nanos = (int32_t)(now % 1000 * 1000000);
 	Sluice__V1__AgentHeartbeat heartbeat = SLUICE__V1__AGENT_HEARTBEAT__INIT;
-	heartbeat.sequence = session->options.sequence(session->options.ctx);
+	session->options.on_beat(session->options.ctx, &heartbeat);
 	heartbeat.at = &at;
 	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
 	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_HEARTBEAT;

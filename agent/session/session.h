@@ -33,8 +33,8 @@ struct session_options {
 	void (*on_message)(void *ctx, const Sluice__V1__SyncResponse *message);
 	/* The stream ended, or could not be opened. */
 	void (*on_end)(void *ctx, const struct sl_err *err);
-	/* The sequence that heartbeats carry. */
-	uint64_t (*sequence)(void *ctx);
+	/* Fills a heartbeat but for its time. */
+	void (*on_beat)(void *ctx, Sluice__V1__AgentHeartbeat *heartbeat);
 };
 
 /* The options' texts are borrowed until free. crpc_init() has been called. */

@@ -42,6 +42,7 @@ static stored_version *encode_version(const struct state_version *version, struc
 	to->error = text(version->error);
 	to->source = version->source;
 	to->transient = version->transient;
+	to->release_missing = version->release_missing;
 	return to;
 }
 
@@ -96,11 +97,33 @@ static void encode_scalars(const struct state *state, stored_state *to)
 	to->connected_ms = state->connected_unix_ms;
 }
 
+static ProtobufCBinaryData key_bytes(bool known, const uint8_t *key)
+{
+	return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)key,
+				     .len = known ? SL_SIGN_PUBLIC_BYTES : 0};
+}
+
+static void encode_trust(const struct state_trust *trust, Sluice__Agent__V1__StoredTrust *to)
+{
+	to->epoch = trust->epoch;
+	to->manifest_key = key_bytes(trust->epoch != 0, trust->manifest_key);
+	to->recovery_key = key_bytes(trust->recovery_known, trust->recovery_key);
+	to->recovered_epoch = trust->recovered_epoch;
+	to->order_open = trust->order_open;
+	to->given_epoch = trust->given_epoch;
+	to->given_key = key_bytes(trust->given_epoch != 0, trust->given_key);
+	to->proven_ms = trust->proven_unix_ms;
+	to->release_key = key_bytes(trust->release_known, trust->release_key);
+}
+
 sl_code state_encode(const struct state *state, struct sl_arena *arena, struct sl_bytes *ret_bytes,
 		     struct sl_err *err)
 {
 	stored_state to = SLUICE__AGENT__V1__STORED_STATE__INIT;
+	Sluice__Agent__V1__StoredTrust trust = SLUICE__AGENT__V1__STORED_TRUST__INIT;
 	encode_scalars(state, &to);
+	encode_trust(&state->trust, &trust);
+	to.trust = &trust;
 	to.apps = SL_ARENA_ARRAY(arena, stored_app *, state->app_count);
 	to.n_apps = state->app_count;
 	for (size_t i = 0; i < state->app_count && to.apps != NULL; i++) {
@@ -154,6 +177,7 @@ static bool decode_version(const stored_version *from, struct state_app *app)
 	version->attempt = from->attempt;
 	version->source = from->source;
 	version->transient = from->transient;
+	version->release_missing = from->release_missing;
 	state_error_text(version->error, from->error);
 	return true;
 }
@@ -181,6 +205,36 @@ static bool decode_app(const stored_app *from, struct state *state)
 	return whole;
 }
 
+/* False: neither a key nor none. */
+static bool decode_key(ProtobufCBinaryData from, uint8_t out[static SL_SIGN_PUBLIC_BYTES],
+		       bool *ret_known)
+{
+	*ret_known = from.len == SL_SIGN_PUBLIC_BYTES;
+	if (*ret_known) {
+		memcpy(out, from.data, SL_SIGN_PUBLIC_BYTES);
+	}
+	return *ret_known || from.len == 0;
+}
+
+/* A state that has pinned something half would believe too much: it is refused. */
+static bool decode_trust(const Sluice__Agent__V1__StoredTrust *from, struct state_trust *trust)
+{
+	bool pinned = false, given = false;
+	if (from == NULL) {
+		return true;
+	}
+	trust->epoch = from->epoch;
+	trust->recovered_epoch = from->recovered_epoch;
+	trust->order_open = from->order_open;
+	trust->given_epoch = from->given_epoch;
+	trust->proven_unix_ms = from->proven_ms;
+	return decode_key(from->manifest_key, trust->manifest_key, &pinned) &&
+	       decode_key(from->recovery_key, trust->recovery_key, &trust->recovery_known) &&
+	       decode_key(from->given_key, trust->given_key, &given) &&
+	       decode_key(from->release_key, trust->release_key, &trust->release_known) &&
+	       pinned == (from->epoch != 0) && given == (from->given_epoch != 0);
+}
+
 static bool decode_scalars(const stored_state *from, struct state *state)
 {
 	state->sequence = from->sequence;
@@ -200,7 +254,8 @@ static bool decode_scalars(const stored_state *from, struct state *state)
 		memcpy(state->manifest, from->manifest.data, from->manifest.len);
 		state->manifest_size = from->manifest.len;
 	}
-	return state_text(state->workspace, sizeof(state->workspace), from->workspace) &&
+	return decode_trust(from->trust, &state->trust) &&
+	       state_text(state->workspace, sizeof(state->workspace), from->workspace) &&
 	       state_text(state->instance, sizeof(state->instance), from->instance) &&
 	       state_text(state->instance_id, sizeof(state->instance_id), from->instance_id) &&
 	       state_text(state->environment, sizeof(state->environment), from->environment);
@@ -222,7 +277,7 @@ sl_code state_decode(struct sl_bytes bytes, struct state **ret_state, struct sl_
 			       "written by a newer agent (format %" PRIu32 ", this one knows %d)",
 			       from->format, FORMAT);
 	} else if (!decode_scalars(from, state)) {
-		code = sl_err_set(err, SL_DATA_LOSS, "a text is longer than its rule");
+		code = sl_err_set(err, SL_DATA_LOSS, "a text or a key breaks its rule");
 	}
 	for (size_t i = 0; code == SL_OK && i < from->n_apps; i++) {
 		if (!decode_app(from->apps[i], state)) {

@@ -14,6 +14,7 @@
 
 #include "base/bytes/bytes.h"
 #include "base/crypto/crypto.h"
+#include "base/crypto/sign.h"
 #include "base/err/err.h"
 
 enum {
@@ -37,8 +38,9 @@ struct state_version {
 	enum state_outcome outcome;
 	uint32_t retries; /* of the manifest, that the outcome belongs to */
 	uint32_t attempt;
-	uint64_t source; /* fingerprint of where the manifest says the bundle is */
-	bool transient;  /* error is one that is tried again by itself */
+	uint64_t source;      /* fingerprint of where the manifest says the bundle is */
+	bool transient;       /* error is one that is tried again by itself */
+	bool release_missing; /* lacks the signature that is demanded: not to be activated */
 	char error[STATE_ERROR_SIZE];
 
 	/* Not kept on disk. */
@@ -68,6 +70,21 @@ struct state_app {
 	char wanted_id[STATE_ID_SIZE]; /* what the manifest last told to activate */
 };
 
+/* Whom the agent believes: agent/trust has the rules. */
+struct state_trust {
+	uint32_t epoch; /* of manifest_key; 0: none is pinned */
+	uint8_t manifest_key[SL_SIGN_PUBLIC_BYTES];
+	bool recovery_known;
+	uint8_t recovery_key[SL_SIGN_PUBLIC_BYTES];
+	uint32_t recovered_epoch; /* the recovery key has spoken for epochs up to this one */
+	bool order_open;          /* no manifest of this key was accepted yet */
+	uint32_t given_epoch;     /* pinned by hand or enrolment, before any announcement */
+	uint8_t given_key[SL_SIGN_PUBLIC_BYTES];
+	uint64_t proven_unix_ms; /* signed words prove that it is not earlier; 0: nothing does */
+	bool release_known;      /* a release key's signature is demanded */
+	uint8_t release_key[SL_SIGN_PUBLIC_BYTES];
+};
+
 struct state {
 	char workspace[STATE_SLUG_SIZE];
 	char instance[STATE_SLUG_SIZE];
@@ -86,6 +103,7 @@ struct state {
 	uint64_t last_error_unix_ms;
 	int64_t clock_offset_ms;
 	uint64_t connected_unix_ms;
+	struct state_trust trust;
 };
 
 struct state *state_new(void);

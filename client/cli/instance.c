@@ -210,6 +210,13 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 		cli_fact(cli, "program", "%s", in->agent->agent_version);
 		cli_fact(cli, "dials from", "%s", in->agent->peer);
 		cli_fact(cli, "manifest", "%llu", (unsigned long long)in->agent->sequence);
+		if (in->agent->key_epoch != 0) {
+			cli_fact(cli, "manifest key", "epoch %u", (unsigned)in->agent->key_epoch);
+		}
+		if (in->agent->refusals != 0) {
+			cli_fact(cli, "refused", "%llu manifests or keys",
+				 (unsigned long long)in->agent->refusals);
+		}
 		cli_fact(cli, "last error", "%s", in->agent->last_error);
 	}
 	return CLI_DONE;

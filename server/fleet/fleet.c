@@ -35,6 +35,7 @@ sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet,
 	fleet->options.unix_ms = options->unix_ms == NULL ? sl_clock_unix_ms : options->unix_ms;
 	fleet->options.status_every_ms =
 	    options->status_every_ms == 0 ? 100 : options->status_every_ms;
+	fleet_keys_init(fleet);
 	pthread_mutex_init(&fleet->lock, NULL);
 	pthread_mutex_init(&fleet->wait_lock, NULL);
 	STAILQ_INIT(&fleet->touched);
@@ -257,6 +258,7 @@ void fleet_on_batch(struct fleet *fleet, const struct store_view *view)
 
 void fleet_tick(struct fleet *fleet)
 {
+	fleet_keys_tick(fleet);
 	fleet_sessions_tick(fleet);
 	fleet_sessions_send(fleet);
 	fleet_flush(fleet);

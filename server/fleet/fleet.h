@@ -17,6 +17,7 @@
 #include "server/records/records.h"
 #include "server/records/wire.h"
 #include "server/rpc/rpc.h"
+#include "server/signing/signing.h"
 #include "server/store/store.h"
 #include "sluice/v1/fleet.pb-c.h"
 
@@ -24,6 +25,7 @@ struct fleet;
 
 struct fleet_options {
 	struct store *store;      /* borrowed */
+	struct signing *signing;  /* borrowed; NULL: nothing is signed (--insecure without keys) */
 	unsigned heartbeat_ms;    /* asked of agents */
 	unsigned status_every_ms; /* settled phases are written this often; 0: 100 */
 	/* For tests; NULL: base/clock. Liveness and deadlines use the first, stamps and expiries
@@ -155,6 +157,8 @@ struct fleet_stats {
 	uint32_t agents[ENV_COUNT + 1][FLEET_LIVENESS_COUNT]; /* by environment and Liveness */
 	uint32_t phases[FLEET_PHASE_COUNT];                   /* apps on instances, by Phase */
 	uint64_t manifests_sent, reports;
+	uint64_t refusals;  /* of manifests, keys and refreshes, by agents */
+	uint32_t key_epoch; /* of the manifest key in use; 0: none */
 };
 void fleet_stats_read(struct fleet *fleet, struct fleet_stats *ret_stats);
 

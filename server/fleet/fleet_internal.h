@@ -103,6 +103,9 @@ struct fleet_unit {
 	uint64_t seen_unix_ms;
 	uint64_t sequence;                       /* accepted by the agent, as it says */
 	char *agent_version, *peer, *last_error; /* owned; NULL: none */
+	int error_class;                         /* of last_error */
+	uint32_t key_epoch;                      /* that the agent has pinned */
+	uint64_t refusals;                       /* by the agent, as it says */
 	struct fleet_status *statuses;           /* owned, by app id */
 	size_t status_count, status_room;
 	char (*removed)[FLEET_ID_ROOM]; /* owned: apps to be taken down; for as long as the unit
@@ -112,7 +115,9 @@ struct fleet_unit {
 	/* The manifest that was sent last, so that it can be made again byte for byte; sequence 0:
 	 * none. */
 	uint64_t sent_sequence, sent_expires_s;
+	uint32_t sent_epoch;
 	uint8_t sent_core[FLEET_CORE_BYTES];
+	uint8_t sent_digest[SL_HASH_BYTES];
 };
 
 /* A connected agent. */
@@ -127,7 +132,9 @@ struct fleet_session {
 	uint64_t told; /* highest sequence that the agent has, or was sent */
 	bool pending;  /* the manifest could not go yet: outbox full, or a new revision is needed */
 	uint64_t fresh_mono_ms; /* when the expiry was last renewed */
-	uint64_t end_mono_ms;   /* not 0: the stream is ended then */
+	uint32_t key_epoch;     /* of the key that the agent has, or was told of; 0: none */
+	uint8_t key[SL_SIGN_PUBLIC_BYTES];
+	uint64_t end_mono_ms; /* not 0: the stream is ended then */
 };
 
 STAILQ_HEAD(fleet_apps, fleet_app);
@@ -159,7 +166,9 @@ struct fleet {
 	uint64_t flushed_mono_ms, flush_hold_mono_ms;
 	bool want_revision;
 	uint32_t stream_count;
-	uint64_t manifests_sent, reports, writes;
+	uint64_t manifests_sent, reports, writes, refusals;
+	struct signing_key key; /* in use; epoch 0: nothing is signed */
+	uint64_t keys_look_mono_ms;
 
 	atomic_uint touches[FLEET_TOUCH_BUCKETS]; /* no lock */
 
@@ -208,9 +217,21 @@ void fleet_entry_unref(struct fleet_entry *entry); /* NULL is fine */
 /* Over all that a manifest says but sequence and expiry. */
 void fleet_manifest_core(const struct fleet_session *session,
 			 uint8_t core[static FLEET_CORE_BYTES]);
-/* The serialized Manifest. */
-void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s,
-			 struct sl_buf *body);
+/* The serialized Manifest, signed by the key of `epoch` or, with 0, by none. */
+void fleet_manifest_body(const struct fleet_session *session, uint32_t epoch, uint64_t sequence,
+			 uint64_t expires_s, struct sl_buf *body);
+
+/* keys.c */
+void fleet_keys_init(struct fleet *fleet);
+/* With the key in use. False: not now; it is logged. */
+bool fleet_sign(struct fleet *fleet, const char *purpose, struct sl_bytes message,
+		uint8_t out[static SL_SIGNATURE_BYTES]);
+void fleet_keys_hello(struct fleet_session *session, const Sluice__V1__AgentHello *hello);
+/* Does the agent know the key in use, or none at all? */
+bool fleet_keys_known(const struct fleet *fleet, const struct fleet_session *session);
+/* Sends what it misses. False: not now. */
+bool fleet_keys_tell(struct fleet *fleet, struct fleet_session *session);
+void fleet_keys_tick(struct fleet *fleet);
 
 /* slots.c */
 void fleet_session_touch(struct fleet *fleet, struct fleet_session *session); /* looks soon */
@@ -222,6 +243,8 @@ void fleet_slots_clear(struct fleet_session *session);
 void fleet_slots_remove_deleted(struct fleet_session *session, const struct store_view *view);
 
 /* session.c */
+sl_code fleet_session_send(struct fleet_session *session, const Sluice__V1__SyncResponse *response,
+			   uint64_t mark);
 /* Sends what is due; gives the lock to others now and then. */
 void fleet_sessions_send(struct fleet *fleet);
 void fleet_session_removed(struct fleet *fleet, struct fleet_session *session);

@@ -311,6 +311,9 @@ static void view_unit(struct fleet *fleet, struct sl_arena *arena, struct fleet_
 	agent->peer = sl_arena_strdup(arena, unit->peer);
 	agent->sequence = unit->sequence;
 	agent->last_error = sl_arena_strdup(arena, unit->last_error);
+	agent->error_class = (Sluice__V1__ErrorClass)unit->error_class;
+	agent->refusals = unit->refusals;
+	agent->key_epoch = unit->key_epoch;
 }
 
 Sluice__V1__AgentView *fleet_agent_view(struct fleet *fleet, struct sl_arena *arena,
@@ -357,6 +360,8 @@ void fleet_stats_read(struct fleet *fleet, struct fleet_stats *ret_stats)
 	ret_stats->streams = fleet->stream_count;
 	ret_stats->manifests_sent = fleet->manifests_sent;
 	ret_stats->reports = fleet->reports;
+	ret_stats->refusals = fleet->refusals;
+	ret_stats->key_epoch = fleet->key.epoch;
 	for (size_t i = 0; i < FLEET_UNIT_BUCKETS; i++) {
 		struct fleet_unit *unit = NULL;
 		SLIST_FOREACH(unit, &fleet->units[i], link)

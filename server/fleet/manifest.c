@@ -402,14 +402,15 @@ static void put_slot(struct sl_buf *body, const struct fleet_slot *slot)
 	put_number(body, 6, slot->retries);
 }
 
-void fleet_manifest_body(const struct fleet_session *session, uint64_t sequence, uint64_t expires_s,
-			 struct sl_buf *body)
+void fleet_manifest_body(const struct fleet_session *session, uint32_t epoch, uint64_t sequence,
+			 uint64_t expires_s, struct sl_buf *body)
 {
 	const struct fleet_unit *unit = session->unit;
 	put_text(body, 1, unit->id);
 	put_text(body, 2, unit->record->name);
 	put_text(body, 3, environment_name(unit->record->environment));
 	put_number(body, 4, sequence);
+	put_number(body, 5, epoch);
 	put_varint(body, 6 << 3 | WIRE_BYTES); /* expires_at */
 	put_varint(body, 1 + varint_size(expires_s));
 	put_number(body, 1, expires_s);

@@ -24,8 +24,8 @@ enum { PROTOCOL = 1, BACKOFF_MIN_MS = 500, BACKOFF_MAX_MS = 10000, MESSAGE_ARENA
 
 /* --- sending --------------------------------------------------------------------------- */
 
-static sl_code send_response(struct fleet_session *session,
-			     const Sluice__V1__SyncResponse *response, uint64_t mark)
+sl_code fleet_session_send(struct fleet_session *session, const Sluice__V1__SyncResponse *response,
+			   uint64_t mark)
 {
 	uint8_t small[256];
 	size_t size = sluice__v1__sync_response__get_packed_size(response);
@@ -60,7 +60,7 @@ static sl_code send_pace(struct fleet *fleet, struct fleet_session *session)
 	pace.protocol = PROTOCOL;
 	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_PACE;
 	response.pace = &pace;
-	return send_response(session, &response, 0);
+	return fleet_session_send(session, &response, 0);
 }
 
 static sl_code send_command(struct fleet_session *session, Sluice__V1__AgentCommandKind kind)
@@ -70,54 +70,100 @@ static sl_code send_command(struct fleet_session *session, Sluice__V1__AgentComm
 	command.kind = kind;
 	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_COMMAND;
 	response.command = &command;
-	return send_response(session, &response, 0);
+	return fleet_session_send(session, &response, 0);
+}
+
+/* That what the agent has is still right is as good as a manifest: it is signed like one. */
+static bool sign_not_modified(struct fleet *fleet, const struct fleet_unit *unit,
+			      Sluice__V1__NotModified *same,
+			      uint8_t signature[static SL_SIGNATURE_BYTES])
+{
+	uint8_t words[VOUCH_REFRESH_BYTES];
+	const struct vouch_refresh refresh = {.epoch = fleet->key.epoch,
+					      .sequence = same->sequence,
+					      .expires_s = (uint64_t)same->expires_at->seconds,
+					      .digest = unit->sent_digest};
+	vouch_refresh(&refresh, words);
+	same->expires_at->nanos = 0;
+	same->key_epoch = fleet->key.epoch;
+	same->manifest_digest.data = (uint8_t *)(uintptr_t)unit->sent_digest;
+	same->manifest_digest.len = SL_HASH_BYTES;
+	same->signature = (ProtobufCBinaryData){.data = signature, .len = SL_SIGNATURE_BYTES};
+	return fleet_sign(fleet, VOUCH_REFRESH, SL_BYTES(words, sizeof(words)), signature);
 }
 
 /* What the agent has is still right, at this revision and for longer. */
 static void send_not_modified(struct fleet *fleet, struct fleet_session *session)
 {
+	uint8_t signature[SL_SIGNATURE_BYTES];
 	uint64_t sequence = session->told > fleet->position ? session->told : fleet->position;
 	Google__Protobuf__Timestamp expires = time_of(fleet_unix_ms(fleet) + FLEET_EXPIRY_MS);
 	Sluice__V1__SyncResponse response = SLUICE__V1__SYNC_RESPONSE__INIT;
 	Sluice__V1__NotModified same = SLUICE__V1__NOT_MODIFIED__INIT;
 	same.sequence = sequence;
 	same.expires_at = &expires;
+	if (fleet->key.epoch != 0 && !sign_not_modified(fleet, session->unit, &same, signature)) {
+		return; /* at the next tick */
+	}
 	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_NOT_MODIFIED;
 	response.not_modified = &same;
-	if (send_response(session, &response, sequence) == SL_OK) {
+	if (fleet_session_send(session, &response, sequence) == SL_OK) {
 		session->told = sequence;
 		session->fresh_mono_ms = fleet_mono_ms(fleet);
 	}
 }
 
-static sl_code send_body(struct fleet_session *session, struct sl_bytes body, uint64_t sequence)
+static sl_code send_body(struct fleet *fleet, struct fleet_session *session, struct sl_bytes body,
+			 uint64_t sequence)
 {
+	uint8_t signature[SL_SIGNATURE_BYTES];
 	Sluice__V1__SyncResponse response = SLUICE__V1__SYNC_RESPONSE__INIT;
 	Sluice__V1__SignedManifest manifest = SLUICE__V1__SIGNED_MANIFEST__INIT;
 	manifest.body = (ProtobufCBinaryData){.data = (uint8_t *)body.data, .len = body.size};
+	if (fleet->key.epoch != 0) {
+		if (!fleet_sign(fleet, VOUCH_MANIFEST, body, signature)) {
+			return SL_RESOURCE_EXHAUSTED;
+		}
+		manifest.signature =
+		    (ProtobufCBinaryData){.data = signature, .len = SL_SIGNATURE_BYTES};
+	}
 	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_MANIFEST;
 	response.manifest = &manifest;
-	return send_response(session, &response, sequence);
+	return fleet_session_send(session, &response, sequence);
+}
+
+static void note_sent(struct fleet *fleet, struct fleet_session *session, struct sl_bytes body,
+		      uint64_t expires_s)
+{
+	struct fleet_unit *unit = session->unit;
+	session->told = fleet->position;
+	session->fresh_mono_ms = fleet_mono_ms(fleet);
+	unit->sent_sequence = fleet->position;
+	unit->sent_expires_s = expires_s;
+	unit->sent_epoch = fleet->key.epoch;
+	if (fleet->key.epoch != 0) {
+		sl_hash(unit->sent_digest, body.data, body.size, NULL, 0);
+	}
+	fleet->manifests_sent++;
 }
 
 static void send_manifest(struct fleet *fleet, struct fleet_session *session,
 			  const uint8_t core[static FLEET_CORE_BYTES])
 {
-	struct fleet_unit *unit = session->unit;
 	uint64_t expires_s = (fleet_unix_ms(fleet) + FLEET_EXPIRY_MS) / 1000;
 	SL_AUTO(sl_buf_fini) struct sl_buf body = {0};
-	fleet_manifest_body(session, fleet->position, expires_s, &body);
 	session->pending = true;
-	if (body.failed || send_body(session, sl_buf_bytes(&body), fleet->position) != SL_OK) {
+	if (!fleet_keys_tell(fleet, session)) {
+		return;
+	}
+	fleet_manifest_body(session, fleet->key.epoch, fleet->position, expires_s, &body);
+	if (body.failed ||
+	    send_body(fleet, session, sl_buf_bytes(&body), fleet->position) != SL_OK) {
 		return; /* when the outbox is empty again, or at a tick */
 	}
 	session->pending = false;
-	session->told = fleet->position;
-	session->fresh_mono_ms = fleet_mono_ms(fleet);
-	unit->sent_sequence = fleet->position;
-	unit->sent_expires_s = expires_s;
-	memcpy(unit->sent_core, core, FLEET_CORE_BYTES);
-	fleet->manifests_sent++;
+	memcpy(session->unit->sent_core, core, FLEET_CORE_BYTES);
+	note_sent(fleet, session, sl_buf_bytes(&body), expires_s);
 }
 
 /* Sends the manifest if the agent does not have it. */
@@ -209,6 +255,15 @@ static void end_replaced(struct fleet *fleet, struct fleet_session *session)
 	fleet_session_end(session, code, &err);
 }
 
+/* Sooner by up to a quarter, each unit by its own share: agents that came at once are not all
+ * refreshed at once. */
+static uint64_t refresh_after(const struct fleet_session *session)
+{
+	uint8_t hash[SL_HASH_BYTES];
+	sl_hash(hash, session->unit->id, sizeof(session->unit->id), NULL, 0);
+	return FLEET_REFRESH_MS - FLEET_REFRESH_MS / 4 * (sl_get_be32(hash) % 1000) / 1000;
+}
+
 void fleet_sessions_tick(struct fleet *fleet)
 {
 	uint64_t now = fleet_mono_ms(fleet);
@@ -227,7 +282,8 @@ void fleet_sessions_tick(struct fleet *fleet)
 		}
 		if (session->pending) {
 			fleet_session_touch(fleet, session);
-		} else if (now >= session->fresh_mono_ms + FLEET_REFRESH_MS) {
+		} else if (session->unit->sent_sequence != 0 &&
+			   now >= session->fresh_mono_ms + refresh_after(session)) {
 			send_not_modified(fleet, session);
 		}
 	}
@@ -368,13 +424,13 @@ static sl_code find_unit(struct hello *h, struct fleet_unit **ret_unit, struct s
 }
 
 /* Does the agent hold exactly the body that it was sent last? */
-static bool has_what_was_sent(const struct fleet_session *session,
+static bool has_what_was_sent(const struct fleet *fleet, const struct fleet_session *session,
 			      const Sluice__V1__AgentHello *hello)
 {
 	const struct fleet_unit *unit = session->unit;
 	uint8_t core[FLEET_CORE_BYTES], digest[SL_HASH_BYTES];
 	if (unit->sent_sequence == 0 || hello->manifest_digest.len != SL_HASH_BYTES ||
-	    hello->sequence < unit->sent_sequence) {
+	    hello->sequence < unit->sent_sequence || unit->sent_epoch != fleet->key.epoch) {
 		return false;
 	}
 	fleet_manifest_core(session, core);
@@ -382,7 +438,8 @@ static bool has_what_was_sent(const struct fleet_session *session,
 		return false;
 	}
 	SL_AUTO(sl_buf_fini) struct sl_buf body = {0};
-	fleet_manifest_body(session, unit->sent_sequence, unit->sent_expires_s, &body);
+	fleet_manifest_body(session, unit->sent_epoch, unit->sent_sequence, unit->sent_expires_s,
+			    &body);
 	sl_hash(digest, body.data, body.size, NULL, 0);
 	return !body.failed && memcmp(digest, hello->manifest_digest.data, SL_HASH_BYTES) == 0;
 }
@@ -397,6 +454,9 @@ static void note_agent(struct hello *h, struct fleet_unit *unit)
 	fleet_unit_set_text(&unit->agent_version, h->message->agent_version);
 	fleet_unit_set_text(&unit->peer, rpc_stream_peer(h->stream));
 	fleet_unit_set_text(&unit->last_error, "");
+	unit->error_class = 0;
+	unit->refusals = 0;
+	unit->key_epoch = h->message->key_epoch;
 	if (h->message->sequence > fleet->position) {
 		fleet_unit_set_text(&unit->last_error,
 				    "the agent has accepted a sequence above this server's "
@@ -416,7 +476,9 @@ static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *
 	}
 	session->unit = unit;
 	unit->session = session;
-	session->told = h->message->sequence;
+	fleet_keys_hello(session, h->message);
+	/* Within a key epoch; with another key order begins anew. */
+	session->told = fleet_keys_known(fleet, session) ? h->message->sequence : 0;
 	session->fresh_mono_ms = fleet_mono_ms(fleet);
 	note_agent(h, unit);
 	(void)send_pace(
@@ -424,7 +486,7 @@ static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *
 	fleet_status_inventory(fleet, unit, h->message);
 	fleet_session_place_all(fleet, session);
 	fleet_slots_remove_deleted(session, h->view);
-	if (has_what_was_sent(session, h->message)) {
+	if (has_what_was_sent(fleet, session, h->message)) {
 		send_not_modified(fleet, session);
 	} else {
 		unit->sent_sequence = 0;
@@ -478,6 +540,20 @@ static sl_code on_hello(struct fleet *fleet, struct rpc_stream *stream, struct s
 /* --- what comes later ---------------------------------------------------------------------------
  */
 
+/* The agent did not believe something. It keeps what it has, and somebody should look. */
+static void hear_refusal(struct fleet *fleet, struct fleet_unit *unit,
+			 const Sluice__V1__AgentRefusal *refusal)
+{
+	log_warn("manifest-refused", "instance=%s sequence=%lu count=%lu error=%s",
+		 unit->record->name, (unsigned long)refusal->sequence,
+		 (unsigned long)refusal->count, SL_QUOTE(refusal->error));
+	fleet_unit_set_text(&unit->last_error, refusal->error);
+	unit->error_class = (int)refusal->error_class;
+	unit->refusals = refusal->count;
+	unit->sequence = refusal->sequence;
+	fleet->refusals++;
+}
+
 static void hear(struct fleet *fleet, struct fleet_session *session,
 		 const Sluice__V1__SyncRequest *request)
 {
@@ -495,6 +571,10 @@ static void hear(struct fleet *fleet, struct fleet_session *session,
 	}
 	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_HEARTBEAT) {
 		unit->sequence = request->heartbeat->sequence;
+		unit->key_epoch = request->heartbeat->key_epoch;
+	}
+	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_REFUSAL) {
+		hear_refusal(fleet, unit, request->refusal);
 	}
 	pthread_mutex_unlock(&fleet->lock);
 }

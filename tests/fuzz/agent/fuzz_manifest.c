@@ -1,7 +1,9 @@
 /* Targets: what a server sends to an agent: SyncResponse, manifest_accept, manifest_store,
- * reconcile_merge, manifest_refresh.
+ * reconcile_merge, manifest_refresh, trust_walk, trust_check_manifest, trust_check_refresh.
  * Property: no crash; an accepted manifest names only what can be one folder's name, is accepted
- * again as the same, is not accepted once a later one was, and comes back from the state. */
+ * again as the same, is not accepted once a later one was, and comes back from the state. An agent
+ * with a pinned key believes nothing that was not signed by it, and no key that it or the recovery
+ * key did not announce; what is signed obeys the same rules as what need not be. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,7 +11,9 @@
 
 #include "agent/manifest/manifest.h"
 #include "agent/reconcile/reconcile.h"
+#include "agent/trust/trust.h"
 #include "base/mem/own.h"
+#include "base/vouch/vouch.h"
 
 enum { NOW_MS = 1000 };
 
@@ -74,21 +78,143 @@ static void accept_one(struct state *state, const Sluice__V1__SignedManifest *en
 	}
 }
 
+/* --- with a pinned key --------------------------------------------------------------------- */
+
+static struct sl_signer *signer, *recovery;
+
+static void pin(struct state *state, uint32_t epoch)
+{
+	struct trust_pin pin = {.epoch = epoch == 0 ? 1 : epoch, .recovery_given = true};
+	if (signer == NULL) {
+		static const uint8_t seeds[2][SL_SIGN_SEED_BYTES] = {{1}, {2}};
+		expect(sl_crypto_init());
+		signer = sl_signer_new(seeds[0]);
+		recovery = sl_signer_new(seeds[1]);
+		expect(signer != NULL && recovery != NULL);
+	}
+	memcpy(pin.manifest_key, sl_signer_public(signer), SL_SIGN_PUBLIC_BYTES);
+	memcpy(pin.recovery_key, sl_signer_public(recovery), SL_SIGN_PUBLIC_BYTES);
+	expect(trust_pin(state, &pin));
+}
+
+static uint32_t epoch_of(const Sluice__V1__SignedManifest *envelope)
+{
+	Sluice__V1__Manifest *manifest =
+	    sluice__v1__manifest__unpack(NULL, envelope->body.len, envelope->body.data);
+	uint32_t epoch = manifest == NULL ? 0 : manifest->key_epoch;
+	if (manifest != NULL) {
+		sluice__v1__manifest__free_unpacked(manifest, NULL);
+	}
+	return epoch;
+}
+
+static void refuse_one(const struct state *state, const Sluice__V1__SignedManifest *envelope)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	Sluice__V1__Manifest *manifest = NULL;
+	expect(manifest_accept(state, envelope, NOW_MS, &manifest, &err) != SL_OK);
+	expect(err.reason == SL_REASON_MANIFEST_REFUSED);
+}
+
+static void sign_and_accept(const Sluice__V1__SignedManifest *envelope)
+{
+	uint8_t signature[SL_SIGNATURE_BYTES];
+	Sluice__V1__SignedManifest own = *envelope;
+	struct sl_bytes body = SL_BYTES(own.body.data, own.body.len);
+	struct state *state = state_new();
+	expect(state != NULL);
+	pin(state, epoch_of(envelope));
+	refuse_one(state, envelope);
+	expect(sl_sign(signer, VOUCH_MANIFEST, body, signature));
+	own.signature = (ProtobufCBinaryData){.data = signature, .len = sizeof(signature)};
+	accept_one(state, &own);
+	signature[0] ^= 1;
+	refuse_one(state, &own);
+	state_free(state);
+}
+
+/* Signs what the input says, by the pinned key or by the recovery key: only its order can be wrong
+ * then. */
+static void sign_keys(Sluice__V1__ManifestKeys *keys, const struct sl_signer *by,
+		      uint8_t (*signatures)[SL_SIGNATURE_BYTES], size_t max)
+{
+	for (size_t i = 0; i < keys->n_keys && i < max; i++) {
+		Sluice__V1__ManifestKey *key = keys->keys[i];
+		uint8_t words[VOUCH_KEY_BYTES];
+		if (key->public_key.len != SL_SIGN_PUBLIC_BYTES) {
+			continue;
+		}
+		vouch_key(key->epoch, key->public_key.data, words);
+		expect(sl_sign(by, VOUCH_KEY, SL_BYTES(words, sizeof(words)), signatures[i]));
+		free(key->signature.data);
+		key->signature.data = malloc(SL_SIGNATURE_BYTES);
+		expect(key->signature.data != NULL);
+		memcpy(key->signature.data, signatures[i], SL_SIGNATURE_BYTES);
+		key->signature.len = SL_SIGNATURE_BYTES;
+	}
+}
+
+static bool try_walk(struct state *state, const Sluice__V1__ManifestKeys *keys)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	bool changed = false;
+	sl_code code = trust_walk(state, keys, &changed, &err);
+	expect(code == SL_OK || err.reason == SL_REASON_MANIFEST_REFUSED);
+	return changed;
+}
+
+static void walk(Sluice__V1__ManifestKeys *keys)
+{
+	enum { SIGNED_MAX = 4 };
+	uint8_t signatures[SIGNED_MAX][SL_SIGNATURE_BYTES];
+	struct state *state = state_new();
+	expect(state != NULL);
+	pin(state, 3);
+	expect(!try_walk(state, keys) && state->trust.epoch == 3);
+	sign_keys(keys, signer, signatures, SIGNED_MAX);
+	uint32_t next = try_walk(state, keys) ? 4 : 3;
+	expect(state->trust.epoch == next);
+	sign_keys(keys, recovery, signatures, SIGNED_MAX);
+	bool recovered = try_walk(state, keys);
+	expect(!recovered || state->trust.epoch == state->trust.recovered_epoch);
+	expect(state->trust.recovered_epoch >= 3);
+	state_free(state);
+}
+
+static void refresh(struct state *state, const Sluice__V1__NotModified *not_modified)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	expect(manifest_refresh(state, not_modified, &err) == SL_OK);
+	expect(state->sequence == 0); /* nothing was accepted yet */
+	pin(state, not_modified->key_epoch);
+	expect(manifest_refresh(state, not_modified, &err) != SL_OK);
+}
+
+static void hear(struct state *state, Sluice__V1__SyncResponse *message)
+{
+	switch (message->message_case) {
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_MANIFEST:
+		accept_one(state, message->manifest);
+		sign_and_accept(message->manifest);
+		break;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_NOT_MODIFIED:
+		refresh(state, message->not_modified);
+		break;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_KEYS:
+		walk(message->keys);
+		break;
+	default:
+		break;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct state *state = state_new();
 	Sluice__V1__SyncResponse *message = sluice__v1__sync_response__unpack(NULL, size, data);
 	expect(state != NULL);
-	if (message != NULL &&
-	    message->message_case == SLUICE__V1__SYNC_RESPONSE__MESSAGE_MANIFEST) {
-		accept_one(state, message->manifest);
-	}
-	if (message != NULL &&
-	    message->message_case == SLUICE__V1__SYNC_RESPONSE__MESSAGE_NOT_MODIFIED) {
-		manifest_refresh(state, message->not_modified);
-		expect(state->sequence == 0); /* nothing was accepted yet */
-	}
 	if (message != NULL) {
+		hear(state, message);
 		sluice__v1__sync_response__free_unpacked(message, NULL);
 	}
 	state_free(state);

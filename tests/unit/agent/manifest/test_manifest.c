@@ -67,6 +67,7 @@ static void refused(struct fixture *f, uint64_t now_ms, const char *signature, c
 	Sluice__V1__Manifest *got = NULL;
 	assert_int_not_equal(accept_at(f, now_ms, signature, &got, &err), SL_OK);
 	assert_null(got);
+	assert_int_equal(err.reason, SL_REASON_MANIFEST_REFUSED);
 	if (strstr(err.msg, says) == NULL) {
 		fail_msg("'%s' does not say '%s'", err.msg, says);
 	}
@@ -122,9 +123,9 @@ static void test_manifest_expiry_is_checked(void **state)
 static void test_manifest_signed_by_an_unknown_key_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	refused(f, NOW_MS, "not a signature", "no key");
+	refused(f, NOW_MS, "not a signature", "pinned no key");
 	f->manifest->key_epoch = 1;
-	refused(f, NOW_MS, "", "no key");
+	refused(f, NOW_MS, "", "key epoch 1");
 }
 
 static void test_manifest_bytes_that_are_none_are_refused(void **state)
@@ -193,6 +194,12 @@ static void test_manifest_twins_are_refused(void **state)
 	refused(f, NOW_MS, "", "named twice");
 }
 
+static void refresh(struct fixture *f, const Sluice__V1__NotModified *same)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	assert_int_equal(manifest_refresh(f->state, same, &err), SL_OK);
+}
+
 static void test_manifest_refresh_moves_sequence_and_expiry_forward_only(void **state)
 {
 	struct fixture *f = *state;
@@ -201,15 +208,15 @@ static void test_manifest_refresh_moves_sequence_and_expiry_forward_only(void **
 	at.seconds = WANT_EXPIRES_S + 60;
 	same.sequence = 17;
 	same.expires_at = &at;
-	manifest_refresh(f->state, &same); /* nothing to refresh */
+	refresh(f, &same); /* nothing to refresh */
 	assert_int_equal(f->state->sequence, 0);
 	take(f);
-	manifest_refresh(f->state, &same);
+	refresh(f, &same);
 	assert_int_equal(f->state->sequence, 17);
 	assert_true(f->state->expires_unix_ms == (WANT_EXPIRES_S + 60) * 1000ull);
 	at.seconds = 5;
 	same.sequence = 3;
-	manifest_refresh(f->state, &same);
+	refresh(f, &same);
 	assert_int_equal(f->state->sequence, 17);
 	assert_true(f->state->expires_unix_ms == (WANT_EXPIRES_S + 60) * 1000ull);
 }

@@ -79,8 +79,11 @@ void rpc_stream_finish(struct rpc_stream *stream, sl_code code, const struct sl_
 
 static void start(struct agents *a)
 {
-	const struct fleet_options options = {
-	    .store = a->s->store, .heartbeat_ms = 10000, .mono_ms = mono, .unix_ms = unix_time};
+	const struct fleet_options options = {.store = a->s->store,
+					      .signing = a->signing,
+					      .heartbeat_ms = 10000,
+					      .mono_ms = mono,
+					      .unix_ms = unix_time};
 	assert_int_equal(fleet_new(&options, &a->fleet, &a->s->err), SL_OK);
 	a->followed = agents_revision(a);
 }

@@ -27,6 +27,7 @@ struct rpc_stream {
 
 struct agents {
 	struct steps *s;
+	struct signing *signing; /* the test's; taken up by agents_restart() */
 	struct fleet *fleet;
 	uint64_t followed; /* revision */
 };

@@ -1,0 +1,38 @@
+/* vouch: what is signed for instances, byte for byte.
+ *
+ * Whoever signs and whoever checks take the bytes from here; the signature is
+ * sl_sign() over them with the purpose of their kind. Pure. */
+#ifndef SL_BASE_VOUCH_H
+#define SL_BASE_VOUCH_H
+
+#include <stdint.h>
+
+#include "base/bytes/bytes.h"
+#include "base/crypto/crypto.h"
+#include "base/crypto/sign.h"
+
+#define VOUCH_MANIFEST "sluice manifest v1" /* over the body of a SignedManifest */
+#define VOUCH_KEY "sluice manifest key v1"
+#define VOUCH_REFRESH "sluice refresh v1"
+#define VOUCH_RELEASE "sluice release v1"
+
+enum { VOUCH_KEY_BYTES = 36, VOUCH_REFRESH_BYTES = 52, VOUCH_RELEASE_MAX = 160 };
+
+/* "This is the manifest key of epoch n." */
+void vouch_key(uint32_t epoch, const uint8_t public_key[static SL_SIGN_PUBLIC_BYTES],
+	       uint8_t out[static VOUCH_KEY_BYTES]);
+
+/* "The manifest with this digest still holds." */
+struct vouch_refresh {
+	uint32_t epoch;
+	uint64_t sequence, expires_s;
+	const uint8_t *digest; /* SL_HASH_BYTES */
+};
+void vouch_refresh(const struct vouch_refresh *refresh, uint8_t out[static VOUCH_REFRESH_BYTES]);
+
+/* "This content may be this version." Returns its size; 0: an id is too long to be one. */
+size_t vouch_release(const char *app_id, const char *version_id,
+		     const uint8_t digest[static SL_HASH_BYTES],
+		     uint8_t out[static VOUCH_RELEASE_MAX]);
+
+#endif
