@@ -380,6 +380,23 @@ static sl_code start_rpc(struct server *server, struct sl_err *err)
 	return rpc_server_new(&options, &server->rpc, err);
 }
 
+/* What an agent pins when it enrols. */
+static void fill_pins(void *ctx, struct sl_arena *arena, Sluice__V1__EnrollResponse *response)
+{
+	const struct server *server = ctx;
+	struct signing_key key;
+	uint8_t recovery[SL_SIGN_PUBLIC_BYTES];
+	signing_current(server->signing, &key);
+	signing_recovery(server->signing, recovery);
+	response->key_epoch = key.epoch;
+	response->manifest_key =
+	    (ProtobufCBinaryData){.data = sl_arena_dup(arena, key.public_key, SL_SIGN_PUBLIC_BYTES),
+				  .len = SL_SIGN_PUBLIC_BYTES};
+	response->recovery_key =
+	    (ProtobufCBinaryData){.data = sl_arena_dup(arena, recovery, SL_SIGN_PUBLIC_BYTES),
+				  .len = SL_SIGN_PUBLIC_BYTES};
+}
+
 static sl_code start_admission(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
@@ -395,6 +412,8 @@ static sl_code start_admission(struct server *server, struct sl_err *err)
 	    .late_ms = config->renew_late_ms,
 	    .server = config->advertise,
 	    .door = config->door_advertise,
+	    .pins = fill_pins,
+	    .pins_ctx = server,
 	};
 	server->services.ca = server->ca;
 	return admission_new(&options, &server->services.admission, err);
