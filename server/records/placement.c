@@ -77,10 +77,10 @@ bool placement_is_indexed(const struct store_view *view)
 
 sl_code placement_index_all(struct decision *d, struct sl_err *err)
 {
-	SL_AUTO(store_walk_end) struct store_walk walk;
 	if (placement_is_indexed(d->view)) {
 		return SL_OK;
 	}
+	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, d->view, TABLE_INSTANCES, SL_BYTES_NONE, STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__InstanceRecord *instance = NULL;
