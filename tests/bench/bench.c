@@ -43,6 +43,8 @@ static const struct row rows[] = {
     {"P14", row_git, false, "an agent's fetch and checkout"},
     {"P15", row_stalled, false, "watchers that never read"},
     {"P16", row_plans, false, "plans, and the status of an app on all instances"},
+    {"G", row_growth, false,
+     "how cost grows with apps, versions, log records, instances, watchers"},
     {"P17", row_size, false, "an idle agent's memory; stripped binaries"},
 };
 
@@ -96,26 +98,46 @@ static bool wanted(const struct bench *bench, const char *ids)
 
 /* --- the store and the servers -------------------------------------------------------- */
 
-static void make_seed(struct bench *bench, const char *path)
+static void make_seed(const char *path, const struct seed_shape *shape)
 {
 	uint64_t started = sl_clock_mono_ms();
-	(void)fprintf(stderr, "seeding %lu log records ...\n",
-		      (unsigned long)bench->options.records);
-	seed_write(path, bench->options.records);
+	(void)fprintf(stderr, "seeding %lu log records ...\n", (unsigned long)shape->records);
+	seed_write(path, shape);
 	(void)fprintf(stderr, "seeded in %lu ms\n", (unsigned long)(sl_clock_mono_ms() - started));
+}
+
+static char *copy_of(const char *seed, const char *name, const struct seed_shape *shape)
+{
+	char *path = host_path("%s", name);
+	if (access(seed, F_OK) != 0) {
+		make_seed(seed, shape);
+	}
+	host_copy(seed, path);
+	return path;
 }
 
 char *bench_store(struct bench *bench, const char *name)
 {
 	const char *kept = bench->options.seed;
+	const struct seed_shape shape = {SEED_APPS, SEED_VERSIONS, bench->options.records};
 	SL_AUTO(sl_free_auto)
 	char *seed = kept[0] != '\0' ? need(strdup(kept)) : host_path("seed");
-	char *path = host_path("%s", name);
-	if (access(seed, F_OK) != 0) {
-		make_seed(bench, seed);
+	return copy_of(seed, name, &shape);
+}
+
+char *bench_store_of(struct bench *bench, const char *name, const struct seed_shape *shape)
+{
+	const char *kept = bench->options.seed;
+	char suffix[80];
+	(void)snprintf(suffix, sizeof(suffix), "-%u-%u-%lu", shape->apps, shape->versions,
+		       (unsigned long)shape->records);
+	SL_AUTO(sl_free_auto) char *seed = NULL;
+	if (kept[0] == '\0') {
+		seed = host_path("seed%s", suffix);
+	} else if (asprintf(&seed, "%s%s", kept, suffix) < 0) {
+		die("out of memory");
 	}
-	host_copy(seed, path);
-	return path;
+	return copy_of(seed, name, shape);
 }
 
 /* What a reply to the measured read weighs: the bare server answers as much. */

@@ -46,6 +46,9 @@ struct bench {
 
 /* A copy of the seeded store (made when there is none yet) as DIR/name; the caller frees it. */
 char *bench_store(struct bench *bench, const char *name);
+/* The same of another shape; kept beside the usual one. */
+struct seed_shape;
+char *bench_store_of(struct bench *bench, const char *name, const struct seed_shape *shape);
 
 /* --- claims and the report ------------------------------------------------------------ */
 

@@ -6,6 +6,7 @@
 #include "base/id/id.h"
 #include "tests/bench/calls_internal.h"
 #include "tests/bench/die.h"
+#include "tests/bench/seed.h"
 
 const unsigned round_keys[ROUND_STEPS] = {
     [ROUND_CREATE] = 6,
@@ -25,6 +26,8 @@ struct calls *calls_new(const char *name, int port, unsigned connections, unsign
 	    .outstanding = outstanding,
 	    .ctx = calls,
 	};
+	calls->apps = SEED_APPS;
+	calls->versions = SEED_VERSIONS;
 	(void)snprintf(calls->run, sizeof(calls->run), "%.6s", sl_id_new("run").text + 4);
 	return calls;
 }
@@ -42,6 +45,12 @@ uint64_t calls_spread(uint64_t n)
 {
 	n = (n ^ (n >> 31)) * 0x9e3779b97f4a7c15u;
 	return n ^ (n >> 29);
+}
+
+void calls_on_shape(struct calls *calls, unsigned apps, unsigned versions)
+{
+	calls->apps = apps;
+	calls->versions = versions;
 }
 
 uint64_t calls_made(const struct calls *calls)

@@ -52,6 +52,9 @@ struct calls *calls_bare(int port, unsigned connections, unsigned outstanding);
 /* Puts the keys that calls_etcd_read() asks for, each with `value_bytes`. */
 void calls_etcd_fill(int port, size_t value_bytes);
 
+/* The store has another shape than the usual seed: at least as many apps as calls in flight. */
+void calls_on_shape(struct calls *calls, unsigned apps, unsigned versions);
+
 /* The caller may set limit, per_second and done before load_new(). */
 struct load_target *calls_target(struct calls *calls);
 void calls_free(struct calls *calls); /* NULL is fine */

@@ -13,9 +13,10 @@ struct calls {
 		unsigned app;    /* sluiced: the slot's app of this round */
 		uint64_t rounds; /* begun */
 	} * slots;
-	uint64_t count; /* requests made */
-	size_t bytes;   /* of a change's value */
-	char run[16];   /* makes names and request ids of this object unlike all others */
+	uint64_t count;          /* requests made */
+	size_t bytes;            /* of a change's value */
+	unsigned apps, versions; /* of the seeded store */
+	char run[16];            /* makes names and request ids of this object unlike all others */
 };
 
 struct calls *calls_new(const char *name, int port, unsigned connections, unsigned outstanding);

@@ -52,7 +52,7 @@ static void next_write(void *ctx, unsigned at, struct load_request *ret_request)
 	unsigned outstanding = calls->target.outstanding;
 	if (slot->step == 0) {
 		slot->rounds++;
-		unsigned own = SEED_APPS / outstanding;
+		unsigned own = calls->apps / outstanding;
 		slot->app = at + outstanding * (unsigned)(slot->rounds % own);
 	}
 	struct names names;
@@ -92,7 +92,7 @@ static void next_change(void *ctx, unsigned at, struct load_request *ret_request
 	char app[NAME_BYTES], description[DESCRIPTION_BYTES];
 	(void)at;
 	uint64_t number = calls->count++;
-	(void)snprintf(app, sizeof(app), SEED_APP_NAME, (unsigned)(number % SEED_APPS));
+	(void)snprintf(app, sizeof(app), SEED_APP_NAME, (unsigned)(number % calls->apps));
 	int size = snprintf(description, sizeof(description), CALLS_MARK, (unsigned)number);
 	for (; (size_t)size < calls->bytes; size++) {
 		description[size] = 'x';
@@ -123,9 +123,10 @@ static void next_read(void *ctx, unsigned at, struct load_request *ret_request)
 	(void)at;
 	uint64_t spread = calls_spread(calls->count++);
 	struct names names;
-	(void)snprintf(names.app, sizeof(names.app), SEED_APP_NAME, (unsigned)(spread % SEED_APPS));
+	(void)snprintf(names.app, sizeof(names.app), SEED_APP_NAME,
+		       (unsigned)(spread % calls->apps));
 	(void)snprintf(names.version, sizeof(names.version), "v%u",
-		       (unsigned)(spread / SEED_APPS % SEED_VERSIONS) + 1);
+		       (unsigned)(spread / calls->apps % calls->versions) + 1);
 	Sluice__V1__GetVersionRequest get = SLUICE__V1__GET_VERSION_REQUEST__INIT;
 	get.app = names.app;
 	get.version = names.version;

@@ -1,11 +1,15 @@
 #include "tests/bench/fleet_calls.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem/own.h"
 
 #include "sluice/v1/admin.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
 #include "sluice/v1/promotion.pb-c.h"
 #include "sluice/v1/version.pb-c.h"
+#include "tests/bench/agents.h"
 #include "tests/bench/die.h"
 #include "tests/bench/load.h"
 #include "tests/bench/seed.h"
@@ -100,6 +104,31 @@ void fleet_promote(int port, char *version, const char *from)
 		      text) != 0) {
 		die("Promote: %s", text);
 	}
+}
+
+double fleet_promote_told(struct agents *agents, unsigned count, int port, unsigned number)
+{
+	char name[NAME_BYTES];
+	uint8_t bytes[REQUEST_BYTES];
+	(void)snprintf(name, sizeof(name), "fanout-%u", number);
+	fleet_create_version(port, name);
+	Sluice__V1__PromoteRequest promote = SLUICE__V1__PROMOTE_REQUEST__INIT;
+	promote.app = (char *)"app-0";
+	promote.version = name;
+	promote.from = (char *)"development";
+	const struct agents_call call = {
+	    .method = "/sluice.v1.PromotionService/Promote",
+	    .request = bytes,
+	    .request_size = sluice__v1__promote_request__pack(&promote, bytes),
+	    .told = name,
+	};
+	SL_AUTO(sl_free_auto) double *told_us = need(calloc(count, sizeof(*told_us)));
+	double replied_us = 0, last_us = 0;
+	agents_tell(agents, &call, told_us, &replied_us);
+	for (unsigned i = 0; i < count; i++) {
+		last_us = told_us[i] > last_us ? told_us[i] : last_us;
+	}
+	return last_us / 1000;
 }
 
 uint64_t fleet_commits(int port)

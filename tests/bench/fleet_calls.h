@@ -15,6 +15,10 @@ void fleet_register(int port, const char *prefix, unsigned count, const char *en
 void fleet_create_version(int port, char *name);
 /* Promotes a version of app-0 out of the environment. Dies on failure. */
 void fleet_promote(int port, char *version, const char *from);
+/* Makes version fanout-NUMBER of app-0 and promotes it to staging. Returns when the last of the
+ * agents there had it on its list, in ms after Promote was sent. */
+struct agents;
+double fleet_promote_told(struct agents *agents, unsigned count, int port, unsigned number);
 /* Commits of the store since the server's start. */
 uint64_t fleet_commits(int port);
 

@@ -40,34 +40,6 @@ static const struct claim agent_cpu = {
     .less_is_better = true,
 };
 
-/* Returns when the last agent was told, in ms. */
-static double promote_one(struct agents *agents, unsigned count, int port, unsigned number)
-{
-	char name[NAME_BYTES];
-	uint8_t bytes[REQUEST_BYTES];
-	(void)snprintf(name, sizeof(name), "fanout-%u", number);
-	fleet_create_version(port, name);
-	Sluice__V1__PromoteRequest promote = SLUICE__V1__PROMOTE_REQUEST__INIT;
-	promote.app = (char *)"app-0";
-	promote.version = name;
-	promote.from = (char *)"development";
-	const struct agents_call call = {
-	    .method = "/sluice.v1.PromotionService/Promote",
-	    .request = bytes,
-	    .request_size = sluice__v1__promote_request__pack(&promote, bytes),
-	    .told = name,
-	};
-	SL_AUTO(sl_free_auto) double *told_us = need(calloc(count, sizeof(*told_us)));
-	double replied_us = 0, last_us = 0;
-	agents_tell(agents, &call, told_us, &replied_us);
-	for (unsigned i = 0; i < count; i++) {
-		last_us = told_us[i] > last_us ? told_us[i] : last_us;
-	}
-	(void)fprintf(stderr, "  P10 promotion %u: replied %.1f ms, last agent %.1f ms\n", number,
-		      replied_us / 1000, last_us / 1000);
-	return last_us / 1000;
-}
-
 static int compare(const void *a, const void *b)
 {
 	const double *left = a, *right = b;
@@ -86,7 +58,8 @@ void row_fanout(struct bench *bench)
 	double each = ((double)servers_resident(&server) - (double)before) / agent_count / 1024;
 	double last_ms[PROMOTIONS], cpu_us = servers_cpu_us(&server);
 	for (unsigned i = 0; i < count; i++) {
-		last_ms[i] = promote_one(agents, agent_count, server.port, i);
+		last_ms[i] = fleet_promote_told(agents, agent_count, server.port, i);
+		(void)fprintf(stderr, "  P10 promotion %u: last agent %.1f ms\n", i, last_ms[i]);
 	}
 	cpu_us = (servers_cpu_us(&server) - cpu_us) / count / agent_count;
 	qsort(last_ms, count, sizeof(last_ms[0]), compare);

@@ -17,6 +17,7 @@ void row_start(struct bench *bench);     /* P13 */
 void row_git(struct bench *bench);       /* P14 */
 void row_stalled(struct bench *bench);   /* P15 */
 void row_plans(struct bench *bench);     /* P16 */
+void row_growth(struct bench *bench);    /* G: P1, P4, P10, P13, P16 at 1, 10, 100 x the data */
 void row_size(struct bench *bench);      /* P17 */
 void row_disk(struct bench *bench);      /* what the disk and LMDB alone can do; no claim */
 

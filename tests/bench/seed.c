@@ -241,12 +241,12 @@ static void submit(struct seed *seed, const struct step *what)
 }
 
 /* Returns how many commands that were. */
-static uint64_t submit_app(struct seed *seed, unsigned app)
+static uint64_t submit_app(struct seed *seed, unsigned app, unsigned versions)
 {
 	uint64_t count = 2;
 	submit(seed, &(struct step){.decide = make_app, .app = app, .method = "CreateApp"});
 	submit(seed, &(struct step){.decide = make_ready, .app = app, .method = "Resolve"});
-	for (unsigned v = 2; v <= SEED_VERSIONS; v++, count++) {
+	for (unsigned v = 2; v <= versions; v++, count++) {
 		submit(seed, &(struct step){.decide = make_version,
 					    .app = app,
 					    .version = v,
@@ -281,7 +281,7 @@ static void wait_all(struct seed *seed)
 	}
 }
 
-void seed_write(const char *path, uint64_t records)
+void seed_write(const char *path, const struct seed_shape *shape)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	const struct store_options options = {
@@ -297,13 +297,13 @@ void seed_write(const char *path, uint64_t records)
 	need_ok(records_bootstrap(seed.store, sl_clock_unix_ms(), &err), &err, "seeding");
 	submit(&seed, &(struct step){.decide = make_repository, .method = "CreateRepository"});
 	uint64_t count = 2; /* the workspace and the repository */
-	for (unsigned app = 0; app < SEED_APPS; app++) {
-		count += submit_app(&seed, app);
+	for (unsigned app = 0; app < shape->apps; app++) {
+		count += submit_app(&seed, app, shape->versions);
 	}
-	for (uint64_t i = 0; count < records; i++, count++) {
+	for (uint64_t i = 0; count < shape->records; i++, count++) {
 		submit(&seed, &(struct step){.decide = describe,
-					     .app = (unsigned)(i * 7919 % SEED_APPS),
-					     .version = SEED_VERSIONS - (unsigned)(i % 4),
+					     .app = (unsigned)(i * 7919 % shape->apps),
+					     .version = shape->versions - (unsigned)(i % 4),
 					     .count = i,
 					     .method = "UpdateVersion"});
 	}

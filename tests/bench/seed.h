@@ -15,9 +15,14 @@
 #define SEED_RECORDS 1000000   /* log records, each with a reply kept for its request id */
 #define SEED_APP_NAME "app-%u" /* 0 to SEED_APPS - 1 */
 
+struct seed_shape {
+	unsigned apps, versions; /* SEED_APPS; of each app: SEED_VERSIONS */
+	uint64_t records;        /* at least; all of the above leave some */
+};
+
 /* Makes the store in the folder `path`, which must not exist. The repository says publish = NONE,
  * so that promotions owe nothing to Git and the bench measures no Git host. Apps are placed on
  * instances labelled app=<name>. Dies on failure. */
-void seed_write(const char *path, uint64_t records);
+void seed_write(const char *path, const struct seed_shape *shape);
 
 #endif
