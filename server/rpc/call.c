@@ -10,7 +10,11 @@
  *
  * rpc_call_step() is the only function that moves the machine; it runs on the
  * queue thread. The step tag is a baton: it lies either in the queue or, while
- * WORKING, with the handler, so nothing else needs a lock. */
+ * WORKING, with the handler, so nothing else needs a lock.
+ *
+ * A handler that finishes on another thread puts the call on the server's list of
+ * returned ones. Only who finds the list empty posts its tag; when that comes, the
+ * queue thread takes the whole list: a batch of writes wakes it once. */
 #include <stddef.h>
 #include <string.h>
 
@@ -50,6 +54,8 @@ struct rpc_call {
 	uint64_t began_us;
 
 	struct rpc_identity *identity; /* a reference; NULL: nobody was asked */
+
+	struct rpc_call *next; /* in server->returned */
 
 	/* Set by rpc_call_finish(), read once the baton is back. */
 	struct rpc_status status;
@@ -201,9 +207,47 @@ static void rpc_call_step(struct rpc_call *call, bool ok)
 	}
 }
 
+/* All that other threads have finished, in the order in which they did. */
+static void take_returned(struct rpc_server *server)
+{
+	struct rpc_call *newest =
+	    atomic_exchange_explicit(&server->returned, NULL, memory_order_acquire);
+	struct rpc_call *oldest = NULL;
+	while (newest != NULL) {
+		struct rpc_call *call = newest;
+		newest = call->next;
+		call->next = oldest;
+		oldest = call;
+	}
+	while (oldest != NULL) {
+		struct rpc_call *call = oldest;
+		oldest = call->next;
+		rpc_call_step(call, true);
+	}
+}
+
 static void on_step(struct rpc_tag *tag, bool ok)
 {
-	rpc_call_step(SL_CONTAINER_OF(tag, struct rpc_call, step), ok);
+	struct rpc_call *call = SL_CONTAINER_OF(tag, struct rpc_call, step);
+	if (call->sm.at == WORKING) { /* this one is on the list, too */
+		take_returned(call->bound->server);
+		return;
+	}
+	rpc_call_step(call, ok);
+}
+
+/* The call may be gone when this returns. */
+static void give_back(struct rpc_call *call)
+{
+	struct rpc_server *server = call->bound->server;
+	struct rpc_call *newest = atomic_load_explicit(&server->returned, memory_order_relaxed);
+	do {
+		call->next = newest;
+	} while (!atomic_compare_exchange_weak_explicit(
+	    &server->returned, &newest, call, memory_order_release, memory_order_relaxed));
+	if (newest == NULL) { /* an empty batch only posts its tag (grpc.h) */
+		rpc_start(call->grpc, NULL, 0, &call->step);
+	}
 }
 
 static void on_closed(struct rpc_tag *tag, bool ok)
@@ -270,9 +314,7 @@ void rpc_call_finish(struct rpc_call *call, sl_code code, const struct sl_err *e
 		rpc_call_step(call, true);
 		return;
 	}
-	/* An empty batch only posts its tag (grpc.h): the baton goes back to the
-	 * queue thread. The call may be gone when this returns. */
-	rpc_start(call->grpc, NULL, 0, &call->step);
+	give_back(call);
 }
 
 void *rpc_call_row(const struct rpc_call *call)

@@ -98,7 +98,9 @@ struct rpc_bound_method {
 	bool builtin;                    /* health, reflection: served while draining */
 };
 
-/* Everything but stop_asked belongs to the queue thread once it runs. */
+struct rpc_call;
+
+/* Everything but stop_asked and returned belongs to the queue thread once it runs. */
 struct rpc_server {
 	struct rpc_options options;
 	grpc_server *grpc;
@@ -114,6 +116,7 @@ struct rpc_server {
 	struct sl_sm sm;
 	atomic_bool stop_asked;
 	struct rpc_tag stopped;
+	_Atomic(struct rpc_call *) returned; /* finished by other threads, newest first; call.c */
 	uint64_t drain_until_ms, cut_at_ms, next_tick_ms, next_sweep_ms;
 	bool cut;
 	unsigned calls;             /* objects alive, waiting accepts included */
