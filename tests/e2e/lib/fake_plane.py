@@ -27,7 +27,9 @@ class FakePlane:
         from sluice.v1 import agent_pb2
 
         self.pb, self.instance_id = agent_pb2, instance_id or an_id("ins", 1)
-        self.reports, self.hellos, self.beats = [], [], 0
+        self.reports, self.hellos, self.refusals, self.beats = [], [], [], 0
+        self.signer, self.epoch = None, 0  # a signer.Signer: manifests are signed by it
+        self.clock_s = 0  # added to the time that is told
         self._news, self._out = threading.Condition(), queue.Queue()
         self._context = None
         self.sequence = 1000
@@ -61,6 +63,8 @@ class FakePlane:
                 with self._news:
                     if kind == "hello":
                         self.hellos.append(request.hello)
+                    elif kind == "refusal":
+                        self.refusals.append(request.refusal)
                     elif kind == "report":
                         self.reports.append(request.report)
                     else:
@@ -72,7 +76,7 @@ class FakePlane:
 
     def pace(self, **fields):
         pace = self.pb.Pace(heartbeat_ms=self.heartbeat_ms, backoff_min_ms=50, backoff_max_ms=200, instance_id=self.instance_id, protocol=1)
-        pace.server_time.GetCurrentTime()
+        pace.server_time.FromSeconds(int(time.time()) + self.clock_s)
         for name, value in fields.items():
             setattr(pace, name, value)
         return self.pb.SyncResponse(pace=pace).SerializeToString()
@@ -85,8 +89,9 @@ class FakePlane:
     def manifest(self, apps, **fields):
         """A manifest that nothing is wrong with, but for what `fields` say; unsigned, in its envelope's bytes."""
         self.sequence += 1
-        m = self.pb.Manifest(instance_id=self.instance_id, instance="prod-1", environment="production", sequence=self.sequence, apps=apps)
-        m.expires_at.seconds = int(time.time()) + 86400
+        m = self.pb.Manifest(instance_id=self.instance_id, instance="prod-1", environment="production", sequence=self.sequence, apps=apps,
+                             key_epoch=self.epoch)
+        m.expires_at.seconds = int(time.time()) + self.clock_s + 7 * 86400
         for name, value in fields.items():
             if isinstance(value, (list, tuple)):
                 getattr(m, name).extend(value)
@@ -98,7 +103,14 @@ class FakePlane:
 
     def envelope(self, manifest, **fields):
         body = manifest if isinstance(manifest, bytes) else manifest.SerializeToString()
+        if self.signer is not None:
+            fields = {"signature": self.signer.manifest(body), **fields}
         return self.pb.SyncResponse(manifest=self.pb.SignedManifest(body=body, **fields)).SerializeToString()
+
+    def keys(self, *rows):
+        """Announcements: (epoch, the key, who signs), the last None for no signature."""
+        keys = [self.pb.ManifestKey(epoch=epoch, public_key=key.public, signature=by.announce(epoch, key) if by else b"") for epoch, key, by in rows]
+        return self.pb.SyncResponse(keys=self.pb.ManifestKeys(keys=keys)).SerializeToString()
 
     def tell(self, apps, **fields):
         self.say(self.envelope(self.manifest(apps, **fields)))
@@ -116,6 +128,9 @@ class FakePlane:
             return None
 
         return self._wait(look, timeout, f"report of {version_id} in {phases}")
+
+    def wait_refusal(self, words, since=0, timeout=10):
+        return self._wait(lambda: next((r for r in self.refusals[since:] if words in r.error), None), timeout, f"a refusal with '{words}'")
 
     def wait_beat(self, timeout=10):
         with self._news:

@@ -1,0 +1,61 @@
+"""Ed25519 keys and key texts as sluiced makes them, made independently: libsodium by ctypes, base32 and BLAKE2b by Python."""
+import base64
+import ctypes
+import hashlib
+import os
+
+_sodium = ctypes.CDLL("libsodium.so.23")
+assert _sodium.sodium_init() >= 0
+
+
+class Signer:
+    def __init__(self, seed=None):
+        self.seed = seed or os.urandom(32)
+        public, secret = ctypes.create_string_buffer(32), ctypes.create_string_buffer(64)
+        _sodium.crypto_sign_seed_keypair(public, secret, self.seed)
+        self.public, self._secret = public.raw, secret.raw
+
+    def sign(self, purpose, message):
+        out = ctypes.create_string_buffer(64)
+        whole = purpose.encode() + b"\0" + message
+        _sodium.crypto_sign_detached(out, None, whole, ctypes.c_ulonglong(len(whole)), self._secret)
+        return out.raw
+
+    def manifest(self, body):
+        return self.sign("sluice manifest v1", body)
+
+    def announce(self, epoch, other):
+        return self.sign("sluice manifest key v1", epoch.to_bytes(4, "big") + other.public)
+
+    def refresh(self, epoch, sequence, expires_s, digest):
+        return self.sign("sluice refresh v1", epoch.to_bytes(4, "big") + sequence.to_bytes(8, "big") + expires_s.to_bytes(8, "big") + digest)
+
+    def release(self, app_id, version_id, digest):
+        return self.sign("sluice release v1", app_id.encode() + b"\0" + version_id.encode() + b"\0" + digest)
+
+
+def digest(body):
+    return hashlib.blake2b(body, digest_size=32).digest()
+
+
+def key_text(kind, raw):
+    check = hashlib.blake2b(kind.encode() + b"\0" + raw, digest_size=32).digest()[:4]
+    text = base64.b32encode(raw + check).decode().lower().rstrip("=")
+    return kind + ":" + "-".join(text[i:i + 4] for i in range(0, len(text), 4))
+
+
+def pin_files(folder, epoch, manifest, recovery=None, release=None):
+    """Flags of an agent that pins these keys."""
+    os.makedirs(folder, exist_ok=True)
+    texts = {"manifest-key": key_text("manifest-public-key", epoch.to_bytes(4, "big") + manifest.public)}
+    if recovery:
+        texts["recovery-key"] = key_text("recovery-public-key", recovery.public)
+    if release:
+        texts["release-key"] = key_text("release-public-key", release.public)
+    flags = []
+    for name, text in texts.items():
+        path = os.path.join(folder, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text + "\n")
+        flags += ["--" + name, path]
+    return flags
