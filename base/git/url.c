@@ -94,6 +94,11 @@ static const char *parse_authority(const char *text, struct url *url)
 	if (at != NULL && memchr(text, ':', (size_t)(at - text)) != NULL) {
 		return "must not contain a password: set credentials apart from the URL";
 	}
+	/* Hosts take tokens as the user, so one is not told from the other. ssh wants a user. */
+	if (at != NULL && url->scheme != URL_SSH) {
+		return "must not contain a user or a token, but for ssh: credentials are set apart "
+		       "from the URL, never in it";
+	}
 	if (at != NULL && text[0] == '-') {
 		return "the user must not begin with '-'";
 	}

@@ -13,6 +13,7 @@ URLS = {
     "javascript": "javascript:alert(1)",
     "password": "https://eve:secret@example.org/x",
     "password-empty-user": "https://:secret@example.org/x",
+    "token": "https://ghp_secret@example.org/x",
     "user-option": "ssh://-oProxyCommand=touch@example.org/x",
     "host-option": "ssh://-oProxyCommand=touch/x",
     "host-missing": "https:///x",

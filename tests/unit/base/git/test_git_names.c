@@ -56,7 +56,13 @@ static void test_git_url_check_allows_the_public(void **state)
 		bool open, local; /* allowed without and with allow_local */
 	} rows[] = {
 	    {"https://github.com/a/b.git", true, true},
-	    {"https://user@github.com:8443/a/b.git", true, true},
+	    {"https://github.com:8443/a/b.git", true, true},
+	    {"https://user@github.com:8443/a/b.git", false, false},
+	    {"https://ghp_secret@github.com/a", false, false},
+	    {"https://@github.com/a", false, false},
+	    {"http://secret@github.com/a", false, false},
+	    {"git://secret@github.com/a", false, false},
+	    {"https://github.com/a@b", true, true},
 	    {"ssh://git@gitlab.com/a/b.git", true, true},
 	    {"https://8.8.8.8/a", true, true},
 	    {"https://[2606:4700::1]/a", true, true},
