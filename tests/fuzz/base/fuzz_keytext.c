@@ -54,7 +54,6 @@ static void check_slip(const char *text, const char *kind, struct sl_bytes key, 
 		       char what)
 {
 	char slipped[SL_KEY_TEXT_SIZE];
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	size_t length = strlen(text);
 	memcpy(slipped, text, length + 1);
 	slipped[where % length] = what == '\0' ? 'a' : what;
