@@ -94,6 +94,19 @@ static void show_title(const struct cli *cli, const Sluice__V1__Plan *plan)
 	}
 }
 
+/* Pins of single instances, as far as they are told. */
+static void show_pins(const struct cli *cli, const char *app, const char *environment,
+		      Sluice__V1__Selection *const *pins, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		cli_say(cli,
+			"a pin keeps %s running on %s; lift it with: sluice select %s --auto --env "
+			"%s --instance %s\n",
+			cli_ref(pins[i]->version), pins[i]->instance, app, environment,
+			pins[i]->instance);
+	}
+}
+
 static void show_around(const struct cli *cli, const Sluice__V1__Plan *plan)
 {
 	cli_say(cli, "%s runs %s now; %u of %u instances have %s on disk\n", plan->target,
@@ -108,6 +121,7 @@ static void show_around(const struct cli *cli, const Sluice__V1__Plan *plan)
 			"%s\n",
 			cli_ref(plan->pinned), plan->app, plan->target);
 	}
+	show_pins(cli, plan->app, plan->target, plan->pinned_instances, plan->n_pinned_instances);
 }
 
 int cli_show_plan(const struct cli *cli, const Sluice__V1__Plan *plan)
@@ -220,6 +234,7 @@ static void tell_promotion(const struct cli *cli, const Sluice__V1__PromoteRespo
 			"%s\n",
 			cli_ref(response->pinned), p->app, p->to);
 	}
+	show_pins(cli, p->app, p->to, response->pinned_instances, response->n_pinned_instances);
 }
 
 static int promote(struct cli *cli, const struct sl_args *args, void *config)

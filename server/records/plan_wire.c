@@ -73,8 +73,12 @@ static sl_code add_outlook(const struct plan_base *base, const struct plan *plan
 	wire->current = current != NULL ? wire_version_ref(base->in.arena, current) : NULL;
 	wire->instances = reach.instances;
 	wire->staged = reach.staged;
-	return plan->input.action == GATES_PROMOTE ? plan_pinned(base, plan, &wire->pinned, err)
-						   : SL_OK;
+	struct plan_pins pins = {.environment = NULL};
+	code = plan->input.action == GATES_PROMOTE ? plan_pins(base, plan, &pins, err) : SL_OK;
+	wire->pinned = pins.environment;
+	wire->pinned_instances = pins.instances;
+	wire->n_pinned_instances = pins.instance_count;
+	return code;
 }
 
 sl_code plan_wire(const struct plan_base *base, const struct plan *plan,

@@ -325,33 +325,3 @@ sl_code plan_require(const struct plan *plan, struct sl_bytes plan_hash, struct 
 	}
 	return gates_allow(&plan->gates) ? SL_OK : gates_blocked(plan, err);
 }
-
-sl_code plan_pinned(const struct plan_base *base, const struct plan *plan,
-		    Sluice__V1__VersionRef **ret_pinned, struct sl_err *err)
-{
-	struct record_key key = KEY(base->in.workspace, key_text(k, base->app->id),
-				    key_u32(k, plan->target), key_text(k, ""));
-	Sluice__Store__V1__SelectionRecord *pin = NULL;
-	Sluice__Store__V1__VersionRecord *version = NULL;
-	Sluice__Store__V1__PublicationRecord *publication = NULL;
-	*ret_pinned = NULL;
-	sl_code code = record_get(base->in.view, base->in.arena, TABLE_SELECTIONS, &key,
-				  &sluice__store__v1__selection_record__descriptor, &pin, err);
-	if (code == SL_OK && pin->version != plan->version->number) {
-		code = version_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
-				   pin->version, &version, err);
-	}
-	if (code != SL_OK || version == NULL) {
-		return code == SL_NOT_FOUND ? SL_OK : code;
-	}
-	code = publication_get(base->in.view, base->in.arena, base->in.workspace, base->app->id,
-			       pin->version, &publication, err);
-	if (code != SL_OK && code != SL_NOT_FOUND) {
-		return code;
-	}
-	struct desired_version pinned = desired_version_of(version, publication);
-	if (desired_eligible(&pinned, plan->target)) {
-		*ret_pinned = wire_version_ref(base->in.arena, version);
-	}
-	return SL_OK;
-}

@@ -62,10 +62,15 @@ SL_MUST_USE sl_code plan_require(const struct plan *plan, struct sl_bytes plan_h
 Sluice__V1__Gate **plan_warnings(const struct plan *plan, struct sl_arena *arena,
 				 size_t *ret_count);
 
-/* The pin of the environment `target` that keeps the version from running there once it is in: its
- * version; NULL: none. */
-SL_MUST_USE sl_code plan_pinned(const struct plan_base *base, const struct plan *plan,
-				Sluice__V1__VersionRef **ret_pinned, struct sl_err *err);
+/* What keeps the version from running in `target` once it is in: pins in force for another version.
+ * In the arena. */
+struct plan_pins {
+	Sluice__V1__VersionRef *environment; /* NULL: no pin of the whole environment */
+	Sluice__V1__Selection **instances;   /* pins of one instance each, the first 100 */
+	size_t instance_count;
+};
+SL_MUST_USE sl_code plan_pins(const struct plan_base *base, const struct plan *plan,
+			      struct plan_pins *ret_pins, struct sl_err *err);
 
 /* The whole plan as the API tells it, with what the target runs now and how many instances have the
  * version. */

@@ -136,7 +136,7 @@ static sl_code write_move(struct move *m, struct promotion_outcome *outcome, str
 	outcome->promotion = promotion_of(m);
 	outcome->warnings = plan_warnings(&m->plan, d->arena, &outcome->warning_count);
 	add_events(m, outcome);
-	return plan_pinned(&m->base, &m->plan, &outcome->pinned, err);
+	return plan_pins(&m->base, &m->plan, &outcome->pins, err);
 }
 
 sl_code promotions_decide(struct decision *d, const struct promotion_request *request,

@@ -21,7 +21,7 @@ struct promotion_request {
 struct promotion_outcome {
 	Sluice__V1__Promotion *promotion;
 	Sluice__V1__Version *version;
-	Sluice__V1__VersionRef *pinned; /* NULL: no pin keeps it from running there */
+	struct plan_pins pins; /* that keep it from running there */
 	Sluice__V1__Gate **warnings;
 	size_t warning_count;
 };

@@ -101,7 +101,9 @@ static sl_code promote_decide(struct decision *d, const void *message, void *rep
 	}
 	response->promotion = outcome.promotion;
 	response->version = outcome.version;
-	response->pinned = outcome.pinned;
+	response->pinned = outcome.pins.environment;
+	response->pinned_instances = outcome.pins.instances;
+	response->n_pinned_instances = outcome.pins.instance_count;
 	response->warnings = outcome.warnings;
 	response->n_warnings = outcome.warning_count;
 	return SL_OK;

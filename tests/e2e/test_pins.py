@@ -75,6 +75,19 @@ def test_a_pin_is_named_by_the_plan_and_the_promotion_that_it_defeats(fleet):
     assert promoted.pinned.name == "v1"
 
 
+def test_a_pin_of_one_instance_is_named_too(fleet):
+    client, _, _ = fleet
+    client.Promote(app="shop", version="v1", **{"from": "development"})
+    harness.wait_published(client, "shop", "v1")
+    instance = client.ListInstances(environment="staging").instances[0].name
+    client.SelectVersion(app="shop", version="v1", environment="staging", instance=instance)
+    plan = client.Plan(action=1, app="shop", version="v2").plan
+    assert not plan.HasField("pinned")
+    assert [(pin.instance, pin.version.name) for pin in plan.pinned_instances] == [(instance, "v1")]
+    promoted = client.Promote(app="shop", version="v2", plan_hash=plan.plan_hash, **{"from": "development"})
+    assert [pin.instance for pin in promoted.pinned_instances] == [instance]
+
+
 def test_a_recall_takes_the_released_version_from_its_instances(fleet):
     client, agents, server = fleet
     produce(client, "v1")

@@ -392,13 +392,41 @@ static void test_promotions_say_when_a_pin_keeps_the_version_from_running(void *
 	steps_ready(s, "v2", 2);
 	assert_string_equal(steps_plan_wire(s, GATES_PROMOTE, "v2")->pinned->name, "v1");
 	assert_int_equal(steps_promote(s, "v2", "development"), SL_OK);
-	assert_string_equal(s->promotion.pinned->name, "v1");
+	assert_string_equal(s->promotion.pins.environment->name, "v1");
 	/* A pin that has no effect any more is no news. */
 	assert_int_equal(steps_block(s, "v1", RECALL, ""), SL_OK);
 	steps_version(s, "v3");
 	steps_ready(s, "v3", 3);
 	assert_int_equal(steps_promote(s, "v3", "development"), SL_OK);
-	assert_null(s->promotion.pinned);
+	assert_null(s->promotion.pins.environment);
+}
+
+static void test_promotions_say_which_instances_are_pinned_to_another_version(void **state)
+{
+	struct steps *s = *state;
+	steps_shop(s, TAGS);
+	(void)steps_instance(s, "staging-1", ENV_STAGING);
+	(void)steps_instance(s, "staging-2", ENV_STAGING);
+	steps_produce(s, "v1");
+	assert_int_equal(steps_select(s, "v1", "staging", "staging-2"), SL_OK);
+	steps_version(s, "v2");
+	steps_ready(s, "v2", 2);
+	const Sluice__V1__Plan *plan = steps_plan_wire(s, GATES_PROMOTE, "v2");
+	assert_null(plan->pinned);
+	assert_int_equal(plan->n_pinned_instances, 1);
+	assert_string_equal(plan->pinned_instances[0]->instance, "staging-2");
+	assert_string_equal(plan->pinned_instances[0]->version->name, "v1");
+	assert_int_equal(steps_promote(s, "v2", "development"), SL_OK);
+	assert_null(s->promotion.pins.environment);
+	assert_int_equal(s->promotion.pins.instance_count, 1);
+	/* It goes with the pin, and when the pin has no effect any more. */
+	steps_published(s, "v2");
+	assert_int_equal(steps_select(s, "v2", "staging", "staging-2"), SL_OK);
+	steps_version(s, "v3");
+	steps_ready(s, "v3", 3);
+	assert_int_equal(steps_plan_wire(s, GATES_PROMOTE, "v3")->n_pinned_instances, 1);
+	assert_int_equal(steps_block(s, "v2", RECALL, ""), SL_OK);
+	assert_int_equal(steps_plan_wire(s, GATES_PROMOTE, "v3")->n_pinned_instances, 0);
 }
 
 static void test_promotions_are_read_back_from_the_log(void **state)
@@ -446,6 +474,7 @@ int main(void)
 	    TEST(of_many_at_once_exactly_one_wins),
 	    TEST(plan_shows_what_the_target_runs),
 	    TEST(say_when_a_pin_keeps_the_version_from_running),
+	    TEST(say_which_instances_are_pinned_to_another_version),
 	    TEST(are_read_back_from_the_log),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
