@@ -79,7 +79,8 @@ def test_a_pin_of_one_instance_is_named_too(fleet):
     client, _, _ = fleet
     client.Promote(app="shop", version="v1", **{"from": "development"})
     harness.wait_published(client, "shop", "v1")
-    instance = client.ListInstances(environment="staging").instances[0].name
+    instance = "staging-1"
+    client.RegisterInstance(name=instance, environment="staging")
     client.SelectVersion(app="shop", version="v1", environment="staging", instance=instance)
     plan = client.Plan(action=1, app="shop", version="v2").plan
     assert not plan.HasField("pinned")

@@ -151,8 +151,13 @@ def printed(world):
     """Names of the families that /metrics prints, once a call has been made."""
     server = world.server()
     server.client().GetStats()
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as reply:
-        return re.findall(r"^# TYPE (\S+)", reply.read().decode(), re.M)
+
+    def names():
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as reply:
+            return re.findall(r"^# TYPE (\S+)", reply.read().decode(), re.M)
+
+    harness.until(lambda: "sluice_rpc_seconds" in names(), 10, "the call is counted")
+    return names()
 
 
 def test_the_table_of_metrics_is_what_metrics_prints(printed):

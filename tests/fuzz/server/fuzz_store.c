@@ -298,7 +298,9 @@ static void read_one(const struct service_method *method, const struct services 
 				    .arena = &arena,
 				    .workspace = WORLD,
 				    .workspace_name = "default",
-				    .principal = "tester"};
+				    .principal = "tester",
+				    .caller = &access_anonymous,
+				    .rights = &rights_everything};
 	sl_code code = method->check != NULL ? method->check(request, &err) : SL_OK;
 	code = code == SL_OK ? method->read(&read, request, response, &err) : code;
 	if (code == SL_INTERNAL || code == SL_DATA_LOSS) {
