@@ -268,7 +268,9 @@ static void feed_alike(struct watch *watch, struct watcher *first, const struct 
 		uint64_t upto = last ? live->revision : live->records[i]->revision;
 		struct rpc_message *message = feed_batch_pack(&batch, upto);
 		for (struct watcher *w = watch->watchers; w != NULL; w = w->next) {
-			if (!w->live || w->ended || w->served_with != first) {
+			/* of an earlier turn it may be one that has gone, and its place taken */
+			bool alike = w->served_at == watch->turn && w->served_with == first;
+			if (!w->live || w->ended || !alike) {
 				continue;
 			}
 			if (message == NULL || !hand_over(w, message, upto)) {
