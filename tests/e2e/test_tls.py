@@ -255,6 +255,28 @@ def test_init_makes_everything_once_and_for_its_owner_only(world):
     assert before == {name: open(world.path("back/keys/" + name), "rb").read() for name in os.listdir(world.path("back/keys"))}
 
 
+def test_init_makes_no_master_key_where_there_is_one(world):
+    import base64
+
+    def init(folder, key, mode=0o600, variable="SLUICE_MASTER_KEY_FILE", name="elsewhere"):
+        path = world.path(name)
+        with open(path, "wb") as out:
+            out.write(key)
+        os.chmod(path, mode)
+        value = path if variable == "SLUICE_MASTER_KEY_FILE" else os.path.dirname(path)
+        return subprocess.run([harness.SLUICED, "init", "--data", world.path(folder)], env={**os.environ, variable: value}, capture_output=True, text=True)
+
+    good = base64.b64encode(os.urandom(32))
+    for folder, made in (("a", init("a", good)), ("b", init("b", good, variable="CREDENTIALS_DIRECTORY", name="sluice-master-key"))):
+        assert made.returncode == 0, made.stderr
+        assert not os.path.exists(world.path(folder + "/keys/master.key"))
+        assert "The master key stays in" in made.stdout
+    for key, mode in ((good, 0o640), (b"short", 0o600), (b"", 0o600)):
+        made = init("c", key, mode)
+        assert made.returncode == 3 and "master key" in made.stderr, made
+        assert not os.path.exists(world.path("c/keys")) and not os.path.exists(world.path("c/keys.part"))
+
+
 def test_serving_needs_keys_that_nobody_else_can_reach(world):
     def refusal(folder, port=0):
         program = world.add(harness.Program([harness.SLUICED, "serve", "--data", folder, "--listen", f"127.0.0.1:{port}", "--metrics-listen", "", "--door-listen", ""],
