@@ -428,7 +428,6 @@ static void test_ca_takes_up_replaced_files_and_keeps_the_old_for_broken_ones(vo
 	struct fixture *f = *state;
 	open_ca(f);
 	SL_AUTO(sl_free_auto) char *first = in_use(ca_tls(f->ca));
-	SL_AUTO(sl_free_auto) char *first_key = get(f, "server.key");
 	/* Of another CA, as a company has one. */
 	const struct certs_shape ca_shape = {.common_name = "Company", .is_ca = true};
 	const struct certs_shape shape = {.dns = "sluice.example.org", .eku = "serverAuth"};
