@@ -2,6 +2,7 @@
 
 The clients here are Python's ssl and openssl s_client: nothing of ours, nor of gRPC's, stands between them and the server."""
 import os
+import re
 import shutil
 import ssl
 import stat
@@ -235,7 +236,7 @@ def test_init_makes_everything_once_and_for_its_owner_only(world):
     keys = server.key_file("")
     assert stat.S_IMODE(os.stat(keys).st_mode) == 0o700
     names = sorted(os.listdir(keys))
-    assert {"ca.key", "ca.pem", "door.key", "door.pem", "master.key", "server.key", "server.pem", "token.key"} <= set(names)
+    assert {"ca.key", "ca.pem", "door.key", "door.pem", "manifest.key", "master.key", "server.key", "server.pem", "token.key"} <= set(names)
     for name in names:
         assert stat.S_IMODE(os.stat(server.key_file(name)).st_mode) == 0o600, name
     before = {name: open(server.key_file(name), "rb").read() for name in names}
@@ -243,10 +244,12 @@ def test_init_makes_everything_once_and_for_its_owner_only(world):
     assert again.returncode == 3 and "there already" in again.stderr and again.stdout == ""
     assert before == {name: open(server.key_file(name), "rb").read() for name in os.listdir(keys)}
     # What is shown once is nowhere.
-    secret = server.token.rsplit("_", 1)[1].encode()
+    recovery = re.search(r"recovery-key:(\S+)", server.printed).group(1)
+    secrets = [server.token.rsplit("_", 1)[1].encode(), recovery.encode(), recovery.replace("-", "").encode()]
     for folder, _, files in os.walk(server.folder):
         for name in files:
-            assert secret not in open(os.path.join(folder, name), "rb").read(), name
+            content = open(os.path.join(folder, name), "rb").read()
+            assert not any(secret in content for secret in secrets), name
     tar = world.path("keys.tar")
     subprocess.run([harness.SLUICED, "keys", "export", tar, "--data", server.folder], check=True, capture_output=True)
     assert stat.S_IMODE(os.stat(tar).st_mode) == 0o600
