@@ -134,7 +134,8 @@ static void on_tick(void *ctx)
 	if (now - server->retained_ms >= RETENTION_EVERY_MS) {
 		server->retained_ms = now;
 		records_retain(server->services.store, sl_clock_unix_ms(),
-			       server->config.log_keep_ms);
+			       &(struct records_keep){.log_ms = server->config.log_keep_ms,
+						      .audit_ms = server->config.audit_keep_ms});
 	}
 }
 

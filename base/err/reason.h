@@ -41,6 +41,7 @@
 	X(NOT_SUPPORTED_THERE, "this is not possible in that environment")                         \
 	X(URL_NOT_ALLOWED, "the URL's scheme or host is not allowed")                              \
 	X(PAGE_TOKEN_INVALID, "the page token is not of this list or server")                      \
+	X(AUDIT_RECORD_UNKNOWN, "no audit record has that number and hash")                        \
 	X(REVISION_COMPACTED, "below the compaction floor; metadata has floor and head")           \
 	X(REVISION_AHEAD, "above the head; metadata has floor and head")                           \
 	X(WATCHER_TOO_SLOW, "the watcher's buffer is full; metadata has the last revision sent")   \

@@ -60,6 +60,9 @@ bool sl_json_has(const struct sl_json *object, const char *key);
 /* SL_INVALID_ARGUMENT when the value is of another type or out of its bounds. */
 SL_MUST_USE sl_code sl_json_get_text(const struct sl_json *object, const char *key,
 				     size_t max_bytes, const char **ret_value, struct sl_err *err);
+/* Base64 with padding, as messages are written; appended to *bytes. */
+SL_MUST_USE sl_code sl_json_get_bytes(const struct sl_json *object, const char *key,
+				      struct sl_buf *bytes, struct sl_err *err);
 SL_MUST_USE sl_code sl_json_get_uint(const struct sl_json *object, const char *key, uint64_t min,
 				     uint64_t max, uint64_t *ret_value, struct sl_err *err);
 SL_MUST_USE sl_code sl_json_get_bool(const struct sl_json *object, const char *key, bool *ret_value,

@@ -165,6 +165,44 @@ sl_code sl_json_get_text(const struct sl_json *object, const char *key, size_t m
 	return SL_OK;
 }
 
+static int base64_digit(char c)
+{
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c == '\0' ? NULL : strchr(digits, c);
+	return at == NULL ? -1 : (int)(at - digits);
+}
+
+/* False: the text is not whole groups of four digits, padded only at the end. */
+static bool base64_decode(const char *text, size_t size, struct sl_buf *bytes)
+{
+	size_t padding = size >= 4 ? (text[size - 1] == '=') + (text[size - 2] == '=') : 0;
+	uint32_t group = 0;
+	for (size_t i = 0; i < size - padding; i++) {
+		int digit = base64_digit(text[i]);
+		if (digit < 0) {
+			return false;
+		}
+		group = group << 6 | (uint32_t)digit;
+		if (i % 4 != 0) {
+			uint8_t byte = (uint8_t)(group >> (6 - 2 * (i % 4)));
+			sl_buf_append(bytes, &byte, 1);
+		}
+	}
+	return size % 4 == 0;
+}
+
+sl_code sl_json_get_bytes(const struct sl_json *object, const char *key, struct sl_buf *bytes,
+			  struct sl_err *err)
+{
+	const char *text = NULL;
+	sl_code code = sl_json_get_text(object, key, SL_JSON_MAX_BYTES, &text, err);
+	if (code == SL_OK && text != NULL && !base64_decode(text, strlen(text), bytes)) {
+		return sl_err_set(err, SL_INVALID_ARGUMENT, "key '%s' must be base64", key);
+	}
+	return code;
+}
+
 sl_code sl_json_get_uint(const struct sl_json *object, const char *key, uint64_t min, uint64_t max,
 			 uint64_t *ret_value, struct sl_err *err)
 {

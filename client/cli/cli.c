@@ -137,7 +137,7 @@ static sl_code read_tls(const struct cli_globals *flags, struct tls_files *ret_f
 			      err);
 }
 
-static sl_code connect_to(struct cli *cli, struct sl_err *err)
+sl_code cli_connect(struct cli *cli, struct sl_err *err)
 {
 	struct context context = {0};
 	sl_code code = context_find(cli->flags.server, cli->flags.workspace, &context, err);
@@ -179,7 +179,7 @@ sl_code cli_init(struct cli *cli, const struct cli_globals *flags, bool offline,
 	cli->talk_colors = wants_colors(cli, cli->talk);
 	cli->write.reason = cli_str(flags->reason);
 	cli->write.request_id = cli_str(flags->request_id);
-	return offline ? SL_OK : connect_to(cli, err);
+	return offline ? SL_OK : cli_connect(cli, err);
 }
 
 void cli_fini(struct cli *cli)

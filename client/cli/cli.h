@@ -72,6 +72,8 @@ extern const struct sl_program cli_program;
  * file, default) and the client. SL_INVALID_ARGUMENT says what is wrong with them. */
 SL_MUST_USE sl_code cli_init(struct cli *cli, const struct cli_globals *flags, bool offline,
 			     struct sl_err *err);
+/* For a command that is offline, when it needs the server after all. */
+SL_MUST_USE sl_code cli_connect(struct cli *cli, struct sl_err *err);
 void cli_fini(struct cli *cli);
 /* Runs a command line without the program's name. Returns the exit code. */
 int cli_main(int argc, const char *const *argv);

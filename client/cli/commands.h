@@ -23,6 +23,9 @@ extern const struct cli_command cli_cmd_status, cli_cmd_explain, cli_cmd_wait, c
 extern const struct cli_command cli_cmd_backup, cli_cmd_admin_stats, cli_cmd_admin_compact,
     cli_cmd_admin_resume;
 
+extern const struct cli_command cli_cmd_audit_ls, cli_cmd_audit_head, cli_cmd_audit_verify,
+    cli_cmd_audit_export, cli_cmd_audit_cut;
+
 /* Prints the table. Returns CLI_DONE, or CLI_FAILED when memory was short. */
 int cli_end_table(struct table *table);
 

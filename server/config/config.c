@@ -54,6 +54,8 @@ static const struct sl_flag serve_flags[] = {
 	  .help = "How long such a reply is kept." },
 	{ .name = "log-keep", .kind = SL_FLAG_DURATION, .offset = AT(log_keep_ms), .fallback = "30d", .min = SECONDS(1), .max = DAYS(3650),
 	  .help = "How far back a watch can begin. History and audit are kept longer." },
+	{ .name = "audit-keep", .kind = SL_FLAG_DURATION, .offset = AT(audit_keep_ms), .fallback = "0s", .max = DAYS(36500),
+	  .help = "How long audit records are kept; 0s: for good. `sluice audit cut` removes what has been exported." },
 	{ .name = "heartbeat", .kind = SL_FLAG_DURATION, .offset = AT(heartbeat_ms), .fallback = "30s", .min = 100, .max = HOURS(1),
 	  .help = "How often an agent says that it is there. One that misses two is late, four offline." },
 	{ .name = "git-deadline", .kind = SL_FLAG_DURATION, .offset = AT(git_deadline_ms), .fallback = "5m", .min = SECONDS(1), .max = HOURS(24),

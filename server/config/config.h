@@ -30,7 +30,8 @@ struct server_config {
 	uint64_t queue_max;          /* writes that may wait */
 	uint64_t requests_max;       /* replies kept for retries */
 	uint64_t requests_keep_ms;
-	uint64_t log_keep_ms; /* how long watchers can go back */
+	uint64_t log_keep_ms;   /* how long watchers can go back */
+	uint64_t audit_keep_ms; /* 0: for good */
 	uint64_t heartbeat_ms;
 	uint64_t git_deadline_ms; /* of one Git job */
 	uint64_t git_jobs;        /* Git jobs at once */

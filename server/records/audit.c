@@ -214,3 +214,99 @@ sl_code audit_entry(struct sl_arena *arena, const struct store_audit_record *rec
 	return record_unpack(arena, record->body, &sluice__v1__audit_entry__descriptor, ret_entry,
 			     err);
 }
+
+/* --- cutting ------------------------------------------------------------------------------ */
+
+sl_code audit_cut(struct decision *d, const struct store_audit_point *through, struct sl_err *err)
+{
+	struct store_audit_point anchor = store_view_audit_anchor(d->view);
+	if (through->sequence < anchor.sequence ||
+	    (through->sequence == anchor.sequence &&
+	     memcmp(through->hash, anchor.hash, sizeof(anchor.hash)) == 0)) {
+		return SL_OK;
+	}
+	SL_AUTO(store_audit_end) struct store_audit_walk walk;
+	store_audit_begin(&walk, d->view, through->sequence, STORE_FORWARD);
+	bool there = through->sequence > anchor.sequence && store_audit_next(&walk) &&
+		     walk.record.sequence == through->sequence &&
+		     memcmp(walk.record.hash, through->hash, sizeof(through->hash)) == 0;
+	sl_code code = store_audit_result(&walk, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	if (!there) {
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_AUDIT_RECORD_UNKNOWN,
+				      "no audit record has number %lu and that hash: cut at the "
+				      "last record of an export",
+				      (unsigned long)through->sequence);
+	}
+	d->object.from = sl_arena_printf(d->arena, "%lu", (unsigned long)anchor.sequence);
+	d->object.to = sl_arena_printf(d->arena, "%lu", (unsigned long)through->sequence);
+	d->changed = true;
+	store_changes_cut_audit(d->changes, through->sequence, through->hash);
+	return SL_OK;
+}
+
+/* The entry of the first record from `sequence` on; *ret_entry NULL: there is none. */
+static sl_code entry_at(const struct store_view *view, struct sl_arena *arena, uint64_t sequence,
+			struct store_audit_point *ret_point, Sluice__V1__AuditEntry **ret_entry,
+			struct sl_err *err)
+{
+	SL_AUTO(store_audit_end) struct store_audit_walk walk;
+	store_audit_begin(&walk, view, sequence, STORE_FORWARD);
+	*ret_entry = NULL;
+	if (!store_audit_next(&walk)) {
+		return store_audit_result(&walk, err);
+	}
+	ret_point->sequence = walk.record.sequence;
+	memcpy(ret_point->hash, walk.record.hash, sizeof(ret_point->hash));
+	return audit_entry(arena, &walk.record, ret_entry, err);
+}
+
+/* The last record before `before_ms`; sequence 0: there is none. */
+static sl_code last_before(const struct store_view *view, uint64_t before_ms,
+			   struct store_audit_point *ret_last, struct sl_err *err)
+{
+	uint64_t low = store_view_audit_anchor(view).sequence;
+	uint64_t high = store_view_audit_head(view).sequence;
+	ret_last->sequence = 0;
+	while (low < high) {
+		SL_AUTO(sl_arena_fini) struct sl_arena arena;
+		sl_arena_init(&arena, 0);
+		uint64_t middle = low + (high - low + 1) / 2;
+		struct store_audit_point point = {.sequence = 0};
+		Sluice__V1__AuditEntry *entry = NULL;
+		sl_code code = entry_at(view, &arena, middle, &point, &entry, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		if (entry == NULL || entry->at_ms >= before_ms) {
+			high = middle - 1;
+			continue;
+		}
+		low = point.sequence;
+		*ret_last = point;
+	}
+	return SL_OK;
+}
+
+sl_code audit_cut_old(struct store_changes *changes, const struct store_view *view, uint64_t now_ms,
+		      uint64_t keep_ms, bool *ret_cut, struct sl_err *err)
+{
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	uint64_t before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0;
+	struct store_audit_point last = {.sequence = 0};
+	Sluice__V1__AuditEntry *oldest = NULL;
+	*ret_cut = false;
+	sl_code code = entry_at(view, &arena, 0, &last, &oldest, err);
+	if (code != SL_OK || oldest == NULL || oldest->at_ms + keep_ms / 8 >= before_ms) {
+		return code;
+	}
+	code = last_before(view, before_ms, &last, err);
+	if (code == SL_OK && last.sequence > 0) {
+		store_changes_cut_audit(changes, last.sequence, last.hash);
+		*ret_cut = true;
+	}
+	return code;
+}

@@ -17,6 +17,17 @@ void audit_counted(struct sl_arena *arena, struct store_changes *changes,
 		   Sluice__V1__AuditEntry *entry, uint64_t count, uint64_t first_ms,
 		   uint64_t last_ms);
 
+/* Cuts the sequence at a record that somebody has: the hash says so. At or before the anchor
+ * nothing changes. SL_FAILED_PRECONDITION / AUDIT_RECORD_UNKNOWN: no record has that number and
+ * hash. */
+SL_MUST_USE sl_code audit_cut(struct decision *d, const struct store_audit_point *through,
+			      struct sl_err *err);
+/* Cuts what is older than keep_ms, for the server itself, an eighth of that at a time: each cut
+ * leaves a record, too. *ret_cut: there was something. */
+SL_MUST_USE sl_code audit_cut_old(struct store_changes *changes, const struct store_view *view,
+				  uint64_t now_ms, uint64_t keep_ms, bool *ret_cut,
+				  struct sl_err *err);
+
 /* What a record says. SL_DATA_LOSS: its body does not parse. */
 SL_MUST_USE sl_code audit_entry(struct sl_arena *arena, const struct store_audit_record *record,
 				Sluice__V1__AuditEntry **ret_entry, struct sl_err *err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/records/audit.h"
 #include "server/records/placement.h"
 #include "server/records/workspaces.h"
 
@@ -174,7 +175,7 @@ static sl_code worth_it(const struct store_view *view, uint64_t revision, bool *
 
 struct retain {
 	struct store_cmd cmd;
-	uint64_t before_ms, now_ms;
+	uint64_t before_ms, now_ms, audit_keep_ms;
 };
 
 static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *view,
@@ -184,10 +185,14 @@ static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *vie
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	uint64_t revision = 0;
-	bool worth = false;
+	bool worth = false, cut = false;
 	sl_code code = records_revision_before(view, retain->before_ms, &revision, err);
 	code = code != SL_OK ? code : worth_it(view, revision, &worth, err);
-	if (code == SL_OK && worth) {
+	if (code == SL_OK && retain->audit_keep_ms > 0) {
+		code =
+		    audit_cut_old(changes, view, retain->now_ms, retain->audit_keep_ms, &cut, err);
+	}
+	if (code == SL_OK && (worth || cut)) {
 		struct decision d = {.changes = changes,
 				     .arena = &arena,
 				     .revision = store_changes_revision(changes),
@@ -195,7 +200,7 @@ static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *vie
 				     .principal = "sluiced",
 				     .method = RETENTION,
 				     .reason = ""};
-		store_changes_set_floor(changes, revision);
+		store_changes_set_floor(changes, worth ? revision : 0);
 		decision_log(&d, NULL);
 	}
 	return code == SL_OK && sl_arena_failed(&arena)
@@ -209,14 +214,15 @@ static void retain_done(struct store_cmd *cmd)
 	free(SL_CONTAINER_OF(cmd, struct retain, cmd));
 }
 
-void records_retain(struct store *store, uint64_t now_ms, uint64_t keep_ms)
+void records_retain(struct store *store, uint64_t now_ms, const struct records_keep *keep)
 {
 	struct retain *retain = calloc(1, sizeof(*retain));
 	if (retain == NULL) {
 		return; /* the next time will do */
 	}
-	*retain =
-	    (struct retain){.now_ms = now_ms, .before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0};
+	*retain = (struct retain){.now_ms = now_ms,
+				  .before_ms = now_ms > keep->log_ms ? now_ms - keep->log_ms : 0,
+				  .audit_keep_ms = keep->audit_ms};
 	retain->cmd.decide = retain_decide;
 	retain->cmd.done = retain_done;
 	retain->cmd.shrinks = true;

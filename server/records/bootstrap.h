@@ -18,8 +18,12 @@ enum store_prune records_prune(struct sl_bytes record, uint64_t revision, uint64
 SL_MUST_USE sl_code records_revision_before(const struct store_view *view, uint64_t before_ms,
 					    uint64_t *ret_revision, struct sl_err *err);
 
-/* Submits a command that raises the floor to what is older than keep_ms; answers nobody. Any
- * thread. */
-void records_retain(struct store *store, uint64_t now_ms, uint64_t keep_ms);
+/* How long the log and the audit sequence are kept; audit 0: for good. */
+struct records_keep {
+	uint64_t log_ms, audit_ms;
+};
+/* Submits a command that raises the floor to what is older, and cuts the audit sequence there;
+ * answers nobody. Any thread. */
+void records_retain(struct store *store, uint64_t now_ms, const struct records_keep *keep);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "base/chain/chain.h"
+
 SL_DEFINE_AUTO(MDB_cursor *, mdb_cursor_close);
 
 enum { PART_LOG, PART_KEPT };
@@ -19,18 +21,8 @@ void store_audit_hash(uint8_t out[static STORE_HASH_BYTES],
 		      const uint8_t before[static STORE_HASH_BYTES],
 		      const struct store_audit_record *record)
 {
-	struct sl_hasher hasher;
-	uint8_t numbers[12];
-	sl_put_be64(numbers, record->sequence);
-	sl_put_be32(numbers + 8, (uint32_t)record->body.size);
-	sl_hasher_init(&hasher);
-	sl_hasher_add(&hasher, before, STORE_HASH_BYTES);
-	sl_hasher_add(&hasher, numbers, sizeof(numbers));
-	sl_hasher_add(&hasher, record->body.data, record->body.size);
-	if (record->change) {
-		sl_hasher_add(&hasher, record->bulk_hash, STORE_HASH_BYTES);
-	}
-	sl_hasher_end(&hasher, out);
+	sl_chain_hash(out, before, record->sequence, record->body,
+		      record->change ? record->bulk_hash : NULL);
 }
 
 static uint8_t *put_bytes(uint8_t *at, struct sl_bytes bytes)

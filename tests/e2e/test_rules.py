@@ -111,7 +111,7 @@ def mutating(services):
 
 
 def test_the_table_has_every_mutating_method(services):
-    made = {method.name for method in mutating(services) if method.containing_service.name != "AdminService"}
+    made = {method.name for method in mutating(services) if method.containing_service.name not in ("AdminService", "AuditService")}
     assert made - SECURE_ONLY == {method for method, _, _ in WRITES}
     for method in mutating(services):
         fields = {field.name for field in method.input_type.fields_by_name["write"].message_type.fields}

@@ -32,6 +32,7 @@
 #include "sluice/v1/access.pb-c.h"
 #include "sluice/v1/admin.pb-c.h"
 #include "sluice/v1/app.pb-c.h"
+#include "sluice/v1/audit.pb-c.h"
 #include "sluice/v1/environment.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
 #include "sluice/v1/promotion.pb-c.h"
@@ -225,7 +226,12 @@ typedef struct sluice_call {
 	X(revoke_access_token, RevokeAccessToken, AccessService)                                   \
 	X(get_stats, GetStats, AdminService)                                                       \
 	X(compact, Compact, AdminService)                                                          \
-	X(resume, Resume, AdminService)
+	X(resume, Resume, AdminService)                                                            \
+	X(list_audit_records, ListAuditRecords, AuditService)                                      \
+	X(get_audit_head, GetAuditHead, AuditService)                                              \
+	X(verify_audit, VerifyAudit, AuditService)                                                 \
+	X(export_audit, ExportAudit, AuditService)                                                 \
+	X(cut_audit, CutAudit, AuditService)
 
 #define SLUICE_DECLARE_(name, Method, Service)                                                     \
 	int sluice_##name(sluice_client *client, const sluice_call *call,                          \

@@ -96,7 +96,7 @@ class Client:
     def close(self):
         self.channel.close()
 
-    def request(self, method, **fields):
+    def request(self, method, /, **fields):
         _, descriptor = self._methods[method]
         return message_class(descriptor.input_type)(**fields)
 

@@ -225,12 +225,14 @@ static void test_retain_raises_the_floor_by_age(void **state)
 	for (uint64_t i = 1; i <= 10; i++) {
 		(void)write_entry(f, (struct entry){.at_ms = 1000 * i, .history = i == 3});
 	}
-	records_retain(f->store, 10500, 5000); /* older than 5500 */
+	records_retain(f->store, 10500,
+		       &(struct records_keep){.log_ms = 5000}); /* older than 5500 */
 	assert_true(WAIT_FOR(stats(f).floor == 5, 20000));
 	assert_int_equal(stats(f).revision, 11);
 	assert_true(WAIT_FOR(stats(f).log_records == 7, 20000)); /* 3 and 6 to 11 */
-	records_retain(f->store, 10500, 5000);                   /* the same again: nothing */
-	records_retain(f->store, 10500, UINT64_MAX);
+	records_retain(f->store, 10500,
+		       &(struct records_keep){.log_ms = 5000}); /* the same again: nothing */
+	records_retain(f->store, 10500, &(struct records_keep){.log_ms = UINT64_MAX});
 	(void)write_entry(f, (struct entry){.at_ms = 10600});
 	assert_int_equal(stats(f).revision, 12);
 	assert_int_equal(stats(f).floor, 5);
@@ -244,7 +246,8 @@ static void test_retain_comes_to_rest(void **state)
 		(void)write_entry(f, (struct entry){.at_ms = 1000 * i});
 	}
 	for (uint64_t minute = 1; minute <= 50; minute++) {
-		records_retain(f->store, 10000 + 60000 * minute, 30000);
+		records_retain(f->store, 10000 + 60000 * minute,
+			       &(struct records_keep){.log_ms = 30000});
 	}
 	store_free(f->store); /* answers all */
 	open_store(f);

@@ -182,6 +182,7 @@ const ProtobufCServiceDescriptor *const calls_services[CALLS_SERVICES] = {
     &sluice__v1__release_service__descriptor,    &sluice__v1__fleet_service__descriptor,
     &sluice__v1__agent_service__descriptor,      &sluice__v1__watch_service__descriptor,
     &sluice__v1__admin_service__descriptor,      &sluice__v1__access_service__descriptor,
+    &sluice__v1__audit_service__descriptor,
 };
 
 static const ProtobufCMethodDescriptor *method_of(const char *name)
