@@ -111,6 +111,12 @@ class Run:
 
     # --- starting -----------------------------------------------------------------
 
+    @staticmethod
+    def memory(server):
+        """Resident KiB of the server."""
+        with open(f"/proc/{server.program.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
     def server(self, flags=(), folder=None, env=None, prefix=(), start=True):
         made = FaultServer(self.services, folder or self.world.path("server"), ["--accepts-per-second", "0"] + list(flags), env)
         made.prefix = list(prefix)

@@ -1,0 +1,52 @@
+"""HTTP/2 by the byte, for peers that do not behave."""
+import socket
+import struct
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
+END_STREAM, END_HEADERS = 1, 4
+
+
+def frame(kind, flags=0, stream=0, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def text(value):
+    """An HPACK string, as it is."""
+    size, digits = len(value) - 127, b""
+    if size < 0:
+        return bytes([len(value)]) + value
+    while size >= 128:
+        digits += bytes([size % 128 + 128])
+        size //= 128
+    return b"\x7f" + digits + bytes([size]) + value
+
+
+def field(name, value):
+    """A header that goes into no table."""
+    return b"\x00" + text(name) + text(value)
+
+
+def headers(path=b"/sluice.v1.AppService/ListApps", extra=()):
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x"), (b"te", b"trailers"), (b"content-type", b"application/grpc"), *extra]
+    return b"".join(field(name, value) for name, value in fields)
+
+
+class Peer:
+    """A connection that has said the preface, unless told otherwise. What the server says is not looked at, so SETTINGS are never acknowledged."""
+
+    def __init__(self, port, greet=True):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        if greet:
+            self.send(PREFACE + frame(SETTINGS))
+
+    def send(self, data):
+        """False: the server has hung up, or takes nothing any more."""
+        try:
+            self.socket.sendall(data)
+            return True
+        except OSError:
+            return False
+
+    def close(self):
+        self.socket.close()
