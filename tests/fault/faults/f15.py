@@ -1,12 +1,13 @@
 """F15: a Git host between which and us bits flip and packs are cut off: while the server resolves and publishes, and while agents fetch.
-Damage may make an attempt fail; it never becomes content, and all is well when the damage ends. A tree with a link is refused."""
+Damage may make an attempt fail; it never becomes content, and all is well when the damage ends. Then their mirrors are damaged on disk: bits
+flip, files are cut short, objects are gone; a mirror is mended or made anew. A tree with a link is refused."""
 import os
 import time
 
 import harness
 from fleet import Fleet
 
-TEXT = "packs flipped and cut off on the wire; links in a tree"
+TEXT = "packs flipped and cut off on the wire, mirrors on disk; links in a tree"
 ROUNDS, FULL = 6, 200
 DAMAGED_S = 2
 
@@ -46,6 +47,8 @@ def run(run):
         fleet.git.heal()
         run.count("pieces damaged on the way to agents", damage.done)
         converged.append(fleet.wait_serve(fleet.number, f"round {number}: damaged fetch"))
+    for number in range(run.rounds):
+        converged.append(on_disk(run, fleet, client, number))
     link_in_tree(run, fleet, client)
     evidence = run.evidence(server)
     evidence.whole, evidence.converged = fleet.whole, converged
@@ -72,6 +75,48 @@ def server_side(run, fleet, client, cut):
         content = harness.wait_content(client, "fleet", name, timeout=60)
     run.report.require((content.commit, content.tree) == (commit, tree), "R6", f"{name}: commit {content.commit}, tree {content.tree}, not {commit}, {tree}")
     fleet.to_staging(client, name)
+
+
+def on_disk(run, fleet, client, number):
+    """The server resolves and publishes over a damaged mirror, then an agent fetches into one."""
+    agent = fleet.agents[0]
+    damage_mirrors(run, fleet.server.folder, number)
+    fleet.commit()
+    name, commit = f"v{fleet.number}", harness.git("rev-parse", "HEAD", cwd=fleet.repository.work)
+    tree = harness.git("rev-parse", "HEAD:apps/fleet", cwd=fleet.repository.work)
+    client.CreateVersion(app="fleet", name=name)
+    content = harness.wait_content(client, "fleet", name, timeout=60)
+    run.report.require((content.commit, content.tree) == (commit, tree), "R6", f"{name}, damaged mirror: {content.commit}, {content.tree}, not {commit}, {tree}")
+    fleet.to_staging(client, name)
+    damage_mirrors(run, agent.folder, number + 1)
+    fleet.to_production(client, name)
+    fleet.release(client, name)
+    return fleet.wait_serve(fleet.number, f"round {number}: damaged mirrors")
+
+
+def damage_mirrors(run, folder, number):
+    """Every mirror below the folder; how, goes round by number."""
+    files = [os.path.join(top, file) for top, _, names in os.walk(os.path.join(folder, "mirrors")) for file in names]
+    objects = sorted(file for file in files if f"{os.sep}objects{os.sep}" in file)
+    run.report.require(objects, "run", f"{folder}: no mirror to damage")
+    kind = ("flipped", "cut short", "gone", "refs")[number % 4]
+    if kind == "refs":
+        objects = [file for file in files if os.path.basename(file) in ("HEAD", "packed-refs") or f"{os.sep}refs{os.sep}" in file]
+    for file in objects if kind in ("gone", "refs") else run.random.sample(objects, max(len(objects) // 2, 1)):
+        size = os.path.getsize(file)
+        os.chmod(file, 0o600)
+        if kind == "gone":
+            os.unlink(file)
+        elif kind == "cut short" or size == 0:
+            os.truncate(file, size // 2)
+        else:
+            with open(file, "r+b") as out:
+                at = run.random.randrange(size)
+                out.seek(at)
+                byte = out.read(1)[0]
+                out.seek(at)
+                out.write(bytes([byte ^ (1 << run.random.randrange(8))]))
+    run.count(f"mirrors damaged: {kind}")
 
 
 def settled(client, name):
