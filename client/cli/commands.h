@@ -20,6 +20,10 @@ extern const struct cli_command cli_cmd_instance_add, cli_cmd_instance_ls, cli_c
     cli_cmd_instance_rm;
 extern const struct cli_command cli_cmd_status, cli_cmd_explain, cli_cmd_wait, cli_cmd_watch,
     cli_cmd_man;
+extern const struct cli_command cli_cmd_principal_add, cli_cmd_principal_ls, cli_cmd_principal_show,
+    cli_cmd_principal_disable, cli_cmd_principal_enable, cli_cmd_principal_rm, cli_cmd_grant,
+    cli_cmd_revoke, cli_cmd_role_add, cli_cmd_role_set, cli_cmd_role_ls, cli_cmd_role_show,
+    cli_cmd_role_rm, cli_cmd_token_create, cli_cmd_token_ls, cli_cmd_token_revoke, cli_cmd_whoami;
 extern const struct cli_command cli_cmd_backup, cli_cmd_admin_stats, cli_cmd_admin_compact,
     cli_cmd_admin_resume;
 
