@@ -198,8 +198,11 @@ static sl_code permit_scope(struct permit *p, struct sl_err *err)
 	if (scope == ACCESS_SERVER) {
 		return access_serves(caller, p->asker->rights) ? SL_OK : missing(p, err);
 	}
-	sl_code code = workspace_find(p->view, service_workspace_name(p->bound, p->request),
-				      &p->workspace, err);
+	p->workspace = caller->workspace; /* of a method that is of none */
+	sl_code code = p->bound->workspace == NULL
+			   ? SL_OK
+			   : workspace_find(p->view, service_workspace_name(p->bound, p->request),
+					    &p->workspace, err);
 	if (code == SL_OK && !access_enters(caller, p->asker->rights, p->workspace)) {
 		code = workspace_not_found(service_workspace_name(p->bound, p->request), err);
 	}
