@@ -243,6 +243,10 @@ static void set_field(struct world *w, ProtobufCMessage *message, char *name, ch
 	case PROTOBUF_C_TYPE_UINT64:
 		*(uint64_t *)at = strtoull(value, NULL, 10);
 		return;
+	case PROTOBUF_C_TYPE_BYTES: /* a hash */
+		*(ProtobufCBinaryData *)at =
+		    (ProtobufCBinaryData){.len = 32, .data = sl_arena_alloc(&w->arena, 32)};
+		return;
 	case PROTOBUF_C_TYPE_MESSAGE:
 		assert_non_null(part);
 		if (*(ProtobufCMessage **)at == NULL) {

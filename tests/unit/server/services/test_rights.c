@@ -84,7 +84,7 @@ static const struct sample {
     {"GetAuditHead", "", NULL, true},
     {"VerifyAudit", "", NULL, true},
     {"ExportAudit", "", NULL, true},
-    {"CutAudit", "sequence=1", NULL, true},
+    {"CutAudit", "through.sequence=1 through.hash=$H", NULL, true},
     {"WhoAmI", "", NULL, false},
     {"CreatePrincipal", "name=alice kind=1", "", false},
     {"GetPrincipal", "principal=tess", "", false},
