@@ -1,6 +1,7 @@
 /* sluice-agent: keeps one instance as a Sluice server wants it.
  *
- *   sluice-agent [run] --server HOST:PORT --instance NAME --state DIR
+ *   sluice-agent enroll --join FILE --state DIR
+ *   sluice-agent [run] [--server HOST:PORT --instance NAME] --state DIR
  *   sluice-agent status|check [--state DIR]
  *   sluice-agent man [markdown]
  *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
@@ -11,8 +12,11 @@
 #include <string.h>
 
 #include "agent/config/config.h"
+#include "agent/identity/identity.h"
 #include "agent/loop/loop.h"
+#include "agent/state/state.h"
 #include "agent/status/status.h"
+#include "base/clock/clock.h"
 #include "base/crypto/crypto.h"
 #include "base/crypto/secret.h"
 #include "base/git/git.h"
@@ -40,6 +44,57 @@ static void block_signals(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* Who the agent is and whom it dials: by its identity, unless the flags say it. */
+static sl_code know(struct agent_config *config, struct identity **ret_identity, struct sl_err *err)
+{
+	sl_code code = config->tls_ca[0] != '\0' || config->tls_cert[0] != '\0'
+			   ? SL_NOT_FOUND
+			   : identity_load(config->state_dir, ret_identity, err);
+	if (code == SL_NOT_FOUND) {
+		sl_err_clear(err);
+		bool told = config->server[0] != '\0' && config->instance[0] != '\0';
+		return told
+			   ? SL_OK
+			   : sl_err_set(err, SL_INVALID_ARGUMENT,
+					"'%s' has no identity: run `sluice-agent enroll` first, or "
+					"give --server and --instance for a server with --insecure",
+					config->state_dir);
+	}
+	if (code != SL_OK) {
+		return code;
+	}
+	const struct identity *identity = *ret_identity;
+	config->server = config->server[0] != '\0' ? config->server : identity->server;
+	config->instance = config->instance[0] != '\0' ? config->instance : identity->instance;
+	config->workspace = identity->workspace;
+	return SL_OK;
+}
+
+static int enroll(const struct agent_config *config)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(join_fini) struct join join = {0};
+	SL_AUTO(identity_free_auto) struct identity *identity = NULL;
+	char until[SL_CLOCK_TEXT_SIZE];
+	sl_code code = join_read(config->join, &join, &err);
+	if (code != SL_OK) {
+		return failed("enroll", &err, EXIT_USAGE);
+	}
+	tls_hooks_install();
+	crpc_init();
+	code = sl_secret_harden(&err);
+	code = code != SL_OK ? code : state_make_dir(config->state_dir, &err);
+	code = code != SL_OK ? code : identity_enroll(config->state_dir, &join, &identity, &err);
+	crpc_shutdown();
+	if (code != SL_OK) {
+		return failed("enroll", &err, EXIT_FAILED);
+	}
+	(void)printf("instance %s (%s, %s): identity %s, certificate until %s, renewed by itself\n",
+		     identity->instance, identity->instance_id, identity->environment,
+		     identity->identity_id, sl_clock_text(until, identity->not_after_ms));
+	return EXIT_SUCCESS;
+}
+
 static int run(const struct agent_config *config)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
@@ -47,6 +102,12 @@ static int run(const struct agent_config *config)
 	if (agent_config_check(config, &err) != SL_OK ||
 	    sl_log_level_parse(config->log_level, &level, &err) != SL_OK) {
 		return failed("run", &err, EXIT_USAGE);
+	}
+	SL_AUTO(identity_free_auto) struct identity *identity = NULL;
+	struct agent_config own = *config;
+	if (know(&own, &identity, &err) != SL_OK) {
+		return failed("run", &err,
+			      err.code == SL_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILED);
 	}
 	sl_log_level_set(level);
 	block_signals();
@@ -58,7 +119,7 @@ static int run(const struct agent_config *config)
 	tls_hooks_install();
 	crpc_init();
 	sl_code code = sl_secret_harden(&err);
-	code = code != SL_OK ? code : loop_run(config, &err);
+	code = code != SL_OK ? code : loop_run(&own, identity, &err);
 	crpc_shutdown();
 	return code == SL_OK ? EXIT_SUCCESS : failed("run", &err, EXIT_FAILED);
 }
@@ -96,6 +157,7 @@ static const struct {
 	int (*run)(const struct agent_config *config);
 } actions[] = {
     {"run", run},
+    {"enroll", enroll},
     {"status", show},
     {"check", check},
 };

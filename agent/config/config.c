@@ -47,8 +47,7 @@ static const struct sl_flag run_flags[] = {
      .min = 3,
      .max = 256,
      .placeholder = "HOST:PORT",
-     .required = true,
-     .help = "Server to dial."},
+     .help = "Server to dial; one that has enrolled knows it."},
     TLS_FLAGS,
     {.name = "instance",
      .kind = SL_FLAG_TEXT,
@@ -56,8 +55,7 @@ static const struct sl_flag run_flags[] = {
      .min = 1,
      .max = 50,
      .placeholder = "NAME",
-     .required = true,
-     .help = "Instance that this agent is for: its name or id."},
+     .help = "Instance that this agent is for: its name or id; one that has enrolled knows it."},
     {.name = "workspace",
      .letter = 'w',
      .kind = SL_FLAG_TEXT,
@@ -201,6 +199,19 @@ static const struct sl_flag run_flags[] = {
     {.name = NULL},
 };
 
+static const struct sl_flag enroll_flags[] = {
+    {.name = "join",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(join),
+     .min = 1,
+     .max = 4000,
+     .required = true,
+     .placeholder = "FILE",
+     .help = "The join file of `sluice instance add` or `instance rejoin`; - for standard input."},
+    STATE_FLAG,
+    {.name = NULL},
+};
+
 static const struct sl_flag status_flags[] = {
     STATE_FLAG,
     {.name = "output",
@@ -245,7 +256,7 @@ static const struct sl_exit_code exit_codes[] = {
 
 static const struct sl_command run_command = {
     .name = "run",
-    .synopsis = "--server HOST:PORT --instance NAME",
+    .synopsis = "[--server HOST:PORT --instance NAME]",
     .summary = "pull and serve what the server wants; the default command",
     .description = "Dials the server, fetches through Git what it names, verifies it, and points "
 		   "DIR/apps/SLUG/current at it by one rename. What is served goes on when server, "
@@ -253,6 +264,23 @@ static const struct sl_command run_command = {
     .flags = run_flags,
     .env_prefix = "SLUICE_",
     .examples = run_examples,
+};
+static const struct sl_command enroll_command = {
+    .name = "enroll",
+    .synopsis = "--join FILE",
+    .summary = "become the agent of an instance: make keys, get a certificate",
+    .description = "Makes the agent's keys, which never leave DIR, shows the one-time token of the "
+		   "join file at the server's door and keeps what it gets in DIR/identity (0600). "
+		   "From then on `run` needs no address and no name, and renews the certificate by "
+		   "itself. A running agent takes a new identity at its next start.",
+    .flags = enroll_flags,
+    .env_prefix = "SLUICE_",
+    .examples =
+	(const struct sl_example[]){
+	    {"sluice instance add prod-1 --env production | ssh host sluice-agent enroll --join - "
+	     "--state /srv/prod-1",
+	     "the token is good once, and for minutes"},
+	    {NULL, NULL}},
 };
 static const struct sl_command status_command = {
     .name = "status",
@@ -274,8 +302,8 @@ static const struct sl_command man_command = {
     .summary = "print this program's man page, or its flags as Markdown",
     .args_max = 1,
 };
-static const struct sl_command *const commands[] = {&run_command, &status_command, &check_command,
-						    &man_command, NULL};
+static const struct sl_command *const commands[] = {
+    &run_command, &enroll_command, &status_command, &check_command, &man_command, NULL};
 
 const struct sl_program agent_program = {
     .name = "sluice-agent",

@@ -12,7 +12,7 @@
 #define AGENT_VERSION "0.1.0"
 
 struct agent_config {
-	const char *server, *instance, *workspace, *state_dir;
+	const char *server, *instance, *workspace, *state_dir, *join;
 	const char *tls_ca, *tls_cert, *tls_key; /* files; "": none */
 	const char *hook, *probe, *sync, *log_level, *output;
 	const char *manifest_key, *recovery_key, *release_key; /* files; "": not given */

@@ -163,7 +163,23 @@ static sl_code load_state(struct loop *loop, struct sl_err *err)
 	return SL_OK;
 }
 
-/* What flags pin, before anything is believed. */
+/* What enrolment said, unless flags say it. */
+static void pin_identity(const struct identity *identity, struct trust_pin *pin)
+{
+	if (identity == NULL) {
+		return;
+	}
+	if (pin->epoch == 0 && identity->key_epoch != 0) {
+		pin->epoch = identity->key_epoch;
+		memcpy(pin->manifest_key, identity->manifest_key, sizeof(pin->manifest_key));
+	}
+	if (!pin->recovery_given && identity->recovery_known) {
+		pin->recovery_given = true;
+		memcpy(pin->recovery_key, identity->recovery_key, sizeof(pin->recovery_key));
+	}
+}
+
+/* What is pinned, before anything is believed. */
 static sl_code load_pins(struct loop *loop, struct sl_err *err)
 {
 	struct trust_pin pin;
@@ -173,6 +189,7 @@ static sl_code load_pins(struct loop *loop, struct sl_err *err)
 	if (code != SL_OK) {
 		return code;
 	}
+	pin_identity(loop->identity, &pin);
 	loop->proven_mono_ms = sl_clock_mono_ms();
 	if (trust_pin(loop->state, &pin)) {
 		log_info("pinned", "key_epoch=%u recovery=%d release=%d",
@@ -207,16 +224,24 @@ static sl_code open_session(struct loop *loop, struct sl_err *err)
 		return SL_OK;
 	}
 	const struct agent_config *config = loop->config;
-	sl_code code =
-	    tls_files_read(config->tls_ca, config->tls_cert, config->tls_key, &loop->tls, err);
+	const struct identity *identity = loop->identity;
+	sl_code code = identity != NULL ? SL_OK
+					: tls_files_read(config->tls_ca, config->tls_cert,
+							 config->tls_key, &loop->tls, err);
 	if (code != SL_OK) {
 		return code;
 	}
+	if (identity != NULL && identity_is_over(identity, sl_clock_unix_ms())) {
+		log_warn("certificate-over",
+			 "identity=%s action=\"renew it at the door, then dial\"",
+			 identity->identity_id);
+		return SL_OK;
+	}
 	struct session_options options = {
 	    .server = config->server,
-	    .ca_pem = loop->tls.ca,
-	    .cert_pem = loop->tls.cert,
-	    .key_pem = loop->tls.key,
+	    .ca_pem = identity != NULL ? identity->ca : loop->tls.ca,
+	    .cert_pem = identity != NULL ? identity->cert : loop->tls.cert,
+	    .key_pem = identity != NULL ? identity->key : loop->tls.key,
 	    .user_agent = "sluice-agent/" AGENT_VERSION,
 	    .ctx = loop,
 	    .on_greet = report_greet,
@@ -226,6 +251,16 @@ static sl_code open_session(struct loop *loop, struct sl_err *err)
 	    .on_beat = on_beat,
 	};
 	return session_new(&options, &loop->session, err);
+}
+
+bool loop_open_session(struct loop *loop)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (open_session(loop, &err) != SL_OK) {
+		log_error("session", "error=%s", SL_QUOTE(err.msg));
+		loop_note_error(loop, err.msg);
+	}
+	return loop->session != NULL;
 }
 
 /* --- one turn ------------------------------------------------------------------------- */
@@ -249,6 +284,7 @@ static void save_if_dirty(struct loop *loop)
 static void turn(struct loop *loop)
 {
 	loop->wake_at_ms = 0;
+	renew_step(loop);
 	if (loop->session != NULL) {
 		session_step(loop->session);
 	}
@@ -283,13 +319,14 @@ static void add_fd(struct pollfd *fds, nfds_t *count, int fd, short events)
 /* Everything that can have news. False: out of memory. */
 static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signalled)
 {
-	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(3 + 2 * loop->run_count, sizeof(*fds));
+	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(4 + 2 * loop->run_count, sizeof(*fds));
 	nfds_t count = 0;
 	if (fds == NULL) {
 		return false;
 	}
 	add_fd(fds, &count, signals, POLLIN);
 	add_fd(fds, &count, loop->session != NULL ? session_fd(loop->session) : -1, POLLIN);
+	add_fd(fds, &count, renew_fd(loop), POLLIN);
 	add_fd(fds, &count, loop->pull != NULL ? pull_fd(loop->pull) : -1, POLLIN);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		const struct run *run = loop->runs[i];
@@ -335,6 +372,7 @@ static sl_code start(struct loop *loop, struct sl_err *err)
 
 static void stop(struct loop *loop)
 {
+	renew_stop(loop);
 	session_free(loop->session);
 	tls_files_fini(&loop->tls);
 	pull_free(loop->pull);
@@ -355,9 +393,9 @@ static int open_signals(void)
 	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-sl_code loop_run(const struct agent_config *config, struct sl_err *err)
+sl_code loop_run(const struct agent_config *config, struct identity *identity, struct sl_err *err)
 {
-	struct loop loop = {.config = config};
+	struct loop loop = {.config = config, .identity = identity};
 	int lock = -1;
 	sl_code code = state_lock(config->state_dir, &lock, err);
 	if (code != SL_OK) {

@@ -8,10 +8,13 @@
 #define SL_AGENT_LOOP_H
 
 #include "agent/config/config.h"
+#include "agent/identity/identity.h"
 #include "base/err/err.h"
 
 /* Runs until SIGTERM or SIGINT, which must be blocked in every thread.
- * sl_crypto_init() and crpc_init() have been called. SL_OK: ended by a signal. */
-SL_MUST_USE sl_code loop_run(const struct agent_config *config, struct sl_err *err);
+ * sl_crypto_init() and crpc_init() have been called. identity: who the agent is, borrowed; NULL: as
+ * the config's files say. SL_OK: ended by a signal. */
+SL_MUST_USE sl_code loop_run(const struct agent_config *config, struct identity *identity,
+			     struct sl_err *err);
 
 #endif

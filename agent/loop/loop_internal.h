@@ -5,6 +5,7 @@
 #include "agent/activate/activate.h"
 #include "agent/child/child.h"
 #include "agent/config/config.h"
+#include "agent/identity/identity.h"
 #include "agent/manifest/manifest.h"
 #include "agent/probe/probe.h"
 #include "agent/pull/pull.h"
@@ -12,8 +13,10 @@
 #include "agent/session/session.h"
 #include "agent/state/state.h"
 #include "agent/trust/trust.h"
+#include "base/bytes/bytes.h"
 #include "base/sm/sm.h"
 #include "base/tls/files.h"
+#include "client/rpc/rpc.h"
 
 /* What goes on with one app, beside what is kept on disk:
  *
@@ -42,8 +45,20 @@ struct run {
 	uint8_t told_hash[SL_HASH_BYTES];
 };
 
+/* A renewal under way: one call, asked and answered without waiting. */
+struct renewing {
+	struct crpc_channel *channel;
+	struct crpc_stream *stream; /* NULL: none is under way */
+	struct sl_buf request;      /* until gRPC has taken it */
+	bool late, sent;
+	unsigned failed;       /* in a row */
+	uint64_t next_mono_ms; /* not before */
+};
+
 struct loop {
 	const struct agent_config *config;
+	struct identity *identity; /* NULL: none; borrowed */
+	struct renewing renewing;
 	char dir[ACTIVATE_PATH_SIZE]; /* absolute */
 	struct state *state;
 	Sluice__V1__Manifest *manifest; /* of the state; NULL: none */
@@ -108,6 +123,12 @@ void work_retry_later(struct loop *loop, struct state_version *version, const ch
 /* The pull's version is no longer wanted, or is gone: stops it. */
 void work_check_pull(struct loop *loop);
 struct state_version *work_pulled(const struct loop *loop, struct run **ret_run); /* NULL: none */
+
+/* renew.c: the next certificate, in time; late ones at the door. */
+void renew_step(struct loop *loop);
+int renew_fd(const struct loop *loop); /* -1: none */
+void renew_stop(struct loop *loop);
+bool loop_open_session(struct loop *loop); /* loop.c; what fails is logged */
 
 /* report.c: tells the server. */
 void report_step(struct loop *loop);

@@ -38,6 +38,8 @@ struct session {
 	struct session_options options;
 	struct crpc_channel *channel; /* of this attempt; NULL: the last one is over */
 	struct crpc_stream *stream;
+	struct crpc_channel *old_channel; /* with the certificate before, while the new one dials */
+	struct crpc_stream *old_stream;
 	struct pace pace;
 	unsigned failed; /* streams in a row that ended before the server's Pace */
 	bool replaced;   /* another agent of this instance connected: no hurry */
@@ -125,6 +127,12 @@ static void schedule_beat(struct session *session)
 	    sl_clock_mono_ms() + reconcile_backoff_ms(1, session->pace.heartbeat_ms,
 						      session->pace.heartbeat_ms,
 						      session->pace.jitter_percent, random32());
+}
+
+static void drop_old(struct session *session)
+{
+	crpc_stream_free(SL_TAKE(session->old_stream));
+	crpc_channel_free(SL_TAKE(session->old_channel));
 }
 
 /* The stream is over: the next one after a pause. */
@@ -228,6 +236,7 @@ static void on_pace(struct session *session, const Sluice__V1__Pace *pace)
 	session->pace.backoff_max_ms = bounded(pace->backoff_max_ms, usual->backoff_max_ms,
 					       session->pace.backoff_min_ms, 3600000);
 	session->failed = 0;
+	drop_old(session);
 	if (session->sm.at == GREETED) {
 		sl_sm_move(&session->sm, LIVE);
 	}
@@ -299,8 +308,25 @@ void session_step(struct session *session)
 	}
 }
 
+void session_renewed(struct session *session, const char *ca_pem, const char *cert_pem)
+{
+	session->options.ca_pem = ca_pem;
+	session->options.cert_pem = cert_pem;
+	if (session->sm.at == LIVE) {
+		drop_old(session);
+		session->old_stream = SL_TAKE(session->stream);
+		session->old_channel = SL_TAKE(session->channel);
+		sl_sm_move(&session->sm, DOWN);
+	}
+	if (session->sm.at == DOWN) {
+		crpc_channel_free(SL_TAKE(session->channel));
+		session->dial_at_ms = sl_clock_mono_ms();
+	}
+}
+
 void session_off(struct session *session)
 {
+	drop_old(session);
 	if (session->sm.at != OFF) {
 		sl_sm_move(&session->sm, OFF);
 		crpc_stream_free(SL_TAKE(session->stream));
@@ -313,6 +339,7 @@ void session_free(struct session *session)
 	if (session == NULL) {
 		return;
 	}
+	drop_old(session);
 	crpc_stream_free(session->stream);
 	crpc_channel_free(session->channel);
 	free(session);

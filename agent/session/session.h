@@ -47,6 +47,9 @@ bool session_is_live(const struct session *session);
 bool session_is_greeted(const struct session *session);
 /* False: not now; try again at the next step. */
 bool session_send(struct session *session, const Sluice__V1__SyncRequest *request);
+/* Another certificate: it dials anew with it. A stream that is open stays until the new one is
+ * greeted, so that the server never misses the agent. */
+void session_renewed(struct session *session, const char *ca_pem, const char *cert_pem);
 /* Ends the stream; never dials again. May be called from on_message and on_end. */
 void session_off(struct session *session);
 void session_free(struct session *session); /* NULL is fine */

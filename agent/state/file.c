@@ -31,7 +31,7 @@ static sl_code io_error(struct sl_err *err, const char *doing, const char *dir, 
 			  dir, name, strerror(error));
 }
 
-static sl_code make_dir(const char *dir, struct sl_err *err)
+sl_code state_make_dir(const char *dir, struct sl_err *err)
 {
 	if (mkdir(dir, 0755) == 0 || errno == EEXIST) {
 		return SL_OK;
@@ -47,7 +47,7 @@ static int open_in(const char *dir, const char *name, int flags, unsigned mode)
 
 sl_code state_lock(const char *dir, int *ret_fd, struct sl_err *err)
 {
-	sl_code code = make_dir(dir, err);
+	sl_code code = state_make_dir(dir, err);
 	if (code != SL_OK) {
 		return code;
 	}

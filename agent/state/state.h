@@ -133,6 +133,9 @@ bool state_text(char *out, size_t size, const char *text);
 /* For errors: cut at a whole character, control bytes become spaces. */
 void state_error_text(char out[static STATE_ERROR_SIZE], const char *text);
 
+/* Makes the folder, if it is not there. */
+SL_MUST_USE sl_code state_make_dir(const char *dir, struct sl_err *err);
+
 /* Takes DIR/lock for life of the process; the descriptor is never closed on
  * purpose. SL_FAILED_PRECONDITION: another agent has it. `dir` is made when missing. */
 SL_MUST_USE sl_code state_lock(const char *dir, int *ret_fd, struct sl_err *err);

@@ -151,6 +151,7 @@ sl_code cli_connect(struct cli *cli, struct sl_err *err)
 	if (code != SL_OK) {
 		return code;
 	}
+	cli->secure = tls.ca != NULL;
 	const sluice_options options = {
 	    .user_agent = "sluice/" SLUICE_VERSION,
 	    .ca_pem = tls.ca,

@@ -44,6 +44,7 @@ struct cli {
 	bool out_colors, talk_colors;   /* those are terminals, and colours are wanted */
 	char *server, *workspace;       /* owned */
 	sluice_client *client;          /* owned */
+	bool secure;                    /* it speaks TLS */
 	sluice_call call;               /* for every call */
 	sluice_error error;             /* of the last call */
 	Sluice__V1__WriteOptions write; /* reason and request id, for the request of the act */

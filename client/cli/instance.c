@@ -3,9 +3,11 @@
 
 #include "base/clock/clock.h"
 #include "client/cli/commands.h"
+#include "client/cli/invite.h"
 
 struct add_flags {
 	const char *environment, *url;
+	uint64_t ttl_ms;
 	struct sl_flag_list labels;
 };
 #define ADD(field) offsetof(struct add_flags, field)
@@ -27,6 +29,7 @@ static const struct sl_flag add_flags[] = {
      .offset = ADD(labels),
      .max = 200,
      .help = "What placements of apps match; may be repeated."},
+    CLI_TTL_FLAG(struct add_flags, ttl_ms),
     {.name = NULL},
 };
 
@@ -113,7 +116,11 @@ static int add(struct cli *cli, const struct sl_args *args, void *config)
 	if (!CLI_CALL(cli, register_instance, &request, &response)) {
 		return cli_fail(cli);
 	}
-	if (!cli_printed(cli, &response->base, response->instance->name)) {
+	bool printed = cli_printed(cli, &response->base, response->instance->name);
+	if (!printed && cli->secure) {
+		return cli_invite(cli, response->instance->name, flags->ttl_ms);
+	}
+	if (!printed) {
 		cli_say(cli,
 			"instance %s is registered in %s; on its host run: sluice-agent --server "
 			"%s --instance %s --state DIR\n",
@@ -202,6 +209,16 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	cli_fact(cli, "url", "%s", in->public_url);
 	cli_fact(cli, "paused", "%s", in->paused ? "yes: nothing new is activated there" : "no");
 	cli_fact(cli, "registered", "%s by %s", text_time(text, in->created_at), in->created_by);
+	if (in->identity != NULL) {
+		cli_fact(cli, "identity", "%s%s", in->identity->id,
+			 in->identity->revoked_at != NULL ? ", revoked" : "");
+		cli_fact(cli, "certificate", "until %s, renewed %llu times",
+			 text_time(text, in->identity->certificate_expires_at),
+			 (unsigned long long)in->identity->renewals);
+	}
+	for (size_t i = 0; i < in->n_alerts; i++) {
+		cli_fact(cli, "alert", "%s", in->alerts[i]->text);
+	}
 	if (in->agent != NULL) {
 		cli_fact(
 		    cli, "agent", "%s",
@@ -389,8 +406,8 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 
 const struct cli_command cli_cmd_instance_add = {
     .about = {.name = "instance add",
-	      .synopsis = "NAME --env ENV",
-	      .summary = "Register an instance",
+	      .synopsis = "NAME --env ENV > join.json",
+	      .summary = "Register an instance; with TLS print its agent's join file",
 	      .args_min = 1,
 	      .args_max = 1,
 	      .flags = add_flags,

@@ -2,8 +2,10 @@
  * pins in selection.c. */
 #include "server/fleet/fleet.h"
 #include "base/mem/own.h"
+#include "server/records/identities.h"
 #include "server/records/instances.h"
 #include "server/records/wire.h"
+#include "server/services/enrolment.h"
 #include "server/services/fleet_internal.h"
 #include "server/services/moves.h"
 #include "server/services/service.h"
@@ -86,14 +88,21 @@ static sl_code get_check(const void *message, struct sl_err *err)
 	return check_reference("instance", request->instance, err);
 }
 
-static Sluice__V1__Instance *with_agent(const struct service_read *read,
-					const Sluice__Store__V1__InstanceRecord *record)
+/* With what only fleet knows, and who its agent is. */
+static sl_code with_agent(const struct service_read *read,
+			  const Sluice__Store__V1__InstanceRecord *record,
+			  Sluice__V1__Instance **ret_instance, struct sl_err *err)
 {
+	Sluice__Store__V1__IdentityRecord *identity = NULL;
+	sl_code code = identity_of_instance(read->view, read->arena, record, &identity, err);
 	Sluice__V1__Instance *instance = wire_instance(read->arena, record);
-	if (instance != NULL) {
+	if (code == SL_OK && instance != NULL) {
 		instance->agent = fleet_agent_view(read->services->fleet, read->arena, record->id);
+		instance->identity =
+		    identity == NULL ? NULL : wire_instance_identity(read->arena, identity);
 	}
-	return instance;
+	*ret_instance = instance;
+	return code;
 }
 
 static sl_code get_read(struct service_read *read, const void *message, void *reply,
@@ -105,7 +114,7 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 	sl_code code = instance_find(read->view, read->arena, read->workspace, request->instance,
 				     &record, err);
 	if (code == SL_OK) {
-		response->instance = with_agent(read, record);
+		code = with_agent(read, record, &response->instance, err);
 	}
 	return code;
 }
@@ -167,7 +176,11 @@ static sl_code list_by_name(struct service_read *read, const struct narrowing *n
 			next = walk.key;
 			break;
 		}
-		response->instances[response->n_instances++] = with_agent(read, record);
+		code = with_agent(read, record, &response->instances[response->n_instances], err);
+		if (code != SL_OK) {
+			return code;
+		}
+		response->n_instances++;
 	}
 	response->page = service_page_end(read, page, next);
 	return store_walk_result(&walk, err);
@@ -315,7 +328,7 @@ static sl_code retry_decide(struct decision *d, const void *message, void *reply
 #define TYPES(name)                                                                                \
 	&sluice__v1__##name##_request__descriptor, &sluice__v1__##name##_response__descriptor
 
-const struct service_method fleet_methods[14] = {
+const struct service_method fleet_methods[17] = {
     {ROW(RegisterInstance), ACCESS_MANAGE_INSTANCES, TYPES(register_instance),
      .check = register_check, .decide = register_decide, .scope = ACCESS_WORKSPACE,
      .where = ACCESS_IN_FIELD},
@@ -333,6 +346,15 @@ const struct service_method fleet_methods[14] = {
      .decide = resume_decide, .scope = ACCESS_ONE_INSTANCE},
     {ROW(RetryInstance), ACCESS_MANAGE_INSTANCES, TYPES(retry_instance), .check = retry_check,
      .decide = retry_decide, .scope = ACCESS_ONE_INSTANCE},
+    {ROW(InviteInstance), ACCESS_MANAGE_INSTANCES, TYPES(invite_instance),
+     .check = enrolment_invite_check, .decide = enrolment_invite_decide,
+     .scope = ACCESS_ONE_INSTANCE},
+    {ROW(RevokeInstance), ACCESS_MANAGE_INSTANCES, TYPES(revoke_instance),
+     .check = enrolment_revoke_check, .decide = enrolment_revoke_decide, .shrinks = true,
+     .recovers = true, .scope = ACCESS_ONE_INSTANCE},
+    {ROW(ClearInstanceAlerts), ACCESS_MANAGE_INSTANCES, TYPES(clear_instance_alerts),
+     .check = enrolment_clear_check, .decide = enrolment_clear_decide,
+     .scope = ACCESS_ONE_INSTANCE},
     {ROW(SelectVersion), ACCESS_EDIT, TYPES(select_version), .check = selection_select_check,
      .decide = selection_select_decide, .scope = ACCESS_APP, .where = ACCESS_IN_FIELD},
     {ROW(ClearSelection), ACCESS_EDIT, TYPES(clear_selection), .check = selection_clear_check,

@@ -206,6 +206,16 @@ const struct access_caller *service_call_caller(const struct service_call *call)
 	return &call->caller;
 }
 
+const struct rpc_peer_identity *service_call_identity(const struct service_call *call)
+{
+	return rpc_call_identity(call->rpc);
+}
+
+const char *service_call_peer(const struct service_call *call)
+{
+	return rpc_call_peer(call->rpc);
+}
+
 uint32_t service_call_workspace(const struct service_call *call)
 {
 	return call->workspace;

@@ -69,6 +69,9 @@ struct sl_arena *service_call_arena(struct service_call *call);
 const struct services *service_call_services(const struct service_call *call);
 const char *service_call_principal(const struct service_call *call);
 const struct access_caller *service_call_caller(const struct service_call *call);
+/* Its certificate; NULL: --insecure. And from where. */
+const struct rpc_peer_identity *service_call_identity(const struct service_call *call);
+const char *service_call_peer(const struct service_call *call);
 uint32_t service_call_workspace(const struct service_call *call);
 bool service_call_is_cancelled(const struct service_call *call);
 uint64_t service_call_deadline_mono_ms(const struct service_call *call);
@@ -127,8 +130,8 @@ struct service_method {
 /* The tables of the services, one per file; joined in methods.c. */
 extern const struct service_method workspace_methods[4], environment_methods[2],
     repository_methods[5], app_methods[7], version_methods[13], promotion_methods[4],
-    release_methods[5], fleet_methods[14], agent_methods[1], watch_methods[1], admin_methods[4],
-    access_methods[17], audit_methods[5];
+    release_methods[5], fleet_methods[17], agent_methods[1], watch_methods[1], admin_methods[4],
+    access_methods[17], audit_methods[5], identity_methods[1];
 
 /* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
 const struct rpc_method *services_rpc_methods(size_t *ret_count);

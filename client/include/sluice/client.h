@@ -198,6 +198,9 @@ typedef struct sluice_call {
 	X(list_instances, ListInstances, FleetService)                                             \
 	X(update_instance, UpdateInstance, FleetService)                                           \
 	X(remove_instance, RemoveInstance, FleetService)                                           \
+	X(invite_instance, InviteInstance, FleetService)                                           \
+	X(revoke_instance, RevokeInstance, FleetService)                                           \
+	X(clear_instance_alerts, ClearInstanceAlerts, FleetService)                                \
 	X(pause_instance, PauseInstance, FleetService)                                             \
 	X(resume_instance, ResumeInstance, FleetService)                                           \
 	X(retry_instance, RetryInstance, FleetService)                                             \

@@ -190,7 +190,7 @@ static pid_t start_agent(struct fixture *f, const char *dir, int stop_at, bool a
 	crpc_init();
 	stop_after = after;
 	countdown = stop_at;
-	sl_code code = loop_run(&f->config, &err);
+	sl_code code = loop_run(&f->config, NULL, &err);
 	_exit(code == SL_OK ? 0 : 8);
 }
 

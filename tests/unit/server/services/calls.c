@@ -12,6 +12,7 @@
 #include "sluice/v1/agent.pb-c.h"
 #include "sluice/v1/environment.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
+#include "sluice/v1/identity.pb-c.h"
 #include "sluice/v1/promotion.pb-c.h"
 #include "sluice/v1/release.pb-c.h"
 #include "sluice/v1/workspace.pb-c.h"
@@ -182,7 +183,7 @@ const ProtobufCServiceDescriptor *const calls_services[CALLS_SERVICES] = {
     &sluice__v1__release_service__descriptor,    &sluice__v1__fleet_service__descriptor,
     &sluice__v1__agent_service__descriptor,      &sluice__v1__watch_service__descriptor,
     &sluice__v1__admin_service__descriptor,      &sluice__v1__access_service__descriptor,
-    &sluice__v1__audit_service__descriptor,
+    &sluice__v1__audit_service__descriptor,      &sluice__v1__identity_service__descriptor,
 };
 
 static const ProtobufCMethodDescriptor *method_of(const char *name)

@@ -63,6 +63,9 @@ static const struct sample {
     {"PauseInstance", "instance=dev-1", true},
     {"ResumeInstance", "instance=dev-1", true},
     {"RetryInstance", "instance=dev-1 app=shop", true},
+    {"InviteInstance", "instance=dev-1", false}, /* there is no door */
+    {"RevokeInstance", "instance=dev-1", true},
+    {"ClearInstanceAlerts", "instance=dev-1", true},
     {"SelectVersion", "app=shop version=$V environment=$E", true},
     {"SelectVersion", "app=shop version=$V environment=development instance=dev-1", true},
     {"ClearSelection", "app=shop environment=$E", true},

@@ -1,0 +1,268 @@
+"""Agents come in with a join file, renew by themselves, and are turned out: real programs over TLS."""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import grpc
+import harness
+import pytest
+from harness import Program, Repository
+from secure import SecureServer
+
+FAKETIME = (glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") or [None])[0]
+
+
+def wait(look, timeout, what):
+    deadline = time.monotonic() + timeout
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"{what} did not come within {timeout} s"
+        time.sleep(0.1)
+
+
+class World:
+    def __init__(self, services, folder, flags=()):
+        self.folder = folder
+        self.server = SecureServer(services, os.path.join(folder, "server"), flags=["--heartbeat", "500ms"] + list(flags)).start()
+        self.admin, _ = self.server.login(os.path.join(folder, "admin"))
+        self.agents = []
+
+    def invite(self, name):
+        reply = self.admin.InviteInstance(instance=name)
+        path = os.path.join(self.folder, f"{name}-{reply.result.revision}.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"server": f"127.0.0.1:{self.server.port}", "door": f"127.0.0.1:{reply.door_port}", "ca": reply.ca,
+                       "workspace": "default", "instance": name, "token": reply.secret}, file)
+        return path
+
+    def enroll(self, join, state, env=None):
+        return subprocess.run([harness.AGENT, "enroll", "--join", join, "--state", state], capture_output=True, text=True,
+                              env={**os.environ, **(env or {})})
+
+    def enrolled(self, name="prod-1", environment="production"):
+        """The state folder of a new instance's agent."""
+        self.admin.RegisterInstance(name=name, environment=environment)
+        state = os.path.join(self.folder, name)
+        done = self.enroll(self.invite(name), state)
+        assert done.returncode == 0, done.stderr
+        return state
+
+    def run(self, state, env=None, **kwargs):
+        program = Program([harness.AGENT, "run", "--state", state], env=env, **kwargs)
+        self.agents.append(program)
+        return program
+
+    def instance(self, name="prod-1"):
+        return self.admin.GetInstance(instance=name).instance
+
+    def is_online(self, name="prod-1"):
+        return self.instance(name).agent.liveness == 2
+
+    def end(self):
+        for program in self.agents:
+            program.end()
+        self.server.end()
+
+
+@pytest.fixture
+def make_world(services, tmp_path):
+    made = []
+
+    def make(*flags):
+        made.append(World(services, str(tmp_path), flags))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.end()
+
+
+def stop(program):
+    program.kill(signal.SIGTERM)
+    program.wait(10)
+
+
+def test_an_instance_is_enrolled_and_serves_an_app(make_world):
+    world = make_world()
+    state = world.enrolled("dev-1", "development")
+    assert os.stat(os.path.join(state, "identity")).st_mode & 0o777 == 0o600
+    world.run(state)
+    repository = Repository(world.folder)
+    repository.commit({"apps/shop/index.html": "one"})
+    world.admin.CreateRepository(name="apps", url="file://" + repository.bare)
+    world.admin.CreateApp(name="shop", repository="apps")
+    page = os.path.join(state, "apps/shop/current/index.html")
+    wait(lambda: os.path.exists(page) and open(page, encoding="ascii").read() == "one", 30, "the app")
+    identity = world.instance("dev-1").identity
+    assert identity.id.startswith("idn_") and identity.enrolled_from.startswith("ipv4:127.0.0.1:")
+
+
+def test_a_token_is_good_once_and_a_second_use_names_the_first(make_world):
+    world = make_world()
+    world.admin.RegisterInstance(name="prod-1", environment="production")
+    join = world.invite("prod-1")
+    assert world.enroll(join, os.path.join(world.folder, "first")).returncode == 0
+    first = world.instance().identity
+    done = world.enroll(join, os.path.join(world.folder, "second"))
+    assert done.returncode == 3 and "unknown, used, expired or revoked" in done.stderr
+    assert not os.path.exists(os.path.join(world.folder, "second/identity"))
+    alerts = world.instance().alerts
+    assert [a.kind for a in alerts] == [1]
+    assert first.id in alerts[0].text and first.enrolled_from in alerts[0].text
+    world.admin.ClearInstanceAlerts(instance="prod-1")
+    assert not world.instance().alerts
+
+
+def test_an_unused_token_is_void_when_another_is_made(make_world):
+    world = make_world()
+    world.admin.RegisterInstance(name="prod-1", environment="production")
+    old, new = world.invite("prod-1"), world.invite("prod-1")
+    assert world.enroll(old, os.path.join(world.folder, "a")).returncode == 3
+    assert world.enroll(new, os.path.join(world.folder, "a")).returncode == 0
+    assert not world.instance().alerts
+
+
+def test_a_repeated_invitation_shows_no_secret(make_world):
+    world = make_world()
+    world.admin.RegisterInstance(name="prod-1", environment="production")
+    first = world.admin.InviteInstance(instance="prod-1", write={"request_id": "once"})
+    again = world.admin.InviteInstance(instance="prod-1", write={"request_id": "once"})
+    assert first.secret and again.result.replayed and not again.secret
+    assert not world.admin.InviteInstance(instance="prod-1", write={"validate_only": True}).secret
+
+
+def test_certificates_are_renewed_in_use_without_a_gap(make_world):
+    world = make_world("--agent-cert-life", "4s")
+    state = world.enrolled()
+    agent = world.run(state)
+    wait(world.is_online, 15, "the agent")
+    began = world.instance().identity.certificate_expires_at.seconds
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        assert world.is_online()
+        time.sleep(0.2)
+    identity = world.instance().identity
+    assert identity.renewals >= 3 and identity.certificate_expires_at.seconds > began + 4
+    assert not [line for line in agent.lines if "disconnected" in line], agent.lines
+
+
+def test_revoking_ends_the_stream_and_lasts_over_a_restart(make_world):
+    world = make_world()
+    state = world.enrolled()
+    agent = world.run(state)
+    wait(world.is_online, 15, "the agent")
+    world.admin.RevokeInstance(instance="prod-1", write={"reason": "stolen"})
+    agent.wait_line(r"disconnected .*IDENTITY_REVOKED", timeout=5)
+    world.server.stop()
+    world.server.start()
+    time.sleep(3)
+    assert not world.is_online()
+    assert world.instance().identity.revoked_by == "admin"
+    # A new invitation gives it a new identity, and the folder goes on.
+    stop(agent)
+    before = world.instance().identity.id
+    assert world.enroll(world.invite("prod-1"), state).returncode == 0
+    assert world.instance().identity.id != before
+    world.run(state)
+    wait(world.is_online, 15, "the agent after rejoining")
+
+
+def test_a_copied_folder_is_found_by_its_renewals(make_world):
+    world = make_world("--agent-cert-life", "10s")
+    state = world.enrolled()
+    copy = os.path.join(world.folder, "copy")
+    shutil.copytree(state, copy)
+    world.run(state)
+    wait(lambda: world.instance().identity.renewals >= 1, 20, "a renewal")
+    thief = world.run(copy)
+    thief.wait_line(r"not-renewed .*RENEWAL_REFUSED", timeout=20)
+    alerts = world.instance().alerts
+    assert [a.kind for a in alerts] == [2] and "copy" in alerts[0].text
+
+
+def test_a_certificate_that_ran_out_is_renewed_at_the_door(make_world):
+    world = make_world("--agent-cert-life", "2s")
+    state = world.enrolled()
+    time.sleep(3)
+    agent = world.run(state)
+    agent.wait_line(r"certificate-over", timeout=5)
+    agent.wait_line(r"renewed .*late=1", timeout=15)
+    wait(world.is_online, 15, "the agent")
+
+
+def test_one_that_ran_out_too_long_ago_is_told_what_to_do(make_world):
+    world = make_world("--agent-cert-life", "2s", "--renew-late", "1s")
+    state = world.enrolled()
+    time.sleep(4)
+    agent = world.run(state)
+    agent.wait_line(r"not-renewed .*too long ago.*sluice instance rejoin", timeout=15)
+    assert agent.process.poll() is None  # what it serves stays
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not there")
+def test_a_fleet_that_was_off_for_a_month_comes_back_by_itself(make_world):
+    world = make_world()
+    state = world.enrolled()
+    world.server.stop()
+    later = {"LD_PRELOAD": FAKETIME, "FAKETIME": "+31d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    world.server.env = later
+    world.server.start()
+    agent = world.run(state, env=later)
+    agent.wait_line(r"certificate-over", timeout=20)
+    agent.wait_line(r"renewed .*late=1", timeout=30)
+    agent.wait_line(r"connected server=", timeout=30)
+
+
+def test_an_agent_speaks_for_its_own_instance_only(make_world):
+    world = make_world()
+    state = world.enrolled("prod-1")
+    world.admin.RegisterInstance(name="prod-2", environment="production")
+    with open(os.path.join(state, "identity"), encoding="utf-8") as file:
+        identity = json.load(file)
+    client = world.server.admitted(identity["key"].encode(), identity["certificate"])
+    sync = client.channel.stream_stream("/sluice.v1.AgentService/Sync", request_serializer=lambda m: m.SerializeToString(),
+                                        response_deserializer=lambda raw: raw)
+    from sluice.v1 import agent_pb2
+
+    with pytest.raises(grpc.RpcError) as refused:
+        list(sync(iter([agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(instance="prod-2", protocol=1))]), timeout=10))
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    with pytest.raises(harness.Refused) as refused:
+        client.ListInstances()
+    assert refused.value.reason == "RIGHT_MISSING"
+
+
+def test_the_command_line_prints_join_files_and_turns_agents_out(make_world):
+    world = make_world()
+    me = os.path.join(world.folder, "me")
+    _, reply = world.server.login(me)
+    for name, text in (("cert.pem", reply.certificate), ("ca.pem", reply.ca)):
+        with open(os.path.join(me, name), "w", encoding="ascii") as file:
+            file.write(text)
+    os.chmod(os.path.join(me, "key.pem"), 0o600)
+
+    def sluice(*words):
+        return subprocess.run([harness.CLI, "--server", f"127.0.0.1:{world.server.port}", "--tls-ca", f"{me}/ca.pem", "--tls-cert",
+                               f"{me}/cert.pem", "--tls-key", f"{me}/key.pem", *words], capture_output=True, text=True)
+
+    added = sluice("instance", "add", "prod-1", "--env", "production")
+    assert added.returncode == 0, added.stderr
+    join = os.path.join(world.folder, "join.json")
+    with open(join, "w", encoding="utf-8") as file:
+        file.write(added.stdout)
+    state = os.path.join(world.folder, "state")
+    assert world.enroll(join, state).returncode == 0
+    world.run(state)
+    wait(world.is_online, 15, "the agent")
+    shown = sluice("instance", "show", "prod-1").stdout
+    assert world.instance().identity.id in shown
+    assert sluice("instance", "revoke", "prod-1", "--yes").returncode == 0
+    wait(lambda: not world.is_online(), 10, "the end of its stream")
+    again = sluice("instance", "rejoin", "prod-1", "--ttl", "2m")
+    assert json.loads(again.stdout)["token"].startswith("jtk_") and again.returncode == 0
