@@ -13,8 +13,6 @@
 #include "server/records/identities.h"
 #include "server/records/wire.h"
 
-SL_DEFINE_AUTO(const struct store_view *, store_view_end);
-
 sl_code admission_new(const struct admission_options *options, struct admission **ret_admission,
 		      struct sl_err *err)
 {
