@@ -117,19 +117,31 @@ sl_code keyfile_read(const char *dir, const char *name, enum keyfile_kind kind, 
 	return SL_OK;
 }
 
+/* Cuts a path into folder and name. */
+static sl_code cut(const char *path, char dir[static PATH_MAX], const char **ret_name,
+		   struct sl_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	int length = slash == NULL ? 0 : slash == path ? 1 : (int)(slash - path);
+	if (strlen(path) >= PATH_MAX) {
+		return sl_err_set(err, SL_INVALID_ARGUMENT, "a path has at most %d bytes",
+				  PATH_MAX - 1);
+	}
+	(void)snprintf(dir, PATH_MAX, "%.*s", length, path);
+	if (length == 0) {
+		(void)strcpy(dir, ".");
+	}
+	*ret_name = slash == NULL ? path : slash + 1;
+	return SL_OK;
+}
+
 sl_code keyfile_read_path(const char *path, enum keyfile_kind kind, char **ret_text,
 			  struct sl_err *err)
 {
 	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int length = slash == NULL ? 0 : slash == path ? 1 : (int)(slash - path);
-	if (strlen(path) >= sizeof(dir)) {
-		return sl_err_set(err, SL_INVALID_ARGUMENT, "a path has at most %zu bytes",
-				  sizeof(dir) - 1);
-	}
-	(void)snprintf(dir, sizeof(dir), "%.*s", length, path);
-	return keyfile_read(length == 0 ? "." : dir, slash == NULL ? path : slash + 1, kind,
-			    ret_text, err);
+	const char *name = NULL;
+	sl_code code = cut(path, dir, &name, err);
+	return code != SL_OK ? code : keyfile_read(dir, name, kind, ret_text, err);
 }
 
 static bool write_all(int fd, const char *text, size_t size)
@@ -194,6 +206,15 @@ sl_code keyfile_create(const char *dir, const char *name, enum keyfile_kind kind
 	}
 	(void)unlinkat(fd, aside, 0);
 	return code == SL_OK ? sync_folder(dir, err) : code;
+}
+
+sl_code keyfile_create_path(const char *path, enum keyfile_kind kind, const char *text,
+			    struct sl_err *err)
+{
+	char dir[PATH_MAX];
+	const char *name = NULL;
+	sl_code code = cut(path, dir, &name, err);
+	return code != SL_OK ? code : keyfile_create(dir, name, kind, text, err);
 }
 
 sl_code keyfile_read_key(const char *dir, const char *name, enum keyfile_kind file_kind,

@@ -35,6 +35,9 @@ SL_MUST_USE sl_code keyfile_replace(const char *dir, const char *name, enum keyf
 /* The same for one that must not be there yet: SL_ALREADY_EXISTS. */
 SL_MUST_USE sl_code keyfile_create(const char *dir, const char *name, enum keyfile_kind kind,
 				   const char *text, struct sl_err *err);
+/* The same of a path as people give it. */
+SL_MUST_USE sl_code keyfile_create_path(const char *path, enum keyfile_kind kind, const char *text,
+					struct sl_err *err);
 /* Renames within the folder, for good. */
 SL_MUST_USE sl_code keyfile_rename(const char *dir, const char *from, const char *to,
 				   struct sl_err *err);

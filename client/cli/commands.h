@@ -14,7 +14,8 @@ extern const struct cli_command cli_cmd_version_create, cli_cmd_version_set, cli
     cli_cmd_version_show, cli_cmd_version_diff, cli_cmd_version_seal, cli_cmd_version_block,
     cli_cmd_version_unblock, cli_cmd_version_note, cli_cmd_version_rm;
 extern const struct cli_command cli_cmd_plan, cli_cmd_promote, cli_cmd_select, cli_cmd_release,
-    cli_cmd_release_history, cli_cmd_release_withdraw, cli_cmd_rollback;
+    cli_cmd_release_history, cli_cmd_release_withdraw, cli_cmd_release_keygen, cli_cmd_release_sign,
+    cli_cmd_rollback;
 extern const struct cli_command cli_cmd_instance_add, cli_cmd_instance_ls, cli_cmd_instance_show,
     cli_cmd_instance_label, cli_cmd_instance_pause, cli_cmd_instance_resume, cli_cmd_instance_retry,
     cli_cmd_instance_rm, cli_cmd_instance_rejoin, cli_cmd_instance_revoke, cli_cmd_instance_clear;

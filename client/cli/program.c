@@ -61,6 +61,8 @@ static const struct sl_command *const commands[] = {
     ROW(release),
     ROW(release_history),
     ROW(release_withdraw),
+    ROW(release_keygen),
+    ROW(release_sign),
     ROW(rollback),
     ROW(instance_add),
     ROW(instance_ls),

@@ -56,6 +56,11 @@ static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1
 	bundle->digest = content->digest;
 	bundle->files = content->files;
 	bundle->bytes = content->bytes;
+	const Sluice__Store__V1__ReleaseSignatureRecord *signature =
+	    desired_signature(source->desired, number);
+	if (signature != NULL) {
+		bundle->release_signature = signature->signature;
+	}
 	/* A repository that is not published to has the commit itself as its publication: it has a
 	 * path like a draft's. */
 	if (is_published(publication) && strcmp(publication->commit, content->commit) != 0) {

@@ -100,6 +100,13 @@ static sl_code add_publication(struct load *l, size_t at, struct sl_bytes value,
 	return code;
 }
 
+static sl_code add_signature(struct load *l, size_t at, struct sl_bytes value, struct sl_err *err)
+{
+	return record_unpack(l->arena, value,
+			     &sluice__store__v1__release_signature_record__descriptor,
+			     &l->app->signatures[at], err);
+}
+
 static sl_code add_facts(struct load *l, size_t at, uint32_t environment, struct sl_bytes value,
 			 struct sl_err *err)
 {
@@ -157,6 +164,9 @@ static sl_code add_record(struct load *l, enum record_table table, struct sl_byt
 	if (table == TABLE_PUBLICATIONS) {
 		return add_publication(l, at, value, err);
 	}
+	if (table == TABLE_RELEASE_SIGNATURES) {
+		return add_signature(l, at, value, err);
+	}
 	uint32_t environment = rest.size >= 8 ? sl_get_be32(rest.data + 4) : 0;
 	return environment <= DESIRED_ENVIRONMENTS ? add_facts(l, at, environment, value, err)
 						   : SL_OK;
@@ -187,7 +197,9 @@ static sl_code load_versions(struct load *l, struct sl_err *err)
 	l->app->input.versions = l->versions;
 	l->app->publications = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__PublicationRecord *,
 					      l->app->input.version_count + 1);
-	return l->app->publications != NULL ? SL_OK : no_memory(err);
+	l->app->signatures = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__ReleaseSignatureRecord *,
+					    l->app->input.version_count + 1);
+	return sl_arena_failed(l->arena) ? no_memory(err) : SL_OK;
 }
 
 static sl_code load_release(struct load *l, struct sl_err *err)
@@ -213,8 +225,8 @@ static sl_code load_release(struct load *l, struct sl_err *err)
 sl_code desired_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
 		     const char *app_id, struct desired_app *ret_app, struct sl_err *err)
 {
-	static const enum record_table others[] = {TABLE_PUBLICATIONS, TABLE_FACTS,
-						   TABLE_SELECTIONS};
+	static const enum record_table others[] = {TABLE_PUBLICATIONS, TABLE_RELEASE_SIGNATURES,
+						   TABLE_FACTS, TABLE_SELECTIONS};
 	struct desired_app app = {0};
 	struct load l = {
 	    .view = view, .arena = arena, .workspace = workspace, .app_id = app_id, .app = &app};
@@ -247,6 +259,13 @@ const Sluice__Store__V1__PublicationRecord *desired_publication(const struct des
 {
 	size_t at = find_index(app, number);
 	return at != SIZE_MAX ? app->publications[at] : NULL;
+}
+
+const Sluice__Store__V1__ReleaseSignatureRecord *desired_signature(const struct desired_app *app,
+								   uint32_t number)
+{
+	size_t at = find_index(app, number);
+	return at != SIZE_MAX ? app->signatures[at] : NULL;
 }
 
 bool desired_is_placed(const Sluice__Store__V1__AppRecord *app,

@@ -14,8 +14,9 @@
 struct desired_app {
 	struct desired_input input;
 	Sluice__Store__V1__VersionRecord **versions;
-	Sluice__Store__V1__PublicationRecord **publications; /* NULL: not sealed */
-	Sluice__Store__V1__ReleaseRecord *release;           /* NULL: never released */
+	Sluice__Store__V1__PublicationRecord **publications;    /* NULL: not sealed */
+	Sluice__Store__V1__ReleaseSignatureRecord **signatures; /* NULL: none */
+	Sluice__Store__V1__ReleaseRecord *release;              /* NULL: never released */
 };
 /* An app without versions, also one that is not there, is SL_OK with none. */
 SL_MUST_USE sl_code desired_load(const struct store_view *view, struct sl_arena *arena,
@@ -31,6 +32,8 @@ const Sluice__Store__V1__VersionRecord *desired_version_record(const struct desi
 							       uint32_t number);
 const Sluice__Store__V1__PublicationRecord *desired_publication(const struct desired_app *app,
 								uint32_t number);
+const Sluice__Store__V1__ReleaseSignatureRecord *desired_signature(const struct desired_app *app,
+								   uint32_t number);
 
 /* A block of any mode holds; one of mode RECALL does. */
 bool desired_is_blocked(const Sluice__Store__V1__VersionRecord *version);

@@ -97,8 +97,23 @@ static void check_note(struct verify *v)
 	}
 }
 
-const struct verify_check verify_work[4] = {
+static void check_release_signature(struct verify *v)
+{
+	Sluice__Store__V1__ReleaseSignatureRecord *r =
+	    verify_unpack(v, &sluice__store__v1__release_signature_record__descriptor);
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *app_id = verify_key_id(&key);
+	uint32_t number = verify_key_u32(&key);
+	if (verify_key_end(v, &key) && r != NULL) {
+		verify_need_version(v, ws, app_id, number);
+		verify_revision(v, r->revision);
+	}
+}
+
+const struct verify_check verify_work[5] = {
     {TABLE_PUBLICATIONS, check_publication},
+    {TABLE_RELEASE_SIGNATURES, check_release_signature},
     {TABLE_OWED, check_owed},
     {TABLE_FACTS, check_facts},
     {TABLE_NOTES, check_note},

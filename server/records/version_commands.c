@@ -170,6 +170,40 @@ sl_code versions_decide_seal(struct decision *d, const Sluice__Store__V1__AppRec
 	return SL_OK;
 }
 
+sl_code versions_decide_sign_release(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+				     Sluice__Store__V1__VersionRecord *version,
+				     struct sl_bytes signature, struct sl_err *err)
+{
+	sl_code code = expect(d, version, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	if (version->state != SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED) {
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_CONTENT_NOT_READY,
+				      "version '%s' of '%s' is a draft: what is signed must not "
+				      "change any more, so seal it first",
+				      version->name, app->name);
+	}
+	Sluice__Store__V1__ReleaseSignatureRecord record =
+	    SLUICE__STORE__V1__RELEASE_SIGNATURE_RECORD__INIT;
+	record.signature = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)signature.data,
+						 .len = signature.size};
+	record.by = (char *)(uintptr_t)d->principal;
+	record.at_ms = d->now_ms;
+	record.revision = d->revision;
+	struct record_key key = version_key(d->workspace, app->id, version->number);
+	decision_put(d, TABLE_RELEASE_SIGNATURES, &key, &record.base);
+	/* The version is as it was; who follows the app looks at it again. */
+	Sluice__Store__V1__PublicationRecord *publication = NULL;
+	code = publication_get(d->view, d->arena, d->workspace, app->id, version->number,
+			       &publication, err);
+	if (code == SL_OK) {
+		version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version,
+			      publication, UINT32_MAX);
+	}
+	return code;
+}
+
 static sl_code remove_pin(struct decision *d, const struct wire *wire,
 			  const Sluice__Store__V1__AppRecord *app, const struct store_walk *walk,
 			  struct sl_err *err)

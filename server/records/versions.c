@@ -395,6 +395,7 @@ void version_remove_in(struct decision *d, const Sluice__Store__V1__AppRecord *a
 	struct record_key key = version_key(d->workspace, app->id, version->number);
 	decision_delete(d, TABLE_VERSIONS, &key);
 	decision_delete(d, TABLE_PUBLICATIONS, &key);
+	decision_delete(d, TABLE_RELEASE_SIGNATURES, &key);
 	struct record_key name = version_name_key(d->workspace, app->id, version->name);
 	decision_delete(d, TABLE_VERSIONS_BY_NAME, &name);
 	struct record_key id = KEY(d->workspace, key_text(k, version->id));

@@ -114,6 +114,11 @@ SL_MUST_USE sl_code versions_decide_update(struct decision *d,
 					   Sluice__Store__V1__VersionRecord *version,
 					   const char *new_name, const char *description,
 					   struct sl_err *err);
+/* What an offline key signed of it, which nobody checks here. SL_FAILED_PRECONDITION: a draft. */
+SL_MUST_USE sl_code versions_decide_sign_release(struct decision *d,
+						 const Sluice__Store__V1__AppRecord *app,
+						 Sluice__Store__V1__VersionRecord *version,
+						 struct sl_bytes signature, struct sl_err *err);
 SL_MUST_USE sl_code versions_decide_seal(struct decision *d,
 					 const Sluice__Store__V1__AppRecord *app,
 					 Sluice__Store__V1__VersionRecord *version,

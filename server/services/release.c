@@ -1,8 +1,10 @@
 /* ReleaseService: the pointer from app to released version, and its history. */
+#include "base/crypto/sign.h"
 #include "base/mem/own.h"
 #include "server/fleet/fleet.h"
 #include "server/records/history.h"
 #include "server/records/releases.h"
+#include "server/records/versions.h"
 #include "server/services/moves.h"
 #include "server/services/service.h"
 #include "sluice/v1/release.pb-c.h"
@@ -127,6 +129,40 @@ static sl_code rollback_decide(struct decision *d, const void *message, void *re
 	return decided_reach(d, &outcome, &response->reach, err);
 }
 
+/* --- SignRelease --------------------------------------------------------------------- */
+
+static sl_code sign_check(const void *message, struct sl_err *err)
+{
+	const Sluice__V1__SignReleaseRequest *request = message;
+	sl_code code = check_reference("app", request->app, err);
+	code = code != SL_OK ? code : check_reference("version", request->version, err);
+	if (code == SL_OK && request->signature.len != SL_SIGNATURE_BYTES) {
+		code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "signature must have %d bytes, has %zu", SL_SIGNATURE_BYTES,
+				      request->signature.len);
+		sl_err_field(err, "signature", "64 bytes");
+	}
+	return code;
+}
+
+static sl_code sign_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)
+{
+	const Sluice__V1__SignReleaseRequest *request = message;
+	Sluice__V1__SignReleaseResponse *response = reply;
+	Sluice__Store__V1__AppRecord *app = NULL;
+	Sluice__Store__V1__VersionRecord *version = NULL;
+	struct sl_bytes signature = SL_BYTES(request->signature.data, request->signature.len);
+	sl_code code = app_find(d->view, d->arena, d->workspace, request->app, &app, err);
+	code = code != SL_OK ? code
+			     : version_find(d->view, d->arena, d->workspace, app, request->version,
+					    &version, err);
+	code = code != SL_OK ? code : versions_decide_sign_release(d, app, version, signature, err);
+	if (code == SL_OK) {
+		response->version = wire_version_ref(d->arena, version);
+	}
+	return code;
+}
+
 /* --- GetRelease ---------------------------------------------------------------------- */
 
 static sl_code get_check(const void *message, struct sl_err *err)
@@ -187,7 +223,7 @@ static sl_code history_read(struct service_read *read, const void *message, void
 
 #define ROW(method) "/sluice.v1.ReleaseService/" #method
 
-const struct service_method release_methods[5] = {
+const struct service_method release_methods[6] = {
     {ROW(Release), ACCESS_RELEASE, &sluice__v1__release_request__descriptor,
      &sluice__v1__release_response__descriptor, .check = release_check, .decide = release_decide,
      .scope = ACCESS_APP, .where = ACCESS_IN_PRODUCTION},
@@ -196,6 +232,9 @@ const struct service_method release_methods[5] = {
      .decide = withdraw_decide, .scope = ACCESS_APP, .where = ACCESS_IN_PRODUCTION},
     {ROW(Rollback), ACCESS_ROLLBACK, &sluice__v1__rollback_request__descriptor,
      &sluice__v1__rollback_response__descriptor, .check = rollback_check, .decide = rollback_decide,
+     .scope = ACCESS_APP, .where = ACCESS_IN_PRODUCTION},
+    {ROW(SignRelease), ACCESS_RELEASE, &sluice__v1__sign_release_request__descriptor,
+     &sluice__v1__sign_release_response__descriptor, .check = sign_check, .decide = sign_decide,
      .scope = ACCESS_APP, .where = ACCESS_IN_PRODUCTION},
     {ROW(GetRelease), ACCESS_VIEW, &sluice__v1__get_release_request__descriptor,
      &sluice__v1__get_release_response__descriptor, .check = get_check, .read = get_read,

@@ -70,6 +70,7 @@ WRITES = [
     ("Promote", {"app": "shop", "version": "v1", "from": "development"}, "version"),
     ("Promote", {"app": "shop", "version": "v1", "from": "staging"}, "version"),
     ("Release", {"app": "shop", "version": "v1"}, "release"),
+    ("SignRelease", {"app": "shop", "version": "v1", "signature": bytes(64)}, "version"),
     ("WithdrawRelease", {"app": "shop"}, "release"),
     ("Rollback", {"app": "shop", "to": "v1"}, "release"),
     ("DeleteVersion", {"app": "shop", "version": "v3"}, "version"),

@@ -189,6 +189,7 @@ typedef struct sluice_call {
 	X(get_promotion, GetPromotion, PromotionService)                                           \
 	X(list_promotions, ListPromotions, PromotionService)                                       \
 	X(release, Release, ReleaseService)                                                        \
+	X(sign_release, SignRelease, ReleaseService)                                               \
 	X(withdraw_release, WithdrawRelease, ReleaseService)                                       \
 	X(rollback, Rollback, ReleaseService)                                                      \
 	X(get_release, GetRelease, ReleaseService)                                                 \

@@ -244,9 +244,10 @@ static void set_field(struct world *w, ProtobufCMessage *message, char *name, ch
 	case PROTOBUF_C_TYPE_UINT64:
 		*(uint64_t *)at = strtoull(value, NULL, 10);
 		return;
-	case PROTOBUF_C_TYPE_BYTES: /* a hash */
+	case PROTOBUF_C_TYPE_BYTES: /* a hash, or as many zeros as the number says */
 		*(ProtobufCBinaryData *)at =
-		    (ProtobufCBinaryData){.len = 32, .data = sl_arena_alloc(&w->arena, 32)};
+		    (ProtobufCBinaryData){.len = strcmp(value, "64") == 0 ? 64 : 32,
+					  .data = sl_arena_alloc(&w->arena, 64)};
 		return;
 	case PROTOBUF_C_TYPE_MESSAGE:
 		assert_non_null(part);

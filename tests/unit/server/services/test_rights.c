@@ -59,6 +59,7 @@ static const struct sample {
     {"GetPromotion", "revision=1", NULL, false},
     {"ListPromotions", "", NULL, false},
     {"Release", "app=shop version=v1", "production", false},
+    {"SignRelease", "app=shop version=v1 signature=64", "production", false},
     {"WithdrawRelease", "app=shop", "production", false},
     {"Rollback", "app=shop", "production", false},
     {"GetRelease", "app=shop", "production", true},

@@ -54,6 +54,7 @@ static const struct sample {
     {"DeleteVersion", "app=shop version=$V", true},
     {"Promote", "app=shop version=$V from=$E", true},
     {"Release", "app=shop version=$V", true},
+    {"SignRelease", "app=shop version=$V signature=64", true},
     {"WithdrawRelease", "app=shop", true},
     {"Rollback", "app=shop", true},
     {"Rollback", "app=shop to=v1", true},
