@@ -67,7 +67,9 @@ static void show_pull(struct loop *loop)
 	struct state_pulling now = {.is_verifying = pull_is_verifying(loop->pull),
 				    .percent = pull_percent(loop->pull)};
 	(void)state_text(now.version_id, sizeof(now.version_id), loop->pull_version);
-	if (memcmp(&now, &loop->pulling, sizeof(now)) != 0) {
+	const struct state_pulling *shown = &loop->pulling;
+	if (now.is_verifying != shown->is_verifying || now.percent != shown->percent ||
+	    strcmp(now.version_id, shown->version_id) != 0) {
 		loop->pulling = now;
 		state_pulling_write(loop->dir, &now);
 	}

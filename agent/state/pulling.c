@@ -52,6 +52,7 @@ bool state_pulling_read(const char *dir, struct state_pulling *ret_pulling)
 	(void)close(fd);
 	_Static_assert(STATE_ID_SIZE == 32, "the width below");
 	if (size <= 0 ||
+	    /* NOLINTNEXTLINE(cert-err34-c): what is no percentage is refused below */
 	    sscanf(line, "%31s %c %u\n", pulling.version_id, &phase, &pulling.percent) != 3 ||
 	    (phase != 'v' && phase != 'f') || pulling.percent > 100) {
 		return false;
