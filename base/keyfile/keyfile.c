@@ -127,10 +127,7 @@ static sl_code cut(const char *path, char dir[static PATH_MAX], const char **ret
 		return sl_err_set(err, SL_INVALID_ARGUMENT, "a path has at most %d bytes",
 				  PATH_MAX - 1);
 	}
-	(void)snprintf(dir, PATH_MAX, "%.*s", length, path);
-	if (length == 0) {
-		(void)strcpy(dir, ".");
-	}
+	(void)snprintf(dir, PATH_MAX, "%.*s", length == 0 ? 1 : length, length == 0 ? "." : path);
 	*ret_name = slash == NULL ? path : slash + 1;
 	return SL_OK;
 }

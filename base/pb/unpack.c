@@ -227,7 +227,7 @@ static bool append_packed(struct input *in, const ProtobufCFieldDescriptor *fiel
 	inner.at = bytes.data;
 	inner.end = bytes.data + bytes.size;
 	while (inner.at < inner.end) {
-		struct wire_value value;
+		struct wire_value value = {.number = 0};
 		if (!read_value(&inner, pb_wire_type_of(field->type), &value) ||
 		    !append(in, field, &value, message)) {
 			return false;
@@ -307,7 +307,7 @@ static bool read_message(ProtobufCMessage *message, struct input *in)
 	unsigned near = 0;
 	while (in->at < in->end) {
 		uint64_t key = 0;
-		struct wire_value value;
+		struct wire_value value = {.number = 0};
 		if (!read_varint(in, &key) || key >> 3 == 0 || key >> 3 > TAG_MAX ||
 		    !read_value(in, (ProtobufCWireType)(key & 7), &value)) {
 			return false;
