@@ -1,6 +1,7 @@
 /* The one table from libgit2's code, class and text to our failures. */
 #include "base/git/work_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { ANY = 1000 };
@@ -72,12 +73,33 @@ enum git_failure errors_meaning(enum error_phase phase, int rc, int klass, const
 	return of_phase[phase];
 }
 
+static int stop_at_first(const git_oid *id, void *ctx)
+{
+	(void)id;
+	(void)ctx;
+	return 1;
+}
+
+/* A stream that does not inflate is the host's, or one in the mirror, which a fetch reads too:
+ * libgit2 says the same of both. Where nothing is in the mirror it is the host's. */
+static bool may_be_the_mirror(const struct work *work, enum error_phase phase, int klass)
+{
+	return phase == ERROR_FETCH && klass == GIT_ERROR_ZLIB && work->odb != NULL &&
+	       git_odb_foreach(work->odb, stop_at_first, NULL) != 0;
+}
+
 enum git_failure work_fail_git(struct work *work, enum error_phase phase, int rc, const char *doing)
 {
 	const git_error *last = git_error_last();
-	const char *text =
-	    last == NULL || last->message == NULL ? "no words from libgit2" : last->message;
-	enum git_failure failure = errors_meaning(phase, rc, last == NULL ? 0 : last->klass, text);
+	int klass = last == NULL ? 0 : last->klass;
+	char text[512]; /* a copy: what libgit2 is asked next has words of its own */
+	(void)snprintf(text, sizeof(text), "%s",
+		       last == NULL || last->message == NULL ? "no words from libgit2"
+							     : last->message);
+	enum git_failure failure = errors_meaning(phase, rc, klass, text);
+	if (may_be_the_mirror(work, phase, klass)) {
+		failure = GIT_MIRROR_CORRUPT;
+	}
 	if (failure == GIT_BUNDLE_TOO_BIG) {
 		bool objects = strstr(text, "objects") != NULL;
 		return work_break(work, failure,

@@ -85,7 +85,10 @@ def on_disk(run, fleet, client, number):
     name, commit = f"v{fleet.number}", harness.git("rev-parse", "HEAD", cwd=fleet.repository.work)
     tree = harness.git("rev-parse", "HEAD:apps/fleet", cwd=fleet.repository.work)
     client.CreateVersion(app="fleet", name=name)
-    content = harness.wait_content(client, "fleet", name, timeout=60)
+    try:
+        content = harness.wait_content(client, "fleet", name, timeout=60)
+    except AssertionError:
+        raise AssertionError(f"{name}, damaged mirror: {client.GetVersion(app='fleet', version=name).version.content}") from None
     run.report.require((content.commit, content.tree) == (commit, tree), "R6", f"{name}, damaged mirror: {content.commit}, {content.tree}, not {commit}, {tree}")
     fleet.to_staging(client, name)
     damage_mirrors(run, agent.folder, number + 1)
