@@ -215,7 +215,8 @@ sl_code reflection_index_init(struct reflection_index *index, struct sl_bytes se
 	    sl_arena_protobuf(&unpacked), set.size, set.data);
 	if (files == NULL) {
 		return sl_err_set(err, SL_INVALID_ARGUMENT,
-				  "the descriptors are not a google.protobuf.FileDescriptorSet");
+				  "the descriptors are not a google.protobuf.FileDescriptorSet, or "
+				  "memory is out");
 	}
 	sl_code code = build(index, files, set, err);
 	if (code != SL_OK) {
