@@ -125,3 +125,9 @@ bool sl_token_parse(const char *text, struct sl_token_parts *ret_parts)
 	(void)snprintf(ret_parts->secret, sizeof(ret_parts->secret), "%s", text + 4 + ID_CHARS + 1);
 	return true;
 }
+
+sl_code sl_token_refused(struct sl_err *err)
+{
+	return sl_err_because(err, SL_UNAUTHENTICATED, SL_REASON_TOKEN_REFUSED,
+			      "the token is unknown, used, expired or revoked");
+}

@@ -50,4 +50,8 @@ struct sl_token_parts {
 /* False: the text is no access token. */
 bool sl_token_parse(const char *text, struct sl_token_parts *ret_parts);
 
+/* Fills in SL_UNAUTHENTICATED / TOKEN_REFUSED, with one text whatever is wrong with a token and
+ * whatever kind it is of: strangers are told no more. */
+SL_MUST_USE sl_code sl_token_refused(struct sl_err *err);
+
 #endif

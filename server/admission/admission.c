@@ -30,13 +30,6 @@ void admission_free(struct admission *admission)
 	free(admission);
 }
 
-/* Unknown, used, expired, revoked: strangers are told no more. */
-static sl_code refuse_token(struct sl_err *err)
-{
-	return sl_err_because(err, SL_UNAUTHENTICATED, SL_REASON_TOKEN_REFUSED,
-			      "the token is unknown, used, expired or revoked");
-}
-
 static sl_code malformed(const char *field, const char *rule, struct sl_err *err)
 {
 	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
@@ -230,7 +223,7 @@ sl_code admission_enroll(struct admission *admission, struct sl_arena *arena, co
 		note_spent(admission, arena, peer, &found);
 	}
 	if (found.verdict != INVITATION_GOOD) {
-		return refuse_token(err);
+		return sl_token_refused(err);
 	}
 	return enroll(admission, arena, peer, &found, request, response, err);
 }
@@ -294,7 +287,7 @@ sl_code admission_login(struct admission *admission, struct sl_arena *arena, con
 				  sl_clock_unix_ms(), &found, err);
 	store_view_end(view);
 	if (code == SL_NOT_FOUND) {
-		return refuse_token(err);
+		return sl_token_refused(err);
 	}
 	return code != SL_OK ? code : login(admission, arena, peer, &found, request, response, err);
 }

@@ -162,8 +162,7 @@ sl_code access_token_use(struct decision *d, const char *id, struct sl_err *err)
 	sl_code code = access_token_get(d->view, d->arena, id, &token, err);
 	code = code != SL_OK ? code : usable(d->view, d->arena, token, d->now_ms, &principal, err);
 	if (code == SL_NOT_FOUND) {
-		return sl_err_because(err, SL_UNAUTHENTICATED, SL_REASON_TOKEN_REFUSED,
-				      "the token is unknown, used, expired or revoked");
+		return sl_token_refused(err);
 	}
 	if (code == SL_OK && (token->used_ms == 0 || d->now_ms >= token->used_ms + USED_EVERY_MS)) {
 		struct record_key key = token_key(token->id);

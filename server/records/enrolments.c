@@ -23,12 +23,6 @@ static Sluice__Store__V1__IdentityRecord *identity_new(struct decision *d,
 	return identity;
 }
 
-static sl_code refuse_token(struct sl_err *err)
-{
-	return sl_err_because(err, SL_UNAUTHENTICATED, SL_REASON_TOKEN_REFUSED,
-			      "the token is unknown, used, expired or revoked");
-}
-
 /* Nothing has happened to the token since it was looked at. */
 static sl_code find_token(struct decision *d, const char *id,
 			  Sluice__Store__V1__JoinTokenRecord **ret_token,
@@ -44,7 +38,7 @@ static sl_code find_token(struct decision *d, const char *id,
 	bool good = code == SL_OK && (*ret_token)->used_ms == 0 &&
 		    d->now_ms < (*ret_token)->expires_ms &&
 		    strcmp((*ret_instance)->join_token_id, id) == 0;
-	return good ? SL_OK : refuse_token(err);
+	return good ? SL_OK : sl_token_refused(err);
 }
 
 static sl_code revoke_old(struct decision *d, const Sluice__Store__V1__InstanceRecord *instance,
