@@ -206,6 +206,7 @@ def test_one_that_ran_out_too_long_ago_is_told_what_to_do(make_world):
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not there")
+@pytest.mark.skipif(harness.is_sanitized(), reason="a sanitizer wants to be the first library, libfaketime as well")
 def test_a_fleet_that_was_off_for_a_month_comes_back_by_itself(make_world):
     world = make_world()
     state = world.enrolled()

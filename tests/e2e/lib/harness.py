@@ -23,6 +23,14 @@ AGENT = os.path.join(ROOT, "agent/sluice-agent")
 CLI = os.path.join(ROOT, "client/cli/sluice")
 
 
+def is_sanitized():
+    """Whether the programs are built with a sanitizer: those have no seccomp filter, and bear no preloaded library before their own."""
+    with open(SLUICED, "rb") as file:
+        program = file.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
+
 # --- the API's classes ---------------------------------------------------------
 
 
