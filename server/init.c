@@ -80,7 +80,7 @@ static sl_code make(const struct init_config *config, struct ca_draft *draft, st
 	SL_AUTO(sl_free_auto) char *path = NULL;
 	struct sl_token_key key;
 	if (asprintf(&path, "%s/token.key", ca_draft_path(draft)) < 0) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = sl_token_key_load(path, false, &key, err);
 	code = code != SL_OK

@@ -115,7 +115,7 @@ static sl_code folder_of(const struct keys_config *config, char **ret_dir, struc
 {
 	if (asprintf(ret_dir, "%s/keys", config->data) < 0) {
 		*ret_dir = NULL;
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	return SL_OK;
 }
@@ -170,7 +170,7 @@ static sl_code read_line(char **ret_text, struct sl_err *err)
 	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(LINE_MAX_BYTES);
 	size_t size = 0;
 	if (text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	while (size < LINE_MAX_BYTES - 1 && read(STDIN_FILENO, text + size, 1) == 1 &&
 	       text[size] != '\n') {

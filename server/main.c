@@ -243,7 +243,7 @@ static sl_code open_signing(struct server *server, struct sl_err *err)
 	const struct server_config *config = &server->config;
 	if (asprintf(&server->keys, "%s/keys", config->data) < 0) {
 		server->keys = NULL;
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = signing_open(server->keys, &server->signing, err);
 	if (code == SL_NOT_FOUND && config->insecure) {

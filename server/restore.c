@@ -65,7 +65,7 @@ static sl_code check(void *ctx, const char *path, struct sl_err *err)
 	size_t size = 0;
 	FILE *out = open_memstream(&found, &size);
 	if (out == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = records_verify(path, out, checked, &faults, err);
 	if (fclose(out) == 0 && faults > 0) {

@@ -11,14 +11,8 @@
 
 #include "base/bytes/bytes.h"
 #include "base/crypto/crypto.h"
+#include "base/file/file.h"
 #include "base/mem/own.h"
-
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 static sl_code io_error(struct sl_err *err, const char *doing, const char *path)
 {
@@ -51,7 +45,7 @@ static struct path app_path(const char *dir, const char *slug, const char *rest)
 
 static sl_code sync_dir(const char *path, struct sl_err *err)
 {
-	SL_AUTO(close_auto) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 || fsync(fd) != 0 ? io_error(err, "sync", path) : SL_OK;
 }
 
@@ -124,7 +118,7 @@ sl_code activate_place(const char *dir, const char *staged, const char *slug, co
 	}
 	struct path versions = app_path(dir, slug, "versions");
 	struct path place = path_of(versions.text, folder, "", "");
-	SL_AUTO(close_auto) int fd = open(staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* A folder that changes its parent must be writable to its owner. */
 	if (fd < 0 || fchmod(fd, 0755) != 0) {
 		return io_error(err, "open up", staged);

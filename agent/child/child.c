@@ -104,7 +104,7 @@ sl_code child_start(const struct child_options *options, struct child **ret_chil
 	SL_AUTO(child_free_auto) struct child *child = calloc(1, sizeof(*child));
 	SL_AUTO(sl_free_auto) char **env = merge_env(options->env);
 	if (child == NULL || env == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	child->fd = -1;
 	int rc = spawn(options, env, &child->pid);

@@ -113,8 +113,7 @@ static sl_code fill(struct identity *identity, const struct join *join,
 		     identity->instance_id != NULL && identity->environment != NULL &&
 		     identity->identity_id != NULL && identity->ca != NULL &&
 		     identity->cert != NULL;
-	return whole ? identity_check(identity, err)
-		     : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	return whole ? identity_check(identity, err) : sl_err_no_memory(err);
 }
 
 /* A folder is of one instance for life. */
@@ -144,7 +143,7 @@ sl_code identity_enroll(const char *dir, const struct join *join, struct identit
 	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
 	Sluice__V1__EnrollResponse *response = NULL;
 	if (identity == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_random(identity->box_secret, sizeof(identity->box_secret));
 	sl_code code = tls_key_new(&key, err);

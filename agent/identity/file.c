@@ -110,7 +110,7 @@ sl_code identity_save(const char *dir, const struct identity *identity, struct s
 	sl_json_close(&writer);
 	char *text = sl_json_finish(&writer);
 	if (text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = state_write_file(dir, FILE_NAME, text, strlen(text), 0600, err);
 	sl_wipe(text, strlen(text));
@@ -133,7 +133,7 @@ static sl_code get_texts(const struct sl_json *root, struct identity *identity, 
 		}
 		*text_of(identity, i) = strdup(value);
 		if (*text_of(identity, i) == NULL) {
-			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+			return sl_err_no_memory(err);
 		}
 	}
 	return SL_OK;
@@ -186,8 +186,7 @@ static sl_code get_keys(const struct sl_json *root, struct identity *identity, s
 	}
 	identity->key_epoch = manifest ? (uint32_t)epoch : 0;
 	identity->key = sl_secret_text(key, strlen(key));
-	return identity->key != NULL ? SL_OK
-				     : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	return identity->key != NULL ? SL_OK : sl_err_no_memory(err);
 }
 
 sl_code identity_load(const char *dir, struct identity **ret_identity, struct sl_err *err)
@@ -196,7 +195,7 @@ sl_code identity_load(const char *dir, struct identity **ret_identity, struct sl
 	SL_AUTO(sl_free_auto) char *path = NULL;
 	SL_AUTO(identity_free_auto) struct identity *identity = identity_new();
 	if (identity == NULL || asprintf(&path, "%s/" FILE_NAME, dir) < 0) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = sl_json_read_file(path, &root, err);
 	if (code != SL_OK) {

@@ -106,9 +106,7 @@ sl_code identity_ask(const char *dir, struct identity *identity, bool late, stru
 	} else {
 		pack_early(identity, csr, request);
 	}
-	return code == SL_OK && request->failed
-		   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
-		   : code;
+	return code == SL_OK && request->failed ? sl_err_no_memory(err) : code;
 }
 
 /* --- the answer -------------------------------------------------------------------------- */
@@ -122,9 +120,8 @@ static sl_code put_in(const char *dir, struct identity *identity, const char *ce
 	next.renewals = identity->renewals + 1;
 	next.asked = false;
 	next.taken_ms = sl_clock_unix_ms();
-	sl_code code = next.cert == NULL || next.ca == NULL
-			   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
-			   : identity_check(&next, err);
+	sl_code code = next.cert == NULL || next.ca == NULL ? sl_err_no_memory(err)
+							    : identity_check(&next, err);
 	code = code != SL_OK ? code : identity_save(dir, &next, err);
 	if (code != SL_OK) {
 		free(next.cert);

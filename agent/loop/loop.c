@@ -122,7 +122,7 @@ sl_code loop_sync_runs(struct loop *loop, struct sl_err *err)
 	free(loop->runs);
 	loop->runs = runs;
 	loop->run_count = whole ? count : count > 0 ? count - 1 : 0;
-	return whole ? SL_OK : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	return whole ? SL_OK : sl_err_no_memory(err);
 }
 
 /* --- start -------------------------------------------------------------------------- */
@@ -158,7 +158,7 @@ static sl_code load_state(struct loop *loop, struct sl_err *err)
 	if (loop->state == NULL ||
 	    !state_text(loop->state->workspace, STATE_SLUG_SIZE, loop->config->workspace) ||
 	    !state_text(loop->state->instance, STATE_SLUG_SIZE, loop->config->instance)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	return SL_OK;
 }
@@ -349,7 +349,7 @@ static sl_code serve(struct loop *loop, int signals, struct sl_err *err)
 		turn(loop);
 		loop_wake_at(loop, sl_watchdog_step(&watchdog, sl_clock_mono_ms()));
 		if (!wait_for_news(loop, signals, &signalled)) {
-			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+			return sl_err_no_memory(err);
 		}
 	}
 	log_info("stopping", "msg=\"what is served stays\"");

@@ -121,7 +121,7 @@ static sl_code recover_app(struct loop *loop, struct run *run, struct sl_err *er
 	}
 	activate_current(loop->dir, app->slug, current);
 	if (!adopt(app, current)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	for (size_t i = 0; i < app->version_count; i++) {
 		struct state_version *version = app->versions[i];
@@ -139,7 +139,7 @@ sl_code recover(struct loop *loop, struct sl_err *err)
 	loop->sweeping = true; /* what a crash left in staging */
 	activate_list(loop->dir, NULL, on_app_folder, &listing);
 	if (listing.failed) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = loop_sync_runs(loop, err);
 	for (size_t i = 0; code == SL_OK && i < loop->run_count; i++) {

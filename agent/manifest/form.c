@@ -113,7 +113,7 @@ static sl_code check_twins(const Sluice__V1__Manifest *manifest, struct sl_err *
 	size_t apps = manifest->n_apps, removed = manifest->n_removed;
 	SL_AUTO(sl_free_auto) const char **texts = calloc(apps + removed + 1, sizeof(*texts));
 	if (texts == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a manifest");
+		return sl_err_no_memory(err);
 	}
 	for (size_t i = 0; i < apps; i++) {
 		texts[i] = manifest->apps[i]->slug;

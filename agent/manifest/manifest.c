@@ -153,7 +153,7 @@ sl_code manifest_store(struct state *state, struct sl_bytes body,
 {
 	uint8_t *copy = malloc(body.size + 1);
 	if (copy == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a manifest");
+		return sl_err_no_memory(err);
 	}
 	memcpy(copy, body.data, body.size);
 	free(state->manifest);

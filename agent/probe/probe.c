@@ -83,7 +83,7 @@ sl_code probe_start(const char *text, const char *app_id, const char *slug, uint
 {
 	SL_AUTO(probe_free_auto) struct probe *probe = calloc(1, sizeof(*probe));
 	if (probe == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	probe->fd = -1;
 	probe->timeout_ms = timeout_ms;

@@ -102,14 +102,14 @@ sl_code pull_start(const struct pull_options *options, const Sluice__V1__Bundle 
 {
 	SL_AUTO(pull_free_auto) struct pull *pull = calloc(1, sizeof(*pull));
 	if (pull == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_arena_init(&pull->arena, 0);
 	sl_sm_init(&pull->sm, pull_states, FETCHING);
 	pull->options = *options;
 	pull->bundle = copy_bundle(bundle, &pull->arena);
 	if (pull->bundle == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	activate_mirror_path(options->dir, pull->bundle->repository_id, pull->mirror);
 	sl_code code = check_disk(pull, err);

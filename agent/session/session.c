@@ -71,7 +71,7 @@ sl_code session_new(const struct session_options *options, struct session **ret_
 {
 	SL_AUTO(session_free_auto) struct session *session = calloc(1, sizeof(*session));
 	if (session == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_sm_init(&session->sm, session_states, DOWN);
 	session->options = *options;

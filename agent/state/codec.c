@@ -133,7 +133,7 @@ sl_code state_encode(const struct state *state, struct sl_arena *arena, struct s
 	    sl_arena_failed(arena) ? 0 : sluice__agent__v1__stored_state__get_packed_size(&to);
 	uint8_t *data = sl_arena_alloc(arena, size);
 	if (sl_arena_failed(arena)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the state");
+		return sl_err_no_memory(err);
 	}
 	(void)sluice__agent__v1__stored_state__pack(&to, data);
 	*ret_bytes = SL_BYTES(data, size);

@@ -8,14 +8,8 @@
 #include <unistd.h>
 
 #include "agent/state/state_internal.h"
+#include "base/file/file.h"
 #include "base/mem/own.h"
-
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 static void arena_auto(struct sl_arena *arena)
 {
@@ -41,7 +35,7 @@ sl_code state_make_dir(const char *dir, struct sl_err *err)
 
 static int open_in(const char *dir, const char *name, int flags, unsigned mode)
 {
-	SL_AUTO(close_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return parent < 0 ? -1 : openat(parent, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
 }
 
@@ -51,7 +45,7 @@ sl_code state_lock(const char *dir, int *ret_fd, struct sl_err *err)
 	if (code != SL_OK) {
 		return code;
 	}
-	SL_AUTO(close_auto) int fd = open_in(dir, "lock", O_RDWR | O_CREAT, 0644);
+	SL_AUTO(sl_fd_auto) int fd = open_in(dir, "lock", O_RDWR | O_CREAT, 0644);
 	if (fd < 0) {
 		return io_error(err, "open", dir, "lock");
 	}
@@ -78,45 +72,13 @@ sl_code state_lock(const char *dir, int *ret_fd, struct sl_err *err)
 
 bool state_is_locked(const char *dir)
 {
-	SL_AUTO(close_auto) int fd = open_in(dir, "lock", O_RDONLY, 0);
+	SL_AUTO(sl_fd_auto) int fd = open_in(dir, "lock", O_RDONLY, 0);
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-}
-
-static bool read_all(int fd, uint8_t *data, size_t size)
-{
-	size_t done = 0;
-	while (done < size) {
-		ssize_t got = read(fd, data + done, size - done);
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got <= 0) {
-			return false;
-		}
-		done += (size_t)got;
-	}
-	return true;
-}
-
-static bool write_all(int fd, const uint8_t *data, size_t size)
-{
-	size_t done = 0;
-	while (done < size) {
-		ssize_t put = write(fd, data + done, size - done);
-		if (put < 0 && errno == EINTR) {
-			continue;
-		}
-		if (put <= 0) {
-			return false;
-		}
-		done += (size_t)put;
-	}
-	return true;
 }
 
 sl_code state_load(const char *dir, struct state **ret_state, struct sl_err *err)
 {
-	SL_AUTO(close_auto) int fd = open_in(dir, "state", O_RDONLY, 0);
+	SL_AUTO(sl_fd_auto) int fd = open_in(dir, "state", O_RDONLY, 0);
 	if (fd < 0 && errno == ENOENT) {
 		return sl_err_set(err, SL_NOT_FOUND, "'%s/state': no agent has run here yet", dir);
 	}
@@ -130,7 +92,7 @@ sl_code state_load(const char *dir, struct state **ret_state, struct sl_err *err
 	}
 	size_t size = (size_t)st.st_size;
 	SL_AUTO(sl_free_auto) uint8_t *data = malloc(size + 1);
-	if (data == NULL || !read_all(fd, data, size)) {
+	if (data == NULL || !sl_file_read(fd, data, size)) {
 		return io_error(err, "read", dir, "state");
 	}
 	sl_code code = state_decode(SL_BYTES(data, size), ret_state, err);
@@ -142,13 +104,13 @@ sl_code state_write_file(const char *dir, const char *name, const void *data, si
 {
 	char aside[80];
 	(void)snprintf(aside, sizeof(aside), "%.64s.new", name);
-	SL_AUTO(close_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (parent < 0) {
 		return io_error(err, "open", dir, "");
 	}
-	SL_AUTO(close_auto)
+	SL_AUTO(sl_fd_auto)
 	int fd = openat(parent, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-	if (fd < 0 || !write_all(fd, data, size) || fsync(fd) != 0) {
+	if (fd < 0 || !sl_file_write(fd, data, size) || fsync(fd) != 0) {
 		return io_error(err, "write", dir, aside);
 	}
 	if (renameat(parent, aside, parent, name) != 0 || fsync(parent) != 0) {

@@ -212,7 +212,7 @@ static sl_code check_repositories(struct check *check, struct sl_err *err)
 	}
 	SL_AUTO(sl_free_auto) const Sluice__V1__Bundle **all = calloc(count + 1, sizeof(*all));
 	if (all == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	size_t at = 0;
 	for (size_t i = 0; count > 0 && i < check->manifest->n_apps; i++) {

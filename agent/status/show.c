@@ -191,7 +191,7 @@ sl_code status_show(const struct agent_config *config, FILE *out, struct sl_err 
 	if (strcmp(config->output, "json") != 0) {
 		print_table(out, &look);
 	} else if (!print_json(out, &look)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	return SL_OK;
 }

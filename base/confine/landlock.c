@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/confine/confine.h"
+#include "base/file/file.h"
 #include "base/mem/own.h"
 
 /* Debian 12's headers know version 2; the kernel may know more. */
@@ -24,13 +25,6 @@ struct ruleset {
 struct port_rule {
 	uint64_t allowed, port;
 };
-
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 static struct ruleset everything_of(int version)
 {
@@ -53,7 +47,7 @@ static uint64_t rights_on(const struct stat *st, enum confine_right right, uint6
 
 static bool allow_path(int ruleset, const struct confine_path *path, uint64_t handled)
 {
-	SL_AUTO(close_auto) int fd = open(path->path, O_PATH | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(path->path, O_PATH | O_CLOEXEC);
 	if (fd < 0) {
 		return errno == ENOENT || errno == ENOTDIR;
 	}
@@ -137,7 +131,7 @@ sl_code confine_reach(const struct confine_path *paths, size_t path_count, const
 		      size_t port_count, int *ret_version, struct sl_err *err)
 {
 	struct ruleset all = {.fs = 0};
-	SL_AUTO(close_auto) int ruleset = -1;
+	SL_AUTO(sl_fd_auto) int ruleset = -1;
 	sl_code code = open_ruleset(&all, &ruleset, ret_version, err);
 	if (code != SL_OK || ruleset < 0) {
 		return code;
@@ -159,7 +153,7 @@ sl_code confine_reach(const struct confine_path *paths, size_t path_count, const
 sl_code confine_to_listening(uint16_t port, int *ret_version, struct sl_err *err)
 {
 	struct ruleset all = {.fs = 0};
-	SL_AUTO(close_auto) int ruleset = -1;
+	SL_AUTO(sl_fd_auto) int ruleset = -1;
 	sl_code code = open_ruleset(&all, &ruleset, ret_version, err);
 	if (code != SL_OK || ruleset < 0) {
 		return code;

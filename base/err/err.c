@@ -11,6 +11,8 @@
 #undef sl_err_set
 #undef sl_err_because
 #undef sl_err_wrap
+#undef sl_err_no_memory
+#undef sl_err_malformed
 
 /* Texts quote what others sent, and end up on terminals. */
 static void defuse(char *text)
@@ -101,6 +103,19 @@ void sl_err_meta(struct sl_err *err, const char *key, const char *fmt, ...)
 void sl_err_field(struct sl_err *err, const char *field, const char *rule)
 {
 	add_detail(err, SL_DETAIL_FIELD, "", field, rule);
+}
+
+sl_code sl_err_no_memory(struct sl_err *err)
+{
+	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+}
+
+sl_code sl_err_malformed(struct sl_err *err, const char *field, const char *rule)
+{
+	sl_code code =
+	    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s %s", field, rule);
+	sl_err_field(err, field, rule);
+	return code;
 }
 
 void sl_err_gate(struct sl_err *err, const char *type, const char *subject, const char *description)

@@ -80,6 +80,11 @@ sl_code sl_err_set(struct sl_err *err, sl_code code, const char *fmt, ...) SL_PR
 sl_code sl_err_because(struct sl_err *err, sl_code code, enum sl_reason reason, const char *fmt,
 		       ...) SL_PRINTF(4, 5);
 
+/* SL_RESOURCE_EXHAUSTED / TOO_MANY, "out of memory". */
+sl_code sl_err_no_memory(struct sl_err *err);
+/* SL_INVALID_ARGUMENT / MALFORMED, "<field> <rule>", with the field as a detail. */
+sl_code sl_err_malformed(struct sl_err *err, const char *field, const char *rule);
+
 /* Add details to a filled error. Out of memory drops the detail, never the error. */
 void sl_err_meta(struct sl_err *err, const char *key, const char *fmt, ...) SL_PRINTF(3, 4);
 void sl_err_field(struct sl_err *err, const char *field, const char *rule);
@@ -94,6 +99,9 @@ sl_code sl_err_wrap(struct sl_err *err, const char *fmt, ...) SL_PRINTF(2, 3);
 #ifdef __clang_analyzer__
 #define sl_err_set(err, code, ...) (sl_err_set((err), (code), __VA_ARGS__), (code))
 #define sl_err_because(err, code, ...) (sl_err_because((err), (code), __VA_ARGS__), (code))
+#define sl_err_no_memory(err) (sl_err_no_memory(err), SL_RESOURCE_EXHAUSTED)
+#define sl_err_malformed(err, field, rule)                                                         \
+	(sl_err_malformed((err), (field), (rule)), SL_INVALID_ARGUMENT)
 #define sl_err_wrap(err, ...)                                                                      \
 	({                                                                                         \
 		sl_code wrapped_ = sl_err_wrap((err), __VA_ARGS__);                                \

@@ -28,11 +28,6 @@ static void parse_fini(struct parse *p)
 	sl_arena_fini(&p->arena);
 }
 
-static sl_code out_of_memory(struct sl_err *err)
-{
-	return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the command line");
-}
-
 /* How many edits make one of the other; more than `most` is most + 1. */
 static size_t distance(const char *a, const char *b, size_t most)
 {
@@ -250,7 +245,7 @@ static sl_code store_from_env(struct parse *p, const struct sl_flag *flag, size_
 	}
 	char *copy = sl_arena_strdup(&p->arena, value);
 	if (copy == NULL) {
-		return out_of_memory(err);
+		return sl_err_no_memory(err);
 	}
 	if (flags_is_list(flag)) {
 		return store_listed(p, flag, name, copy, set, err);
@@ -343,7 +338,7 @@ static sl_code parse_init(struct parse *p, struct sl_err *err)
 	p->given = SL_ARENA_ARRAY(&p->arena, const struct sl_flag *, rows + (size_t)p->argc + 1);
 	p->items = SL_ARENA_ARRAY(&p->arena, const char *, (size_t)p->argc + 1);
 	if (sl_arena_failed(&p->arena)) {
-		return out_of_memory(err);
+		return sl_err_no_memory(err);
 	}
 	for (size_t s = 0; s < p->set_count; s++) {
 		for (const struct sl_flag *f = p->sets[s].flags; f != NULL && f->name != NULL;

@@ -1,4 +1,5 @@
 /* Writes a bundle below the staging folder, and nowhere else. */
+#include "base/file/file.h"
 #include "base/git/work_internal.h"
 
 #include <errno.h>
@@ -11,13 +12,6 @@
 #include <unistd.h>
 
 enum { FOLDER_OPEN = 0755, FOLDER_DONE = 0555, FILE_DONE = 0444, RUNNABLE_DONE = 0555 };
-
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 /* Opens a path below `dir`, whatever somebody puts in its way: no link is followed, nothing above
  * is reached. */
@@ -50,24 +44,11 @@ static int open_parent(int dir, const char *path, const char **ret_name)
 static enum git_failure make_folder(struct work *work, const char *path)
 {
 	const char *name = NULL;
-	SL_AUTO(close_auto) int parent = open_parent(work->staging, path, &name);
+	SL_AUTO(sl_fd_auto) int parent = open_parent(work->staging, path, &name);
 	if (parent < 0 || mkdirat(parent, name, FOLDER_OPEN) != 0) {
 		return work_fail_errno(work, "make folder", path);
 	}
 	return GIT_OK;
-}
-
-static bool write_all(int fd, const uint8_t *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, data, size);
-		if (n < 0 && errno != EINTR) {
-			return false;
-		}
-		data += n > 0 ? n : 0;
-		size -= n > 0 ? (size_t)n : 0;
-	}
-	return true;
 }
 
 static enum git_failure write_file(struct work *work, const struct bundle_file *file,
@@ -79,9 +60,9 @@ static enum git_failure write_file(struct work *work, const struct bundle_file *
 		return failure;
 	}
 	mode_t mode = file->runnable ? RUNNABLE_DONE : FILE_DONE;
-	SL_AUTO(close_auto)
+	SL_AUTO(sl_fd_auto)
 	int fd = open_below(work->staging, file->path, O_WRONLY | O_CREAT | O_EXCL, mode);
-	if (fd < 0 || !write_all(fd, git_odb_object_data(object), file->size) ||
+	if (fd < 0 || !sl_file_write(fd, git_odb_object_data(object), file->size) ||
 	    fchmod(fd, mode) != 0) {
 		return work_fail_errno(work, "write file", file->path);
 	}
@@ -100,7 +81,7 @@ static enum git_failure write_file(struct work *work, const struct bundle_file *
 /* From the deepest up, the staging folder last: what is inside is done by then. */
 static enum git_failure close_folder(struct work *work, const char *path)
 {
-	SL_AUTO(close_auto) int fd = open_below(work->staging, path, O_RDONLY | O_DIRECTORY, 0);
+	SL_AUTO(sl_fd_auto) int fd = open_below(work->staging, path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0 || fchmod(fd, FOLDER_DONE) != 0) {
 		return work_fail_errno(work, "finish folder", path);
 	}

@@ -16,6 +16,7 @@
 #include "base/git/job_internal.h"
 #include "base/git/text_internal.h"
 #include "base/git/url_internal.h"
+#include "base/spawn/spawn.h"
 
 enum { EXIT_NO_JOB = 2, EXIT_NOT_CONFINED = 3, EXIT_NO_PARENT = 4 };
 enum { DNS_PORT = 53, OPEN_FILES = 256, CPU_SLACK_S = 5 };
@@ -31,7 +32,7 @@ static bool take_job(struct protocol_record *record, struct git_job *ret_job)
 {
 	ssize_t got = -1;
 	do {
-		got = recv(PROTOCOL_FD, record->data, sizeof(record->data), 0);
+		got = recv(SPAWN_FD, record->data, sizeof(record->data), 0);
 	} while (got < 0 && errno == EINTR);
 	record->size = got > 0 ? (size_t)got : 0;
 	struct git_job job;

@@ -15,7 +15,6 @@
 #include "base/git/git.h"
 
 enum {
-	PROTOCOL_FD = 3, /* the child's end */
 	PROTOCOL_RECORD_MAX =
 	    98304, /* bytes; a job with its certificates, sluice.json with its 64 KiB */
 	PROTOCOL_DIFF_MAX = 10000, /* entries of one diff */

@@ -8,6 +8,7 @@
 
 #include "base/clock/clock.h"
 #include "base/git/text_internal.h"
+#include "base/spawn/spawn.h"
 
 enum { TELL_EVERY_MS = 100 };
 
@@ -52,7 +53,7 @@ bool work_send(struct work *work)
 {
 	ssize_t sent = -1;
 	do {
-		sent = send(PROTOCOL_FD, work->record.data, work->record.size, MSG_NOSIGNAL);
+		sent = send(SPAWN_FD, work->record.data, work->record.size, MSG_NOSIGNAL);
 	} while (sent < 0 && errno == EINTR);
 	return sent >= 0;
 }
@@ -65,7 +66,7 @@ void work_tell(struct work *work)
 	}
 	work->told_mono_ms = now;
 	protocol_put_progress(&work->record, &work->progress);
-	(void)send(PROTOCOL_FD, work->record.data, work->record.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)send(SPAWN_FD, work->record.data, work->record.size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static enum git_failure do_inspect(struct work *work)

@@ -10,12 +10,14 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
+#include "base/confine/confine.h"
+#include "base/file/file.h"
 #include "base/git/git.h"
 #include "base/git/job_internal.h"
 #include "base/git/protocol_internal.h"
-#include "base/git/spawn_internal.h"
 #include "base/git/text_internal.h"
 #include "base/mem/own.h"
+#include "base/spawn/spawn.h"
 
 /* RECORDS_A_STEP: a child that floods must not keep its own deadline from being looked at. */
 enum { DEADLINE_DEFAULT_MS = 300000, STOP_LOOK_MS = 100, RECORDS_A_STEP = 256 };
@@ -34,13 +36,6 @@ struct git_worker {
 };
 
 SL_DEFINE_AUTO(struct git_worker *, git_worker_free);
-
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 void git_result_fini(struct git_result *result)
 {
@@ -105,8 +100,7 @@ sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_work
 	}
 	SL_AUTO(git_worker_free_auto) struct git_worker *worker = calloc(1, sizeof(*worker));
 	if (worker == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "git worker: out of memory");
+		return sl_err_no_memory(err);
 	}
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -115,11 +109,17 @@ sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_work
 				  strerror(errno));
 	}
 	worker->fd = pair[0];
-	SL_AUTO(close_auto) int child_fd = pair[1];
+	SL_AUTO(sl_fd_auto) int child_fd = pair[1];
 	worker->op = full.op;
 	worker->deadline_ms = full.deadline_ms;
 	text_url(worker->url, sizeof(worker->url), full.url == NULL ? "" : full.url);
-	int rc = spawn_worker(child_fd, &worker->pid);
+	const struct spawn_self spawn = {
+	    .program = "sluice",
+	    .command = "git-worker",
+	    .fd = child_fd,
+	    .keeps_stderr = confine_is_sanitized(), /* a sanitizer's report must be seen */
+	};
+	int rc = spawn_self(&spawn, &worker->pid);
 	if (rc != 0) {
 		worker->pid = 0;
 		return sl_err_set(err, SL_UNAVAILABLE, "git worker: start /proc/self/exe: %s",

@@ -53,7 +53,7 @@ static sl_code fill(const struct sl_json *root, struct join *join, struct sl_err
 		}
 		*field(join, i) = strdup(value);
 		if (*field(join, i) == NULL) {
-			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+			return sl_err_no_memory(err);
 		}
 	}
 	return code;

@@ -12,14 +12,8 @@
 
 #include "base/crypto/keytext.h"
 #include "base/crypto/secret.h"
+#include "base/file/file.h"
 #include "base/mem/own.h"
-
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 static sl_code failed(struct sl_err *err, const char *doing, const char *dir, const char *name)
 {
@@ -70,26 +64,9 @@ static sl_code check_file(const struct stat *found, const char *dir, const char 
 	return SL_OK;
 }
 
-/* False: error, or the file has shrunk. */
-static bool read_all(int fd, char *text, size_t size)
-{
-	size_t done = 0;
-	while (done < size) {
-		ssize_t got = read(fd, text + done, size - done);
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got <= 0) {
-			return false;
-		}
-		done += (size_t)got;
-	}
-	return true;
-}
-
 static int open_in(const char *dir, const char *name, int flags, unsigned mode)
 {
-	SL_AUTO(close_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return parent < 0 ? -1 : openat(parent, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
 }
 
@@ -97,7 +74,7 @@ sl_code keyfile_read(const char *dir, const char *name, enum keyfile_kind kind, 
 		     struct sl_err *err)
 {
 	struct stat found;
-	SL_AUTO(close_auto) int fd = open_in(dir, name, O_RDONLY | O_NONBLOCK, 0);
+	SL_AUTO(sl_fd_auto) int fd = open_in(dir, name, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 || fstat(fd, &found) != 0) {
 		return failed(err, "read key file", dir, name);
 	}
@@ -108,9 +85,9 @@ sl_code keyfile_read(const char *dir, const char *name, enum keyfile_kind kind, 
 	size_t size = (size_t)found.st_size;
 	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(size + 1);
 	if (text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a key");
+		return sl_err_no_memory(err);
 	}
-	if (!read_all(fd, text, size)) {
+	if (!sl_file_read(fd, text, size)) {
 		return failed(err, "read key file", dir, name);
 	}
 	*ret_text = SL_TAKE(text);
@@ -141,22 +118,9 @@ sl_code keyfile_read_path(const char *path, enum keyfile_kind kind, char **ret_t
 	return code != SL_OK ? code : keyfile_read(dir, name, kind, ret_text, err);
 }
 
-static bool write_all(int fd, const char *text, size_t size)
-{
-	while (size > 0) {
-		ssize_t put = write(fd, text, size);
-		if (put < 0 && errno != EINTR) {
-			return false;
-		}
-		text += put > 0 ? put : 0;
-		size -= put > 0 ? (size_t)put : 0;
-	}
-	return true;
-}
-
 static sl_code sync_folder(const char *dir, struct sl_err *err)
 {
-	SL_AUTO(close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd >= 0 && fsync(fd) == 0 ? SL_OK : failed(err, "sync", dir, "");
 }
 
@@ -164,10 +128,10 @@ static sl_code write_aside(const char *dir, const char *aside, enum keyfile_kind
 			   const char *text, struct sl_err *err)
 {
 	unsigned mode = kind == KEYFILE_SECRET ? 0600 : 0644;
-	SL_AUTO(close_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	(void)unlinkat(parent, aside, 0); /* of a crash */
-	SL_AUTO(close_auto) int fd = open_in(dir, aside, O_WRONLY | O_CREAT | O_EXCL, mode);
-	if (fd < 0 || !write_all(fd, text, strlen(text)) || fsync(fd) != 0) {
+	SL_AUTO(sl_fd_auto) int fd = open_in(dir, aside, O_WRONLY | O_CREAT | O_EXCL, mode);
+	if (fd < 0 || !sl_file_write(fd, text, strlen(text)) || fsync(fd) != 0) {
 		return failed(err, "write key file", dir, aside);
 	}
 	return SL_OK;
@@ -175,7 +139,7 @@ static sl_code write_aside(const char *dir, const char *aside, enum keyfile_kind
 
 sl_code keyfile_rename(const char *dir, const char *from, const char *to, struct sl_err *err)
 {
-	SL_AUTO(close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || renameat(fd, from, fd, to) != 0) {
 		return failed(err, "put in place", dir, to);
 	}
@@ -197,7 +161,7 @@ sl_code keyfile_create(const char *dir, const char *name, enum keyfile_kind kind
 	char aside[NAME_MAX];
 	(void)snprintf(aside, sizeof(aside), ".%s.new", name);
 	sl_code code = write_aside(dir, aside, kind, text, err);
-	SL_AUTO(close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (code == SL_OK && linkat(fd, aside, fd, name, 0) != 0) {
 		code = failed(err, "make key file", dir, name);
 	}

@@ -32,7 +32,7 @@ static sl_code read_open(int fd, const char *path, bool secret, char **ret_text,
 	size_t size = (size_t)st.st_size;
 	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(size + 1);
 	if (text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	if (read(fd, text, size) != (ssize_t)size) {
 		return refuse(err, path, "it cannot be read whole");

@@ -136,7 +136,7 @@ sl_code tls_ca_new(const struct tls_key *key, const char *common_name, uint64_t 
 	};
 	SL_AUTO(X509_free_auto) X509 *cert = X509_new();
 	if (cert == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = fill(cert, &spec, key->pkey, cert, err);
 	if (code == SL_OK && !add_fixed(cert, cert, ca_extensions)) {
@@ -151,7 +151,7 @@ sl_code tls_issue(struct sl_bytes ca_pem, const struct tls_key *ca_key, const st
 	SL_AUTO(X509_free_auto) X509 *issuer = NULL;
 	SL_AUTO(X509_free_auto) X509 *cert = X509_new();
 	if (cert == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = tls_x509_read(ca_pem, &issuer, err);
 	if (code == SL_OK && X509_check_private_key(issuer, ca_key->pkey) != 1) {

@@ -40,7 +40,7 @@ sl_code tls_pem_text(BIO *bio, char **ret_text, struct sl_err *err)
 	long size = BIO_get_mem_data(bio, &data);
 	char *text = size > 0 ? strndup(data, (size_t)size) : NULL;
 	if (text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*ret_text = text;
 	return SL_OK;
@@ -71,7 +71,7 @@ sl_code tls_key_take(EVP_PKEY *pkey, const char *of, struct tls_key **ret_key, s
 	}
 	struct tls_key *key = calloc(1, sizeof(*key));
 	if (key == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	key->pkey = SL_TAKE(mine);
 	*ret_key = key;
@@ -123,7 +123,7 @@ sl_code tls_key_pem(const struct tls_key *key, char **ret_pem, struct sl_err *er
 	long size = BIO_get_mem_data(bio, &data);
 	char *pem = sl_secret_text(data, (size_t)size);
 	if (pem == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*ret_pem = pem;
 	return SL_OK;

@@ -172,7 +172,7 @@ sl_code tls_cert_hosts(struct sl_bytes pem, struct sl_arena *arena, const char *
 		found += hosts[found] != NULL;
 	}
 	if (sl_arena_failed(arena)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*ret_hosts = hosts;
 	*ret_count = found;

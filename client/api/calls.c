@@ -37,7 +37,7 @@ sl_code api_pack(const ProtobufCMessage *message, struct sl_bytes *ret_bytes, st
 	size_t size = protobuf_c_message_get_packed_size(message);
 	uint8_t *data = malloc(size + 1);
 	if (data == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a request");
+		return sl_err_no_memory(err);
 	}
 	*ret_bytes = SL_BYTES(data, protobuf_c_message_pack(message, data));
 	return SL_OK;
@@ -75,7 +75,7 @@ static sl_code pack_request(const ProtobufCMessage *request, struct sl_bytes *re
 	fresh.request_id = id.text;
 	SL_AUTO(sl_free_auto) char *copy = malloc(request->descriptor->sizeof_message);
 	if (copy == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a request");
+		return sl_err_no_memory(err);
 	}
 	memcpy(copy, request, request->descriptor->sizeof_message);
 	memcpy(copy + field->offset, &write, sizeof(write));

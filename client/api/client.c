@@ -32,7 +32,7 @@ static sl_code client_new(const char *server, const sluice_options *options,
 	}
 	sluice_client *client = malloc(sizeof(*client));
 	if (client == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a client");
+		return sl_err_no_memory(err);
 	}
 	*client = (sluice_client){
 	    .timeout_ms = or_default(options->timeout_ms, TIMEOUT_DEFAULT_MS),

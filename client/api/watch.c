@@ -57,9 +57,7 @@ static sl_code copy_request(const Sluice__V1__WatchRequest *request,
 	}
 	*ret_copy = sluice__v1__watch_request__unpack(NULL, packed.size, packed.data);
 	free((void *)packed.data);
-	return *ret_copy != NULL
-		   ? SL_OK
-		   : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a watch");
+	return *ret_copy != NULL ? SL_OK : sl_err_no_memory(err);
 }
 
 /* "From now on" must be a number, or a break before the first response would lose changes. */
@@ -86,7 +84,7 @@ int sluice_watch_open(sluice_client *client, const Sluice__V1__WatchRequest *req
 	struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(sluice_watch_close_auto) sluice_watch *watch = calloc(1, sizeof(*watch));
 	if (watch == NULL) {
-		(void)sl_err_set(&err, SL_RESOURCE_EXHAUSTED, "out of memory for a watch");
+		(void)sl_err_no_memory(&err);
 		return api_fail(error, &err);
 	}
 	watch->client = client;

@@ -115,7 +115,7 @@ sl_code context_find(const char *server_flag, const char *workspace_flag,
 		context.workspace = strdup("");
 	}
 	if (context.server == NULL || context.workspace == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*ret_context = context;
 	context = (struct context){0};

@@ -28,12 +28,12 @@ static sl_code make(const char *path, char ret_public[static SL_KEY_TEXT_SIZE], 
 	SL_AUTO(sl_secret_free_auto) void *seed = sl_secret_new(SL_SIGN_SEED_BYTES);
 	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(SL_KEY_TEXT_SIZE + 1);
 	if (seed == NULL || text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a key");
+		return sl_err_no_memory(err);
 	}
 	sl_random(seed, SL_SIGN_SEED_BYTES);
 	SL_AUTO(sl_signer_free_auto) struct sl_signer *signer = sl_signer_new(seed);
 	if (signer == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a key");
+		return sl_err_no_memory(err);
 	}
 	(void)sl_key_text(text, SL_KEY_RELEASE, SL_BYTES(seed, SL_SIGN_SEED_BYTES));
 	(void)strcat(text, "\n");
@@ -60,7 +60,7 @@ static sl_code read_signer(const char *path, struct sl_signer **ret_signer, stru
 	SL_AUTO(sl_secret_text_auto) char *text = NULL;
 	SL_AUTO(sl_secret_free_auto) void *seed = sl_secret_new(SL_SIGN_SEED_BYTES);
 	if (seed == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a key");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = keyfile_read_path(path, KEYFILE_SECRET, &text, err);
 	code = code != SL_OK ? code
@@ -69,9 +69,7 @@ static sl_code read_signer(const char *path, struct sl_signer **ret_signer, stru
 		return sl_err_wrap(err, "--key");
 	}
 	*ret_signer = sl_signer_new(seed);
-	return *ret_signer != NULL
-		   ? SL_OK
-		   : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a key");
+	return *ret_signer != NULL ? SL_OK : sl_err_no_memory(err);
 }
 
 static sl_code sign_version(const char *path, const Sluice__V1__Version *version,

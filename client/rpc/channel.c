@@ -205,11 +205,11 @@ sl_code crpc_channel_new(const struct crpc_options *options, struct crpc_channel
 	SL_AUTO(crpc_channel_free_auto) struct crpc_channel *channel = calloc(1, sizeof(*channel));
 	SL_AUTO(sl_free_auto) char *uri = NULL;
 	if (channel == NULL || asprintf(&uri, "dns:///%s", options->target) < 0) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	channel->target = strdup(options->target);
 	if (channel->target == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	struct arg_list list = {.count = 0};
 	fill_args(&list, options);

@@ -91,7 +91,7 @@ sl_code crpc_stream_open(struct crpc_channel *channel, const char *path, unsigne
 	SL_AUTO(crpc_stream_free_auto) struct crpc_stream *s = stream_new();
 	if (s == NULL || (s->target = strdup(channel->target)) == NULL ||
 	    (s->path = strdup(path)) == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->fd < 0) {

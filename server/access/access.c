@@ -16,8 +16,7 @@ sl_code access_new(const struct access_options *options, struct access **ret_acc
 {
 	struct access *access = calloc(1, sizeof(*access));
 	if (access == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	access->options = *options;
 	pthread_mutex_init(&access->lock, NULL);

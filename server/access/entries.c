@@ -157,8 +157,7 @@ sl_code access_entry_get(struct access *access, const struct store_view *view,
 	}
 	SL_AUTO(access_entry_unref_auto) struct access_entry *entry = calloc(1, sizeof(*entry));
 	if (entry == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	atomic_init(&entry->refs, 1);
 	entry->generation = generation;

@@ -42,8 +42,7 @@ sl_code access_stream_opened(struct access *access, struct rpc_stream *stream,
 	}
 	struct access_stream *s = calloc(1, sizeof(*s));
 	if (s == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for another stream");
+		return sl_err_no_memory(err);
 	}
 	*s = (struct access_stream){
 	    .stream = rpc_stream_ref(stream), .caller = *caller, .need = *need};

@@ -18,7 +18,7 @@ sl_code admission_new(const struct admission_options *options, struct admission 
 {
 	struct admission *admission = calloc(1, sizeof(*admission));
 	if (admission == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	admission->options = *options;
 	*ret_admission = admission;
@@ -28,19 +28,6 @@ sl_code admission_new(const struct admission_options *options, struct admission 
 void admission_free(struct admission *admission)
 {
 	free(admission);
-}
-
-static sl_code malformed(const char *field, const char *rule, struct sl_err *err)
-{
-	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-				      "%s must be %s", field, rule);
-	sl_err_field(err, field, rule);
-	return code;
-}
-
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a certificate");
 }
 
 /* --- certificates --------------------------------------------------------------------- */
@@ -136,12 +123,13 @@ static sl_code check_enroll(const struct invitation *found,
 			    struct sl_err *err)
 {
 	if (request->box_key.len != IDENTITY_BOX_KEY_BYTES) {
-		return malformed("box_key", "an X25519 public key of 32 bytes", err);
+		return sl_err_malformed(err, "box_key", "must be an X25519 public key of 32 bytes");
 	}
 	sl_code code = tls_csr_read(sl_bytes_text(request->certificate_request), ret_key, err);
 	if (code == SL_OK && !vouches(*ret_key, found->token->id, request)) {
-		return malformed("signature", "made by the request's key over token id and box_key",
-				 err);
+		return sl_err_malformed(
+		    err, "signature",
+		    "must be made by the request's key over token id and box_key");
 	}
 	return code;
 }
@@ -193,14 +181,14 @@ static sl_code enroll(struct admission *admission, struct sl_arena *arena, const
 						.peer = peer,
 						.box_key = request->box_key.data,
 						.cert = certified_kept(&made)}};
-	code = command.principal == NULL ? no_memory(err)
+	code = command.principal == NULL ? sl_err_no_memory(err)
 					 : command_run(admission, arena, &command, err);
 	if (code == SL_OK) {
 		fill_enroll(admission, arena, &command, &made, response);
 		log_info("enrolled", "instance=%s identity=%s token=%s peer=%s",
 			 found->instance->name, id.text, found->token->id, peer);
 	}
-	return code == SL_OK && sl_arena_failed(arena) ? no_memory(err) : code;
+	return code == SL_OK && sl_arena_failed(arena) ? sl_err_no_memory(err) : code;
 }
 
 sl_code admission_enroll(struct admission *admission, struct sl_arena *arena, const char *peer,
@@ -270,7 +258,7 @@ static sl_code login(struct admission *admission, struct sl_arena *arena, const 
 	response->server_time = wire_time(arena, sl_clock_unix_ms());
 	log_info("logged-in", "principal=%s identity=%s token=%s peer=%s", found->principal->name,
 		 id.text, found->token->id, peer);
-	return sl_arena_failed(arena) ? no_memory(err) : SL_OK;
+	return sl_arena_failed(arena) ? sl_err_no_memory(err) : SL_OK;
 }
 
 sl_code admission_login(struct admission *admission, struct sl_arena *arena, const char *peer,
@@ -320,7 +308,7 @@ static sl_code prove(struct admission *admission, const Sluice__V1__RenewRequest
 	struct tls_cert facts;
 	uint8_t text[ADMISSION_RENEWAL_BYTES];
 	if (request->nonce.len != IDENTITY_NONCE_BYTES) {
-		return malformed("nonce", "16 bytes", err);
+		return sl_err_malformed(err, "nonce", "must be 16 bytes");
 	}
 	if (ca_check(admission->options.ca, pem, NULL) != SL_OK ||
 	    tls_cert_read(pem, &facts, NULL) != SL_OK ||
@@ -381,5 +369,5 @@ sl_code admission_renew_late(struct admission *admission, struct sl_arena *arena
 	response->server_time = wire_time(arena, sl_clock_unix_ms());
 	log_info("renewed-late", "identity=%s counter=%lu peer=%s", identity.identity,
 		 (unsigned long)request->counter, peer);
-	return sl_arena_failed(arena) ? no_memory(err) : SL_OK;
+	return sl_arena_failed(arena) ? sl_err_no_memory(err) : SL_OK;
 }

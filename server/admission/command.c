@@ -105,7 +105,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		decision_log(&d, NULL);
 	}
 	if (code == SL_OK && sl_arena_failed(command->arena)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	return code;
 }

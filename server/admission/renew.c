@@ -95,7 +95,7 @@ void admission_renew(struct admission *admission, const struct admission_renewal
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct renewing *renewing = calloc(1, sizeof(*renewing));
 	if (renewing == NULL) {
-		sl_code code = sl_err_set(&err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		sl_code code = sl_err_no_memory(&err);
 		renewal->done(renewal->ctx, code, &err, NULL, NULL);
 		return;
 	}

@@ -37,8 +37,7 @@ sl_code audit_new(const struct audit_options *options, struct audit **ret_audit,
 {
 	struct audit *audit = calloc(1, sizeof(*audit));
 	if (audit == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	audit->store = options->store;
 	audit->window_ms = options->window_ms != 0 ? options->window_ms : WINDOW_MS;
@@ -217,8 +216,7 @@ static sl_code flush_decide(struct store_cmd *cmd, const struct store_view *view
 		}
 		audit_counted(&arena, changes, entry, item->count, item->first_ms, item->last_ms);
 	}
-	return sl_arena_failed(&arena) ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
-				       : SL_OK;
+	return sl_arena_failed(&arena) ? sl_err_no_memory(err) : SL_OK;
 }
 
 /* What could not be recorded is counted on. */

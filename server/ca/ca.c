@@ -258,7 +258,7 @@ sl_code ca_trust(struct ca *ca, char **ret_pem, struct sl_err *err)
 	char *pem = strdup(ca->set->texts[CA_PEM]);
 	pthread_mutex_unlock(&ca->lock);
 	if (pem == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*ret_pem = pem;
 	return SL_OK;
@@ -293,7 +293,7 @@ sl_code ca_open(const struct ca_options *options, uint64_t now_ms, struct ca **r
 {
 	SL_AUTO(ca_free_auto) struct ca *ca = calloc(1, sizeof(*ca));
 	if (ca == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	pthread_mutex_init(&ca->lock, NULL);
 	ca->options = *options;

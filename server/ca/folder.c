@@ -10,14 +10,8 @@
 #include <unistd.h>
 
 #include "base/crypto/secret.h"
+#include "base/file/file.h"
 #include "base/mem/own.h"
-
-static void close_auto(const int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 static sl_code failed(struct sl_err *err, const char *doing, const char *name)
 {
@@ -47,9 +41,9 @@ sl_code ca_folder_open(const char *data, int *ret_fd, struct sl_err *err)
 	SL_AUTO(sl_free_auto) char *path = NULL;
 	struct stat st;
 	if (asprintf(&path, "%s/" CA_FOLDER, data) < 0) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
-	SL_AUTO(close_auto) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		return failed(err, "open", path);
 	}
@@ -61,28 +55,11 @@ sl_code ca_folder_open(const char *data, int *ret_fd, struct sl_err *err)
 	return code;
 }
 
-static sl_code read_all(int fd, const char *name, size_t size, char *text, struct sl_err *err)
-{
-	size_t got = 0;
-	while (got < size) {
-		ssize_t n = read(fd, text + got, size - got);
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
-			errno = n == 0 ? EIO : errno; /* shorter than it was a moment ago */
-			return failed(err, "read", name);
-		}
-		got += (size_t)n;
-	}
-	return SL_OK;
-}
-
 sl_code ca_file_read(int folder, const char *name, char **ret_text, size_t *ret_size,
 		     struct sl_err *err)
 {
 	struct stat st;
-	SL_AUTO(close_auto) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	SL_AUTO(sl_fd_auto) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		return failed(err, "open", name);
 	}
@@ -96,34 +73,22 @@ sl_code ca_file_read(int folder, const char *name, char **ret_text, size_t *ret_
 	}
 	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new((size_t)st.st_size + 1);
 	if (text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
-	code = read_all(fd, name, (size_t)st.st_size, text, err);
-	if (code == SL_OK) {
-		*ret_text = SL_TAKE(text);
-		*ret_size = (size_t)st.st_size;
+	if (!sl_file_read(fd, text, (size_t)st.st_size)) { /* or shorter than a moment ago */
+		return failed(err, "read", name);
 	}
-	return code;
-}
-
-static bool write_all(int fd, struct sl_bytes content)
-{
-	while (content.size > 0) {
-		ssize_t n = write(fd, content.data, content.size);
-		if (n < 0 && errno != EINTR) {
-			return false;
-		}
-		content.data += n > 0 ? n : 0;
-		content.size -= n > 0 ? (size_t)n : 0;
-	}
-	return true;
+	*ret_text = SL_TAKE(text);
+	*ret_size = (size_t)st.st_size;
+	return SL_OK;
 }
 
 sl_code ca_file_write(int folder, const char *name, struct sl_bytes content, struct sl_err *err)
 {
-	SL_AUTO(close_auto)
+	SL_AUTO(sl_fd_auto)
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 || !write_all(fd, content) || fchmod(fd, 0600) != 0 || fsync(fd) != 0) {
+	if (fd < 0 || !sl_file_write(fd, content.data, content.size) || fchmod(fd, 0600) != 0 ||
+	    fsync(fd) != 0) {
 		return failed(err, "write", name);
 	}
 	return fsync(folder) == 0 ? SL_OK : failed(err, "sync the folder of", name);

@@ -241,13 +241,13 @@ sl_code ca_draft_new(const struct ca_make *make, struct ca_draft **ret_draft, st
 {
 	SL_AUTO(ca_draft_free_auto) struct ca_draft *draft = calloc(1, sizeof(*draft));
 	if (draft == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	draft->make = *make;
 	draft->folder = -1;
 	if (asprintf(&draft->kept, "%s/" CA_FOLDER, make->data) < 0 ||
 	    asprintf(&draft->part, "%s.part", draft->kept) < 0) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = make_folders(draft, err);
 	code = code != SL_OK ? code : write_certificates(draft, err);

@@ -68,7 +68,7 @@ sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
 {
 	SL_AUTO(ca_set_free_auto) struct ca_set *set = calloc(1, sizeof(*set));
 	if (set == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	for (int i = 0; i < CA_FILES; i++) {
 		size_t size = 0;

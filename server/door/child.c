@@ -18,6 +18,7 @@
 #include "base/crypto/secret.h"
 #include "base/mem/arena.h"
 #include "base/mem/own.h"
+#include "base/spawn/spawn.h"
 #include "server/door/door_internal.h"
 #include "server/rpc/rpc.h"
 #include "sluice/v1/door.pb-c.h"
@@ -171,7 +172,7 @@ static sl_code send_record(const struct door_record *record, struct sl_err *err)
 		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
 				      "the request is too large");
 	}
-	if (send(DOOR_FD, out, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size) {
+	if (send(SPAWN_FD, out, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size) {
 		return SL_OK;
 	}
 	if (errno == EAGAIN) {
@@ -261,7 +262,7 @@ static void *answers_main(void *arg)
 {
 	static uint8_t bytes[DOOR_RECORD_MAX];
 	for (;;) {
-		ssize_t size = recv(DOOR_FD, bytes, sizeof(bytes), 0);
+		ssize_t size = recv(SPAWN_FD, bytes, sizeof(bytes), 0);
 		if (size <= 0 && errno == EINTR) {
 			continue;
 		}
@@ -278,7 +279,7 @@ static void *answers_main(void *arg)
 static sl_code read_start(struct child *child, struct sl_err *err)
 {
 	SL_AUTO(sl_secret_free_auto) void *bytes = sl_secret_new(DOOR_RECORD_MAX);
-	ssize_t size = bytes == NULL ? -1 : recv(DOOR_FD, bytes, DOOR_RECORD_MAX, 0);
+	ssize_t size = bytes == NULL ? -1 : recv(SPAWN_FD, bytes, DOOR_RECORD_MAX, 0);
 	struct door_record start;
 	if (size <= 0 || !door_read(SL_BYTES(bytes, (size_t)size), &start) ||
 	    start.kind != DOOR_START ||
@@ -289,7 +290,7 @@ static sl_code read_start(struct child *child, struct sl_err *err)
 	child->key = sl_secret_text(start.parts[2].data, start.parts[2].size);
 	child->ca = sl_secret_text(start.parts[3].data, start.parts[3].size);
 	bool whole = child->cert != NULL && child->key != NULL && child->ca != NULL;
-	return whole ? SL_OK : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	return whole ? SL_OK : sl_err_no_memory(err);
 }
 
 static sl_code confine(const struct child *child, struct sl_err *err)

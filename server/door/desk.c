@@ -20,7 +20,7 @@ sl_code desk_new(const struct desk_options *options, struct desk **ret_desk, str
 {
 	struct desk *desk = calloc(1, sizeof(*desk));
 	if (desk == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the door");
+		return sl_err_no_memory(err);
 	}
 	desk->options = *options;
 	sl_code code = limits_new(options->peer, options->overall, &desk->limits, err);
@@ -57,7 +57,7 @@ sl_code desk_certificate(void *ctx, struct door_certificate *ret_certificate, st
 	tls->certificates(tls->ctx, copy_certificates, &own);
 	sl_code code = ca_trust(desk->options.ca, &own.ca_pem, err);
 	if (code == SL_OK && (own.cert_pem == NULL || own.key_pem == NULL)) {
-		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the door");
+		code = sl_err_no_memory(err);
 	}
 	if (code != SL_OK) {
 		free(own.cert_pem);
@@ -107,7 +107,7 @@ static sl_code enroll(struct desk *desk, struct sl_arena *arena, const struct do
 	request.box_key = binary(ask->box_key);
 	request.signature = binary(ask->signature);
 	if (request.certificate_request == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code =
 	    admission_enroll(desk->options.admission, arena, ask->peer, &request, &response, err);
@@ -125,7 +125,7 @@ static sl_code login(struct desk *desk, struct sl_arena *arena, const struct doo
 	request.token = (char *)ask->token;
 	request.certificate_request = text_of(arena, ask->request);
 	if (request.certificate_request == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code =
 	    admission_login(desk->options.admission, arena, ask->peer, &request, &response, err);
@@ -146,7 +146,7 @@ static sl_code renew(struct desk *desk, struct sl_arena *arena, const struct doo
 	request.nonce = binary(ask->nonce);
 	request.signature = binary(ask->signature);
 	if (request.certificate == NULL || request.certificate_request == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = admission_renew_late(desk->options.admission, arena, ask->peer, &request,
 					    &response, err);

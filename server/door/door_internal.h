@@ -7,8 +7,6 @@
 #include "server/door/door.h"
 #include "server/door/wire.h"
 
-enum { DOOR_FD = 3 };
-
 /* One child, from its start to its end: see keeper.c. */
 struct door_child {
 	pid_t pid;

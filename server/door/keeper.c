@@ -179,7 +179,7 @@ static void answer(struct door *door, int fd, const struct door_record *record,
 	SL_AUTO(sl_buf_fini) struct sl_buf reply = {0};
 	sl_code code = door->options.answer(door->options.ctx, ask, &reply, &err);
 	if (code == SL_OK && reply.failed) {
-		code = sl_err_set(&err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		code = sl_err_no_memory(&err);
 	}
 	struct door_record out = {.id = record->id};
 	uint8_t numbers[2] = {(uint8_t)code, (uint8_t)err.reason};
@@ -345,7 +345,7 @@ sl_code door_new(const struct door_options *options, struct door **ret_door, str
 {
 	struct door *door = calloc(1, sizeof(*door));
 	if (door == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the door");
+		return sl_err_no_memory(err);
 	}
 	door->options = *options;
 	(void)pthread_mutex_init(&door->lock, NULL);

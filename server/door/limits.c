@@ -41,7 +41,7 @@ sl_code limits_new(struct limit_rate peer, struct limit_rate overall, struct lim
 {
 	struct limits *limits = calloc(1, sizeof(*limits));
 	if (limits == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the door");
+		return sl_err_no_memory(err);
 	}
 	limits->peer = pace_of(peer);
 	limits->overall = pace_of(overall);

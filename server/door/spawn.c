@@ -1,7 +1,5 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,55 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/mem/own.h"
+#include "base/spawn/spawn.h"
 #include "server/door/door_internal.h"
-
-/* stderr stays: what the child has to complain of is for the operator. */
-static int fill_actions(posix_spawn_file_actions_t *actions, int child_fd)
-{
-	int rc = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	rc = rc != 0 ? rc
-		     : posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null",
-							O_WRONLY, 0);
-	rc = rc != 0 ? rc : posix_spawn_file_actions_adddup2(actions, child_fd, DOOR_FD);
-	return rc != 0 ? rc : posix_spawn_file_actions_addclosefrom_np(actions, DOOR_FD + 1);
-}
-
-static int fill_attributes(posix_spawnattr_t *attributes)
-{
-	sigset_t all, none;
-	(void)sigfillset(&all);
-	(void)sigemptyset(&none);
-	int rc = posix_spawnattr_setsigdefault(attributes, &all);
-	rc = rc != 0 ? rc : posix_spawnattr_setsigmask(attributes, &none);
-	return rc != 0 ? rc
-		       : posix_spawnattr_setflags(attributes,
-						  POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-}
-
-/* Nothing of the parent's environment: it may name secrets. */
-static int spawn(int child_fd, pid_t *ret_pid)
-{
-	char *argv[] = {"sluiced", "door", NULL};
-	char *env[] = {"MALLOC_ARENA_MAX=1", "LC_ALL=C", NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	int rc = posix_spawn_file_actions_init(&actions);
-	if (rc != 0) {
-		return rc;
-	}
-	rc = posix_spawnattr_init(&attributes);
-	if (rc == 0) {
-		rc = fill_actions(&actions, child_fd);
-		rc = rc != 0 ? rc : fill_attributes(&attributes);
-		rc = rc != 0
-			 ? rc
-			 : posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, env);
-		(void)posix_spawnattr_destroy(&attributes);
-	}
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return rc;
-}
 
 sl_code door_spawn(struct door_child *ret_child, struct sl_err *err)
 {
@@ -66,7 +17,10 @@ sl_code door_spawn(struct door_child *ret_child, struct sl_err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
 		return sl_err_set(err, SL_INTERNAL, "door: socket pair: %s", strerror(errno));
 	}
-	int rc = spawn(pair[1], &child.pid);
+	/* What the child has to complain of is for the operator. */
+	const struct spawn_self spawn = {
+	    .program = "sluiced", .command = "door", .fd = pair[1], .keeps_stderr = true};
+	int rc = spawn_self(&spawn, &child.pid);
 	(void)close(pair[1]);
 	if (rc != 0) {
 		(void)close(pair[0]);

@@ -27,8 +27,7 @@ sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet,
 {
 	SL_AUTO(fleet_free_auto) struct fleet *fleet = calloc(1, sizeof(*fleet));
 	if (fleet == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	fleet->options = *options;
 	fleet->options.mono_ms = options->mono_ms == NULL ? sl_clock_mono_ms : options->mono_ms;

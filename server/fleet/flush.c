@@ -57,8 +57,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		decision_log(&d, NULL);
 	}
 	if (code == SL_OK && sl_arena_failed(d.arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	return code;
 }

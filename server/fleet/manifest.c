@@ -317,8 +317,7 @@ sl_code fleet_apps_load(struct fleet *fleet, const struct store_view *view, stru
 		struct fleet_app *app =
 		    app_put(fleet, sl_get_be32(walk.key.data), (const char *)walk.key.data + 4);
 		sl_code code =
-		    app != NULL ? fleet_app_read(fleet, view, app, err)
-				: sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for apps");
+		    app != NULL ? fleet_app_read(fleet, view, app, err) : sl_err_no_memory(err);
 		if (code != SL_OK) {
 			return code;
 		}

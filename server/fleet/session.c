@@ -404,12 +404,6 @@ static struct fleet_session *session_new(struct fleet *fleet, struct rpc_stream 
 	return session;
 }
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for another agent");
-}
-
 /* The unit, as new as the view. */
 static sl_code find_unit(struct hello *h, struct fleet_unit **ret_unit, struct sl_err *err)
 {
@@ -420,7 +414,8 @@ static sl_code find_unit(struct hello *h, struct fleet_unit **ret_unit, struct s
 		return code;
 	}
 	*ret_unit = fleet_unit_put(h->fleet, h->workspace, h->instance->id, value);
-	return *ret_unit == NULL ? no_memory(err) : fleet_statuses_load(*ret_unit, h->view, err);
+	return *ret_unit == NULL ? sl_err_no_memory(err)
+				 : fleet_statuses_load(*ret_unit, h->view, err);
 }
 
 /* Does the agent hold exactly the body that it was sent last? */
@@ -472,7 +467,7 @@ static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *
 	}
 	struct fleet_session *session = session_new(fleet, h->stream);
 	if (session == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	session->unit = unit;
 	unit->session = session;
@@ -505,7 +500,7 @@ static sl_code admit(struct hello *h, struct sl_err *err)
 	if (h->instance == NULL) {
 		struct fleet_session *session = session_new(fleet, h->stream);
 		if (session == NULL) {
-			return no_memory(err);
+			return sl_err_no_memory(err);
 		}
 		fleet_session_removed(fleet, session);
 		return SL_OK;

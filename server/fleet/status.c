@@ -203,9 +203,7 @@ sl_code fleet_statuses_load(struct fleet_unit *unit, const struct store_view *vi
 		    code == SL_OK ? status_put(unit, (const char *)walk.key.data + prefix.size)
 				  : NULL;
 		if (status == NULL) {
-			return code != SL_OK ? code
-					     : sl_err_set(err, SL_RESOURCE_EXHAUSTED,
-							  "out of memory for statuses");
+			return code != SL_OK ? code : sl_err_no_memory(err);
 		}
 		(void)set_id(status->version_id, record->version_id);
 		(void)set_id(status->active, record->active_version_id);

@@ -262,7 +262,7 @@ sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_
 {
 	SL_AUTO(gitsync_free_auto) struct gitsync *g = calloc(1, sizeof(*g));
 	if (g == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	g->options = *options;
 	g->diffs_end = &g->diffs;
@@ -275,7 +275,7 @@ sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_
 	sl_code code = prepare_folder(g, err);
 	g->threads = calloc(options->jobs, sizeof(*g->threads));
 	if (code == SL_OK && g->threads == NULL) {
-		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		code = sl_err_no_memory(err);
 	}
 	while (code == SL_OK && g->started < options->jobs) {
 		if (pthread_create(&g->threads[g->started], NULL, gitsync_main, g) != 0) {

@@ -100,7 +100,7 @@ sl_code gitsync_item_run(const struct gitsync_item *item,
 		resolve_job(item, &job);
 	}
 	if (sl_arena_failed(&arena)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = git_run(&job, worker->stop, worker->ctx, ret_result, err);
 	if (code == SL_OK && mirror_lacks_it(ret_result) &&

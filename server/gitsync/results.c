@@ -129,9 +129,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
 	}
-	return code == SL_OK && sl_arena_failed(&c->arena)
-		   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
-		   : code;
+	return code == SL_OK && sl_arena_failed(&c->arena) ? sl_err_no_memory(err) : code;
 }
 
 static void done(struct store_cmd *cmd)

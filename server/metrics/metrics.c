@@ -227,12 +227,12 @@ sl_code metrics_new(const char *listen, struct metrics **ret_metrics, struct sl_
 {
 	SL_AUTO(metrics_free_auto) struct metrics *metrics = calloc(1, sizeof(*metrics));
 	if (metrics == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	pthread_mutex_init(&metrics->lock, NULL);
 	metrics->calls = metrics_calls_new();
 	if (metrics->calls == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = start(metrics, listen, err);
 	if (code != SL_OK) {
@@ -320,7 +320,7 @@ sl_code metrics_collect(struct metrics *metrics, metrics_collect_fn *collect, vo
 {
 	struct collector *collector = calloc(1, sizeof(*collector));
 	if (collector == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*collector = (struct collector){.collect = collect, .ctx = ctx};
 	pthread_mutex_lock(&metrics->lock);

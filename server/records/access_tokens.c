@@ -9,11 +9,6 @@
 
 enum { USED_EVERY_MS = 60 * 1000 };
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
-}
-
 static struct record_key token_key(const char *id)
 {
 	struct record_key key = {.size = 0};
@@ -40,7 +35,7 @@ static sl_code make(struct decision *d, const struct access_token_wish *wish,
 	char *text = sl_arena_alloc(d->arena, SL_TOKEN_TEXT_SIZE);
 	uint8_t *hash = sl_arena_alloc(d->arena, SL_TOKEN_HASH_BYTES);
 	if (token == NULL || text == NULL || hash == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sluice__store__v1__access_token_record__init(token);
 	token->id = decision_id(d, "tok");
@@ -51,7 +46,7 @@ static sl_code make(struct decision *d, const struct access_token_wish *wish,
 	token->created_by = (char *)d->principal;
 	token->expires_ms = d->now_ms + wish->lifetime_ms;
 	if (sl_arena_failed(d->arena)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	char secret[SL_TOKEN_SECRET_SIZE];
 	sl_token_secret(d->secret, secret);
@@ -255,7 +250,7 @@ static sl_code first_decide_in(struct first_admin *f, struct decision *d, struct
 	if (code == SL_OK) {
 		decision_log(d, NULL);
 	}
-	return code == SL_OK && sl_arena_failed(d->arena) ? no_memory(err) : code;
+	return code == SL_OK && sl_arena_failed(d->arena) ? sl_err_no_memory(err) : code;
 }
 
 static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view,
@@ -328,7 +323,7 @@ sl_code records_first_admin(struct store *store, const struct sl_token_key *key,
 	pthread_cond_destroy(&f.wake);
 	pthread_mutex_destroy(&f.lock);
 	if (code == SL_OK && text == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	if (code == SL_OK) {
 		*ret_text = text;

@@ -50,9 +50,7 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
 	}
-	return code == SL_OK && sl_arena_failed(&first->arena)
-		   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
-		   : code;
+	return code == SL_OK && sl_arena_failed(&first->arena) ? sl_err_no_memory(err) : code;
 }
 
 static void first_done(struct store_cmd *cmd)
@@ -203,9 +201,7 @@ static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *vie
 		store_changes_set_floor(changes, worth ? revision : 0);
 		decision_log(&d, NULL);
 	}
-	return code == SL_OK && sl_arena_failed(&arena)
-		   ? sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory")
-		   : code;
+	return code == SL_OK && sl_arena_failed(&arena) ? sl_err_no_memory(err) : code;
 }
 
 static void retain_done(struct store_cmd *cmd)

@@ -18,11 +18,6 @@ struct load {
 	size_t version_room, pin_room;
 };
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
-}
-
 /* A copy of `count` items with room for twice as many; NULL when memory is out. */
 static void *grown(struct sl_arena *arena, const void *items, size_t count, size_t room,
 		   size_t size)
@@ -74,7 +69,7 @@ static sl_code add_version(struct load *l, struct sl_bytes value, struct sl_err 
 		return code;
 	}
 	if (!reserve_version(l)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	size_t at = l->app->input.version_count++;
 	l->app->versions[at] = record;
@@ -135,7 +130,7 @@ static sl_code add_pin(struct load *l, struct sl_bytes rest, struct sl_bytes val
 	}
 	char *instance_id = sl_arena_dup(l->arena, rest.data + 4, rest.size - 4);
 	if (sl_arena_failed(l->arena)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	l->pins[count] = (struct desired_pin){.environment = sl_get_be32(rest.data),
 					      .instance_id = instance_id,
@@ -199,7 +194,7 @@ static sl_code load_versions(struct load *l, struct sl_err *err)
 					      l->app->input.version_count + 1);
 	l->app->signatures = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__ReleaseSignatureRecord *,
 					    l->app->input.version_count + 1);
-	return sl_arena_failed(l->arena) ? no_memory(err) : SL_OK;
+	return sl_arena_failed(l->arena) ? sl_err_no_memory(err) : SL_OK;
 }
 
 static sl_code load_release(struct load *l, struct sl_err *err)

@@ -31,7 +31,7 @@ sl_code identity_of_instance(const struct store_view *view, struct sl_arena *are
 
 sl_code identities_no_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+	return sl_err_no_memory(err);
 }
 
 void identities_put(struct decision *d, Sluice__Store__V1__IdentityRecord *identity)

@@ -6,11 +6,6 @@
 #include "server/records/placement.h"
 #include "server/records/wire.h"
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
-}
-
 /* --- shape ------------------------------------------------------------------- */
 
 static bool is_host(const char *host, size_t length)
@@ -132,7 +127,7 @@ sl_code instances_decide_register(struct decision *d, const struct instance_wish
 	Sluice__Store__V1__InstanceRecord *instance =
 	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__InstanceRecord);
 	if (instance == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sluice__store__v1__instance_record__init(instance);
 	instance->id = decision_id(d, "ins");
@@ -145,7 +140,7 @@ sl_code instances_decide_register(struct decision *d, const struct instance_wish
 	instance->created_ms = d->now_ms;
 	instance->created_by = (char *)d->principal;
 	if (sl_arena_failed(d->arena)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	struct record_key by_name = name_key(d, instance->name);
 	decision_put_bytes(d, TABLE_INSTANCES_BY_NAME, &by_name, sl_bytes_text(instance->id));
@@ -173,7 +168,7 @@ sl_code instances_decide_update(struct decision *d, const char *name_or_id,
 	Sluice__Store__V1__Label **labels =
 	    labels_sorted(d->arena, wish->label_keys, wish->label_values, wish->label_count);
 	if (labels == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	*ret_instance = instance;
 	if (labels_equal(labels, wish->label_count, instance->labels, instance->n_labels) &&
@@ -247,7 +242,7 @@ sl_code instances_decide_retry(struct decision *d, const char *name_or_id, const
 		return code;
 	}
 	if (!count_retry(d, instance, record == NULL ? "" : record->id)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	instance_put(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, instance);
 	*ret_instance = instance;
@@ -284,7 +279,7 @@ static sl_code delete_pin(struct decision *d, const Sluice__Store__V1__InstanceR
 	code = code != SL_OK ? code : app_get(d->view, d->arena, d->workspace, app_id, &app, err);
 	Sluice__V1__Selection *selection = SL_ARENA_NEW(d->arena, Sluice__V1__Selection);
 	if ((code != SL_OK && code != SL_NOT_FOUND) || selection == NULL) {
-		return code != SL_OK && code != SL_NOT_FOUND ? code : no_memory(err);
+		return code != SL_OK && code != SL_NOT_FOUND ? code : sl_err_no_memory(err);
 	}
 	struct wire wire = wire_of(d);
 	sluice__v1__selection__init(selection);

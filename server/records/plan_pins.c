@@ -32,8 +32,7 @@ sl_code plan_pins(const struct plan_base *base, const struct plan *plan, struct 
 	struct plan_pins pins = {
 	    .instances = SL_ARENA_ARRAY(base->in.arena, Sluice__V1__Selection *, PINS_MAX)};
 	if (pins.instances == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	sl_code code = SL_OK;

@@ -86,8 +86,7 @@ sl_code plan_wire(const struct plan_base *base, const struct plan *plan,
 {
 	Sluice__V1__Plan *wire = SL_ARENA_NEW(base->in.arena, Sluice__V1__Plan);
 	if (wire == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sluice__v1__plan__init(wire);
 	wire->action = (Sluice__V1__PlanAction)plan->input.action;

@@ -26,11 +26,6 @@ SAME(GATES_FAILED, SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED);
 SAME(GATES_NOT_OWED, SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_NONE);
 SAME(GATES_PARKED, SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED);
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
-}
-
 sl_code plan_base_load(const struct wire *in, const Sluice__Store__V1__AppRecord *app,
 		       struct plan_base *ret_base, struct sl_err *err)
 {
@@ -159,7 +154,7 @@ static void gather_version(const struct plan_base *base, Sluice__Store__V1__Vers
 static sl_code evaluate(const struct plan_base *base, struct plan *plan, struct sl_err *err)
 {
 	if (!gates_evaluate(&plan->input, base->in.arena, &plan->gates)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	gates_plan_hash(&plan->input, &plan->gates, 0, plan->hash);
 	return SL_OK;

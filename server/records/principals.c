@@ -10,11 +10,6 @@ _Static_assert((int)ACCESS_VIEW == (int)SLUICE__V1__VERB__VERB_VIEW &&
 		   (int)ACCESS_ADMINISTER == (int)SLUICE__V1__VERB__VERB_ADMINISTER,
 	       "rules/rights.h counts as sluice.v1 does");
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
-}
-
 /* --- when rights changed ------------------------------------------------------------ */
 
 void access_changed(struct decision *d)
@@ -46,14 +41,6 @@ sl_code access_generation(const struct store_view *view, uint64_t *ret_generatio
 
 /* --- shape ---------------------------------------------------------------------------- */
 
-static sl_code malformed(const char *field, const char *rule, struct sl_err *err)
-{
-	sl_code code =
-	    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s %s", field, rule);
-	sl_err_field(err, field, rule);
-	return code;
-}
-
 static bool is_verb(int verb)
 {
 	return verb >= ACCESS_VIEW && verb <= ACCESS_ADMINISTER;
@@ -65,7 +52,7 @@ static sl_code check_where(const char *apps_field, const char *apps, const char 
 	uint32_t number;
 	const char *rule = apps[0] == '\0' ? NULL : rights_pattern_broken_rule(apps);
 	if (rule != NULL) {
-		return malformed(apps_field, rule, err);
+		return sl_err_malformed(err, apps_field, rule);
 	}
 	return environment[0] == '\0' ? SL_OK : environment_find(environment, &number, err);
 }
@@ -73,14 +60,14 @@ static sl_code check_where(const char *apps_field, const char *apps, const char 
 sl_code grant_check(const Sluice__V1__Grant *grant, struct sl_err *err)
 {
 	if (grant == NULL) {
-		return malformed("grant", "must be given", err);
+		return sl_err_malformed(err, "grant", "must be given");
 	}
 	bool role = grant->role[0] != '\0', verb = grant->verb != 0;
 	if (role == verb || (verb && !is_verb((int)grant->verb))) {
-		return malformed("grant", "must name either a role or a verb", err);
+		return sl_err_malformed(err, "grant", "must name either a role or a verb");
 	}
 	if (strlen(grant->role) > 50) {
-		return malformed("grant.role", "has more than 50 bytes", err);
+		return sl_err_malformed(err, "grant.role", "has more than 50 bytes");
 	}
 	return check_where("grant.apps", grant->apps, grant->environment, err);
 }
@@ -88,7 +75,7 @@ sl_code grant_check(const Sluice__V1__Grant *grant, struct sl_err *err)
 sl_code rights_check(Sluice__V1__Right *const *rights, size_t count, struct sl_err *err)
 {
 	if (count < 1 || count > 50) {
-		return malformed("rights", "must be 1 to 50", err);
+		return sl_err_malformed(err, "rights", "must be 1 to 50");
 	}
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Right *right = rights[i];
@@ -97,7 +84,7 @@ sl_code rights_check(Sluice__V1__Right *const *rights, size_t count, struct sl_e
 			good = good && is_verb((int)right->verbs[j]);
 		}
 		if (!good) {
-			return malformed("rights.verbs", "must be one verb or more", err);
+			return sl_err_malformed(err, "rights.verbs", "must be one verb or more");
 		}
 		sl_code code = check_where("rights.apps", right->apps, right->environment, err);
 		if (code != SL_OK) {
@@ -189,7 +176,7 @@ sl_code principal_rights(const struct store_view *view, struct sl_arena *arena, 
 		}
 	}
 	*ret_rights = (struct rights){.items = g.items, .count = g.count};
-	return sl_arena_failed(arena) ? no_memory(err) : SL_OK;
+	return sl_arena_failed(arena) ? sl_err_no_memory(err) : SL_OK;
 }
 
 /* --- the last that may administer -------------------------------------------------------- */
@@ -346,7 +333,7 @@ static sl_code grant_record(struct decision *d, const Sluice__V1__Grant *grant,
 	Sluice__Store__V1__GrantRecord *record =
 	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__GrantRecord);
 	if (record == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sluice__store__v1__grant_record__init(record);
 	record->role = grant->role;
@@ -388,7 +375,7 @@ static sl_code add_grant(struct decision *d, Sluice__Store__V1__PrincipalRecord 
 	Sluice__Store__V1__GrantRecord **grants =
 	    SL_ARENA_ARRAY(d->arena, Sluice__Store__V1__GrantRecord *, principal->n_grants + 1);
 	if (grants == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	if (principal->n_grants > 0) {
 		memcpy(grants, principal->grants, principal->n_grants * sizeof(*grants));
@@ -407,7 +394,7 @@ sl_code principals_decide_create(struct decision *d, const struct principal_wish
 	Sluice__Store__V1__PrincipalRecord *principal =
 	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__PrincipalRecord);
 	if (code != SL_OK || principal == NULL) {
-		return code != SL_OK ? code : no_memory(err);
+		return code != SL_OK ? code : sl_err_no_memory(err);
 	}
 	sluice__store__v1__principal_record__init(principal);
 	principal->id = decision_id(d, "pri");
@@ -427,7 +414,7 @@ sl_code principals_decide_create(struct decision *d, const struct principal_wish
 		}
 	}
 	if (sl_arena_failed(d->arena)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	struct record_key by_name = KEY(d->workspace, key_text(k, principal->name));
 	decision_put_bytes(d, TABLE_PRINCIPALS_BY_NAME, &by_name, sl_bytes_text(principal->id));
@@ -498,7 +485,7 @@ static sl_code take_back(struct decision *d, Sluice__Store__V1__PrincipalRecord 
 	less.grants =
 	    SL_ARENA_ARRAY(d->arena, Sluice__Store__V1__GrantRecord *, principal->n_grants);
 	if (less.grants == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	less.n_grants = 0;
 	for (size_t i = 0; i < principal->n_grants; i++) {

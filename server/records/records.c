@@ -97,8 +97,7 @@ sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value,
 {
 	ProtobufCMessage *record = pb_unpack(type, arena, value);
 	if (record == NULL && sl_arena_failed(arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	if (record == NULL) {
 		return sl_err_set(err, SL_DATA_LOSS, "a stored %s of %zu bytes does not parse",
@@ -208,8 +207,7 @@ static sl_code find(const struct store_view *view, struct sl_arena *arena, uint3
 		const char *text =
 		    sl_arena_printf(arena, "%.*s", (int)id.size, (const char *)id.data);
 		if (text == NULL) {
-			return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-					      "out of memory");
+			return sl_err_no_memory(err);
 		}
 		struct record_key key = KEY(workspace, key_text(k, text));
 		code = record_get(view, arena, noun->table, &key, noun->type, ret_record, err);

@@ -120,8 +120,7 @@ sl_code release_stack_previous(const struct wire *in, const char *app_id,
 		return code;
 	}
 	if (sl_arena_failed(in->arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*ret_target = target;
 	return SL_OK;

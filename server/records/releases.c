@@ -62,8 +62,7 @@ static sl_code wire_release(const struct plan_base *base,
 	}
 	Sluice__V1__Release *told = SL_ARENA_NEW(base->in.arena, Sluice__V1__Release);
 	if (told == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sluice__v1__release__init(told);
 	told->app_id = base->app->id;
@@ -201,8 +200,7 @@ static sl_code write_change(struct change *c, struct release_outcome *ret_outcom
 	const Sluice__Store__V1__ReleaseRecord *pointer = put_pointer(c);
 	add_history(c);
 	if (pointer == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	return tell(c, pointer, true, ret_outcome, err);
 }

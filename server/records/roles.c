@@ -3,11 +3,6 @@
 
 #include "server/records/principals.h"
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
-}
-
 static sl_code refuse_built_in(const char *name, struct sl_err *err)
 {
 	return rights_built_in_role(name) == NULL
@@ -39,7 +34,7 @@ static sl_code right_record(struct decision *d, const Sluice__V1__Right *right,
 	Sluice__Store__V1__RightRecord *record =
 	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__RightRecord);
 	if (record == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sluice__store__v1__right_record__init(record);
 	for (size_t i = 0; i < right->n_verbs; i++) {
@@ -68,7 +63,7 @@ static sl_code role_write(struct decision *d, const struct role_wish *wish,
 		role->n_rights++;
 	}
 	if (sl_arena_failed(d->arena)) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	struct record_key key = KEY(d->workspace, key_text(k, role->name));
 	role->revision = d->revision;
@@ -98,7 +93,7 @@ sl_code roles_decide_create(struct decision *d, const struct role_wish *wish,
 	}
 	Sluice__Store__V1__RoleRecord *role = SL_ARENA_NEW(d->arena, Sluice__Store__V1__RoleRecord);
 	if (role == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sluice__store__v1__role_record__init(role);
 	role->name = sl_arena_strdup(d->arena, wish->name);

@@ -119,11 +119,6 @@ static Sluice__V1__Selection *told(struct sl_arena *arena, const Sluice__Store__
 	return selection;
 }
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
-}
-
 static void pin_event(const struct pin *p, Sluice__V1__EventType type,
 		      Sluice__V1__Selection *selection)
 {
@@ -149,7 +144,7 @@ static sl_code write_pin(const struct pin *p, const Sluice__Store__V1__VersionRe
 	Sluice__V1__Selection *selection =
 	    told(d->arena, p->app, p->environment, same ? p->stored : &record);
 	if (selection == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	selection->instance = p->instance != NULL ? p->instance->name : selection->instance;
 	selection->version = wire_version_ref(d->arena, version);
@@ -232,7 +227,7 @@ sl_code selections_decide_clear(struct decision *d, const struct selection_place
 	struct wire wire = wire_of(d);
 	Sluice__V1__Selection *gone = told(d->arena, p.app, p.environment, p.stored);
 	if (gone == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	gone->instance = p.instance != NULL ? p.instance->name : gone->instance;
 	gone->version = wire_version_ref_get(&wire, p.app->id, p.stored->version);
@@ -297,7 +292,7 @@ sl_code selections_wire(const struct wire *in, const Sluice__Store__V1__AppRecor
 	Sluice__V1__Selection *selection =
 	    id != NULL ? told(in->arena, app, environment, record) : NULL;
 	if (selection == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	if (id[0] != '\0') {
 		code = name_instance(in, id, &selection->instance, err);

@@ -210,7 +210,7 @@ void version_owe(struct decision *d, Sluice__Store__V1__OwedKind kind,
 
 sl_code records_out_of_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY, "out of memory");
+	return sl_err_no_memory(err);
 }
 
 sl_code version_content_reset(struct decision *d, const Sluice__Store__V1__AppRecord *app,

@@ -63,8 +63,7 @@ sl_code workspaces_create(struct decision *d, const char *name,
 	Sluice__Store__V1__WorkspaceRecord *record =
 	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__WorkspaceRecord);
 	if (record == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sluice__store__v1__workspace_record__init(record);
 	record->number = number;

@@ -25,7 +25,7 @@ sl_code rpc_reflection_new(struct sl_bytes descriptors, struct rpc_reflection **
 {
 	struct rpc_reflection *reflection = calloc(1, sizeof(*reflection));
 	if (reflection == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = reflection_index_init(&reflection->index, descriptors, err);
 	if (code != SL_OK) {
@@ -205,7 +205,7 @@ static sl_code reply(struct rpc_stream *stream, struct sl_bytes request,
 	size_t size = grpc__reflection__v1__server_reflection_response__get_packed_size(&to);
 	uint8_t *bytes = sl_arena_alloc(&arena, size + 1);
 	if (bytes == NULL || sl_arena_failed(&arena)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	(void)grpc__reflection__v1__server_reflection_response__pack(&to, bytes);
 	sl_code code = rpc_stream_send_bytes(stream, SL_BYTES(bytes, size), 0);

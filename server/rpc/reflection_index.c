@@ -191,7 +191,7 @@ static sl_code build(struct reflection_index *index, const file_set *set, struct
 		resolve_imports(index, i, set->file[i]);
 	}
 	if (sl_arena_failed(&index->arena)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	index->symbol_count = walk.symbols;
 	index->extension_count = walk.extensions;

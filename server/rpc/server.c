@@ -222,7 +222,7 @@ static sl_code bind_methods(struct rpc_server *server, struct sl_err *err)
 	server->methods =
 	    calloc(options->method_count + SL_COUNT(builtin_methods), sizeof(*server->methods));
 	if (server->methods == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	for (size_t i = 0; i < SL_COUNT(builtin_methods); i++) {
 		sl_code code = bind_method(server, &builtin_methods[i], true, err);
@@ -299,7 +299,7 @@ sl_code rpc_server_new(const struct rpc_options *options, struct rpc_server **re
 {
 	SL_AUTO(rpc_server_free_auto) struct rpc_server *server = calloc(1, sizeof(*server));
 	if (server == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	rpc_library_init();
 	sl_sm_init(&server->sm, server_states, SERVING);

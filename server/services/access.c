@@ -9,12 +9,6 @@
 
 enum { DAY_S = 24 * 3600 };
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
-}
-
 static struct wire wire_of_read(const struct service_read *read)
 {
 	return (struct wire){
@@ -119,7 +113,7 @@ static sl_code principal_by_index(struct service_read *read, struct sl_bytes id,
 	const char *text =
 	    sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
 	Sluice__Store__V1__PrincipalRecord *principal = NULL;
-	sl_code code = text == NULL ? no_memory(err)
+	sl_code code = text == NULL ? sl_err_no_memory(err)
 				    : principal_get(read->view, read->arena, read->workspace, text,
 						    &principal, err);
 	if (code == SL_NOT_FOUND) {
@@ -389,7 +383,7 @@ static sl_code list_roles_read(struct service_read *read, const void *message, v
 	response->roles =
 	    SL_ARENA_ARRAY(read->arena, Sluice__V1__Role *, page.size + RIGHTS_BUILT_IN_ROLES);
 	if (response->roles == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	for (size_t i = 0; page.from.size == 0 && i < RIGHTS_BUILT_IN_ROLES; i++) {
 		response->roles[response->n_roles++] =
@@ -526,7 +520,7 @@ static sl_code list_tokens_read(struct service_read *read, const void *message, 
 	struct service_page page;
 	const char *scope = sl_arena_printf(read->arena, "ListAccessTokens %s",
 					    principal != NULL ? principal->id : "");
-	code = scope == NULL ? no_memory(err)
+	code = scope == NULL ? sl_err_no_memory(err)
 			     : service_page_begin(read, request->page, scope, &page, err);
 	return code != SL_OK ? code : list_tokens_in(read, &prefix, &page, reply, err);
 }

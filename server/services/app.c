@@ -29,12 +29,6 @@ static bool split(struct sl_arena *arena, ProtobufCMessage *const *entries, size
 	return !sl_arena_failed(arena);
 }
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
-}
-
 static sl_code check_placement(ProtobufCMessage *const *entries, size_t count, struct sl_err *err)
 {
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
@@ -45,7 +39,7 @@ static sl_code check_placement(ProtobufCMessage *const *entries, size_t count, s
 	}
 	return split(&arena, entries, count, &parts)
 		   ? check_labels("placement", parts.keys, parts.values, count, PLACEMENT_MAX, err)
-		   : no_memory(err);
+		   : sl_err_no_memory(err);
 }
 
 static Sluice__Store__V1__Label **sorted(struct sl_arena *arena, ProtobufCMessage *const *entries,
@@ -113,7 +107,7 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	};
 	struct app_created created;
 	if (wanted.placement == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_code code = apps_decide_create(d, &wanted, &created, err);
 	if (code != SL_OK) {
@@ -187,7 +181,7 @@ static sl_code by_index(struct service_read *read, struct sl_bytes id,
 	const char *text =
 	    sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
 	if (text == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_code code = app_get(read->view, read->arena, read->workspace, text, ret_app, err);
 	return code != SL_NOT_FOUND
@@ -286,7 +280,7 @@ static sl_code update_decide(struct decision *d, const void *message, void *repl
 	Sluice__Store__V1__Label **placement =
 	    sorted(d->arena, ENTRIES(request->placement), request->n_placement);
 	if (placement == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_code code = app_find(d->view, d->arena, d->workspace, request->app, &app, err);
 	if (code == SL_OK) {

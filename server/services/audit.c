@@ -13,12 +13,6 @@ enum { LOOK_MAX = 2000, CHECK_MAX = 1000, EXPORT_BYTES = 512 << 10, FAULTS_MAX =
 /* Clocks may go back, and coalesced records come late; not by more. */
 enum { CLOCK_SLACK_MS = 3600000 };
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
-}
-
 static ProtobufCBinaryData binary(struct sl_arena *arena, const uint8_t *data, size_t size)
 {
 	return (ProtobufCBinaryData){.len = size, .data = sl_arena_dup(arena, data, size)};
@@ -42,7 +36,7 @@ wire_record(struct sl_arena *arena, const struct store_audit_record *record, str
 {
 	Sluice__V1__AuditRecord *wire = SL_ARENA_NEW(arena, Sluice__V1__AuditRecord);
 	if (wire == NULL) {
-		(void)no_memory(err);
+		(void)sl_err_no_memory(err);
 		return NULL;
 	}
 	sluice__v1__audit_record__init(wire);
@@ -184,7 +178,7 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	const char *scope = scope_of(read->arena, request);
 	sl_code code = read_filter(read, request, &filter, err);
 	if (code == SL_OK && scope == NULL) {
-		code = no_memory(err);
+		code = sl_err_no_memory(err);
 	}
 	code = code != SL_OK ? code : service_page_begin(read, request->page, scope, &page, err);
 	return code != SL_OK ? code : fill(read, &filter, &page, reply, err);
@@ -289,7 +283,7 @@ static sl_code verify_read(struct service_read *read, const void *message, void 
 	    .at = store_view_audit_anchor(read->view), .on_fault = on_fault, .ctx = &v};
 	response->faults = SL_ARENA_ARRAY(read->arena, Sluice__V1__AuditFault *, FAULTS_MAX);
 	if (response->faults == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	if (request->after != NULL) {
 		check.at.sequence = request->after->sequence;
@@ -319,7 +313,7 @@ static sl_code export_read(struct service_read *read, const void *message, void 
 	response->anchor = wire_point(read->arena, &anchor);
 	response->records = SL_ARENA_ARRAY(read->arena, Sluice__V1__AuditRecord *, CHECK_MAX);
 	if (request->after >= head.sequence || response->records == NULL) {
-		return response->records != NULL ? SL_OK : no_memory(err);
+		return response->records != NULL ? SL_OK : sl_err_no_memory(err);
 	}
 	SL_AUTO(store_audit_end) struct store_audit_walk walk;
 	store_audit_begin(&walk, read->view, request->after + 1, STORE_FORWARD);

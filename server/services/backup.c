@@ -70,8 +70,7 @@ sl_code backup_new(struct store *store, const char *data, struct backup **ret_ba
 {
 	SL_AUTO(backup_free_auto) struct backup *b = calloc(1, sizeof(*b));
 	if (b == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_condattr_t monotonic;
@@ -172,8 +171,7 @@ static sl_code send(struct backup *b, const Sluice__V1__BackupResponse *response
 	size_t size = sluice__v1__backup_response__get_packed_size(response);
 	SL_AUTO(sl_free_auto) uint8_t *bytes = malloc(size);
 	if (bytes == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	(void)sluice__v1__backup_response__pack(response, bytes);
 	for (;;) {
@@ -199,8 +197,7 @@ static sl_code send_pieces(struct backup *b, int fd, const struct store_backup *
 	uint64_t sent = 0;
 	sl_code code = SL_OK;
 	if (piece == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_hasher_init(&hasher);
 	while (code == SL_OK && sent < copy->bytes) {

@@ -306,8 +306,7 @@ sl_code explain_read(struct service_read *read, const void *message, void *reply
 	chain.response->revision = store_view_revision(read->view);
 	chain.response->steps = SL_ARENA_ARRAY(read->arena, Sluice__V1__ExplainStep *, STEPS_MAX);
 	if (chain.response->steps == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	code = fleet_visit_one(read->services->fleet, read->view, read->workspace, app->id,
 			       instance->id, &(struct fleet_visitor){.visit = keep, .ctx = &chain},

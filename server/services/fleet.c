@@ -212,8 +212,7 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	}
 	const char *scope = list_scope(read->arena, &narrowing);
 	if (code == SL_OK && (scope == NULL || narrowing.labels == NULL)) {
-		code = sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		code = sl_err_no_memory(err);
 	}
 	struct service_page page;
 	code = code != SL_OK ? code : service_page_begin(read, request->page, scope, &page, err);

@@ -27,8 +27,7 @@ sl_code moves_list_revisions(const struct service_read *read, struct moves_list 
 	struct service_page page;
 	struct sl_bytes next = SL_BYTES_NONE;
 	if (list->scope == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = service_page_begin(read, list->page, list->scope, &page, err);
 	if (code != SL_OK) {

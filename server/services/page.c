@@ -82,8 +82,7 @@ sl_code service_page_begin(const struct service_read *read, const Sluice__V1__Pa
 	}
 	uint8_t *token = sl_arena_alloc(read->arena, TAG_BYTES + STORE_KEY_MAX);
 	if (token == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	size_t size = decode(page->page_token, token, TAG_BYTES + STORE_KEY_MAX);
 	if (size <= TAG_BYTES || memcmp(token, ret_page->scope, TAG_BYTES) != 0) {

@@ -27,8 +27,7 @@ static sl_code reach_of(const struct services *services, const struct wire *in,
 	}
 	Sluice__V1__ReleaseReach *reach = SL_ARENA_NEW(in->arena, Sluice__V1__ReleaseReach);
 	if (reach == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	sluice__v1__release_reach__init(reach);
 	reach->share_urls = found.share_urls;

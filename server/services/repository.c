@@ -99,8 +99,7 @@ static sl_code by_index(struct service_read *read, struct sl_bytes id,
 	const char *text =
 	    sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
 	if (text == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	sl_code code =
 	    repository_get(read->view, read->arena, read->workspace, text, ret_record, err);

@@ -103,8 +103,7 @@ sl_code selection_list_read(struct service_read *read, const void *message, void
 	}
 	const char *scope = sl_arena_printf(read->arena, "ListSelections %s", app->id);
 	if (scope == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	code = service_page_begin(read, request->page, scope, &page, err);
 	return code != SL_OK ? code : list_pins(read, app, &page, response, err);

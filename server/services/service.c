@@ -19,8 +19,7 @@ struct service_bound *service_bound_of(const struct rpc_call *call)
 
 sl_code service_no_memory(struct sl_err *err)
 {
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
+	return sl_err_no_memory(err);
 }
 
 Sluice__V1__AuditCaller service_origin(struct sl_arena *arena, const struct rpc_call *call)

@@ -131,8 +131,7 @@ static sl_code app_status(struct service_read *read, const struct app_look *look
 	Sluice__V1__EnvironmentStatus **list =
 	    SL_ARENA_ARRAY(read->arena, Sluice__V1__EnvironmentStatus *, ENV_COUNT);
 	if (status == NULL || list == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	sluice__v1__app_status__init(status);
 	status->app_id = look->app->id;
@@ -200,8 +199,7 @@ static sl_code list_places(struct service_read *read, const struct counting *c,
 	struct record_key next = {.size = 0};
 	response->instances = SL_ARENA_ARRAY(read->arena, Sluice__V1__InstanceStatus *, page->size);
 	if (response->instances == NULL || sl_arena_failed(read->arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	if (c->place_count > 1) {
 		qsort(c->places, c->place_count, sizeof(*c->places), compare_places);
@@ -241,8 +239,7 @@ static sl_code read_one(struct service_read *read, const Sluice__V1__GetStatusRe
 	const char *scope = sl_arena_printf(read->arena, "GetStatus %s %u", app->id, environment);
 	response->apps = SL_ARENA_ARRAY(read->arena, Sluice__V1__AppStatus *, 1);
 	if (scope == NULL || response->apps == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	code = service_page_begin(read, request->page, scope, &page, err);
 	code = code != SL_OK
@@ -271,8 +268,7 @@ static sl_code add_app(struct service_read *read, struct sl_bytes id, uint32_t e
 	const char *text =
 	    sl_arena_printf(read->arena, "%.*s", (int)id.size, (const char *)id.data);
 	if (look == NULL || text == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for this call");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = app_get(read->view, read->arena, read->workspace, text, &app, err);
 	if (code == SL_NOT_FOUND) {

@@ -29,12 +29,6 @@ sl_code version_diff_check(const void *message, struct sl_err *err)
 	return code != SL_OK ? code : check_reference_or_empty("from", request->from, err);
 }
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
-}
-
 static sl_code check_ready(const struct diff *diff, const Sluice__Store__V1__VersionRecord *version,
 			   struct sl_err *err)
 {
@@ -121,7 +115,7 @@ static sl_code fill(const struct diff *diff, const struct git_result *result,
 	for (size_t i = 0; good && i < result->diff_count; i++) {
 		good = add_file(arena, response, &result->diff[i]);
 	}
-	return good ? SL_OK : no_memory(err);
+	return good ? SL_OK : sl_err_no_memory(err);
 }
 
 static sl_code failed(const struct diff *diff, const struct git_result *result, struct sl_err *err)
@@ -155,7 +149,7 @@ void version_diff_start(struct service_call *call, const void *request)
 	struct diff *diff = SL_ARENA_NEW(service_call_arena(call), struct diff);
 	sl_code code = SL_OK;
 	if (diff == NULL) {
-		code = no_memory(&err);
+		code = sl_err_no_memory(&err);
 	} else {
 		diff->call = call;
 		code = find_both(diff, request, &err);

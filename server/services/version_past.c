@@ -19,12 +19,6 @@ static struct wire wire_of_read(const struct service_read *read)
 	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
 }
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
-}
-
 static uint32_t key_number(struct sl_bytes key, size_t from_end)
 {
 	return sl_get_be32(key.data + key.size - from_end);
@@ -93,7 +87,7 @@ static sl_code fill_facts(struct service_read *read, const char *app_id,
 		}
 		response->facts[response->n_facts] = past_facts(read, app_id, walk.key, facts);
 		if (response->facts[response->n_facts] == NULL) {
-			return no_memory(err);
+			return sl_err_no_memory(err);
 		}
 		response->n_facts++;
 	}
@@ -113,7 +107,7 @@ sl_code version_facts_read(struct service_read *read, const void *message, void 
 		return code;
 	}
 	const char *scope = sl_arena_printf(read->arena, "ListVersionFacts %s", app_id);
-	code = scope == NULL ? no_memory(err)
+	code = scope == NULL ? sl_err_no_memory(err)
 			     : service_page_begin(read, request->page, scope, &page, err);
 	return code != SL_OK ? code : fill_facts(read, app_id, &page, reply, err);
 }
@@ -196,7 +190,7 @@ static sl_code find_past(const struct service_read *read, const Sluice__Store__V
 		Sluice__Store__V1__VersionRecord *version =
 		    SL_ARENA_NEW(read->arena, Sluice__Store__V1__VersionRecord);
 		if (version == NULL) {
-			return no_memory(err);
+			return sl_err_no_memory(err);
 		}
 		sluice__store__v1__version_record__init(version);
 		version->id = facts->version_id;
@@ -238,7 +232,7 @@ sl_code version_notes_read(struct service_read *read, const void *message, void 
 		return code;
 	}
 	const char *scope = sl_arena_printf(read->arena, "ListVersionNotes %s", version->id);
-	code = scope == NULL ? no_memory(err)
+	code = scope == NULL ? sl_err_no_memory(err)
 			     : service_page_begin(read, request->page, scope, &page, err);
 	return code != SL_OK ? code : fill_notes(read, app, version, &page, reply, err);
 }

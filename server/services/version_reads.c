@@ -15,12 +15,6 @@ static struct wire wire_of_read(const struct service_read *read)
 	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
 }
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
-}
-
 static sl_code find_app(struct service_read *read, const char *app,
 			Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
@@ -137,7 +131,7 @@ static sl_code begin_list(struct service_read *read, const Sluice__V1__ListVersi
 	list->released = release != NULL ? release->version : 0;
 	const char *scope =
 	    sl_arena_printf(read->arena, "ListVersions %s %u", list->app->id, list->environment);
-	return scope == NULL ? no_memory(err)
+	return scope == NULL ? sl_err_no_memory(err)
 			     : service_page_begin(read, request->page, scope, &list->page, err);
 }
 

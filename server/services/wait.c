@@ -12,14 +12,6 @@ enum { FAILURES_MAX = 20, TIMEOUT_DEFAULT_MS = 60000, TIMEOUT_MAX_MS = 3600000 }
 
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
-static sl_code malformed(const char *field, const char *rule, struct sl_err *err)
-{
-	sl_code code =
-	    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "%s %s", field, rule);
-	sl_err_field(err, field, rule);
-	return code;
-}
-
 static bool is_of_instances(const Sluice__V1__WaitForRequest *request)
 {
 	return request->condition == SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONVERGED ||
@@ -31,16 +23,16 @@ sl_code wait_check(const void *message, struct sl_err *err)
 	const Sluice__V1__WaitForRequest *request = message;
 	if (request->condition < SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_CONVERGED ||
 	    request->condition > SLUICE__V1__WAIT_CONDITION__WAIT_CONDITION_PUBLISHED) {
-		return malformed("condition", "must be CONVERGED, STAGED, CONTENT or PUBLISHED",
-				 err);
+		return sl_err_malformed(err, "condition",
+					"must be CONVERGED, STAGED, CONTENT or PUBLISHED");
 	}
 	if (request->timeout_ms > TIMEOUT_MAX_MS) {
-		return malformed("timeout_ms", "must be 0 to 3600000", err);
+		return sl_err_malformed(err, "timeout_ms", "must be 0 to 3600000");
 	}
 	if (!is_of_instances(request) &&
 	    (request->environment[0] != '\0' || request->instance[0] != '\0')) {
-		return malformed("environment", "and instance are for CONVERGED and STAGED only",
-				 err);
+		return sl_err_malformed(err, "environment",
+					"and instance are for CONVERGED and STAGED only");
 	}
 	sl_code code = check_reference("app", request->app, err);
 	if (code == SL_OK && is_of_instances(request)) {
@@ -402,8 +394,7 @@ void wait_start(struct service_call *call, const void *message)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct waiter *w = calloc(1, sizeof(*w));
 	if (w == NULL) {
-		sl_code code = sl_err_because(&err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-					      "out of memory for this call");
+		sl_code code = sl_err_no_memory(&err);
 		service_call_finish(call, code, &err, NULL);
 		return;
 	}

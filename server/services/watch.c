@@ -81,8 +81,7 @@ static sl_code make_viewer(const struct access_caller *caller, struct watch_filt
 	}
 	struct service_viewer *viewer = malloc(sizeof(*viewer));
 	if (viewer == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory for another watch");
+		return sl_err_no_memory(err);
 	}
 	*viewer = (struct service_viewer){.caller = *caller, .workspace = filter->workspace};
 	filter->viewer = viewer;

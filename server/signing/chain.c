@@ -61,7 +61,7 @@ sl_code chain_add(struct chain *chain, const struct signing_key *key, struct sl_
 	}
 	struct signing_key *keys = realloc(chain->keys, (chain->count + 1) * sizeof(*keys));
 	if (keys == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for keys");
+		return sl_err_no_memory(err);
 	}
 	chain->keys = keys;
 	chain->keys[chain->count++] = *key;
@@ -192,7 +192,7 @@ sl_code chain_write(const char *dir, const struct chain *chain, struct sl_err *e
 	}
 	sl_buf_append(&buf, "", 1);
 	if (buf.failed) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for keys");
+		return sl_err_no_memory(err);
 	}
 	return keyfile_replace(dir, CHAIN_FILE, KEYFILE_SECRET, (const char *)buf.data, err);
 }

@@ -14,6 +14,7 @@
 
 #include "base/crypto/crypto.h"
 #include "base/crypto/secret.h"
+#include "base/file/file.h"
 #include "base/keyfile/keyfile.h"
 #include "base/mem/own.h"
 #include "server/signing/chain.h"
@@ -23,18 +24,6 @@ static void chain_auto(struct chain *chain)
 	chain_fini(chain);
 }
 
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
-
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a key");
-}
-
 /* --- reading ------------------------------------------------------------------------------ */
 
 sl_code signing_read_key(const char *dir, const char *name, uint32_t *ret_epoch,
@@ -42,7 +31,7 @@ sl_code signing_read_key(const char *dir, const char *name, uint32_t *ret_epoch,
 {
 	SL_AUTO(sl_secret_free_auto) void *raw = sl_secret_new(KEY_BYTES);
 	if (raw == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_code code =
 	    keyfile_read_key(dir, name, KEYFILE_SECRET, SL_KEY_MANIFEST, raw, KEY_BYTES, err);
@@ -51,7 +40,7 @@ sl_code signing_read_key(const char *dir, const char *name, uint32_t *ret_epoch,
 	}
 	*ret_epoch = sl_get_be32(raw);
 	*ret_signer = sl_signer_new((const uint8_t *)raw + 4);
-	return *ret_signer != NULL ? SL_OK : no_memory(err);
+	return *ret_signer != NULL ? SL_OK : sl_err_no_memory(err);
 }
 
 static bool is_key_of(const struct signing_key *key, uint32_t epoch, const struct sl_signer *signer)
@@ -116,7 +105,7 @@ static sl_code write_key(const char *dir, const char *name, uint32_t epoch,
 	SL_AUTO(sl_secret_free_auto) void *raw = sl_secret_new(KEY_BYTES);
 	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(SL_KEY_TEXT_SIZE + 1);
 	if (raw == NULL || text == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_put_be32(raw, epoch);
 	memcpy((uint8_t *)raw + 4, seed, SL_SIGN_SEED_BYTES);
@@ -131,12 +120,12 @@ static sl_code make_next(const char *dir, uint32_t epoch, uint64_t now_ms,
 {
 	SL_AUTO(sl_secret_free_auto) void *seed = sl_secret_new(SL_SIGN_SEED_BYTES);
 	if (seed == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_random(seed, SL_SIGN_SEED_BYTES);
 	SL_AUTO(sl_signer_free_auto) struct sl_signer *signer = sl_signer_new(seed);
 	if (signer == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	*ret_key = (struct signing_key){.epoch = epoch, .since_ms = now_ms};
 	memcpy(ret_key->public_key, sl_signer_public(signer), SL_SIGN_PUBLIC_BYTES);
@@ -185,7 +174,7 @@ static sl_code check_end(const struct chain *chain, struct sl_err *err)
 sl_code signing_rotate(const char *dir, uint64_t now_ms, struct signing_key *ret_key,
 		       struct sl_err *err)
 {
-	SL_AUTO(close_auto) int lock = -1;
+	SL_AUTO(sl_fd_auto) int lock = -1;
 	SL_AUTO(chain_auto) struct chain chain = {.keys = NULL};
 	SL_AUTO(sl_signer_free_auto) struct sl_signer *signer = NULL;
 	struct signing_key key;
@@ -196,7 +185,7 @@ sl_code signing_rotate(const char *dir, uint64_t now_ms, struct signing_key *ret
 	code =
 	    code == SL_OK ? make_next(dir, chain_last(&chain)->epoch + 1, now_ms, &key, err) : code;
 	if (code == SL_OK && !announce(&key, SIGNING_BY_PREVIOUS, signer)) {
-		code = no_memory(err);
+		code = sl_err_no_memory(err);
 	}
 	code = code == SL_OK ? put_in_use(dir, &chain, &key, err) : code;
 	if (code == SL_OK) {
@@ -232,7 +221,7 @@ static sl_code read_recovery_key(const char *text, const struct chain *chain,
 {
 	SL_AUTO(sl_secret_free_auto) void *seed = sl_secret_new(SL_SIGN_SEED_BYTES);
 	if (seed == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_code code = sl_key_parse(text, SL_KEY_RECOVERY, seed, SL_SIGN_SEED_BYTES, err);
 	if (code != SL_OK) {
@@ -240,7 +229,7 @@ static sl_code read_recovery_key(const char *text, const struct chain *chain,
 	}
 	SL_AUTO(sl_signer_free_auto) struct sl_signer *signer = sl_signer_new(seed);
 	if (signer == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	if (memcmp(sl_signer_public(signer), chain->recovery, SL_SIGN_PUBLIC_BYTES) != 0) {
 		return sl_err_set(err, SL_FAILED_PRECONDITION,
@@ -254,7 +243,7 @@ static sl_code read_recovery_key(const char *text, const struct chain *chain,
 sl_code signing_recover(const char *dir, const char *recovery_text, uint32_t epoch, uint64_t now_ms,
 			struct signing_key *ret_key, struct sl_err *err)
 {
-	SL_AUTO(close_auto) int lock = -1;
+	SL_AUTO(sl_fd_auto) int lock = -1;
 	SL_AUTO(chain_auto) struct chain chain = {.keys = NULL};
 	SL_AUTO(sl_signer_free_auto) struct sl_signer *signer = NULL;
 	struct signing_key key;
@@ -269,7 +258,7 @@ sl_code signing_recover(const char *dir, const char *recovery_text, uint32_t epo
 	}
 	code = make_next(dir, epoch, now_ms, &key, err);
 	if (code == SL_OK && !announce(&key, SIGNING_BY_RECOVERY, signer)) {
-		code = no_memory(err);
+		code = sl_err_no_memory(err);
 	}
 	code = code == SL_OK ? put_in_use(dir, &chain, &key, err) : code;
 	if (code == SL_OK) {
@@ -286,12 +275,12 @@ static sl_code make_recovery(const char *dir, char ret_text[static SL_KEY_TEXT_S
 	char public[SL_KEY_TEXT_SIZE + 1];
 	SL_AUTO(sl_secret_free_auto) void *seed = sl_secret_new(SL_SIGN_SEED_BYTES);
 	if (seed == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	sl_random(seed, SL_SIGN_SEED_BYTES);
 	SL_AUTO(sl_signer_free_auto) struct sl_signer *signer = sl_signer_new(seed);
 	if (signer == NULL) {
-		return no_memory(err);
+		return sl_err_no_memory(err);
 	}
 	(void)sl_key_text(public, SL_KEY_RECOVERY_PUBLIC,
 			  SL_BYTES(sl_signer_public(signer), SL_SIGN_PUBLIC_BYTES));
@@ -303,7 +292,7 @@ static sl_code make_recovery(const char *dir, char ret_text[static SL_KEY_TEXT_S
 static sl_code check_empty(const char *dir, struct sl_err *err)
 {
 	static const char *const files[] = {KEY_FILE, CHAIN_FILE, RECOVERY_FILE};
-	SL_AUTO(close_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SL_AUTO(sl_fd_auto) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < SL_COUNT(files); i++) {
 		if (faccessat(fd, files[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 			return sl_err_set(err, SL_ALREADY_EXISTS,
@@ -316,7 +305,7 @@ static sl_code check_empty(const char *dir, struct sl_err *err)
 sl_code signing_init(const char *dir, uint64_t now_ms, char ret_recovery[static SL_KEY_TEXT_SIZE],
 		     struct sl_err *err)
 {
-	SL_AUTO(close_auto) int lock = -1;
+	SL_AUTO(sl_fd_auto) int lock = -1;
 	SL_AUTO(chain_auto) struct chain chain = {.keys = NULL};
 	struct signing_key key;
 	sl_code code = lock_folder(dir, &lock, err);

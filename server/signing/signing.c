@@ -82,7 +82,7 @@ sl_code signing_open(const char *dir, struct signing **ret_signing, struct sl_er
 {
 	SL_AUTO(signing_free_auto) struct signing *signing = calloc(1, sizeof(*signing));
 	if (signing == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	signing->dir = dir;
 	pthread_mutex_init(&signing->lock, NULL);
@@ -143,7 +143,7 @@ sl_code signing_sign(struct signing *signing, uint32_t epoch, const char *purpos
 				  "the manifest key in use is of epoch %" PRIu32 ", not %" PRIu32,
 				  current, epoch);
 	} else if (!sl_sign(signing->signer, purpose, message, out)) {
-		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a signature");
+		code = sl_err_no_memory(err);
 	}
 	pthread_mutex_unlock(&signing->lock);
 	return code;
@@ -176,9 +176,7 @@ sl_code signing_missing(struct signing *signing, uint32_t epoch, struct sl_bytes
 	*ret_count = signing->chain.count - from;
 	if (*ret_count > 0) {
 		*ret_keys = malloc(*ret_count * sizeof(**ret_keys));
-		code = *ret_keys != NULL
-			   ? SL_OK
-			   : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for keys");
+		code = *ret_keys != NULL ? SL_OK : sl_err_no_memory(err);
 	}
 	if (*ret_keys != NULL) {
 		memcpy(*ret_keys, signing->chain.keys + from, *ret_count * sizeof(**ret_keys));

@@ -14,6 +14,7 @@
 
 #include "base/clock/clock.h"
 #include "base/failpoint/failpoint.h"
+#include "base/file/file.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
 #define TRAILER_MAGIC "sluice-backup-1\n"
@@ -72,16 +73,11 @@ bool store_trailer_get(const uint8_t in[static STORE_TRAILER_BYTES],
 
 sl_code store_write_all(int fd, const void *data, size_t size, struct sl_err *err)
 {
-	for (size_t at = 0; at < size;) {
-		ssize_t wrote = write(fd, (const uint8_t *)data + at, size - at);
-		if (wrote >= 0) {
-			at += (size_t)wrote;
-		} else if (errno == ENOSPC || errno == EDQUOT) {
-			return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_DISK_LOW,
-					      "write: %s", strerror(errno));
-		} else if (errno != EINTR) {
-			return sl_err_set(err, SL_INTERNAL, "write: %s", strerror(errno));
-		}
+	if (!sl_file_write(fd, data, size)) {
+		bool full = errno == ENOSPC || errno == EDQUOT;
+		return sl_err_because(err, full ? SL_RESOURCE_EXHAUSTED : SL_INTERNAL,
+				      full ? SL_REASON_DISK_LOW : SL_REASON_NONE, "write: %s",
+				      strerror(errno));
 	}
 	return SL_OK;
 }
@@ -105,7 +101,7 @@ static sl_code receive(struct copy *copy, struct sl_err *err)
 {
 	SL_AUTO(sl_free_auto) uint8_t *chunk = malloc(CHUNK_BYTES);
 	if (chunk == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	for (;;) {
 		ssize_t size = read(copy->from, chunk, CHUNK_BYTES);

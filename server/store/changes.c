@@ -58,8 +58,7 @@ static void append_op(struct store_changes *changes, const struct op *op, struct
 	sl_buf_append(buf, rest.data, rest.size);
 	if (buf->failed) {
 		buf->size = before; /* what was whole stays readable */
-		changes->code = sl_err_set(&changes->err, SL_RESOURCE_EXHAUSTED,
-					   "out of memory for the changes");
+		changes->code = sl_err_no_memory(&changes->err);
 	}
 }
 

@@ -96,7 +96,7 @@ static sl_code open_lock(const char *path, enum folder_lock how, int *ret_fd, st
 	SL_AUTO(sl_free_auto) char *name = NULL;
 	if (asprintf(&name, "%s/lock", path) < 0) {
 		name = NULL;
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	int fd = open(
 	    name, how == FOLDER_WRITE ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
@@ -151,7 +151,7 @@ sl_code folder_sync(const char *path, struct sl_err *err)
 	SL_AUTO(sl_free_auto) char *parent = NULL;
 	if (asprintf(&parent, "%s/..", path) < 0) {
 		parent = NULL;
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	if (sync_one(path) != 0 || (sync_one(parent) != 0 && errno != EACCES)) {
 		return sl_err_because(err, SL_INTERNAL, SL_REASON_STORAGE_FAILED,

@@ -213,7 +213,7 @@ sl_code store_open(const struct store_options *options, struct store **ret_store
 	assert(options->table_count <= STORE_TABLES_MAX);
 	SL_AUTO(store_free_auto) struct store *store = calloc(1, sizeof(*store));
 	if (store == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the store");
+		return sl_err_no_memory(err);
 	}
 	store->options = *options;
 	store->options.path = NULL; /* borrowed: ours is store->path */
@@ -225,7 +225,7 @@ sl_code store_open(const struct store_options *options, struct store **ret_store
 	pthread_cond_init(&store->wake, NULL);
 	store->path = strdup(options->path);
 	if (store->path == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for the store");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = open_parts(store, err);
 	if (code != SL_OK) {

@@ -78,7 +78,7 @@ sl_code store_restore_check(const char *path, struct sl_err *err)
 	SL_AUTO(sl_free_auto) char *staging = under(path, "restoring");
 	SL_AUTO(sl_free_auto) char *data = under(path, "data.mdb");
 	if (staging == NULL || data == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	if (access(staging, F_OK) == 0 && access(data, F_OK) != 0) {
 		return sl_err_set(err, SL_FAILED_PRECONDITION,
@@ -178,7 +178,7 @@ static sl_code copy_bytes(int from, int to, const struct store_trailer *trailer,
 	struct sl_hasher hasher;
 	uint8_t digest[SL_HASH_BYTES];
 	if (chunk == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_hasher_init(&hasher);
 	for (uint64_t left = trailer->bytes; left > 0;) {
@@ -337,7 +337,7 @@ sl_code store_restore(const struct store_restore *options, uint64_t *ret_revisio
 			    .goal = under(options->path, "data.mdb"),
 			    .lock_fd = -1};
 	if (r.staging == NULL || r.staged == NULL || r.goal == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	sl_code code = take_folder(&r, err);
 	if (code != SL_OK) {

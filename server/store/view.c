@@ -97,7 +97,7 @@ sl_code store_view_begin(struct store *store, const struct store_view **ret_view
 		view = calloc(1, sizeof(*view));
 	}
 	if (view == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a snapshot");
+		return sl_err_no_memory(err);
 	}
 	view->store = store;
 	int rc = open_snapshot(store, view);

@@ -153,8 +153,7 @@ static sl_code unpack(const struct store_walk *walk, struct sl_arena *arena,
 		return SL_OK;
 	}
 	if (sl_arena_failed(arena)) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	return sl_err_because(err, SL_DATA_LOSS, SL_REASON_STORAGE_FAILED,
 			      "the log record of revision %lu does not parse: the store is "
@@ -536,8 +535,7 @@ sl_code watch_new(const struct watch_options *options, struct watch **ret_watch,
 {
 	SL_AUTO(watch_free_auto) struct watch *watch = calloc(1, sizeof(*watch));
 	if (watch == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	watch->options = *options;
 	watch->options.progress_ms = options->progress_ms == 0 ? 5000 : options->progress_ms;
@@ -629,8 +627,7 @@ sl_code watch_open(struct watch *watch, struct rpc_stream *stream,
 	if (w == NULL || hello == NULL) {
 		free(w);
 		rpc_message_unref(hello);
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	*w = (struct watcher){.filter = *filter,
 			      .from = position,

@@ -99,7 +99,7 @@ def test_the_child_is_confined_and_holds_no_file_of_the_server(server):
     held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert not [name for name in held if server.folder in name], held
     with open(f"/proc/{pid}/environ", encoding="ascii") as file:
-        assert set(file.read().strip("\0").split("\0")) == {"MALLOC_ARENA_MAX=1", "LC_ALL=C"}
+        assert set(file.read().strip("\0").split("\0")) == {"MALLOC_ARENA_MAX=1", "HOME=/nonexistent", "PATH=/nonexistent", "LC_ALL=C"}
 
 
 def test_a_door_that_is_crashed_in_a_loop_is_nobody_elses_trouble(server, tmp_path):
