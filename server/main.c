@@ -13,9 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
-#include "base/crypto/crypto.h"
 #include "base/crypto/secret.h"
-#include "base/flags/flags.h"
 #include "base/git/git.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
@@ -31,19 +29,16 @@
 #include "server/door/desk.h"
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
-#include "server/init.h"
-#include "server/keys.h"
 #include "server/metrics/metrics.h"
+#include "server/program.h"
 #include "server/records/bootstrap.h"
-#include "server/restore.h"
 #include "server/services/backup.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
 #include "server/signing/signing.h"
-#include "server/verify.h"
 #include "server/watch/watch.h"
 
-enum { EXIT_NOT_STARTED = 1, EXIT_FAILED = 3, EXIT_USAGE = 64, RETENTION_EVERY_MS = 60000 };
+enum { EXIT_NOT_STARTED = 1, EXIT_FAILED = 3, RETENTION_EVERY_MS = 60000 };
 
 struct server {
 	struct services services; /* first: the ctx of every handler */
@@ -511,97 +506,6 @@ static int serve(const struct server_config *config)
 	return failed ? EXIT_FAILED : EXIT_SUCCESS;
 }
 
-/* --- commands ------------------------------------------------------------------------------ */
-
-static const struct sl_exit_code exit_codes[] = {
-    {0, "done"},
-    {EXIT_FAILED, "failed"},
-    {EXIT_USAGE, "the command line is wrong"},
-    {0, NULL},
-};
-
-static const struct sl_command man_command = {
-    .name = "man",
-    .synopsis = "[roff|markdown]",
-    .summary = "Print this program's man page, or its flags as Markdown",
-    .args_max = 1,
-};
-
-static const struct sl_command *const commands[] = {&server_init_command,
-						    &server_serve_command,
-						    &server_restore_command,
-						    &server_verify_command,
-						    &server_keys_export_command,
-						    &server_keys_show_command,
-						    &server_keys_rotate_command,
-						    &server_keys_recover_command,
-						    &man_command,
-						    NULL};
-
-static const struct sl_program program = {
-    .name = "sluiced",
-    .version = SLUICE_VERSION,
-    .summary = "the control plane of Sluice",
-    .description = "Holds which versions of which apps exist, where each has been promoted to and "
-		   "which one is released, and tells "
-		   "agents what to run.",
-    .commands = commands,
-    .exit_codes = exit_codes,
-};
-
-static int usage_error(const struct sl_err *err)
-{
-	(void)fprintf(stderr, "sluiced: %s\n", err->msg);
-	return EXIT_USAGE;
-}
-
-/* What the flags of a command fill. */
-union config {
-	struct server_config serve;
-	struct restore_config restore;
-	struct init_config init;
-	struct keys_config keys;
-};
-
-static int run_command(const struct sl_found *found, union config *config,
-		       const struct sl_args *args)
-{
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	if (found->command == &server_verify_command) {
-		return server_verify(args->items[0]);
-	}
-	if (found->command == &server_restore_command) {
-		return server_restore(args->items[0], &config->restore);
-	}
-	if (found->command == &server_init_command) {
-		return server_init_keys(&config->init);
-	}
-	if (found->command == &server_keys_export_command) {
-		return server_keys_export(args->items[0], &config->keys);
-	}
-	if (found->command == &server_keys_show_command) {
-		return server_keys_show(&config->keys);
-	}
-	if (found->command == &server_keys_rotate_command) {
-		return server_keys_rotate(&config->keys);
-	}
-	if (found->command == &server_keys_recover_command) {
-		return server_keys_recover(&config->keys);
-	}
-	if (found->command == &man_command) {
-		const char *form = args->count > 0 ? args->items[0] : NULL;
-		sl_code code = sl_command_page(stdout, &program, 8, form, &err);
-		return code == SL_OK ? EXIT_SUCCESS : usage_error(&err);
-	}
-	enum sl_log_level level = SL_LOG_INFO;
-	if (server_config_settle(&config->serve, &err) != SL_OK ||
-	    sl_log_level_parse(config->serve.log_level, &level, &err) != SL_OK) {
-		return usage_error(&err);
-	}
-	sl_log_level_set(level);
-	return serve(&config->serve);
-}
-
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "git-worker") == 0) {
@@ -610,37 +514,5 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "door") == 0) {
 		return door_child_main();
 	}
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct sl_found found;
-	const char *const *words = (const char *const *)(argv + 1);
-	if (!sl_crypto_init()) {
-		(void)fprintf(stderr, "sluiced: the machine gives no random numbers\n");
-		return EXIT_FAILED;
-	}
-	if (sl_command_find(&program, argc - 1, words, &found, &err) != SL_OK) {
-		return usage_error(&err);
-	}
-	if (found.version) {
-		(void)printf("sluiced %s\n", SLUICE_VERSION);
-		return EXIT_SUCCESS;
-	}
-	if (found.command == NULL) {
-		sl_command_help(stdout, &program, &found, sl_help_width(stdout));
-		return argc > 1 ? EXIT_SUCCESS : EXIT_USAGE;
-	}
-	static union config config;
-	struct sl_args args;
-	struct sl_target target = {.config = &config, .size = sizeof(config)};
-	if (sl_command_parse(&program, &found, (struct sl_target){NULL, 0}, target, &args, &err) !=
-	    SL_OK) {
-		return usage_error(&err);
-	}
-	int status = EXIT_SUCCESS;
-	if (args.help) {
-		sl_command_help(stdout, &program, &found, sl_help_width(stdout));
-	} else {
-		status = run_command(&found, &config, &args);
-	}
-	sl_args_fini(&args);
-	return status;
+	return program_run(argc, argv, serve);
 }
