@@ -39,9 +39,10 @@ static bool take_job(struct protocol_record *record, struct git_job *ret_job)
 	if (got <= 0 || !protocol_get_job(record, &job) || job_check(&job, NULL) != SL_OK) {
 		return false;
 	}
-	const char **texts[] = {&job.url,     &job.revision,     &job.ref,        &job.commit,
-				&job.path,    &job.other_commit, &job.other_path, &job.message,
-				&job.staging, &job.want_tree};
+	const char **texts[] = {&job.url,     &job.revision,     &job.ref,         &job.commit,
+				&job.path,    &job.other_commit, &job.other_path,  &job.message,
+				&job.staging, &job.want_tree,    &job.author,      &job.operation,
+				&job.archive, &job.move_from,    &job.record_path, &job.record};
 	for (size_t i = 0; i < SL_COUNT(texts); i++) {
 		*texts[i] = or_empty(*texts[i]);
 	}
@@ -110,10 +111,12 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 		return false;
 	}
 	bool file = url.scheme == URL_FILE;
-	enum confine_right source = job->op == GIT_PUBLISH ? CONFINE_WRITE : CONFINE_READ;
+	bool pushes = job->op == GIT_PUBLISH || job->op == GIT_COMMIT;
+	enum confine_right source = pushes ? CONFINE_WRITE : CONFINE_READ;
 	const struct confine_path paths[] = {
 	    {job->mirror, CONFINE_WRITE},
 	    {file ? url.path : nowhere, source},
+	    {job->archive[0] != '\0' ? job->archive : nowhere, CONFINE_READ},
 	    /* what looking up a name takes */
 	    {"/etc/resolv.conf", CONFINE_READ},
 	    {"/etc/hosts", CONFINE_READ},

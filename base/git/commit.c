@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/bytes/bytes.h"
 #include "base/git/text_internal.h"
 
 static enum git_failure find_commit(struct work *work, const char *hex, git_commit **ret_commit)
@@ -86,6 +87,37 @@ enum git_failure commit_folder(struct work *work, const char *hex, const char *p
 	return failure;
 }
 
+void commit_words(const git_commit *commit, char author[static 128], char subject[static 256])
+{
+	char name[512];
+	const git_signature *who = git_commit_author(commit);
+	/* Only a cached word of the commit is made. */
+	const char *summary = git_commit_summary((git_commit *)(uintptr_t)commit);
+	(void)snprintf(name, sizeof(name), "%s <%s>", who == NULL ? "" : who->name,
+		       who == NULL ? "" : who->email);
+	text_clean(author, 128, name, strlen(name));
+	text_clean(subject, 256, summary == NULL ? "" : summary,
+		   summary == NULL ? 0 : strlen(summary));
+}
+
+enum git_failure commit_write(struct work *work, const git_oid *tree, const git_oid *parent,
+			      const char *author, const char *message, git_oid *ret_commit)
+{
+	SL_AUTO(sl_buf_fini) struct sl_buf bytes = {0};
+	unsigned long long at = work->job->unix_s;
+	sl_buf_printf(&bytes, "tree %s\n", git_oid_tostr_s(tree));
+	if (parent != NULL) {
+		sl_buf_printf(&bytes, "parent %s\n", git_oid_tostr_s(parent));
+	}
+	sl_buf_printf(&bytes, "author %s <%s@localhost> %llu +0000\n", author, author, at);
+	sl_buf_printf(&bytes, "committer sluice <sluice@localhost> %llu +0000\n\n%s", at, message);
+	if (bytes.failed) {
+		return work_fail(work, GIT_OUT_OF_MEMORY, "out of memory while writing the commit");
+	}
+	int rc = git_odb_write(ret_commit, work->odb, bytes.data, bytes.size, GIT_OBJECT_COMMIT);
+	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "write the commit");
+}
+
 enum git_failure commit_describe(struct work *work, const git_oid *id)
 {
 	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
@@ -95,14 +127,7 @@ enum git_failure commit_describe(struct work *work, const git_oid *id)
 	if (failure != GIT_OK) {
 		return failure;
 	}
-	char author[512];
-	const git_signature *who = git_commit_author(commit);
-	const char *summary = git_commit_summary(commit);
-	(void)snprintf(author, sizeof(author), "%s <%s>", who == NULL ? "" : who->name,
-		       who == NULL ? "" : who->email);
-	text_clean(result->author, sizeof(result->author), author, strlen(author));
-	text_clean(result->subject, sizeof(result->subject), summary == NULL ? "" : summary,
-		   summary == NULL ? 0 : strlen(summary));
+	commit_words(commit, result->author, result->subject);
 	git_time_t seconds = git_commit_time(commit);
 	result->commit_unix_s = seconds < 0 ? 0 : (uint64_t)seconds;
 	return GIT_OK;

@@ -18,6 +18,8 @@ static const struct {
     [GIT_BUNDLE_TOO_BIG] = {"BUNDLE_TOO_BIG", false},
     [GIT_TAG_TAKEN] = {"TAG_TAKEN", false},
     [GIT_PUSH_REFUSED] = {"PUSH_REFUSED", false},
+    [GIT_CONFLICT] = {"CONFLICT", false},
+    [GIT_HISTORY_REWRITTEN] = {"HISTORY_REWRITTEN", false},
     [GIT_DIGEST_MISMATCH] = {"DIGEST_MISMATCH", false},
     [GIT_MIRROR_CORRUPT] = {"MIRROR_CORRUPT", true},
     [GIT_DISK_FULL] = {"DISK_FULL", true},

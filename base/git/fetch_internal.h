@@ -12,6 +12,10 @@ enum git_failure fetch_ref(struct remote *remote, const git_remote_head *head, g
  * the host allows that, else with all branches and tags. */
 enum git_failure fetch_commit(struct remote *remote, const git_oid *id, bool *ret_found);
 
+/* The app's branch, by its name or its full ref. REPOSITORY_EMPTY, BRANCH_NOT_FOUND. */
+enum git_failure fetch_branch(struct remote *remote, const char *branch,
+			      const git_remote_head **ret_head);
+
 /* What the host's HEAD leads to. REPOSITORY_EMPTY, BRANCH_NOT_FOUND. */
 enum git_failure fetch_default_branch(struct remote *remote, const git_remote_head **ret_head);
 

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes/bytes.h"
 #include "base/crypto/crypto.h"
 #include "base/err/err.h"
 
@@ -56,7 +57,27 @@ enum git_op {
 	/* Asks the remote for its refs: can it be reached, what is the default branch (result: ref
 	   and commit). */
 	GIT_LS,
+	/* Puts one commit onto the branch `ref` ("main", "refs/heads/main"; "": the default
+	 * one; of an empty repository: main) and pushes it, never forced. On top of the tip, folder
+	 * `move_from` becomes `path`, the files of `archive` become folder `path`, and file
+	 * `record_path` holds `record`; each but the last only when given. Author `author`,
+	 * committer `sluice <sluice@localhost>`, time `unix_s`, `message` and the trailer
+	 * `Sluice-Operation: OPERATION`: a commit with it that the branch has already is the one.
+	 * When nothing would change there is no commit. Whoever pushes in between is fetched, and
+	 * it is done again on top of that. With `archive`, what changed below `path` since
+	 * `other_commit`
+	 * ("": nothing counts) in the same files is, unless `onto`, a CONFLICT, listed in `log`, as
+	 * is a folder at `path` that `move_from` would replace. `commit` ("": none) was on the
+	 * branch before: when it is not any more that is HISTORY_REWRITTEN, and nothing is written.
+	 * Result: commit (with nothing changed the tip), tip, ref, `unchanged`; with
+	 * `archive` also what RESOLVE says of the folder. */
+	GIT_COMMIT,
+	/* Lists the commits that changed the folder `path`, newest first, from `other_commit`
+	 * back to `commit` ("": to the first), at most GIT_LOG_MAX. No network. */
+	GIT_LOG,
 };
+
+enum { GIT_LOG_MAX = 200 };
 
 /* Why content could not be had: SEMANTICS' closed list, and what only a worker meets. */
 enum git_failure {
@@ -75,8 +96,10 @@ enum git_failure {
 	GIT_BUNDLE_TOO_BIG, /* `rule` says which limit */
 	GIT_TAG_TAKEN,
 	GIT_PUSH_REFUSED,
-	GIT_DIGEST_MISMATCH, /* checkout: not the bundle that was named */
-	GIT_MIRROR_CORRUPT,  /* remove the mirror and fetch anew */
+	GIT_CONFLICT,          /* somebody else changed the same */
+	GIT_HISTORY_REWRITTEN, /* the branch no longer has what it had */
+	GIT_DIGEST_MISMATCH,   /* checkout: not the bundle that was named */
+	GIT_MIRROR_CORRUPT,    /* remove the mirror and fetch anew */
 	GIT_DISK_FULL,
 	GIT_OUT_OF_MEMORY, /* also when the kernel killed the worker: try again */
 	GIT_WORKER_FAILED, /* the worker itself crashed or could not start: try again */
@@ -140,11 +163,14 @@ struct git_job {
 	const char *host_keys; /* hex SHA-256 of accepted ssh host keys, commas between */
 	const char *ca_pem;    /* extra roots; NULL: the machine's */
 	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
+	/* COMMIT; author is a name, archive the absolute path of a file */
+	const char *author, *operation, *move_from, *record_path, *record, *archive;
 	const char *want_tree;      /* hex tree id; NULL: any */
 	const uint8_t *want_digest; /* SL_HASH_BYTES; NULL: any */
 	uint64_t unix_s;
 	struct git_limits limits; /* a field that is 0 is its default */
 	unsigned deadline_ms;     /* 0: 300 000 */
+	bool onto;                /* COMMIT: what both changed is as the archive has it */
 	bool sync_each;           /* checkout: fsync every file instead of one syncfs */
 };
 
@@ -154,12 +180,21 @@ struct git_diff_entry {
 	uint64_t old_bytes, new_bytes;
 };
 
+/* One commit of a list. */
+struct git_log_entry {
+	char commit[GIT_OID_TEXT];
+	char subject[256], author[128];
+	uint64_t unix_s;
+	uint64_t files; /* that it changed below the path */
+};
+
 struct git_result {
 	enum git_failure failure;
 	enum git_rule rule;
 	char text[512]; /* what went wrong, for people: names thing, value, rule. No credential in
 			   it */
 	char commit[GIT_OID_TEXT]; /* resolved, fetched or published */
+	char tip[GIT_OID_TEXT];    /* COMMIT: where the branch is now */
 	char tree[GIT_OID_TEXT];   /* of the folder */
 	char ref[GIT_REF_MAX]; /* through which it was resolved: "refs/heads/main"; "" for a bare
 				  commit id */
@@ -173,7 +208,11 @@ struct git_result {
 			      owned */
 	struct git_diff_entry *diff; /* owned */
 	size_t diff_count;
-	bool diff_cut; /* more than 10 000 entries: the rest is left out */
+	bool diff_cut;             /* more than 10 000 entries: the rest is left out */
+	struct git_log_entry *log; /* LOG, and what a CONFLICT is with; owned */
+	size_t log_count;
+	bool log_cut;   /* more than GIT_LOG_MAX */
+	bool unchanged; /* COMMIT: nothing was to be written */
 };
 void git_result_fini(struct git_result *result);
 
@@ -213,6 +252,9 @@ SL_MUST_USE sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), 
 
 /* Removes what killed jobs left in a mirror (pack_git2_*, *.lock). No job may run on it. */
 void git_mirror_sweep(const char *mirror);
+
+/* The head of one file of an archive (GIT_COMMIT); its `bytes` bytes follow. */
+void git_archive_head(struct sl_buf *buf, const char *path, bool runnable, uint64_t bytes);
 
 /* Is this URL one that Sluice may talk to? SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. No
  * look-up of names. */

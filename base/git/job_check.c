@@ -6,7 +6,14 @@
 #include "base/git/url_internal.h"
 #include "base/mem/own.h"
 
-enum { NEEDS_URL = 1, NEEDS_COMMIT = 2, NEEDS_REF = 4, NEEDS_STAGING = 8, NEEDS_OTHER = 16 };
+enum {
+	NEEDS_URL = 1,
+	NEEDS_COMMIT = 2,
+	NEEDS_REF = 4,
+	NEEDS_STAGING = 8,
+	NEEDS_OTHER = 16,
+	NEEDS_WORDS = 32
+};
 
 static const struct op_row {
 	const char *name;
@@ -19,6 +26,8 @@ static const struct op_row {
     [GIT_CHECKOUT] = {"CHECKOUT", NEEDS_COMMIT | NEEDS_STAGING},
     [GIT_DIFF] = {"DIFF", NEEDS_COMMIT | NEEDS_OTHER},
     [GIT_LS] = {"LS", NEEDS_URL},
+    [GIT_COMMIT] = {"COMMIT", NEEDS_URL | NEEDS_WORDS},
+    [GIT_LOG] = {"LOG", NEEDS_OTHER},
 };
 
 bool job_uses_network(enum git_op op)
@@ -102,6 +111,16 @@ static const char *or_empty(const char *text)
 	return text == NULL ? "" : text;
 }
 
+static bool is_one_line(const char *text, const char *without)
+{
+	for (const char *c = text; *c != '\0'; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f || strchr(without, *c) != NULL) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 {
 	unsigned needs = ops[job->op].needs;
@@ -127,6 +146,18 @@ static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 	    {"other_path", or_empty(job->other_path), false,
 	     path_is_fine(or_empty(job->other_path)),
 	     "must be a relative path of legal names with single slashes"},
+	    {"move_from", or_empty(job->move_from), false, path_is_fine(or_empty(job->move_from)),
+	     "must be a relative path of legal names with single slashes"},
+	    {"record_path", or_empty(job->record_path), false,
+	     path_is_fine(or_empty(job->record_path)),
+	     "must be a relative path of legal names with single slashes"},
+	    {"archive", or_empty(job->archive), false, or_empty(job->archive)[0] == '/',
+	     "must be an absolute path"},
+	    {"author", or_empty(job->author), (needs & NEEDS_WORDS) != 0,
+	     is_one_line(or_empty(job->author), "<>"), "must be one line without < and >"},
+	    {"operation", or_empty(job->operation), (needs & NEEDS_WORDS) != 0,
+	     is_one_line(or_empty(job->operation), " "), "must be one word"},
+	    {"message", or_empty(job->message), (needs & NEEDS_WORDS) != 0, true, "must be given"},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		bool given = rows[i].value[0] != '\0';
@@ -140,7 +171,8 @@ static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 static sl_code check_fetch(const struct git_job *job, struct sl_err *err)
 {
 	bool has_ref = or_empty(job->ref)[0] != '\0';
-	if (has_ref && strncmp(job->ref, "refs/", 5) != 0 && job->op != GIT_RESOLVE) {
+	if (has_ref && strncmp(job->ref, "refs/", 5) != 0 && job->op != GIT_RESOLVE &&
+	    job->op != GIT_COMMIT) {
 		return refuse(err, "ref", job->ref, "must begin with refs/");
 	}
 	if (job->op == GIT_FETCH && !has_ref && or_empty(job->commit)[0] == '\0') {

@@ -46,6 +46,13 @@ static const struct field job_fields[] = {
     JOB(TEXT, other_path),
     JOB(TEXT, message),
     JOB(TEXT, staging),
+    JOB(TEXT, author),
+    JOB(TEXT, operation),
+    JOB(TEXT, move_from),
+    JOB(TEXT, record_path),
+    JOB(TEXT, record),
+    JOB(TEXT, archive),
+    JOB(FLAG, onto),
     JOB(TEXT, want_tree),
     JOB(HASH_AT, want_digest),
     JOB(NUMBER, unix_s),
@@ -69,7 +76,14 @@ static const struct field result_fields[] = {
     RESULT(NUMBER, bytes),         RESULT(NUMBER, fetched_objects),
     RESULT(NUMBER, fetched_bytes), RESULT(CHARS, subject),
     RESULT(CHARS, author),         RESULT(NUMBER, commit_unix_s),
-    RESULT(FLAG, diff_cut),
+    RESULT(FLAG, diff_cut),        RESULT(CHARS, tip),
+    RESULT(FLAG, log_cut),         RESULT(FLAG, unchanged),
+};
+
+static const struct field log_fields[] = {
+    FIELD(git_log_entry, CHARS, commit), FIELD(git_log_entry, CHARS, subject),
+    FIELD(git_log_entry, CHARS, author), FIELD(git_log_entry, NUMBER, unix_s),
+    FIELD(git_log_entry, NUMBER, files),
 };
 
 static const struct field progress_fields[] = {
@@ -250,6 +264,11 @@ void protocol_put_diff_entry(struct protocol_record *record, const struct git_di
 	put_struct(record, PROTOCOL_DIFF_ENTRY, diff_fields, SL_COUNT(diff_fields), entry);
 }
 
+void protocol_put_log_entry(struct protocol_record *record, const struct git_log_entry *entry)
+{
+	put_struct(record, PROTOCOL_LOG_ENTRY, log_fields, SL_COUNT(log_fields), entry);
+}
+
 void protocol_put_json(struct protocol_record *record, const void *data, size_t size)
 {
 	put_struct(record, PROTOCOL_SLUICE_JSON, NULL, 0, "");
@@ -287,6 +306,16 @@ bool protocol_get_diff_entry(const struct protocol_record *record, struct git_di
 	struct git_diff_entry entry = {0};
 	if (!get_struct(record, PROTOCOL_DIFF_ENTRY, diff_fields, SL_COUNT(diff_fields), &entry) ||
 	    entry.path == NULL || entry.change == '\0' || strchr("ADM", entry.change) == NULL) {
+		return false;
+	}
+	*ret_entry = entry;
+	return true;
+}
+
+bool protocol_get_log_entry(const struct protocol_record *record, struct git_log_entry *ret_entry)
+{
+	struct git_log_entry entry = {.unix_s = 0};
+	if (!get_struct(record, PROTOCOL_LOG_ENTRY, log_fields, SL_COUNT(log_fields), &entry)) {
 		return false;
 	}
 	*ret_entry = entry;

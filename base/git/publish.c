@@ -1,27 +1,8 @@
 /* Publishing: the parentless commit of a bundle, pushed to its tag. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/bytes/bytes.h"
 #include "base/git/fetch_internal.h"
-
-/* Written by hand: every byte follows from the job, so a retry makes the same id. */
-static enum git_failure make_commit(struct work *work, const git_oid *tree, git_oid *ret_commit)
-{
-	const struct git_job *job = work->job;
-	SL_AUTO(sl_buf_fini) struct sl_buf bytes = {0};
-	unsigned long long at = job->unix_s;
-	sl_buf_printf(&bytes, "tree %s\nauthor sluice <sluice@localhost> %llu +0000\n",
-		      git_oid_tostr_s(tree), at);
-	sl_buf_printf(&bytes, "committer sluice <sluice@localhost> %llu +0000\n\n%s", at,
-		      job->message);
-	if (bytes.failed) {
-		return work_fail(work, GIT_OUT_OF_MEMORY, "out of memory while writing the commit");
-	}
-	int rc = git_odb_write(ret_commit, work->odb, bytes.data, bytes.size, GIT_OBJECT_COMMIT);
-	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "write the commit");
-}
 
 /* The ref is there already: fine if it leads to the same tree. */
 static enum git_failure compare(struct work *work, const git_oid *tree, bool *ret_there)
@@ -60,29 +41,13 @@ static enum git_failure compare(struct work *work, const git_oid *tree, bool *re
 	return GIT_OK;
 }
 
-/* libgit2 pushes references only, so the commit has one for the time being. */
-static enum git_failure push(struct work *work, const git_oid *commit, struct remote *remote)
-{
-	SL_AUTO(git_reference_free_auto) git_reference *held = NULL;
-	char name[96]; /* one per job: two may publish the same bundle at once */
-	(void)snprintf(name, sizeof(name), "refs/sluice/outbox/%s-%d", git_oid_tostr_s(commit),
-		       getpid());
-	int rc = git_reference_create(&held, work->repo, name, commit, 1, NULL);
-	if (rc != 0) {
-		return work_fail_git(work, ERROR_MIRROR, rc, "hold the commit in the mirror");
-	}
-	enum git_failure failure = remote_push(remote, name, work->job->ref);
-	(void)git_reference_delete(held);
-	return failure;
-}
-
 static enum git_failure push_new(struct work *work, const git_oid *commit, const git_oid *tree)
 {
 	struct remote remote = {0};
 	enum git_failure failure = remote_open(&remote, work, ERROR_PUSH);
 	bool there = failure == GIT_OK && remote_find(&remote, work->job->ref) != NULL;
 	if (failure == GIT_OK && !there) {
-		failure = push(work, commit, &remote);
+		failure = remote_push_commit(&remote, commit, work->job->ref);
 	}
 	remote_close(&remote); /* its words stay */
 	if (failure != GIT_OK && failure != GIT_PUSH_REFUSED) {
@@ -123,7 +88,9 @@ enum git_failure do_publish(struct work *work)
 				 job->commit, work->result->tree, job->want_tree);
 	}
 	failure = bundle_read(work, &tree, &bundle);
-	failure = failure != GIT_OK ? failure : make_commit(work, &tree, &commit);
+	failure = failure != GIT_OK
+		      ? failure
+		      : commit_write(work, &tree, NULL, "sluice", job->message, &commit);
 	if (failure != GIT_OK) {
 		return failure;
 	}

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/git/credentials_internal.h"
 #include "base/git/text_internal.h"
@@ -250,4 +251,21 @@ enum git_failure remote_push(struct remote *remote, const char *from, const char
 	git_error_clear();
 	int rc = git_remote_push(remote->handle, &specs, &opts);
 	return rc == 0 ? GIT_OK : fail(remote, rc, "push to");
+}
+
+/* libgit2 pushes references only, so the commit has one for the time being. */
+enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit, const char *to)
+{
+	struct work *work = remote->work;
+	SL_AUTO(git_reference_free_auto) git_reference *held = NULL;
+	char name[96]; /* one per job: two may push the same commit at once */
+	(void)snprintf(name, sizeof(name), "refs/sluice/outbox/%s-%d", git_oid_tostr_s(commit),
+		       getpid());
+	int rc = git_reference_create(&held, work->repo, name, commit, 1, NULL);
+	if (rc != 0) {
+		return work_fail_git(work, ERROR_MIRROR, rc, "hold the commit in the mirror");
+	}
+	enum git_failure failure = remote_push(remote, name, to);
+	(void)git_reference_delete(held);
+	return failure;
 }

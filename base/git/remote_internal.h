@@ -37,5 +37,7 @@ enum git_failure remote_download(struct remote *remote, char **refspecs, size_t 
 /* Pushes the mirror's ref `from` to the host's `to`, never forced. GIT_OK also
  * when the host took the pack and refused the ref: remote->ref_refused tells. */
 enum git_failure remote_push(struct remote *remote, const char *from, const char *to);
+/* The same of a commit. */
+enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit, const char *to);
 
 #endif

@@ -12,9 +12,8 @@ static const git_remote_head *find_in(struct remote *remote, const char *folder,
 	return remote_find(remote, full);
 }
 
-/* The app's branch, by its name or its full ref. */
-static enum git_failure find_branch(struct remote *remote, const char *branch,
-				    const git_remote_head **ret_head)
+enum git_failure fetch_branch(struct remote *remote, const char *branch,
+			      const git_remote_head **ret_head)
 {
 	struct work *work = remote->work;
 	if (remote->ref_count == 0) {
@@ -80,7 +79,7 @@ static enum git_failure resolve_on(struct remote *remote, git_oid *ret_commit)
 	if (job->revision[0] != '\0' && strcmp(job->revision, "HEAD") != 0) {
 		failure = find_revision(remote, job->revision, &head);
 	} else if (job->revision[0] == '\0' && job->ref[0] != '\0') {
-		failure = find_branch(remote, job->ref, &head);
+		failure = fetch_branch(remote, job->ref, &head);
 	} else {
 		failure = fetch_default_branch(remote, &head);
 	}

@@ -78,6 +78,37 @@ enum git_failure commit_folder(struct work *work, const char *commit, const char
 			       git_oid *ret_tree);
 /* Fills the result's commit, subject, author and time. */
 enum git_failure commit_describe(struct work *work, const git_oid *commit);
+/* "Name <mail>" and the first line of its message, harmless to show. */
+void commit_words(const git_commit *commit, char author[static 128], char subject[static 256]);
+/* Writes a commit by `author` with the job's time and this message; parent may be NULL. Every byte
+ * follows from what is given, so a retry makes the same id. */
+enum git_failure commit_write(struct work *work, const git_oid *tree, const git_oid *parent,
+			      const char *author, const char *message, git_oid *ret_commit);
+
+/* --- history.c: which commits, between two ------------------------------------------------ */
+
+/* Sends the commits from `to` back to `from` (NULL: the first) that changed `path`, newest first.
+ */
+enum git_failure history_send(struct work *work, const git_oid *from, const git_oid *to,
+			      const char *path);
+/* True when `old` is `tip` or behind it. */
+bool history_has(struct work *work, const git_oid *tip, const git_oid *old);
+/* The commit with the job's operation in its trailer, looked for from the tip back. */
+enum git_failure history_find_own(struct work *work, const git_oid *tip, bool *ret_found,
+				  git_oid *ret_commit);
+
+/* --- merge.c ----------------------------------------------------------------------------- */
+
+/* The folder `theirs` with what `ours` changed since `base` (NULL: there was nothing), file by
+ * file; CONFLICT where both changed a file, each in another way, unless the job says `onto`. */
+enum git_failure merge_folders(struct work *work, const git_oid *base, const git_oid *ours,
+			       const git_oid *theirs, git_oid *ret_tree);
+
+/* --- archive.c: files on their way into Git --------------------------------------------------- */
+
+/* Writes the files of the job's archive into the mirror, checked by every rule; *ret_tree is their
+ * folder. */
+enum git_failure archive_read(struct work *work, git_oid *ret_tree);
 
 /* --- bundle.c: the files of a folder, checked against every rule ------------------------ */
 
@@ -128,11 +159,18 @@ enum git_failure do_ls(struct work *work);
 enum git_failure do_publish(struct work *work);
 enum git_failure do_checkout(struct work *work);
 enum git_failure do_diff(struct work *work);
+enum git_failure do_commit(struct work *work);
+enum git_failure do_log(struct work *work);
 
 SL_DEFINE_AUTO(git_odb_object *, git_odb_object_free);
 SL_DEFINE_AUTO(git_commit *, git_commit_free);
 SL_DEFINE_AUTO(git_reference *, git_reference_free);
 SL_DEFINE_AUTO(git_remote *, git_remote_free);
 SL_DEFINE_AUTO(git_object *, git_object_free);
+SL_DEFINE_AUTO(git_tree *, git_tree_free);
+SL_DEFINE_AUTO(git_tree_entry *, git_tree_entry_free);
+SL_DEFINE_AUTO(git_revwalk *, git_revwalk_free);
+SL_DEFINE_AUTO(git_diff *, git_diff_free);
+SL_DEFINE_AUTO(git_index *, git_index_free);
 
 #endif

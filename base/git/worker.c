@@ -43,6 +43,7 @@ void git_result_fini(struct git_result *result)
 		free(result->diff[i].path);
 	}
 	free(result->diff);
+	free(result->log);
 	free(result->sluice_json);
 	*result = (struct git_result){0};
 }
@@ -170,6 +171,26 @@ static bool keep_diff_entry(struct git_worker *worker)
 	return true;
 }
 
+static bool keep_log_entry(struct git_worker *worker)
+{
+	struct git_result *result = &worker->result;
+	struct git_log_entry entry;
+	if (result->log_count == GIT_LOG_MAX || !protocol_get_log_entry(&worker->record, &entry) ||
+	    !job_is_oid(entry.commit)) {
+		return false;
+	}
+	if (result->log == NULL) {
+		result->log = calloc(GIT_LOG_MAX, sizeof(*result->log));
+	}
+	if (result->log == NULL) {
+		return false;
+	}
+	text_clean_self(entry.subject, sizeof(entry.subject));
+	text_clean_self(entry.author, sizeof(entry.author));
+	result->log[result->log_count++] = entry;
+	return true;
+}
+
 static bool keep_json(struct git_worker *worker)
 {
 	struct sl_bytes json = protocol_get_json(&worker->record);
@@ -186,11 +207,14 @@ static bool keep_result(struct git_worker *worker)
 	if (!protocol_get_result(&worker->record, &end) ||
 	    (end.commit[0] != '\0' && !job_is_oid(end.commit)) ||
 	    (end.tree[0] != '\0' && !job_is_oid(end.tree)) ||
+	    (end.tip[0] != '\0' && !job_is_oid(end.tip)) ||
 	    (end.ref[0] != '\0' && !job_ref_is_fine(end.ref))) {
 		return false;
 	}
 	end.diff = worker->result.diff;
 	end.diff_count = worker->result.diff_count;
+	end.log = worker->result.log;
+	end.log_count = worker->result.log_count;
 	end.sluice_json = worker->result.sluice_json;
 	worker->result = end;
 	text_clean_self(worker->result.text, sizeof(end.text));
@@ -269,6 +293,9 @@ static bool take_record(struct git_worker *worker)
 		break;
 	case PROTOCOL_DIFF_ENTRY:
 		fine = keep_diff_entry(worker);
+		break;
+	case PROTOCOL_LOG_ENTRY:
+		fine = keep_log_entry(worker);
 		break;
 	case PROTOCOL_SLUICE_JSON:
 		fine = keep_json(worker);

@@ -1,0 +1,179 @@
+/* From an archive to a folder in the mirror; the writing end is git_archive_head(). */
+#include "base/git/work_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/git/archive_internal.h"
+#include "base/git/text_internal.h"
+
+enum { BLOCK = 65536 };
+
+void git_archive_head(struct sl_buf *buf, const char *path, bool runnable, uint64_t bytes)
+{
+	uint8_t head[ARCHIVE_HEAD_BYTES], middle[ARCHIVE_MIDDLE_BYTES] = {runnable};
+	sl_put_be32(head, (uint32_t)strlen(path));
+	sl_put_be64(middle + 1, bytes);
+	sl_buf_append(buf, head, sizeof(head));
+	sl_buf_append(buf, path, strlen(path));
+	sl_buf_append(buf, middle, sizeof(middle));
+}
+
+struct reader {
+	struct work *work;
+	FILE *file;
+	git_index *index;
+	uint64_t files, bytes;
+};
+
+static void fclose_auto(FILE **file)
+{
+	if (*file != NULL) {
+		(void)fclose(*file);
+	}
+}
+
+static enum git_failure cut_off(struct reader *r)
+{
+	return work_fail(r->work, GIT_WORKER_FAILED, "the archive ends in the middle of a file");
+}
+
+static bool take(struct reader *r, void *to, size_t bytes)
+{
+	return fread(to, 1, bytes, r->file) == bytes;
+}
+
+static enum git_failure break_rule(struct reader *r, enum git_failure failure, enum git_rule rule,
+				   const char *path)
+{
+	char shown[300];
+	text_clean(shown, sizeof(shown), path, strlen(path));
+	return work_break(r->work, failure, rule, "'%s' breaks the rule %s", shown,
+			  git_rule_name(rule));
+}
+
+/* Names that Git's index would not take; what is left is looked at by the bundle's rules. */
+static enum git_failure check_path(struct reader *r, const char *path)
+{
+	enum git_rule rule = GIT_RULE_NONE;
+	for (const char *part = path;;) {
+		size_t bytes = strcspn(part, "/");
+		if (!git_name_check(part, bytes, &rule)) {
+			return break_rule(r, GIT_BUNDLE_REFUSED, rule, path);
+		}
+		part += bytes;
+		if (*part == '\0') {
+			return GIT_OK;
+		}
+		part++;
+	}
+}
+
+static enum git_failure check_room(struct reader *r, const char *path, uint64_t bytes)
+{
+	const struct git_limits *limits = &r->work->job->limits;
+	enum git_rule rule = GIT_RULE_NONE;
+	if (++r->files > limits->files) {
+		rule = GIT_RULE_TOO_MANY_FILES;
+	} else if (bytes > limits->file_bytes) {
+		rule = GIT_RULE_FILE_TOO_BIG;
+	} else if (bytes > limits->bytes - r->bytes) {
+		rule = GIT_RULE_TOO_MANY_BYTES;
+	}
+	r->bytes += rule == GIT_RULE_NONE ? bytes : 0;
+	return rule == GIT_RULE_NONE ? GIT_OK : break_rule(r, GIT_BUNDLE_TOO_BIG, rule, path);
+}
+
+/* A stream of the mirror takes it block by block: a file may be as large as it likes. */
+static enum git_failure write_blob(struct reader *r, uint64_t bytes, git_oid *ret_blob)
+{
+	static uint8_t block[BLOCK];
+	git_writestream *stream = NULL;
+	int rc = git_blob_create_from_stream(&stream, r->work->repo, NULL);
+	while (rc == 0 && bytes > 0) {
+		size_t part = bytes < sizeof(block) ? (size_t)bytes : sizeof(block);
+		if (!take(r, block, part)) {
+			stream->free(stream);
+			return cut_off(r);
+		}
+		rc = stream->write(stream, (const char *)block, part);
+		bytes -= part;
+	}
+	if (rc != 0 && stream != NULL) {
+		stream->free(stream);
+	}
+	rc = rc != 0 ? rc : git_blob_create_from_stream_commit(ret_blob, stream);
+	return rc == 0 ? GIT_OK
+		       : work_fail_git(r->work, ERROR_MIRROR, rc, "write a file's content");
+}
+
+static enum git_failure add_file(struct reader *r, const char *path, bool runnable, uint64_t bytes)
+{
+	git_index_entry entry = {
+	    .mode = runnable ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB, .path = path};
+	enum git_failure failure = check_path(r, path);
+	failure = failure != GIT_OK ? failure : check_room(r, path, bytes);
+	if (failure == GIT_OK && git_index_get_bypath(r->index, path, 0) != NULL) {
+		failure = break_rule(r, GIT_BUNDLE_REFUSED, GIT_RULE_NAME_TWIN, path);
+	}
+	failure = failure != GIT_OK ? failure : write_blob(r, bytes, &entry.id);
+	if (failure != GIT_OK) {
+		return failure;
+	}
+	int rc = git_index_add(r->index, &entry);
+	return rc == 0 ? GIT_OK : work_fail_git(r->work, ERROR_MIRROR, rc, "add a file");
+}
+
+/* *ret_more is false at the end. */
+static enum git_failure read_one(struct reader *r, bool *ret_more)
+{
+	uint8_t head[ARCHIVE_HEAD_BYTES], middle[ARCHIVE_MIDDLE_BYTES];
+	char path[GIT_PATH_MAX * 4];
+	size_t got = fread(head, 1, sizeof(head), r->file);
+	*ret_more = got > 0;
+	if (got == 0) {
+		return GIT_OK;
+	}
+	size_t bytes = got == sizeof(head) ? sl_get_be32(head) : 0;
+	if (got < sizeof(head) || bytes == 0) {
+		return cut_off(r);
+	}
+	if (bytes >= sizeof(path)) {
+		return work_break(r->work, GIT_BUNDLE_REFUSED, GIT_RULE_PATH_TOO_LONG,
+				  "a path of %zu bytes breaks the rule %s", bytes,
+				  git_rule_name(GIT_RULE_PATH_TOO_LONG));
+	}
+	if (!take(r, path, bytes) || !take(r, middle, sizeof(middle)) ||
+	    memchr(path, '\0', bytes) != NULL) {
+		return cut_off(r);
+	}
+	path[bytes] = '\0';
+	return add_file(r, path, middle[0] == 1, sl_get_be64(middle + 1));
+}
+
+enum git_failure archive_read(struct work *work, git_oid *ret_tree)
+{
+	SL_AUTO(fclose_auto) FILE *file = fopen(work->job->archive, "re");
+	SL_AUTO(git_index_free_auto) git_index *index = NULL;
+	if (file == NULL) {
+		return work_fail_errno(work, "open archive", work->job->archive);
+	}
+	int rc = git_index_new(&index);
+	if (rc != 0) {
+		return work_fail_git(work, ERROR_MIRROR, rc, "begin a folder");
+	}
+	struct reader r = {.work = work, .file = file, .index = index};
+	enum git_failure failure = GIT_OK;
+	for (bool more = true; more && failure == GIT_OK;) {
+		failure = read_one(&r, &more);
+	}
+	if (failure != GIT_OK) {
+		return failure;
+	}
+	rc = git_index_write_tree_to(ret_tree, index, work->repo);
+	if (rc != 0) {
+		return work_fail_git(work, ERROR_MIRROR, rc, "write the folder");
+	}
+	SL_AUTO(bundle_fini) struct bundle bundle = {0};
+	return bundle_read(work, ret_tree, &bundle);
+}

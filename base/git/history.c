@@ -1,0 +1,156 @@
+/* Which commits there are between two, and which of them are our own. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/git/work_internal.h"
+
+/* OWN_MAX: commits behind the tip that are looked at for the own one; LOG_WALK_MAX: for a list. */
+enum { OWN_MAX = 10000, LOG_WALK_MAX = 100000 };
+
+bool history_has(struct work *work, const git_oid *tip, const git_oid *old)
+{
+	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+	return git_oid_equal(tip, old) || (git_commit_lookup(&commit, work->repo, old) == 0 &&
+					   git_graph_descendant_of(work->repo, tip, old) == 1);
+}
+
+static enum git_failure walk_begin(struct work *work, const git_oid *from, const git_oid *to,
+				   git_revwalk **ret_walk)
+{
+	int rc = git_revwalk_new(ret_walk, work->repo);
+	rc = rc != 0 ? rc : git_revwalk_sorting(*ret_walk, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
+	rc = rc != 0 ? rc : git_revwalk_push(*ret_walk, to);
+	if (rc == 0 && from != NULL) {
+		rc = git_revwalk_hide(*ret_walk, from);
+	}
+	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "walk the branch");
+}
+
+/* --- our own ------------------------------------------------------------------------- */
+
+/* True when a line of the message is the trailer. */
+static bool has_trailer(const git_commit *commit, const char *operation)
+{
+	char line[128];
+	int bytes = snprintf(line, sizeof(line), "Sluice-Operation: %s", operation);
+	const char *message = git_commit_message(commit);
+	for (const char *at = message; at != NULL && *at != '\0';) {
+		size_t length = strcspn(at, "\n");
+		if (length == (size_t)bytes && memcmp(at, line, length) == 0) {
+			return true;
+		}
+		at += length + (at[length] == '\n');
+	}
+	return false;
+}
+
+enum git_failure history_find_own(struct work *work, const git_oid *tip, bool *ret_found,
+				  git_oid *ret_commit)
+{
+	SL_AUTO(git_revwalk_free_auto) git_revwalk *walk = NULL;
+	git_oid id;
+	enum git_failure failure = GIT_OK;
+	*ret_found = false;
+	int rc = git_revwalk_new(&walk, work->repo);
+	rc = rc != 0 ? rc : git_revwalk_push(walk, tip); /* in no order: it ends early mostly */
+	for (int i = 0; rc == 0 && i < OWN_MAX && git_revwalk_next(&id, walk) == 0; i++) {
+		SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+		rc = git_commit_lookup(&commit, work->repo, &id);
+		if (rc == 0 && has_trailer(commit, work->job->operation)) {
+			*ret_commit = id;
+			*ret_found = true;
+			return GIT_OK;
+		}
+	}
+	if (rc != 0) {
+		failure = work_fail_git(work, ERROR_MIRROR, rc, "look for the own commit");
+	}
+	return failure;
+}
+
+/* --- lists ------------------------------------------------------------------------------ */
+
+static int tree_of(git_commit *commit, git_tree **ret_tree)
+{
+	return commit == NULL ? 0 : git_commit_tree(ret_tree, commit);
+}
+
+/* How many files of the folder the commit changed against its first parent. */
+static int count_changes(struct work *work, git_commit *commit, const char *path,
+			 uint64_t *ret_files)
+{
+	SL_AUTO(git_commit_free_auto) git_commit *parent = NULL;
+	SL_AUTO(git_tree_free_auto) git_tree *before = NULL;
+	SL_AUTO(git_tree_free_auto) git_tree *after = NULL;
+	SL_AUTO(git_diff_free_auto) git_diff *diff = NULL;
+	git_diff_options opts;
+	(void)git_diff_options_init(&opts, GIT_DIFF_OPTIONS_VERSION);
+	opts.flags = GIT_DIFF_DISABLE_PATHSPEC_MATCH | GIT_DIFF_SKIP_BINARY_CHECK;
+	char *spec = (char *)(uintptr_t)path; /* only read */
+	if (path[0] != '\0') {
+		opts.pathspec = (git_strarray){.strings = &spec, .count = 1};
+	}
+	int rc = git_commit_parentcount(commit) == 0 ? 0 : git_commit_parent(&parent, commit, 0);
+	rc = rc != 0 ? rc : tree_of(parent, &before);
+	rc = rc != 0 ? rc : tree_of(commit, &after);
+	rc = rc != 0 ? rc : git_diff_tree_to_tree(&diff, work->repo, before, after, &opts);
+	*ret_files = rc == 0 ? git_diff_num_deltas(diff) : 0;
+	return rc;
+}
+
+static enum git_failure send_one(struct work *work, const git_commit *commit, uint64_t files)
+{
+	struct git_log_entry entry = {.files = files};
+	git_time_t seconds = git_commit_time(commit);
+	entry.unix_s = seconds < 0 ? 0 : (uint64_t)seconds;
+	(void)git_oid_tostr(entry.commit, sizeof(entry.commit), git_commit_id(commit));
+	commit_words(commit, entry.author, entry.subject);
+	protocol_put_log_entry(&work->record, &entry);
+	return work_send(work) ? GIT_OK : work_fail(work, GIT_WORKER_FAILED, "the parent is gone");
+}
+
+enum git_failure history_send(struct work *work, const git_oid *from, const git_oid *to,
+			      const char *path)
+{
+	SL_AUTO(git_revwalk_free_auto) git_revwalk *walk = NULL;
+	git_oid id;
+	unsigned sent = 0;
+	enum git_failure failure = walk_begin(work, from, to, &walk);
+	for (int i = 0; failure == GIT_OK && i < LOG_WALK_MAX; i++) {
+		SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+		uint64_t files = 0;
+		if (git_revwalk_next(&id, walk) != 0) {
+			return GIT_OK;
+		}
+		int rc = git_commit_lookup(&commit, work->repo, &id);
+		/* A merge brings nothing of its own. */
+		bool merge = rc == 0 && git_commit_parentcount(commit) > 1;
+		rc = rc != 0 || merge ? rc : count_changes(work, commit, path, &files);
+		if (rc != 0) {
+			return work_fail_git(work, ERROR_MIRROR, rc, "read a commit of the branch");
+		}
+		if (files > 0 && sent++ == GIT_LOG_MAX) {
+			break;
+		}
+		failure = files > 0 ? send_one(work, commit, files) : GIT_OK;
+	}
+	work->result->log_cut = failure == GIT_OK;
+	return failure;
+}
+
+enum git_failure do_log(struct work *work)
+{
+	const struct git_job *job = work->job;
+	git_oid from, to;
+	bool bounded = job->commit[0] != '\0' && git_oid_fromstr(&from, job->commit) == 0;
+	(void)git_oid_fromstr(&to, job->other_commit);
+	const git_oid *ends[] = {&to, bounded ? &from : NULL};
+	for (size_t i = 0; i < SL_COUNT(ends); i++) {
+		SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+		if (ends[i] != NULL && git_commit_lookup(&commit, work->repo, ends[i]) != 0) {
+			return work_fail(work, GIT_COMMIT_GONE, "commit %s is not in the mirror",
+					 git_oid_tostr_s(ends[i]));
+		}
+	}
+	return history_send(work, bounded ? &from : NULL, &to, job->path);
+}
