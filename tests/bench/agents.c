@@ -11,12 +11,21 @@
 #include <grpc/support/time.h>
 
 #include "base/clock/clock.h"
+#include "base/crypto/crypto.h"
 #include "base/mem/own.h"
 #include "sluice/v1/agent.pb-c.h"
 #include "tests/bench/die.h"
 #include "tests/bench/load.h"
 
-enum { SILENCE_S = 60, CONNECTING_MAX = 200, ID_BYTES = 40, MESSAGE_BYTES = 512 };
+enum {
+	SILENCE_S = 60,
+	CONNECTING_MAX = 200,
+	ID_BYTES = 40,
+	MESSAGE_BYTES = 512,
+	PAUSE_MIN_MS = 500,
+	PAUSE_MAX_MS = 10000,
+	LOOK_MS = 50
+};
 
 /* The tags of an agent's batches are the addresses of its four bytes. */
 struct agent {
@@ -28,6 +37,9 @@ struct agent {
 	grpc_status_code status;
 	grpc_slice text;
 	bool has_manifest, sending;
+	bool opening; /* the batch `opened` is under way */
+	bool away;    /* the stream is over: dials again at dial_ms */
+	uint64_t dial_ms, pause_ms;
 	grpc_byte_buffer *outgoing;
 	/* Of the first manifest: */
 	uint64_t sequence;
@@ -37,9 +49,11 @@ struct agent {
 
 struct agents {
 	grpc_completion_queue *cq;
+	grpc_channel *admin; /* of the unary call, which an agent may not make */
 	struct agent *all;
+	int port;
 	unsigned count, told, ended, sending;
-	bool stopping;
+	bool stopping, returning;
 	const char *wanted; /* text of the manifests that are waited for; NULL: any manifest */
 	uint64_t since_us;
 	char call_done; /* tag of the unary call */
@@ -91,11 +105,11 @@ static grpc_byte_buffer *pack_hello(unsigned number)
 	return buffer;
 }
 
-static void agent_connect(struct agents *agents, unsigned number, int port)
+static void agent_connect(struct agents *agents, unsigned number)
 {
 	struct agent *agent = &agents->all[number];
 	grpc_slice path = grpc_slice_from_static_string("/sluice.v1.AgentService/Sync");
-	agent->channel = load_channel_new(port);
+	agent->channel = load_channel_new_agent(agents->port, number);
 	agent->call =
 	    grpc_channel_create_call(agent->channel, NULL, GRPC_PROPAGATE_DEFAULTS, agents->cq,
 				     path, NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
@@ -111,7 +125,18 @@ static void agent_connect(struct agents *agents, unsigned number, int port)
 	ops[1].data.send_message.send_message = agent->hello;
 	ops[2].data.recv_initial_metadata.recv_initial_metadata = &agent->headers;
 	start(agent->call, ops, SL_COUNT(ops), &agent->opened);
+	agent->opening = true;
 	read_next(agent);
+}
+
+static void agent_forget(struct agent *agent)
+{
+	grpc_call_unref(agent->call);
+	grpc_channel_destroy(agent->channel);
+	grpc_metadata_array_destroy(&agent->headers);
+	grpc_metadata_array_destroy(&agent->trailing);
+	grpc_byte_buffer_destroy(agent->hello);
+	grpc_slice_unref(agent->text);
 }
 
 /* --- what comes -------------------------------------------------------------------- */
@@ -173,6 +198,7 @@ static void on_message(struct agents *agents, struct agent *agent)
 		return;
 	}
 	if (is_wanted(agents, agent) && !agent->has_manifest) {
+		agent->pause_ms = PAUSE_MIN_MS;
 		agent->told_us = (double)(sl_clock_mono_us() - agents->since_us);
 		agent->has_manifest = true;
 		agents->told++;
@@ -181,8 +207,24 @@ static void on_message(struct agents *agents, struct agent *agent)
 	read_next(agent);
 }
 
-static void on_end(struct agents *agents, const struct agent *agent)
+/* Between half of the pause and all of it; the next one is twice as long. */
+static void go_away(struct agents *agents, struct agent *agent)
 {
+	uint32_t random = 0;
+	sl_random(&random, sizeof(random));
+	agent->dial_ms = sl_clock_mono_ms() + agent->pause_ms - random % (agent->pause_ms / 2);
+	agent->pause_ms = agent->pause_ms * 2 < PAUSE_MAX_MS ? agent->pause_ms * 2 : PAUSE_MAX_MS;
+	agent->away = true;
+	agents->told -= agent->has_manifest;
+	agent->has_manifest = false;
+}
+
+static void on_end(struct agents *agents, struct agent *agent)
+{
+	if (agents->returning && !agents->stopping) {
+		go_away(agents, agent);
+		return;
+	}
 	agents->ended++;
 	if (!agents->stopping) {
 		die("an agent's stream ended: status %d: %.*s", (int)agent->status,
@@ -207,6 +249,8 @@ static void on_event(struct agents *agents, void *tag)
 	struct agent *agent = agent_of(agents, tag);
 	if (tag == &agent->received) {
 		on_message(agents, agent);
+	} else if (tag == &agent->opened) {
+		agent->opening = false;
 	} else if (tag == &agent->ended) {
 		on_end(agents, agent);
 	} else if (tag == &agent->sent) {
@@ -329,9 +373,11 @@ struct agents *agents_connect(int port, unsigned count)
 	agents->all = need(calloc(count, sizeof(*agents->all)));
 	agents->cq = grpc_completion_queue_create_for_next(NULL);
 	agents->count = count;
+	agents->port = port;
+	agents->admin = load_channel_new(port);
 	for (unsigned started = 0; agents->told < count;) {
 		for (; started < count && started - agents->told < CONNECTING_MAX; started++) {
-			agent_connect(agents, started, port);
+			agent_connect(agents, started);
 		}
 		take_event(agents);
 	}
@@ -349,7 +395,7 @@ void agents_tell(struct agents *agents, const struct agents_call *call, double *
 	agents->replied_us = 0;
 	agents->since_us = sl_clock_mono_us();
 	struct load_single *single =
-	    load_single_start(agents->all[0].channel, agents->cq, call->method,
+	    load_single_start(agents->admin, agents->cq, call->method,
 			      SL_BYTES(call->request, call->request_size), &agents->call_done);
 	while (agents->told < agents->count || agents->replied_us == 0) {
 		take_event(agents);
@@ -364,6 +410,42 @@ void agents_tell(struct agents *agents, const struct agents_call *call, double *
 	*ret_replied_us = agents->replied_us;
 }
 
+void agents_let_return(struct agents *agents)
+{
+	agents->returning = true;
+	agents->wanted = NULL;
+	agents->told = agents->count;
+	for (unsigned i = 0; i < agents->count; i++) {
+		agents->all[i].has_manifest = true;
+		agents->all[i].pause_ms = PAUSE_MIN_MS;
+	}
+}
+
+static void dial_due(struct agents *agents, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < agents->count; i++) {
+		struct agent *agent = &agents->all[i];
+		if (agent->away && !agent->opening && agent->dial_ms <= now_ms) {
+			agent_forget(agent);
+			agent->away = false;
+			agent_connect(agents, i);
+		}
+	}
+}
+
+unsigned agents_work(struct agents *agents, uint64_t for_ms)
+{
+	uint64_t until_ms = sl_clock_mono_ms() + for_ms, look_ms = 0;
+	for (uint64_t now_ms; (now_ms = sl_clock_mono_ms()) < until_ms;) {
+		if (now_ms >= look_ms) {
+			dial_due(agents, now_ms);
+			look_ms = now_ms + LOOK_MS;
+		}
+		(void)take_within(agents, LOOK_MS);
+	}
+	return agents->told;
+}
+
 void agents_free(struct agents *agents)
 {
 	if (agents == NULL) {
@@ -371,20 +453,16 @@ void agents_free(struct agents *agents)
 	}
 	agents->stopping = true;
 	for (unsigned i = 0; i < agents->count; i++) {
+		agents->ended += agents->all[i].away;
 		(void)grpc_call_cancel(agents->all[i].call, NULL);
 	}
 	while (agents->ended < agents->count) {
 		take_event(agents);
 	}
 	for (unsigned i = 0; i < agents->count; i++) {
-		struct agent *agent = &agents->all[i];
-		grpc_call_unref(agent->call);
-		grpc_channel_destroy(agent->channel);
-		grpc_metadata_array_destroy(&agent->headers);
-		grpc_metadata_array_destroy(&agent->trailing);
-		grpc_byte_buffer_destroy(agent->hello);
-		grpc_slice_unref(agent->text);
+		agent_forget(&agents->all[i]);
 	}
+	grpc_channel_destroy(agents->admin);
 	grpc_completion_queue_shutdown(agents->cq);
 	while (
 	    grpc_completion_queue_next(agents->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=

@@ -11,8 +11,8 @@
 
 struct agents;
 
-/* Connects one agent per instance ("agent-0", "agent-1", ...) and waits until each has a manifest.
- */
+/* Connects one agent per instance ("agent-0", "agent-1", ...), each as itself (secure_enrol()), and
+ * waits until each has a manifest. */
 struct agents *agents_connect(int port, unsigned count);
 /* Cancels the streams. NULL is fine. */
 void agents_free(struct agents *agents);
@@ -34,5 +34,11 @@ void agents_tell(struct agents *agents, const struct agents_call *call, double *
 void agents_report_healthy(struct agents *agents);
 /* For for_ms each sends a heartbeat every every_ms, evenly spread. Returns how many were sent. */
 uint64_t agents_beat(struct agents *agents, uint64_t every_ms, uint64_t for_ms);
+
+/* From now on who loses its stream dials anew as real agents do: with a channel of its own, after
+ * a pause that doubles from 0.5 s to 10 s, with jitter. No more agents_tell(). */
+void agents_let_return(struct agents *agents);
+/* Lets them work for for_ms. Returns how many have a manifest on a stream that is open. */
+unsigned agents_work(struct agents *agents, uint64_t for_ms);
 
 #endif

@@ -1,7 +1,8 @@
 /* bare_server: what the gRPC C core alone can do: one thread, one queue, one
  * registered method that answers every request with the same bytes.
  *
- *   bare_server REPLY_BYTES     prints "listening port=N", serves until it is killed */
+ *   bare_server REPLY_BYTES [CA CERT KEY]    prints "listening port=N", serves until it is killed;
+ *                                            with PEM files over mTLS */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include "base/mem/own.h"
 #include "tests/bench/die.h"
 
-enum { ACCEPTS = 256, REPLY_OPS = 4, REPLY_MAX = 1 << 20 };
+enum { ACCEPTS = 256, REPLY_OPS = 4, REPLY_MAX = 1 << 20, PEM_MAX = 64 << 10 };
 
 struct bare_server {
 	grpc_server *server;
@@ -92,7 +93,29 @@ static void serve(struct bare_server *s)
 	}
 }
 
-static int start(struct bare_server *s, size_t reply_bytes)
+static char *read_pem(const char *path)
+{
+	FILE *file = need(fopen(path, "re"));
+	char *text = need(calloc(1, PEM_MAX));
+	if (fread(text, 1, PEM_MAX - 1, file) == 0) {
+		die("%s is empty", path);
+	}
+	(void)fclose(file);
+	return text;
+}
+
+static grpc_server_credentials *mutual_tls(char *const *paths)
+{
+	SL_AUTO(sl_free_auto) char *ca = read_pem(paths[0]);
+	SL_AUTO(sl_free_auto) char *cert = read_pem(paths[1]);
+	SL_AUTO(sl_free_auto) char *key = read_pem(paths[2]);
+	grpc_ssl_pem_key_cert_pair pair = {.private_key = key, .cert_chain = cert};
+	return grpc_ssl_server_credentials_create_ex(
+	    ca, &pair, 1, GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, NULL);
+}
+
+/* paths: of CA, certificate and key; NULL: in the clear. */
+static int start(struct bare_server *s, size_t reply_bytes, char *const *paths)
 {
 	grpc_arg no_reuse = {
 	    .type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ALLOW_REUSEPORT, .value.integer = 0};
@@ -107,23 +130,26 @@ static int start(struct bare_server *s, size_t reply_bytes)
 	grpc_server_register_completion_queue(s->server, s->cq, NULL);
 	s->method = grpc_server_register_method(s->server, "/sluice.bench.Bare/Call", NULL,
 						GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
-	grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
-	int port = grpc_server_add_http2_port(s->server, "127.0.0.1:0", plain);
-	grpc_server_credentials_release(plain);
+	grpc_server_credentials *credentials =
+	    paths != NULL ? mutual_tls(paths) : grpc_insecure_server_credentials_create();
+	int port = grpc_server_add_http2_port(s->server, "127.0.0.1:0", credentials);
+	grpc_server_credentials_release(credentials);
 	grpc_server_start(s->server);
 	return port;
 }
 
 int main(int argc, char **argv)
 {
-	long reply_bytes = argc == 2 ? strtol(argv[1], NULL, 10) : -1;
+	enum { WORDS = 2, WORDS_TLS = 5 };
+	bool good = argc == WORDS || argc == WORDS_TLS;
+	long reply_bytes = good ? strtol(argv[1], NULL, 10) : -1;
 	if (reply_bytes < 0 || reply_bytes > REPLY_MAX) {
-		die("usage: bare_server REPLY_BYTES (0 to %d)", REPLY_MAX);
+		die("usage: bare_server REPLY_BYTES [CA CERT KEY] (0 to %d)", REPLY_MAX);
 	}
 	struct bare_server server = {0};
 	sl_absl_quiet();
 	grpc_init();
-	int port = start(&server, (size_t)reply_bytes);
+	int port = start(&server, (size_t)reply_bytes, argc == WORDS_TLS ? argv + 2 : NULL);
 	if (port == 0) {
 		die("cannot listen");
 	}

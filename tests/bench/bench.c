@@ -18,6 +18,7 @@
 #include "tests/bench/die.h"
 #include "tests/bench/host.h"
 #include "tests/bench/rows.h"
+#include "tests/bench/secure.h"
 #include "tests/bench/seed.h"
 
 enum { EXIT_ODD = 3, EXIT_USAGE = 64 };
@@ -34,8 +35,9 @@ static const struct row rows[] = {
     {"P1,P2", row_writes, true, "writes, 100 in flight: rate and p99"},
     {"P3", row_one_write, true, "writes, one at a time"},
     {"P4", row_reads, true, "reads, 100 in flight"},
-    {"P6", row_memory, false, "memory of a connected agent"},
+    {"P5,P6", row_memory, false, "memory of a connected agent: over mTLS, in the clear"},
     {"P7,P12", row_fleet, false, "ten thousand agents: connecting, memory, heartbeats, a release"},
+    {"P8", row_return, false, "the server is killed: how soon all agents are back"},
     {"P9", row_delivery, false, "changes delivered to many watchers"},
     {"P10", row_fanout, false, "a promotion told to all agents"},
     {"P11", row_bot, false, "a change seen by one watching bot"},
@@ -45,6 +47,7 @@ static const struct row rows[] = {
     {"P16", row_plans, false, "plans, and the status of an app on all instances"},
     {"G", row_growth, false,
      "how cost grows with apps, versions, log records, instances, watchers"},
+    {"T", row_transport, false, "what mTLS and authorisation cost a write and a read"},
     {"P17", row_size, false, "an idle agent's memory; stripped binaries"},
 };
 
@@ -64,11 +67,13 @@ static const struct sl_flag flags[] = {
 	{ .name = "records", .kind = SL_FLAG_INT, .offset = AT(records), .fallback = "1000000", .min = 25000, .max = 100000000,
 	  .help = "Log records in the seeded store." },
 	{ .name = "agents", .kind = SL_FLAG_INT, .offset = AT(agents), .fallback = "5000", .min = 1, .max = 20000,
-	  .help = "Connected agents of P6 and P10." },
+	  .help = "Connected agents of P5, P6, P8 and P10." },
 	{ .name = "fleet", .kind = SL_FLAG_INT, .offset = AT(fleet), .fallback = "10000", .min = 1, .max = 19000,
 	  .help = "Connected agents of P7 and P12." },
 	{ .name = "watchers", .kind = SL_FLAG_INT, .offset = AT(watchers), .fallback = "1000", .min = 1, .max = 4000,
 	  .help = "Watchers of P9." },
+	{ .name = "tls", .kind = SL_FLAG_BOOL, .offset = AT(tls),
+	  .help = "Measure over mTLS (P-256, TLS 1.3), all servers alike: P5 then takes the place of P6." },
 	{ .name = "quick", .kind = SL_FLAG_BOOL, .offset = AT(quick),
 	  .help = "Smoke run: one pair of 2 s, a small store, few agents. The figures mean nothing." },
 	{ .name = "dir", .kind = SL_FLAG_TEXT, .offset = AT(dir), .fallback = "/var/tmp", .min = 1, .max = 200, .placeholder = "DIR",
@@ -116,13 +121,31 @@ static char *copy_of(const char *seed, const char *name, const struct seed_shape
 	return path;
 }
 
-char *bench_store(struct bench *bench, const char *name)
+static char *with_keys(const struct bench *bench, char *store)
+{
+	if (bench->options.tls) {
+		secure_init(store);
+	}
+	return store;
+}
+
+const char *bench_transport(const struct bench *bench)
+{
+	return bench->options.tls ? "over mTLS" : "in the clear";
+}
+
+char *bench_store_clear(struct bench *bench, const char *name)
 {
 	const char *kept = bench->options.seed;
 	const struct seed_shape shape = {SEED_APPS, SEED_VERSIONS, bench->options.records};
 	SL_AUTO(sl_free_auto)
 	char *seed = kept[0] != '\0' ? need(strdup(kept)) : host_path("seed");
 	return copy_of(seed, name, &shape);
+}
+
+char *bench_store(struct bench *bench, const char *name)
+{
+	return with_keys(bench, bench_store_clear(bench, name));
 }
 
 char *bench_store_of(struct bench *bench, const char *name, const struct seed_shape *shape)
@@ -137,7 +160,7 @@ char *bench_store_of(struct bench *bench, const char *name, const struct seed_sh
 	} else if (asprintf(&seed, "%s%s", kept, suffix) < 0) {
 		die("out of memory");
 	}
-	return copy_of(seed, name, shape);
+	return with_keys(bench, copy_of(seed, name, shape));
 }
 
 /* What a reply to the measured read weighs: the bare server answers as much. */
@@ -165,9 +188,9 @@ static void run_with_servers(struct bench *bench, bool pinned)
 	SL_AUTO(sl_free_auto) char *etcd = host_path("etcd");
 	bench->pinned = pinned;
 	bench->sluiced = servers_sluiced(store, pinned);
-	bench->etcd = servers_etcd(etcd, pinned);
+	bench->etcd = servers_etcd(etcd, pinned, bench->keys);
 	bench->read_bytes = probe_read(bench);
-	bench->bare = servers_bare(bench->read_bytes, pinned);
+	bench->bare = servers_bare(bench->read_bytes, pinned, bench->keys);
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		if (rows[i].calls && wanted(bench, rows[i].ids)) {
 			rows[i].run(bench);
@@ -273,6 +296,11 @@ static int run(const struct bench_options *options)
 	bench.report = report_new();
 	bench.scratch = host_scratch(options->dir);
 	load_library_init();
+	SL_AUTO(sl_free_auto) char *keys = host_path("keys-of-others");
+	if (options->tls) {
+		secure_init(keys);
+		bench.keys = keys;
+	}
 	run_rows(&bench);
 	load_library_shutdown();
 	report_table(bench.report);

@@ -31,6 +31,7 @@ struct bench_options {
 	uint64_t agents;   /* of P6 and P10 */
 	uint64_t fleet;    /* agents of P7 and P12 */
 	uint64_t watchers; /* of P9 */
+	bool tls;          /* mTLS, else in the clear */
 	bool quick;
 };
 
@@ -38,17 +39,25 @@ struct bench_options {
 struct bench {
 	struct bench_options options;
 	const char *scratch;
+	const char *keys; /* a folder with keys for servers that have none; NULL: in the clear */
 	struct report *report;
 	struct bench_server sluiced, etcd, bare;
+	struct bench_server clear; /* T: the one that speaks in the clear */
 	bool pinned;
 	size_t read_bytes; /* of a GetVersion reply */
 };
 
-/* A copy of the seeded store (made when there is none yet) as DIR/name; the caller frees it. */
+/* A copy of the seeded store (made when there is none yet) as DIR/name, with keys when it is to be
+ * served over mTLS; the caller frees it. */
 char *bench_store(struct bench *bench, const char *name);
-/* The same of another shape; kept beside the usual one. */
+/* The same without keys, whatever is measured. */
+char *bench_store_clear(struct bench *bench, const char *name);
+/* As the first of another shape; kept beside the usual one. */
 struct seed_shape;
 char *bench_store_of(struct bench *bench, const char *name, const struct seed_shape *shape);
+
+/* "over mTLS", "in the clear". */
+const char *bench_transport(const struct bench *bench);
 
 /* --- claims and the report ------------------------------------------------------------ */
 

@@ -11,8 +11,9 @@
 #include "sluice/v1/version.pb-c.h"
 #include "tests/bench/agents.h"
 #include "tests/bench/die.h"
-#include "tests/bench/load.h"
+#include "tests/bench/secure.h"
 #include "tests/bench/seed.h"
+#include "tests/bench/servers.h"
 
 enum { IN_FLIGHT = 100, CONNECTIONS = 2, NAME_BYTES = 64, REQUEST_BYTES = 256 };
 
@@ -76,34 +77,60 @@ void fleet_register(int port, const char *prefix, unsigned count, const char *en
 	load_free(load);
 }
 
-void fleet_create_version(int port, char *name)
+void fleet_admit(const char *store, const char *prefix, unsigned count, const char *environment,
+		 const char *app)
+{
+	struct bench_server server = servers_sluiced(store, false);
+	fleet_register(server.port, prefix, count, environment, app);
+	servers_stop(&server);
+	secure_enrol(store, prefix, count);
+}
+
+static int create_version(int port, char *name, char text[static LOAD_TEXT_BYTES])
 {
 	Sluice__V1__CreateVersionRequest create = SLUICE__V1__CREATE_VERSION_REQUEST__INIT;
 	uint8_t bytes[REQUEST_BYTES];
-	char text[200];
 	create.app = (char *)"app-0";
 	create.name = name;
 	create.from = (char *)"v1";
 	size_t size = sluice__v1__create_version_request__pack(&create, bytes);
-	if (load_call(port, "/sluice.v1.VersionService/CreateVersion", SL_BYTES(bytes, size), NULL,
-		      text) != 0) {
+	return load_call(port, "/sluice.v1.VersionService/CreateVersion", SL_BYTES(bytes, size),
+			 NULL, text);
+}
+
+void fleet_create_version(int port, char *name)
+{
+	char text[LOAD_TEXT_BYTES];
+	if (create_version(port, name, text) != 0) {
 		die("CreateVersion: %s", text);
 	}
 }
 
-void fleet_promote(int port, char *version, const char *from)
+static int promote_out_of(int port, char *version, const char *from,
+			  char text[static LOAD_TEXT_BYTES])
 {
 	Sluice__V1__PromoteRequest promote = SLUICE__V1__PROMOTE_REQUEST__INIT;
 	uint8_t bytes[REQUEST_BYTES];
-	char text[200];
 	promote.app = (char *)"app-0";
 	promote.version = version;
 	promote.from = (char *)from;
 	size_t size = sluice__v1__promote_request__pack(&promote, bytes);
-	if (load_call(port, "/sluice.v1.PromotionService/Promote", SL_BYTES(bytes, size), NULL,
-		      text) != 0) {
+	return load_call(port, "/sluice.v1.PromotionService/Promote", SL_BYTES(bytes, size), NULL,
+			 text);
+}
+
+void fleet_promote(int port, char *version, const char *from)
+{
+	char text[LOAD_TEXT_BYTES];
+	if (promote_out_of(port, version, from, text) != 0) {
 		die("Promote: %s", text);
 	}
+}
+
+bool fleet_try_promote(int port, char *name, char ret_text[static LOAD_TEXT_BYTES])
+{
+	return create_version(port, name, ret_text) == 0 &&
+	       promote_out_of(port, name, "development", ret_text) == 0;
 }
 
 double fleet_promote_told(struct agents *agents, unsigned count, int port, unsigned number)

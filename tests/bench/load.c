@@ -11,11 +11,12 @@
 #include <grpc/grpc_security.h>
 #include <grpc/support/time.h>
 
-#include "base/absl/absl.h"
 #include "base/mem/own.h"
+#include "base/tls/hooks.h"
 #include "tests/bench/die.h"
+#include "tests/bench/secure.h"
 
-enum { CALL_OPS = 6, SILENCE_S = 30, TEXT_BYTES = 200 };
+enum { CALL_OPS = 6, SILENCE_S = 30 };
 
 /* One outstanding call, and its slot. */
 struct slot {
@@ -47,7 +48,7 @@ static uint64_t now_ns(void)
 
 void load_library_init(void)
 {
-	sl_absl_quiet();
+	tls_hooks_install(); /* TLS as our own clients do it, and Abseil is quiet */
 	grpc_init();
 }
 
@@ -58,7 +59,8 @@ void load_library_shutdown(void)
 
 /* --- channels ------------------------------------------------------------------- */
 
-static grpc_channel *channel_new(int port, bool narrow)
+/* Takes the credentials. */
+static grpc_channel *channel_new(int port, grpc_channel_credentials *credentials, bool narrow)
 {
 	char target[32];
 	(void)snprintf(target, sizeof(target), "127.0.0.1:%d", port);
@@ -71,22 +73,29 @@ static grpc_channel *channel_new(int port, bool narrow)
 	    {.type = GRPC_ARG_INTEGER,
 	     .key = (char *)GRPC_ARG_HTTP2_BDP_PROBE,
 	     .value.integer = !narrow},
+	    {.type = GRPC_ARG_INTEGER,
+	     .key = (char *)GRPC_ARG_TSI_MAX_FRAME_SIZE,
+	     .value.integer = TLS_FRAME_BYTES},
 	};
 	const grpc_channel_args all = {.num_args = SL_COUNT(args), .args = args};
-	grpc_channel_credentials *plain = grpc_insecure_credentials_create();
-	grpc_channel *channel = grpc_channel_create(target, plain, &all);
-	grpc_channel_credentials_release(plain);
+	grpc_channel *channel = grpc_channel_create(target, credentials, &all);
+	grpc_channel_credentials_release(credentials);
 	return channel;
 }
 
 grpc_channel *load_channel_new(int port)
 {
-	return channel_new(port, false);
+	return channel_new(port, secure_credentials(port), false);
+}
+
+grpc_channel *load_channel_new_agent(int port, unsigned number)
+{
+	return channel_new(port, secure_agent_credentials(port, number), false);
 }
 
 grpc_channel *load_channel_new_narrow(int port)
 {
-	return channel_new(port, true);
+	return channel_new(port, secure_credentials(port), true);
 }
 
 static grpc_byte_buffer *buffer_of(const void *data, size_t size)
@@ -178,7 +187,7 @@ static void slot_end(struct slot *slot)
 
 static void slot_text(const struct slot *slot, char *text)
 {
-	(void)snprintf(text, TEXT_BYTES, "status %d: %.*s", (int)slot->status,
+	(void)snprintf(text, LOAD_TEXT_BYTES, "status %d: %.*s", (int)slot->status,
 		       (int)GRPC_SLICE_LENGTH(slot->text),
 		       (const char *)GRPC_SLICE_START_PTR(slot->text));
 }

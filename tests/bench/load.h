@@ -16,6 +16,7 @@
 #include "tests/bench/histogram.h"
 
 #define LOAD_METHODS_MAX 4
+#define LOAD_TEXT_BYTES 200 /* of what a call's status says */
 #define LOAD_REQUEST_MAX 4096
 
 /* A request that the target fills. */
@@ -46,8 +47,8 @@ struct load_result {
 	double seconds;
 	double rate; /* calls that went well, per second */
 	struct histogram latency;
-	uint64_t reply_bytes; /* of the last reply */
-	char failure[200];    /* of the first that failed */
+	uint64_t reply_bytes;          /* of the last reply */
+	char failure[LOAD_TEXT_BYTES]; /* of the first that failed */
 };
 
 struct load;
@@ -64,7 +65,7 @@ void load_free(struct load *load); /* NULL is fine; no call is outstanding */
 void load_run(struct load *load, double seconds, struct load_result *ret_result);
 
 /* One call, on a connection of its own; waits for it. Returns gRPC's status. *ret_reply (may be
- * NULL) is the caller's to end with sl_buf_fini(); text (may be NULL) has 200 bytes. */
+ * NULL) is the caller's to end with sl_buf_fini(); text (may be NULL) has LOAD_TEXT_BYTES. */
 int load_call(int port, const char *method, struct sl_bytes request, struct sl_buf *ret_reply,
 	      char *text);
 
@@ -74,8 +75,10 @@ struct grpc_channel;
 struct grpc_completion_queue;
 struct load_single;
 
-/* A connection of its own to 127.0.0.1:port, in the clear. */
+/* A connection of its own to 127.0.0.1:port, as the server there wants it (secure.h). */
 struct grpc_channel *load_channel_new(int port);
+/* The same as the agent of an instance. */
+struct grpc_channel *load_channel_new_agent(int port, unsigned number);
 /* The same with a window of 64 KiB that never grows: gRPC takes no more for who does not read. */
 struct grpc_channel *load_channel_new_narrow(int port);
 /* One call on a queue of the caller's, which gets `tag` when it is over; then end it: that returns

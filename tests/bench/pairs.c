@@ -24,7 +24,8 @@ static bool is_steady(const struct pair *pair)
 static const struct bench_server *server_of(const struct bench *bench,
 					    const struct load_target *target)
 {
-	const struct bench_server *all[] = {&bench->sluiced, &bench->etcd, &bench->bare};
+	const struct bench_server *all[] = {&bench->sluiced, &bench->etcd, &bench->bare,
+					    &bench->clear};
 	for (size_t i = 0; i < SL_COUNT(all); i++) {
 		if (all[i]->process != NULL && all[i]->port == target->port) {
 			return all[i];

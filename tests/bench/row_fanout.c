@@ -51,8 +51,8 @@ void row_fanout(struct bench *bench)
 	unsigned agent_count = (unsigned)bench->options.agents;
 	unsigned count = bench->options.quick ? PROMOTIONS_QUICK : PROMOTIONS;
 	SL_AUTO(sl_free_auto) char *store = bench_store(bench, "fanout");
+	fleet_admit(store, "agent", agent_count, "staging", "app-0");
 	struct bench_server server = servers_sluiced(store, false);
-	fleet_register(server.port, "agent", agent_count, "staging", "app-0");
 	uint64_t before = servers_resident(&server);
 	struct agents *agents = agents_connect(server.port, agent_count);
 	double each = ((double)servers_resident(&server) - (double)before) / agent_count / 1024;
@@ -68,9 +68,9 @@ void row_fanout(struct bench *bench)
 	report_add(bench->report, &agent_cpu, "free", &cpu_us, NULL, 1);
 	report_add(bench->report, &agent_bytes, "free", &each, NULL, 1);
 	report_note(bench->report,
-		    "P10: %u agents, a connection each, in the clear (mTLS is the claim), %u "
+		    "P10: %u agents, a connection each, %s (mTLS is the claim), %u "
 		    "promotions, so that p99 is the worst; from sending Promote, commit included",
-		    agent_count, count);
+		    agent_count, bench_transport(bench), count);
 	agents_free(agents);
 	servers_stop(&server);
 	host_remove(store);

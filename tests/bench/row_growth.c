@@ -13,6 +13,7 @@
 #include "tests/bench/fleet_calls.h"
 #include "tests/bench/host.h"
 #include "tests/bench/rows.h"
+#include "tests/bench/secure.h"
 #include "tests/bench/seed.h"
 #include "tests/bench/watchers.h"
 
@@ -206,6 +207,7 @@ static void measure(struct bench *bench, unsigned kind, const struct amounts *am
 	fleet_register(server.port, "own", OWN, "production", "app-1");
 	fleet_register(server.port, "other", amounts->instances, NULL, "other");
 	servers_stop(&server);
+	secure_enrol(store, "agent", AGENTS);
 	server = servers_sluiced(store, false);
 	point->p50_us[START] = point->p99_us[START] = point->cpu_us[START] =
 	    (double)(server.ready_us - server.started_us);

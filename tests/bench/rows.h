@@ -8,8 +8,9 @@
 void row_writes(struct bench *bench);    /* P1, P2 */
 void row_one_write(struct bench *bench); /* P3 */
 void row_reads(struct bench *bench);     /* P4 */
-void row_memory(struct bench *bench);    /* P6 */
-void row_fleet(struct bench *bench);     /* P7 in the clear, P12 */
+void row_memory(struct bench *bench);    /* P5, P6 */
+void row_fleet(struct bench *bench);     /* P7, P12 */
+void row_return(struct bench *bench);    /* P8 */
 void row_delivery(struct bench *bench);  /* P9 */
 void row_fanout(struct bench *bench);    /* P10 */
 void row_bot(struct bench *bench);       /* P11 */
@@ -19,6 +20,7 @@ void row_stalled(struct bench *bench);   /* P15 */
 void row_plans(struct bench *bench);     /* P16 */
 void row_growth(struct bench *bench);    /* G: P1, P4, P10, P13, P16 at 1, 10, 100 x the data */
 void row_size(struct bench *bench);      /* P17 */
+void row_transport(struct bench *bench); /* T: the clear, mTLS, mTLS and authorisation */
 void row_disk(struct bench *bench);      /* what the disk and LMDB alone can do; no claim */
 
 #endif

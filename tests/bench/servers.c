@@ -16,10 +16,11 @@
 #include "tests/bench/die.h"
 #include "tests/bench/host.h"
 #include "tests/bench/load.h"
+#include "tests/bench/secure.h"
 #include "tests/lib/gitserver.h"
 #include "tests/lib/process.h"
 
-enum { START_MS = 120000, STOP_MS = 30000, ARGS_MAX = 32, POLL_US = 200 };
+enum { START_MS = 120000, STOP_MS = 30000, ARGS_MAX = 32, POLL_US = 200, PATH_BYTES = 512 };
 
 /* The program, under taskset when it is pinned. */
 static struct process *start(const char *program, const char *const *args, bool pinned)
@@ -36,6 +37,19 @@ static struct process *start(const char *program, const char *const *args, bool 
 						.args = pinned ? all : args,
 						.env = pinned ? env : NULL};
 	return process_start(&options);
+}
+
+/* The files of a server that is not ours, in a folder with keys. */
+struct key_paths {
+	char ca[PATH_BYTES], cert[PATH_BYTES], key[PATH_BYTES];
+};
+
+static void key_paths(const char *folder, struct key_paths *ret_paths)
+{
+	const char *in = folder != NULL ? folder : "";
+	(void)snprintf(ret_paths->ca, PATH_BYTES, "%s/keys/ca.pem", in);
+	(void)snprintf(ret_paths->cert, PATH_BYTES, "%s/keys/server.pem", in);
+	(void)snprintf(ret_paths->key, PATH_BYTES, "%s/keys/server.key", in);
 }
 
 static bool connects(int port)
@@ -83,14 +97,14 @@ static void wait_ready(struct bench_server *server, const char *name, bool healt
 	server->ready_us = sl_clock_mono_us();
 }
 
-struct bench_server servers_sluiced(const char *data, bool pinned)
+/* guarded: as many connections a second as it accepts by default; else all. */
+static struct process *start_sluiced(const char *data, bool pinned, int port, bool guarded)
 {
 	SL_AUTO(sl_free_auto) char *program = process_runfile("server/sluiced");
-	int port = gitserver_free_port();
+	bool secure = secure_has_keys(data);
 	char listen[32];
 	(void)snprintf(listen, sizeof(listen), "127.0.0.1:%d", port);
 	const char *const args[] = {"serve",
-				    "--insecure",
 				    "--data",
 				    data,
 				    "--listen",
@@ -99,24 +113,47 @@ struct bench_server servers_sluiced(const char *data, bool pinned)
 				    "",
 				    "--disk-reserve",
 				    "1M",
-				    "--accepts-per-second",
-				    "0",
 				    "--log-level",
 				    "warn",
+				    "--calls-per-second",
+				    "0",
+				    secure ? "--door-listen=" : "--insecure",
+				    guarded ? NULL : "--accepts-per-second",
+				    "0",
 				    NULL};
-	struct bench_server server = {.port = port, .started_us = sl_clock_mono_us()};
-	server.process = start(program, args, pinned);
+	secure_serve(port, secure ? data : NULL);
+	return start(program, args, pinned);
+}
+
+struct bench_server servers_sluiced(const char *data, bool pinned)
+{
+	struct bench_server server = {.port = gitserver_free_port(),
+				      .started_us = sl_clock_mono_us()};
+	server.process = start_sluiced(data, pinned, server.port, false);
 	wait_ready(&server, "sluiced", true);
 	return server;
 }
 
-struct bench_server servers_etcd(const char *data, bool pinned)
+void servers_sluiced_crash(struct bench_server *server, const char *data)
+{
+	int status = 0;
+	process_kill(server->process, SIGKILL);
+	(void)process_wait(server->process, STOP_MS, &status);
+	process_free(server->process);
+	server->started_us = sl_clock_mono_us();
+	server->process = start_sluiced(data, false, server->port, true);
+}
+
+struct bench_server servers_etcd(const char *data, bool pinned, const char *keys)
 {
 	int port = gitserver_free_port(), peer = gitserver_free_port();
+	struct key_paths paths;
 	char client_url[64], peer_url[64], cluster[96];
-	(void)snprintf(client_url, sizeof(client_url), "http://127.0.0.1:%d", port);
+	(void)snprintf(client_url, sizeof(client_url), "%s://127.0.0.1:%d",
+		       keys != NULL ? "https" : "http", port);
 	(void)snprintf(peer_url, sizeof(peer_url), "http://127.0.0.1:%d", peer);
 	(void)snprintf(cluster, sizeof(cluster), "default=%s", peer_url);
+	key_paths(keys, &paths);
 	const char *const args[] = {"--data-dir",
 				    data,
 				    "--listen-client-urls",
@@ -135,19 +172,30 @@ struct bench_server servers_etcd(const char *data, bool pinned)
 				    "error",
 				    "--quota-backend-bytes",
 				    "8589934592",
+				    keys != NULL ? "--client-cert-auth" : NULL,
+				    "--trusted-ca-file",
+				    paths.ca,
+				    "--cert-file",
+				    paths.cert,
+				    "--key-file",
+				    paths.key,
 				    NULL};
 	struct bench_server server = {.port = port, .started_us = sl_clock_mono_us()};
+	secure_serve(port, keys);
 	server.process = start("/usr/bin/etcd", args, pinned);
 	wait_ready(&server, "etcd", true);
 	return server;
 }
 
-struct bench_server servers_bare(size_t reply_bytes, bool pinned)
+struct bench_server servers_bare(size_t reply_bytes, bool pinned, const char *keys)
 {
 	SL_AUTO(sl_free_auto) char *program = process_runfile("tests/bench/bare_server");
+	struct key_paths paths;
 	char bytes[32];
 	(void)snprintf(bytes, sizeof(bytes), "%zu", reply_bytes);
-	const char *const args[] = {bytes, NULL};
+	key_paths(keys, &paths);
+	const char *const args[] = {bytes, keys != NULL ? paths.ca : NULL, paths.cert, paths.key,
+				    NULL};
 	struct bench_server server = {.started_us = sl_clock_mono_us()};
 	server.process = start(program, args, pinned);
 	SL_AUTO(sl_free_auto)
@@ -156,6 +204,7 @@ struct bench_server servers_bare(size_t reply_bytes, bool pinned)
 		die("bare_server does not start");
 	}
 	server.port = (int)process_line_number(line, "port=");
+	secure_serve(server.port, keys);
 	wait_ready(&server, "bare_server", false);
 	return server;
 }

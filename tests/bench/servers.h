@@ -18,10 +18,15 @@ struct bench_server {
 };
 
 /* Each waits until the server answers. `pinned`: on the servers' core alone (for etcd that also
- * means one Go processor). */
+ * means one Go processor). A store with keys is served over mTLS; for the others `keys` is the
+ * folder that has them, or NULL: in the clear. */
 struct bench_server servers_sluiced(const char *data, bool pinned);
-struct bench_server servers_etcd(const char *data, bool pinned);
-struct bench_server servers_bare(size_t reply_bytes, bool pinned);
+struct bench_server servers_etcd(const char *data, bool pinned, const char *keys);
+struct bench_server servers_bare(size_t reply_bytes, bool pinned, const char *keys);
+
+/* Kills it with SIGKILL, and starts it again on the same port as a supervisor would, now with its
+ * default bound on connections a second; returns at once, without waiting until it serves. */
+void servers_sluiced_crash(struct bench_server *server, const char *data);
 
 /* Ends it with SIGTERM and waits; NULL process is fine. */
 void servers_stop(struct bench_server *server);

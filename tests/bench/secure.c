@@ -1,0 +1,284 @@
+#include "tests/bench/secure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <grpc/grpc_security.h>
+
+#include "base/clock/clock.h"
+#include "base/crypto/secret.h"
+#include "base/id/id.h"
+#include "base/mem/own.h"
+#include "server/ca/ca.h"
+#include "server/records/identities.h"
+#include "tests/bench/die.h"
+#include "tests/bench/steps.h"
+#include "tests/lib/process.h"
+
+enum { INIT_MS = 120000, NAME_BYTES = 64, PORTS = 65536 };
+#define LIFE_MS (UINT64_C(24) * 3600 * 1000)
+
+/* A certificate, its key, and what the store is told of it. */
+struct certificate {
+	char *pem, *key; /* owned */
+	struct ca_identity identity;
+	struct sl_id token; /* the agent's join token, on its way to be spent */
+	char instance[NAME_BYTES];
+	uint8_t serial[TLS_SERIAL_BYTES], fingerprint[TLS_FINGERPRINT_BYTES];
+	uint64_t not_after_ms;
+	const struct sl_token_key *token_key;
+};
+
+/* One folder's. Folders are few, and stay until the end. */
+struct keys {
+	struct keys *next;
+	char *folder, *trust;
+	struct certificate admin, *agents;
+	unsigned agent_count;
+};
+
+static struct keys *all;
+static struct keys *served[PORTS]; /* NULL: in the clear */
+
+static struct keys *keys_of(const char *folder)
+{
+	struct keys *keys = all;
+	while (keys != NULL && strcmp(keys->folder, folder) != 0) {
+		keys = keys->next;
+	}
+	return keys;
+}
+
+bool secure_has_keys(const char *folder)
+{
+	return keys_of(folder) != NULL;
+}
+
+static struct ca *open_ca(const char *folder)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	const struct ca_options options = {.data = folder};
+	struct ca *ca = NULL;
+	need_ok(ca_open(&options, sl_clock_unix_ms(), &ca, &err), &err, folder);
+	return ca;
+}
+
+/* A key, and the certificate that makes its holder `subject`. */
+static void issue(struct ca *ca, enum ca_kind kind, const char *subject, struct certificate *made)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
+	SL_AUTO(sl_secret_text_auto) char *secret = NULL;
+	struct sl_id id = sl_id_new("idn");
+	uint64_t now_ms = sl_clock_unix_ms();
+	made->identity.kind = kind;
+	(void)snprintf(made->identity.subject, sizeof(made->identity.subject), "%s", subject);
+	(void)snprintf(made->identity.identity, sizeof(made->identity.identity), "%s", id.text);
+	made->not_after_ms = now_ms + LIFE_MS;
+	tls_serial_new(made->serial);
+	sl_code code = tls_key_new(&key, &err);
+	code = code != SL_OK ? code : tls_key_fingerprint(key, made->fingerprint, &err);
+	code = code != SL_OK ? code : tls_key_pem(key, &secret, &err);
+	code = code != SL_OK ? code
+			     : ca_issue(ca, &made->identity, key, made->serial, now_ms,
+					made->not_after_ms, &made->pem, &err);
+	need_ok(code, &err, "a client certificate");
+	made->key = need(strdup(secret)); /* ten thousand are too many for locked memory */
+}
+
+static struct identity_cert kept_of(const struct certificate *made)
+{
+	return (struct identity_cert){
+	    .public_key_hash = made->fingerprint,
+	    .serial = made->serial,
+	    .serial_size = sizeof(made->serial),
+	    .not_after_ms = made->not_after_ms,
+	};
+}
+
+/* --- the bench itself ------------------------------------------------------------------- */
+
+static sl_code log_in(struct decision *d, const struct step *step, struct sl_err *err)
+{
+	const struct certificate *admin = step->subject;
+	const struct login login = {
+	    .token_id = "",
+	    .principal_id = admin->identity.subject,
+	    .identity_id = admin->identity.identity,
+	    .peer = "bench",
+	    .cert = kept_of(admin),
+	};
+	return logins_decide(d, &login, err);
+}
+
+static void find_admin(struct steps *steps, char id[static SL_ID_SIZE])
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	const struct store_view *view = NULL;
+	Sluice__Store__V1__PrincipalRecord *admin = NULL;
+	sl_arena_init(&arena, 0);
+	sl_code code = store_view_begin(steps_store(steps), &view, &err);
+	code = code != SL_OK
+		   ? code
+		   : principal_find(view, &arena, WORKSPACE_DEFAULT, "admin", &admin, &err);
+	need_ok(code, &err, "the first principal");
+	(void)snprintf(id, SL_ID_SIZE, "%s", admin->id);
+	store_view_end(view);
+}
+
+static void run_init(const char *folder)
+{
+	SL_AUTO(sl_free_auto) char *program = process_runfile("server/sluiced");
+	SL_AUTO(sl_free_auto) char *words = NULL;
+	const char *const args[] = {"init", "--data", folder, NULL};
+	const struct process_options options = {.program = program, .args = args};
+	if (process_run(&options, INIT_MS, NULL, &words) != 0) {
+		die("sluiced init: %s", words);
+	}
+}
+
+void secure_init(const char *folder)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct keys *keys = need(calloc(1, sizeof(*keys)));
+	char admin[SL_ID_SIZE];
+	run_init(folder);
+	struct ca *ca = open_ca(folder);
+	struct steps *steps = steps_open(folder);
+	keys->folder = need(strdup(folder));
+	need_ok(ca_trust(ca, &keys->trust, &err), &err, folder);
+	find_admin(steps, admin);
+	issue(ca, CA_PRINCIPAL, admin, &keys->admin);
+	steps_add(steps,
+		  &(struct step){.decide = log_in, .method = "Login", .subject = &keys->admin});
+	steps_close(steps);
+	ca_free(ca);
+	keys->next = all;
+	all = keys;
+}
+
+/* --- agents ------------------------------------------------------------------------------- */
+
+static sl_code invite(struct decision *d, const struct step *step, struct sl_err *err)
+{
+	struct certificate *agent = step->subject;
+	const struct invitation_wish wish = {
+	    .instance = agent->instance, .ttl_ms = INVITATION_TTL_MS, .key = agent->token_key};
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
+	Sluice__Store__V1__JoinTokenRecord *token = NULL;
+	char *text = NULL;
+	sl_code code = invitations_decide(d, &wish, &instance, &token, &text, err);
+	if (code == SL_OK) {
+		(void)snprintf(agent->token.text, sizeof(agent->token.text), "%s", token->id);
+	}
+	return code;
+}
+
+static sl_code enrol(struct decision *d, const struct step *step, struct sl_err *err)
+{
+	static const uint8_t box_key[IDENTITY_BOX_KEY_BYTES];
+	const struct certificate *agent = step->subject;
+	const struct enrolment enrolment = {
+	    .token_id = agent->token.text,
+	    .identity_id = agent->identity.identity,
+	    .peer = "bench",
+	    .box_key = box_key,
+	    .cert = kept_of(agent),
+	};
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
+	return enrolments_decide(d, &enrolment, &instance, err);
+}
+
+static void find_instance(const struct store_view *view, struct certificate *agent,
+			  char id[static SL_ID_SIZE])
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
+	sl_arena_init(&arena, 0);
+	need_ok(instance_find(view, &arena, WORKSPACE_DEFAULT, agent->instance, &instance, &err),
+		&err, "an agent's instance");
+	(void)snprintf(id, SL_ID_SIZE, "%s", instance->id);
+}
+
+/* The commands are the door's: a join token, and its spending. */
+static void enrol_all(const struct keys *keys, struct ca *ca, const char *prefix)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct steps *steps = steps_open(keys->folder);
+	const struct store_view *view = NULL;
+	need_ok(store_view_begin(steps_store(steps), &view, &err), &err, keys->folder);
+	for (unsigned i = 0; i < keys->agent_count; i++) {
+		struct certificate *agent = &keys->agents[i];
+		char id[SL_ID_SIZE];
+		(void)snprintf(agent->instance, sizeof(agent->instance), "%s-%u", prefix, i);
+		agent->token_key = ca_token_key(ca);
+		find_instance(view, agent, id);
+		issue(ca, CA_AGENT, id, agent);
+	}
+	store_view_end(view);
+	for (unsigned i = 0; i < keys->agent_count; i++) {
+		struct step step = {.decide = invite,
+				    .method = "CreateJoinToken",
+				    .count = i,
+				    .subject = &keys->agents[i]};
+		steps_add(steps, &step);
+		step.decide = enrol;
+		step.method = "Enroll";
+		steps_add(steps, &step);
+	}
+	steps_close(steps);
+}
+
+void secure_enrol(const char *folder, const char *prefix, unsigned count)
+{
+	struct keys *keys = keys_of(folder);
+	if (keys == NULL) {
+		return;
+	}
+	for (unsigned i = 0; i < keys->agent_count; i++) {
+		free(keys->agents[i].pem);
+		free(keys->agents[i].key);
+	}
+	free(keys->agents);
+	keys->agents = need(calloc(count, sizeof(*keys->agents)));
+	keys->agent_count = count;
+	uint64_t started_ms = sl_clock_mono_ms();
+	struct ca *ca = open_ca(folder);
+	enrol_all(keys, ca, prefix);
+	ca_free(ca);
+	(void)fprintf(stderr, "enrolled %u agents in %lu ms\n", count,
+		      (unsigned long)(sl_clock_mono_ms() - started_ms));
+}
+
+/* --- dialling -------------------------------------------------------------------------------- */
+
+void secure_serve(int port, const char *folder)
+{
+	served[port] = folder != NULL ? keys_of(folder) : NULL;
+}
+
+static grpc_channel_credentials *credentials(const struct keys *keys, const struct certificate *own)
+{
+	grpc_ssl_pem_key_cert_pair pair = {.private_key = own->key, .cert_chain = own->pem};
+	return need(grpc_ssl_credentials_create_ex(keys->trust, &pair, NULL, NULL));
+}
+
+grpc_channel_credentials *secure_credentials(int port)
+{
+	const struct keys *keys = served[port];
+	return keys == NULL ? grpc_insecure_credentials_create() : credentials(keys, &keys->admin);
+}
+
+grpc_channel_credentials *secure_agent_credentials(int port, unsigned number)
+{
+	const struct keys *keys = served[port];
+	if (keys != NULL && number >= keys->agent_count) {
+		die("agent %u has no certificate", number);
+	}
+	return keys == NULL ? grpc_insecure_credentials_create()
+			    : credentials(keys, &keys->agents[number]);
+}
