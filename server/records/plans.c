@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/records/desired_load.h"
+#include "server/records/plans_internal.h"
 #include "server/records/release_stack.h"
 #include "server/records/versions.h"
 
@@ -11,6 +12,7 @@
 SAME(GATES_ROLLBACK, SLUICE__V1__PLAN_ACTION__PLAN_ACTION_ROLLBACK);
 SAME(GATES_RELEASE, SLUICE__V1__PLAN_ACTION__PLAN_ACTION_RELEASE);
 SAME(GATES_PROMOTE, SLUICE__V1__PLAN_ACTION__PLAN_ACTION_PROMOTE);
+SAME(GATE_PERMISSION, SLUICE__V1__GATE_KIND__GATE_KIND_PERMISSION);
 SAME(GATE_ORDER, SLUICE__V1__GATE_KIND__GATE_KIND_ORDER);
 SAME(GATE_IN_PRODUCTION, SLUICE__V1__GATE_KIND__GATE_KIND_IN_PRODUCTION);
 SAME(GATE_NOT_BLOCKED, SLUICE__V1__GATE_KIND__GATE_KIND_NOT_BLOCKED);
@@ -27,7 +29,8 @@ SAME(GATES_NOT_OWED, SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_NONE);
 SAME(GATES_PARKED, SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PARKED);
 
 sl_code plan_base_load(const struct wire *in, const Sluice__Store__V1__AppRecord *app,
-		       struct plan_base *ret_base, struct sl_err *err)
+		       const struct plan_asker *asker, struct plan_base *ret_base,
+		       struct sl_err *err)
 {
 	Sluice__Store__V1__ReleaseRecord *release = NULL;
 	sl_code code = release_get(in->view, in->arena, in->workspace, app->id, &release, err);
@@ -35,6 +38,9 @@ sl_code plan_base_load(const struct wire *in, const Sluice__Store__V1__AppRecord
 		return code;
 	}
 	*ret_base = (struct plan_base){.in = *in, .app = app, .release = release};
+	if (asker != NULL) {
+		ret_base->asker = *asker;
+	}
 	return SL_OK;
 }
 
@@ -153,6 +159,10 @@ static void gather_version(const struct plan_base *base, Sluice__Store__V1__Vers
 
 static sl_code evaluate(const struct plan_base *base, struct plan *plan, struct sl_err *err)
 {
+	sl_code code = plan_gather_right(base, plan, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	if (!gates_evaluate(&plan->input, base->in.arena, &plan->gates)) {
 		return sl_err_no_memory(err);
 	}

@@ -9,11 +9,19 @@
 #include "server/records/records.h"
 #include "server/records/wire.h"
 #include "server/rules/gates.h"
+#include "server/rules/rights.h"
 #include "sluice/v1/promotion.pb-c.h"
+
+/* Who asks for a plan, and what that one may do. */
+struct plan_asker {
+	const char *principal;
+	const struct rights *rights; /* NULL, or everything: no right is asked for */
+};
 
 /* What a plan is made on. */
 struct plan_base {
 	struct wire in;
+	struct plan_asker asker;
 	const Sluice__Store__V1__AppRecord *app;
 	const Sluice__Store__V1__ReleaseRecord
 	    *release; /* the app's pointer; NULL: never released */
@@ -34,9 +42,10 @@ struct plan {
 	size_t skipped_count;
 };
 
-/* The app's pointer, NULL when it was never released. */
+/* `asker` NULL: nobody in particular. */
 SL_MUST_USE sl_code plan_base_load(const struct wire *in, const Sluice__Store__V1__AppRecord *app,
-				   struct plan_base *ret_base, struct sl_err *err);
+				   const struct plan_asker *asker, struct plan_base *ret_base,
+				   struct sl_err *err);
 
 /* target 0: the environment after the version's own.
  * SL_FAILED_PRECONDITION / LAST_ENVIRONMENT: it is in the last one. */

@@ -58,7 +58,7 @@ SL_MUST_USE sl_code principal_rights(const struct store_view *view, struct sl_ar
 				     uint32_t workspace,
 				     const Sluice__Store__V1__PrincipalRecord *principal,
 				     struct rights *ret_rights, struct sl_err *err);
-/* Calls back for every principal of the workspace, by name, until it returns false. */
+/* Calls back for every principal of the workspace, by id, until it returns false. */
 struct principals_visitor {
 	bool (*visit)(void *ctx, const Sluice__Store__V1__PrincipalRecord *principal);
 	void *ctx;

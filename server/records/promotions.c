@@ -49,7 +49,8 @@ static sl_code plan_move(struct move *m, struct sl_bytes plan_hash, struct sl_er
 {
 	struct decision *d = m->d;
 	struct wire in = wire_of(d);
-	sl_code code = plan_base_load(&in, m->app, &m->base, err);
+	const struct plan_asker asker = {.principal = d->principal, .rights = d->rights};
+	sl_code code = plan_base_load(&in, m->app, &asker, &m->base, err);
 	code = code != SL_OK ? code : plan_promote(&m->base, m->version, m->to, &m->plan, err);
 	if (code != SL_OK) {
 		return code;

@@ -25,7 +25,8 @@ static sl_code begin(struct change *c, const Sluice__Store__V1__AppRecord *app, 
 {
 	struct decision *d = c->d;
 	struct wire in = wire_of(d);
-	sl_code code = plan_base_load(&in, app, &c->base, err);
+	const struct plan_asker asker = {.principal = d->principal, .rights = d->rights};
+	sl_code code = plan_base_load(&in, app, &asker, &c->base, err);
 	uint32_t released = code == SL_OK ? released_number(&c->base) : 0;
 	d->object.app_id = app->id;
 	d->object.environment = ENV_PRODUCTION;
@@ -387,7 +388,7 @@ sl_code releases_get(const struct wire *in, const Sluice__Store__V1__AppRecord *
 		     Sluice__V1__Release **ret_release, struct sl_err *err)
 {
 	struct plan_base base;
-	sl_code code = plan_base_load(in, app, &base, err);
+	sl_code code = plan_base_load(in, app, NULL, &base, err);
 	return code != SL_OK ? code : wire_release(&base, base.release, ret_release, err);
 }
 

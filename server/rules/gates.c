@@ -34,6 +34,37 @@ static void evidence_digest(struct evaluation *e, struct gate *gate)
 	evidence(e, gate, "digest", hex);
 }
 
+/* --- any act: who ------------------------------------------------------------ */
+
+/* "3 who may: ann, bob, carol" */
+static const char *holders_text(const struct evaluation *e)
+{
+	const struct gates_input *in = e->in;
+	if (in->holder_total == 0) {
+		return "nobody has that right: an administrator can grant it";
+	}
+	const char *names = "";
+	for (size_t i = 0; names != NULL && i < in->holder_count; i++) {
+		names =
+		    sl_arena_printf(e->arena, "%s%s%s", names, i > 0 ? ", " : "", in->holders[i]);
+	}
+	return sl_arena_printf(e->arena, "%zu who may: %s%s", in->holder_total, names,
+			       in->holder_count < in->holder_total ? ", ..." : "");
+}
+
+static void permission(struct evaluation *e)
+{
+	const struct gates_input *in = e->in;
+	if (in->verb == NULL) {
+		return;
+	}
+	struct gate *gate = add(
+	    e, GATE_PERMISSION, "permission", in->permitted ? GATE_PASS : GATE_BLOCK,
+	    sl_arena_printf(e->arena, "'%s' %s the right to %s app %s in %s", in->principal,
+			    in->permitted ? "has" : "lacks", in->verb, in->app, in->target.name));
+	gate->cleared_by = in->permitted ? "" : holders_text(e);
+}
+
 /* --- promote ---------------------------------------------------------------- */
 
 static void order(struct evaluation *e)
@@ -246,6 +277,7 @@ bool gates_evaluate(const struct gates_input *input, struct sl_arena *arena,
 {
 	ret_gates->count = 0;
 	struct evaluation e = {.in = input, .arena = arena, .gates = ret_gates};
+	permission(&e);
 	switch (input->action) {
 	case GATES_PROMOTE:
 		order(&e);

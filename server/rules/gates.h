@@ -5,9 +5,9 @@
  * a snapshot), everything that it finds goes out as a list, every gate in it, in
  * the order of enum gate_kind. A gate that nothing configures is left out.
  *
- *   PROMOTE   order, not-blocked, content, unchanged
- *   RELEASE   in-production, not-blocked, prefetched
- *   ROLLBACK  in-production, not-blocked, released-before
+ *   PROMOTE   permission, order, not-blocked, content, unchanged
+ *   RELEASE   permission, in-production, not-blocked, prefetched
+ *   ROLLBACK  permission, in-production, not-blocked, released-before
  *
  * Texts lie in the arena that the caller gives; a list whose arena has failed must
  * not be used. Any thread. */
@@ -53,7 +53,7 @@ enum gates_publication {
 	GATES_PARKED = 4
 };
 
-enum { GATES_EVIDENCE_MAX = 2, GATES_MAX = 8 };
+enum { GATES_EVIDENCE_MAX = 2, GATES_MAX = 16 };
 
 struct gate {
 	const char *id; /* "not-blocked"; static */
@@ -85,6 +85,13 @@ struct gates_input {
 	struct gates_environment source;  /* the one that it is in */
 	struct gates_environment next;    /* the one after it; rank 0: it is in the last */
 	struct gates_environment target;  /* the one that the act is about */
+
+	const char *verb; /* of the right that the act takes, "promote"; NULL: it takes none */
+	const char *principal, *app; /* who asks, for what: name, slug */
+	bool permitted;
+	const char *const *holders; /* when it is not: who may act, the first by name */
+	size_t holder_count;        /* of those named */
+	size_t holder_total;        /* of all */
 
 	bool blocked;
 	bool recalled; /* the block's mode is RECALL */

@@ -54,11 +54,12 @@ static sl_code plan_read(struct service_read *read, const void *message, void *r
 	const Sluice__V1__PlanRequest *request = message;
 	Sluice__V1__PlanResponse *response = reply;
 	struct wire in = moves_in(read);
+	const struct plan_asker asker = {.principal = read->principal, .rights = read->rights};
 	Sluice__Store__V1__AppRecord *app = NULL;
 	struct plan_base base;
 	struct plan plan;
 	sl_code code = app_find(read->view, read->arena, read->workspace, request->app, &app, err);
-	code = code != SL_OK ? code : plan_base_load(&in, app, &base, err);
+	code = code != SL_OK ? code : plan_base_load(&in, app, &asker, &base, err);
 	if (code != SL_OK) {
 		return code;
 	}

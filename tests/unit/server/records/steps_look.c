@@ -73,7 +73,7 @@ sl_code steps_plan(struct steps *s, enum gates_action action, const char *versio
 	struct wire in = look(s);
 	struct plan_base base;
 	sl_err_clear(&s->err);
-	assert_int_equal(plan_base_load(&in, app, &base, NULL), SL_OK);
+	assert_int_equal(plan_base_load(&in, app, NULL, &base, NULL), SL_OK);
 	s->revision = 0;
 	s->code = plan_in(s, &base, action, version, ret_plan);
 	store_view_end(in.view);
@@ -87,7 +87,7 @@ Sluice__V1__Plan *steps_plan_wire(struct steps *s, enum gates_action action, con
 	struct plan_base base;
 	struct plan plan;
 	Sluice__V1__Plan *wire = NULL;
-	assert_int_equal(plan_base_load(&in, app, &base, NULL), SL_OK);
+	assert_int_equal(plan_base_load(&in, app, NULL, &base, NULL), SL_OK);
 	assert_int_equal(plan_in(s, &base, action, version, &plan), SL_OK);
 	assert_int_equal(plan_wire(&base, &plan, &wire, NULL), SL_OK);
 	store_view_end(in.view);

@@ -69,7 +69,7 @@ static sl_code plan_act(struct decision *d, enum gates_action action, const char
 	Sluice__Store__V1__VersionRecord *record = NULL;
 	Sluice__V1__Plan *wire = NULL;
 	sl_code code = app_find(d->view, d->arena, d->workspace, "shop", &app, err);
-	code = code != SL_OK ? code : plan_base_load(&in, app, &base, err);
+	code = code != SL_OK ? code : plan_base_load(&in, app, NULL, &base, err);
 	if (code == SL_OK && action != GATES_ROLLBACK) {
 		code = version_find(d->view, d->arena, d->workspace, app, version, &record, err);
 	}

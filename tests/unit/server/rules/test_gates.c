@@ -152,6 +152,30 @@ static void never_released(struct gates_input *in)
 {
 	in->released_before = false;
 }
+static void permitted(struct gates_input *in)
+{
+	in->verb = "promote";
+	in->principal = "ann";
+	in->app = "shop";
+	in->permitted = true;
+}
+static void not_permitted(struct gates_input *in)
+{
+	permitted(in);
+	in->permitted = false;
+}
+static void others_may(struct gates_input *in)
+{
+	static const char *const names[] = {"bob", "carol"};
+	not_permitted(in);
+	in->holders = names;
+	in->holder_count = in->holder_total = 2;
+}
+static void many_may(struct gates_input *in)
+{
+	others_may(in);
+	in->holder_total = 17;
+}
 
 static const struct gate_case {
 	enum gates_action action;
@@ -163,6 +187,17 @@ static const struct gate_case {
 	const char *cleared_by; /* a part of it; NULL: must be empty */
 	uint64_t clears_at_ms;
 } cases[] = {
+    /* permission: every act */
+    {GATES_PROMOTE, DEV, STAGING, permitted, GATE_PERMISSION, GATE_PASS,
+     "'ann' has the right to promote app shop in staging", NULL, 0},
+    {GATES_PROMOTE, DEV, STAGING, not_permitted, GATE_PERMISSION, GATE_BLOCK,
+     "'ann' lacks the right to promote app shop in staging", "nobody has that right", 0},
+    {GATES_PROMOTE, DEV, STAGING, others_may, GATE_PERMISSION, GATE_BLOCK, "lacks",
+     "2 who may: bob, carol", 0},
+    {GATES_RELEASE, PRODUCTION, PRODUCTION, many_may, GATE_PERMISSION, GATE_BLOCK, "in production",
+     "17 who may: bob, carol, ...", 0},
+    {GATES_ROLLBACK, PRODUCTION, PRODUCTION, others_may, GATE_PERMISSION, GATE_BLOCK, "lacks",
+     "bob", 0},
     /* order: every pair */
     {GATES_PROMOTE, DEV, STAGING, nothing, GATE_ORDER, GATE_PASS, "staging", NULL, 0},
     {GATES_PROMOTE, STAGING, PRODUCTION, nothing, GATE_ORDER, GATE_PASS, "production", NULL, 0},
@@ -281,11 +316,21 @@ static void test_gates_are_all_evaluated_in_order(void **state)
 	(void)state;
 	static const struct {
 		enum gates_action action;
-		enum gate_kind kinds[5];
+		spoil_fn *who; /* nothing: no right is asked for */
+		enum gate_kind kinds[6];
 	} lists[] = {
-	    {GATES_PROMOTE, {GATE_ORDER, GATE_NOT_BLOCKED, GATE_CONTENT, GATE_UNCHANGED}},
-	    {GATES_RELEASE, {GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_PREFETCHED}},
-	    {GATES_ROLLBACK, {GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_RELEASED_BEFORE}},
+	    {GATES_PROMOTE, nothing, {GATE_ORDER, GATE_NOT_BLOCKED, GATE_CONTENT, GATE_UNCHANGED}},
+	    {GATES_RELEASE, nothing, {GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_PREFETCHED}},
+	    {GATES_ROLLBACK, nothing, {GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_RELEASED_BEFORE}},
+	    {GATES_PROMOTE,
+	     permitted,
+	     {GATE_PERMISSION, GATE_ORDER, GATE_NOT_BLOCKED, GATE_CONTENT, GATE_UNCHANGED}},
+	    {GATES_RELEASE,
+	     others_may,
+	     {GATE_PERMISSION, GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_PREFETCHED}},
+	    {GATES_ROLLBACK,
+	     not_permitted,
+	     {GATE_PERMISSION, GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_RELEASED_BEFORE}},
 	};
 	for (size_t i = 0; i < SL_COUNT(lists); i++) {
 		SL_AUTO(sl_arena_fini) struct sl_arena arena;
@@ -293,6 +338,7 @@ static void test_gates_are_all_evaluated_in_order(void **state)
 		struct gates gates;
 		/* Everything is wrong, and still nothing is left out. */
 		struct gates_input in = input_of(lists[i].action, DEV, PRODUCTION);
+		lists[i].who(&in);
 		block(&in);
 		failed(&in);
 		never_released(&in);
