@@ -54,9 +54,14 @@ static sl_code check_hello(const struct services *services, struct rpc_stream *s
 	}
 	sl_code code =
 	    service_permit_stream(SYNC, services, stream, &request->base, &need, &caller, err);
-	return code != SL_OK || caller.kind != ACCESS_INSTANCE
-		   ? code
-		   : check_claim(services, &caller, request->hello, &arena, err);
+	if (code != SL_OK || caller.kind != ACCESS_INSTANCE) {
+		return code;
+	}
+	code = check_claim(services, &caller, request->hello, &arena, err);
+	if (code == SL_NOT_FOUND) {
+		service_note_stream(SYNC, services, stream, &caller, err);
+	}
+	return code;
 }
 
 /* Only what an accepted stream says is listened to: the first message names the agent. */

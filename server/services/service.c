@@ -22,41 +22,57 @@ sl_code service_no_memory(struct sl_err *err)
 	return sl_err_no_memory(err);
 }
 
-Sluice__V1__AuditCaller service_origin(struct sl_arena *arena, const struct rpc_call *call)
+struct service_peer service_peer_of_call(const struct rpc_call *call)
+{
+	return (struct service_peer){.address = rpc_call_peer(call),
+				     .identity = rpc_call_identity(call)};
+}
+
+Sluice__V1__AuditCaller service_origin(struct sl_arena *arena, const struct service_peer *peer)
 {
 	Sluice__V1__AuditCaller origin = SLUICE__V1__AUDIT_CALLER__INIT;
-	const struct rpc_peer_identity *peer = rpc_call_identity(call);
-	char *serial = peer == NULL ? NULL : sl_arena_alloc(arena, 2 * sizeof(peer->serial) + 1);
-	origin.peer = (char *)rpc_call_peer(call);
+	const struct rpc_peer_identity *identity = peer->identity;
+	char *serial =
+	    identity == NULL ? NULL : sl_arena_alloc(arena, 2 * sizeof(identity->serial) + 1);
+	origin.peer = (char *)peer->address;
 	if (serial != NULL) {
-		origin.certificate = sl_hex(serial, peer->serial, peer->serial_size);
+		origin.certificate = sl_hex(serial, identity->serial, identity->serial_size);
 	}
 	return origin;
 }
 
-void service_note_denied(const struct services *services, const struct service_bound *bound,
-			 const struct access_caller *caller, const struct rpc_call *call,
-			 const ProtobufCMessage *request, sl_code code, const struct sl_err *err)
+void service_note_attempt(const struct services *services, const struct service_attempt *attempt,
+			  const struct sl_err *err)
 {
-	bool denied = code == SL_PERMISSION_DENIED || code == SL_UNAUTHENTICATED;
-	if (services->audit == NULL || !denied) {
+	if (services->audit == NULL) {
 		return;
 	}
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 4096);
-	const Sluice__V1__AuditCaller origin = service_origin(&arena, call);
-	const struct audit_attempt attempt = {
-	    .workspace = caller->workspace,
-	    .workspace_name = request == NULL ? "" : service_workspace_name(bound, request),
-	    .principal = caller->principal,
-	    .method = bound->name,
+	const struct access_caller *caller = attempt->caller;
+	const Sluice__V1__AuditCaller origin = service_origin(&arena, &attempt->peer);
+	const struct audit_attempt denied = {
+	    .workspace = caller == NULL ? 0 : caller->workspace,
+	    .workspace_name = attempt->request == NULL
+				  ? ""
+				  : service_workspace_name(attempt->bound, attempt->request),
+	    .principal = caller == NULL ? "unknown" : caller->principal,
+	    .method = attempt->bound->name,
 	    .caller = &origin,
 	    .reason = err->reason,
 	    .text = err->msg,
 	    .denied = true,
 	    .now_ms = sl_clock_unix_ms(),
 	};
-	audit_denied(services->audit, &attempt);
+	audit_denied(services->audit, &denied);
+}
+
+void service_note_denied(const struct services *services, const struct service_attempt *attempt,
+			 sl_code code, const struct sl_err *err)
+{
+	if (code == SL_PERMISSION_DENIED || code == SL_UNAUTHENTICATED) {
+		service_note_attempt(services, attempt, err);
+	}
 }
 
 sl_code service_identify(const struct services *services, const struct rpc_call *call,
@@ -65,9 +81,9 @@ sl_code service_identify(const struct services *services, const struct rpc_call 
 	const struct rpc_peer_identity *peer = rpc_call_identity(call);
 	sl_code code = access_identify(services->access, peer, ret_caller, err);
 	if (code != SL_OK) {
-		static const struct access_caller nobody = {.principal = "unknown"};
-		service_note_denied(services, service_bound_of(call), &nobody, call, NULL, code,
-				    err);
+		const struct service_attempt attempt = {.bound = service_bound_of(call),
+							.peer = service_peer_of_call(call)};
+		service_note_denied(services, &attempt, code, err);
 		return code;
 	}
 	return access_limit(services->access, ret_caller, err);
@@ -147,7 +163,11 @@ static sl_code read_call(struct rpc_call *call, struct service_read *read, struc
 	SL_AUTO(access_rights_end) struct access_hold hold = {.rights = NULL};
 	code = service_permit_call(bound, read->services, view, read->arena, read->caller, request,
 				   &hold, err);
-	service_note_denied(read->services, bound, read->caller, call, request, code, err);
+	const struct service_attempt attempt = {.bound = bound,
+						.caller = read->caller,
+						.peer = service_peer_of_call(call),
+						.request = request};
+	service_note_denied(read->services, &attempt, code, err);
 	read->rights = hold.rights;
 	code = code != SL_OK ? code : read_in(bound, read, request, response, err);
 	if (code != SL_OK) {
@@ -262,7 +282,11 @@ static sl_code start_call(struct service_bound *bound, struct service_call *call
 	code = code != SL_OK ? code
 			     : workspace_find(view, service_workspace_name(bound, *ret_request),
 					      &call->workspace, err);
-	service_note_denied(services, bound, &call->caller, call->rpc, *ret_request, code, err);
+	const struct service_attempt attempt = {.bound = bound,
+						.caller = &call->caller,
+						.peer = service_peer_of_call(call->rpc),
+						.request = *ret_request};
+	service_note_denied(services, &attempt, code, err);
 	access_rights_end(&hold);
 	store_view_end(view);
 	return code;

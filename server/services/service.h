@@ -32,6 +32,7 @@ struct requests;
 struct server_config;
 struct admission;
 struct ca;
+struct signing;
 
 /* What services work with; built by main.c, lives as long as the server. All borrowed. */
 struct services {
@@ -45,6 +46,7 @@ struct services {
 	struct audit *audit;         /* refusals, coalesced; NULL: each is recorded */
 	struct admission *admission; /* certificates; NULL: --insecure */
 	struct ca *ca;               /* likewise */
+	struct signing *signing;     /* the manifest key; NULL: nothing is signed */
 	unsigned door_port;          /* 0: there is no door */
 	const struct server_config *config;
 	uint64_t started_ms;
@@ -139,13 +141,20 @@ const struct rpc_method *services_rpc_methods(size_t *ret_count);
 extern const char *const services_names[];
 
 /* For the first message of a stream: who is it, may it open it (`path` names its row), and
- * remembers it, so that it ends when `need` is met no more. On failure the stream is the caller's
- * to finish. `request`: the message. The stream's closed() must call access_stream_closed(). */
+ * remembers it, so that it ends when `need` is met no more. A denied attempt is on record. On
+ * failure the stream is the caller's to finish. `request`: the message. The stream's closed() must
+ * call access_stream_closed(). */
 SL_MUST_USE sl_code service_permit_stream(const char *path, const struct services *services,
 					  struct rpc_stream *stream,
 					  const ProtobufCMessage *request,
 					  const struct access_need *need,
 					  struct access_caller *ret_caller, struct sl_err *err);
+
+/* Leaves a trace of a stream that was refused though its method is the caller's to call: it spoke
+ * for somebody else. */
+void service_note_stream(const char *path, const struct services *services,
+			 const struct rpc_stream *stream, const struct access_caller *caller,
+			 const struct sl_err *err);
 
 /* What watch asks about its viewers; lives as long as `services`. */
 struct watch_sight;

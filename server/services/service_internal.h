@@ -41,12 +41,28 @@ SL_MUST_USE sl_code service_permit_call(const struct service_bound *bound,
 					const ProtobufCMessage *request,
 					struct access_hold *ret_hold, struct sl_err *err);
 
-/* From where a call comes, for the audit: peer and certificate. */
-Sluice__V1__AuditCaller service_origin(struct sl_arena *arena, const struct rpc_call *call);
-/* Leaves a trace of a read that was denied; of other ends nothing. */
-void service_note_denied(const struct services *services, const struct service_bound *bound,
-			 const struct access_caller *caller, const struct rpc_call *call,
-			 const ProtobufCMessage *request, sl_code code, const struct sl_err *err);
+/* From where a call or a stream comes. */
+struct service_peer {
+	const char *address;
+	const struct rpc_peer_identity *identity; /* its certificate; NULL: none */
+};
+struct service_peer service_peer_of_call(const struct rpc_call *call);
+/* The same for the audit: peer and certificate. */
+Sluice__V1__AuditCaller service_origin(struct sl_arena *arena, const struct service_peer *peer);
+/* An attempt at a method that the caller may not make. */
+struct service_attempt {
+	const struct service_bound *bound;
+	const struct access_caller *caller; /* NULL: it is not known who */
+	struct service_peer peer;
+	const ProtobufCMessage *request; /* NULL: it was not looked at */
+};
+/* Leaves a trace of a denied attempt (PERMISSION_DENIED, UNAUTHENTICATED) at what leaves none by
+ * itself: reads, streams; of other ends nothing. */
+void service_note_denied(const struct services *services, const struct service_attempt *attempt,
+			 sl_code code, const struct sl_err *err);
+/* Leaves that trace whatever the code says. */
+void service_note_attempt(const struct services *services, const struct service_attempt *attempt,
+			  const struct sl_err *err);
 /* Who calls, and not too often. */
 SL_MUST_USE sl_code service_identify(const struct services *services, const struct rpc_call *call,
 				     struct access_caller *ret_caller, struct sl_err *err);

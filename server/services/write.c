@@ -401,7 +401,8 @@ static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err 
 	    *(Sluice__V1__WriteOptions *const *)((const uint8_t *)w->request +
 						 w->bound->write->offset);
 	w->options = options == NULL ? &no_options : options;
-	w->origin = service_origin(&w->arena, w->call);
+	const struct service_peer peer = service_peer_of_call(w->call);
+	w->origin = service_origin(&w->arena, &peer);
 	w->origin.request_id = w->options->request_id;
 	w->now_ms = sl_clock_unix_ms();
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
