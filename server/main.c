@@ -320,6 +320,7 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .rate_per_s = (unsigned)config->calls_per_second,
 	    .rate_burst = (unsigned)config->calls_burst,
 	};
+	services->signing = server->signing;
 	server->sight = services_watch_sight(services);
 	const struct watch_options watch = {
 	    .store = services->store,

@@ -30,3 +30,12 @@ size_t vouch_release(const char *app_id, const char *version_id,
 	memcpy(out + app + version, digest, SL_HASH_BYTES);
 	return app + version + SL_HASH_BYTES;
 }
+
+void vouch_audit_head(const struct vouch_audit_head *head,
+		      uint8_t out[static VOUCH_AUDIT_HEAD_BYTES])
+{
+	sl_put_be32(out, head->epoch);
+	sl_put_be64(out + 4, head->at_ms);
+	sl_put_be64(out + 12, head->sequence);
+	memcpy(out + 20, head->hash, SL_HASH_BYTES);
+}

@@ -1,4 +1,4 @@
-/* vouch: what is signed for instances, byte for byte.
+/* vouch: what is signed, byte for byte: for instances, and of the audit record.
  *
  * Whoever signs and whoever checks take the bytes from here; the signature is
  * sl_sign() over them with the purpose of their kind. Pure. */
@@ -15,8 +15,14 @@
 #define VOUCH_KEY "sluice manifest key v1"
 #define VOUCH_REFRESH "sluice refresh v1"
 #define VOUCH_RELEASE "sluice release v1"
+#define VOUCH_AUDIT_HEAD "sluice audit head v1"
 
-enum { VOUCH_KEY_BYTES = 36, VOUCH_REFRESH_BYTES = 52, VOUCH_RELEASE_MAX = 160 };
+enum {
+	VOUCH_KEY_BYTES = 36,
+	VOUCH_REFRESH_BYTES = 52,
+	VOUCH_RELEASE_MAX = 160,
+	VOUCH_AUDIT_HEAD_BYTES = 52,
+};
 
 /* "This is the manifest key of epoch n." */
 void vouch_key(uint32_t epoch, const uint8_t public_key[static SL_SIGN_PUBLIC_BYTES],
@@ -34,5 +40,14 @@ void vouch_refresh(const struct vouch_refresh *refresh, uint8_t out[static VOUCH
 size_t vouch_release(const char *app_id, const char *version_id,
 		     const uint8_t digest[static SL_HASH_BYTES],
 		     uint8_t out[static VOUCH_RELEASE_MAX]);
+
+/* "At this time the audit sequence ended with this record." */
+struct vouch_audit_head {
+	uint32_t epoch;
+	uint64_t at_ms, sequence;
+	const uint8_t *hash; /* SL_HASH_BYTES */
+};
+void vouch_audit_head(const struct vouch_audit_head *head,
+		      uint8_t out[static VOUCH_AUDIT_HEAD_BYTES]);
 
 #endif

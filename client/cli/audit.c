@@ -5,7 +5,7 @@
 
 #include "base/bytes/bytes.h"
 #include "base/clock/clock.h"
-#include "client/cli/audit_file.h"
+#include "client/cli/audit_verify.h"
 #include "client/cli/commands.h"
 
 /* --- audit ls ---------------------------------------------------------------------------- */
@@ -224,95 +224,13 @@ static int head(struct cli *cli, const struct sl_args *args, void *config)
 	cli_fact(cli, "Hash:", "%s", sl_hex(hex, response->head->hash.data, SL_HASH_BYTES));
 	cli_fact(cli, "Cut at:", "%llu", (unsigned long long)response->anchor->sequence);
 	cli_fact(cli, "Time:", "%s", text_time(time, response->at));
+	if (response->signature != NULL) {
+		cli_fact(cli, "Signed by:", "the manifest key of epoch %u",
+			 response->signature->key_epoch);
+	} else {
+		cli_fact(cli, "Signed by:", "nobody: this server has no keys");
+	}
 	return CLI_DONE;
-}
-
-/* --- audit verify --------------------------------------------------------------------------- */
-
-struct verify_flags {
-	const char *head, *file;
-};
-static const struct sl_flag verify_flags[] = {
-    {.name = "head",
-     .kind = SL_FLAG_TEXT,
-     .offset = offsetof(struct verify_flags, head),
-     .placeholder = "FILE",
-     .help = "A head that was kept elsewhere (sluice audit head -o json): its record must be there "
-	     "as it was."},
-    {.name = "file",
-     .kind = SL_FLAG_TEXT,
-     .offset = offsetof(struct verify_flags, file),
-     .placeholder = "EXPORT",
-     .help = "Check this export instead; no server is asked."},
-    {.name = NULL},
-};
-
-static int say_result(const struct cli *cli, uint64_t checked, uint64_t faults, uint64_t last)
-{
-	cli_say(cli, "%llu records checked up to %llu: %llu faults\n", (unsigned long long)checked,
-		(unsigned long long)last, (unsigned long long)faults);
-	return faults == 0 ? CLI_DONE : CLI_FAILED;
-}
-
-static int verify_here(struct cli *cli, const struct audit_head *kept)
-{
-	Sluice__V1__VerifyAuditRequest request = SLUICE__V1__VERIFY_AUDIT_REQUEST__INIT;
-	Sluice__V1__AuditPoint point = SLUICE__V1__AUDIT_POINT__INIT;
-	Sluice__V1__VerifyAuditResponse *response = NULL;
-	uint64_t checked = 0, faults = 0;
-	if (kept != NULL) {
-		point.sequence = kept->sequence;
-		point.hash = (ProtobufCBinaryData){.len = sizeof(kept->hash),
-						   .data = (uint8_t *)(uintptr_t)kept->hash};
-		request.kept = &point;
-	}
-	do {
-		if (!CLI_CALL(cli, verify_audit, &request, &response)) {
-			return cli_fail(cli);
-		}
-		for (size_t i = 0; i < response->n_faults; i++) {
-			cli_say(cli, "record %llu %s\n",
-				(unsigned long long)response->faults[i]->sequence,
-				response->faults[i]->text);
-		}
-		checked += response->checked;
-		faults += response->fault_count;
-		request.after = response->at;
-	} while (!response->finished && response->at != NULL);
-	return say_result(cli, checked, faults, response->at != NULL ? response->at->sequence : 0);
-}
-
-static void on_fault(void *ctx, uint64_t sequence, const char *what)
-{
-	cli_say(ctx, "record %llu %s\n", (unsigned long long)sequence, what);
-}
-
-static int verify_file(struct cli *cli, const char *path, const struct audit_head *kept)
-{
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct audit_file file = {.on_fault = on_fault, .ctx = cli, .kept = kept};
-	if (audit_file_read(&file, path, &err) != SL_OK) {
-		return cli_complain(CLI_FAILED, "%s", err.msg);
-	}
-	return say_result(cli, file.checked, file.faults, file.last.sequence);
-}
-
-static int verify(struct cli *cli, const struct sl_args *args, void *config)
-{
-	(void)args;
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	const struct verify_flags *flags = config;
-	struct audit_head kept;
-	bool has_kept = flags->head[0] != '\0';
-	if (has_kept && audit_head_read(flags->head, &kept, &err) != SL_OK) {
-		return cli_complain(CLI_FAILED, "%s", err.msg);
-	}
-	const struct audit_head *wanted = has_kept ? &kept : NULL;
-	if (flags->file[0] != '\0') {
-		return verify_file(cli, flags->file, wanted);
-	}
-	return cli_connect(cli, &err) == SL_OK ? verify_here(cli, wanted)
-					       : cli_complain(CLI_USAGE, "%s", err.msg);
 }
 
 /* --- audit export ----------------------------------------------------------------------------- */
@@ -371,11 +289,11 @@ static int export(struct cli *cli, const struct sl_args *args, void *config)
 		return cli_complain(CLI_FAILED, "%s", writer.error);
 	}
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct audit_file file = {.on_fault = on_fault, .ctx = cli};
+	struct audit_file file = {.on_fault = audit_say_fault, .ctx = cli};
 	if (audit_file_read(&file, args->items[0], &err) != SL_OK) {
 		return cli_complain(CLI_FAILED, "%s", err.msg);
 	}
-	return say_result(cli, file.checked, file.faults, file.last.sequence);
+	return audit_say_result(cli, file.checked, file.faults, file.last.sequence);
 }
 
 /* --- audit cut -------------------------------------------------------------------------------- */
@@ -384,7 +302,7 @@ static int cut(struct cli *cli, const struct sl_args *args, void *config)
 {
 	(void)config;
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct audit_file file = {.on_fault = on_fault, .ctx = cli};
+	struct audit_file file = {.on_fault = audit_say_fault, .ctx = cli};
 	if (audit_file_read(&file, args->items[0], &err) != SL_OK) {
 		return cli_complain(CLI_FAILED, "%s", err.msg);
 	}
@@ -427,20 +345,12 @@ const struct cli_command cli_cmd_audit_ls = {
 const struct cli_command cli_cmd_audit_head = {
     .about = {.name = "audit head",
 	      .synopsis = "",
-	      .summary = "Show number and hash of the last audit record",
+	      .summary = "Show number and hash of the last audit record, signed",
 	      .description =
 		  "Kept elsewhere (-o json > FILE), it proves later that nothing up to it "
-		  "was cut off or changed."},
+		  "was cut off or changed (audit verify --against FILE). It is signed by the key "
+		  "that manifests are signed with, so that whoever holds it need not be believed."},
     .run = head,
-};
-const struct cli_command cli_cmd_audit_verify = {
-    .about = {.name = "audit verify",
-	      .synopsis = "",
-	      .summary = "Check that no audit record was cut out, changed or put elsewhere",
-	      .flags = verify_flags},
-    .run = verify,
-    .offline = true,
-    .config_size = sizeof(struct verify_flags),
 };
 const struct cli_command cli_cmd_audit_export = {
     .about = {.name = "audit export",

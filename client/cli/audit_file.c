@@ -21,9 +21,8 @@ static void file_close(FILE **file)
 
 /* --- values ----------------------------------------------------------------------------- */
 
-/* 64-bit numbers are texts in protobuf's JSON. */
-static sl_code get_number(const struct sl_json *object, const char *key, uint64_t *ret_number,
-			  struct sl_err *err)
+sl_code audit_get_number(const struct sl_json *object, const char *key, uint64_t *ret_number,
+			 struct sl_err *err)
 {
 	const char *text = NULL;
 	sl_code code = sl_json_get_text(object, key, 20, &text, err);
@@ -38,9 +37,8 @@ static sl_code get_number(const struct sl_json *object, const char *key, uint64_
 		   : sl_err_set(err, SL_INVALID_ARGUMENT, "key '%s' must be a number", key);
 }
 
-/* Absent is empty. */
-static sl_code get_hash(const struct sl_json *object, const char *key, struct sl_buf *hash,
-			struct sl_err *err)
+sl_code audit_get_hash(const struct sl_json *object, const char *key, struct sl_buf *hash,
+		       struct sl_err *err)
 {
 	sl_code code = sl_json_get_bytes(object, key, hash, err);
 	if (code == SL_OK && hash->size != 0 && hash->size != SL_HASH_BYTES) {
@@ -48,30 +46,6 @@ static sl_code get_hash(const struct sl_json *object, const char *key, struct sl
 				  SL_HASH_BYTES);
 	}
 	return code;
-}
-
-sl_code audit_head_read(const char *path, struct audit_head *ret_head, struct sl_err *err)
-{
-	SL_AUTO(sl_json_free_auto) struct sl_json *root = NULL;
-	SL_AUTO(sl_buf_fini) struct sl_buf hash = {.size = 0};
-	const struct sl_json *head = NULL;
-	ret_head->sequence = 0;
-	sl_code code = sl_json_read_file(path, &root, err);
-	code = code != SL_OK ? code : sl_json_get_object(root, "head", &head, err);
-	if (code == SL_OK && head == NULL) {
-		return sl_err_set(err, SL_INVALID_ARGUMENT,
-				  "'%s' is no head: write it with sluice audit head -o json", path);
-	}
-	code = code != SL_OK ? code : get_number(head, "sequence", &ret_head->sequence, err);
-	code = code != SL_OK ? code : get_hash(head, "hash", &hash, err);
-	if (code == SL_OK && hash.size != SL_HASH_BYTES) {
-		code = sl_err_set(err, SL_INVALID_ARGUMENT, "key 'head.hash' is missing");
-	}
-	if (code != SL_OK) {
-		return sl_err_wrap(err, "'%s'", path);
-	}
-	memcpy(ret_head->hash, hash.data, SL_HASH_BYTES);
-	return SL_OK;
 }
 
 /* --- lines -------------------------------------------------------------------------------- */
@@ -104,9 +78,9 @@ static sl_code parse(struct sl_bytes text, struct line *line, struct sl_err *err
 {
 	SL_AUTO(sl_json_free_auto) struct sl_json *root = NULL;
 	sl_code code = sl_json_parse(text, &root, err);
-	code = code != SL_OK ? code : get_number(root, "sequence", &line->sequence, err);
-	code = code != SL_OK ? code : get_hash(root, "hash", &line->hash, err);
-	code = code != SL_OK ? code : get_hash(root, "contentHash", &line->content_hash, err);
+	code = code != SL_OK ? code : audit_get_number(root, "sequence", &line->sequence, err);
+	code = code != SL_OK ? code : audit_get_hash(root, "hash", &line->hash, err);
+	code = code != SL_OK ? code : audit_get_hash(root, "contentHash", &line->content_hash, err);
 	code = code != SL_OK ? code : sl_json_get_bytes(root, "body", &line->body, err);
 	if (code == SL_OK && (line->hash.size == 0 || line->sequence == 0 || line->body.failed)) {
 		return sl_err_set(err, SL_INVALID_ARGUMENT, "it is no audit record of an export");

@@ -8,15 +8,19 @@
 
 #include "base/crypto/crypto.h"
 #include "base/err/err.h"
+#include "base/json/json.h"
 #include "sluice/v1/audit.pb-c.h"
 
 struct audit_head {
 	uint64_t sequence;
 	uint8_t hash[SL_HASH_BYTES];
 };
-/* Reads what `sluice audit head -o json` printed. */
-SL_MUST_USE sl_code audit_head_read(const char *path, struct audit_head *ret_head,
-				    struct sl_err *err);
+
+/* Values of messages as JSON. 64-bit numbers are texts there; a hash that is absent is empty. */
+SL_MUST_USE sl_code audit_get_number(const struct sl_json *object, const char *key,
+				     uint64_t *ret_number, struct sl_err *err);
+SL_MUST_USE sl_code audit_get_hash(const struct sl_json *object, const char *key,
+				   struct sl_buf *hash, struct sl_err *err);
 
 /* False: no memory. */
 bool audit_print_line(FILE *out, const Sluice__V1__AuditRecord *record);

@@ -77,8 +77,7 @@ static sl_code find_holders(const struct plan_base *base, struct plan *plan, enu
 			   .code = SL_OK,
 			   .err = err};
 	if (s.names == NULL) {
-		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-				      "out of memory");
+		return sl_err_no_memory(err);
 	}
 	plan->input.holders = s.names;
 	sl_code code = look_in(&s, base->in.workspace);

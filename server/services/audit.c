@@ -2,33 +2,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock/clock.h"
 #include "server/records/audit.h"
 #include "server/records/history.h"
 #include "server/records/wire.h"
-#include "server/services/service.h"
+#include "server/services/audit_internal.h"
 
 /* A call looks at no more: all run on the queue thread. */
 enum { LOOK_MAX = 2000, CHECK_MAX = 1000, EXPORT_BYTES = 512 << 10, FAULTS_MAX = 100 };
 /* Clocks may go back, and coalesced records come late; not by more. */
 enum { CLOCK_SLACK_MS = 3600000 };
-
-static ProtobufCBinaryData binary(struct sl_arena *arena, const uint8_t *data, size_t size)
-{
-	return (ProtobufCBinaryData){.len = size, .data = sl_arena_dup(arena, data, size)};
-}
-
-static Sluice__V1__AuditPoint *wire_point(struct sl_arena *arena,
-					  const struct store_audit_point *point)
-{
-	Sluice__V1__AuditPoint *wire = SL_ARENA_NEW(arena, Sluice__V1__AuditPoint);
-	if (wire != NULL) {
-		sluice__v1__audit_point__init(wire);
-		wire->sequence = point->sequence;
-		wire->hash = binary(arena, point->hash, sizeof(point->hash));
-	}
-	return wire;
-}
 
 /* NULL: no memory, or its body does not parse; *err says which. */
 static Sluice__V1__AuditRecord *
@@ -45,9 +27,10 @@ wire_record(struct sl_arena *arena, const struct store_audit_record *record, str
 		return NULL;
 	}
 	wire->sequence = record->sequence;
-	wire->hash = binary(arena, record->hash, sizeof(record->hash));
+	wire->hash = audit_wire_bytes(arena, record->hash, sizeof(record->hash));
 	if (record->change) {
-		wire->content_hash = binary(arena, record->bulk_hash, sizeof(record->bulk_hash));
+		wire->content_hash =
+		    audit_wire_bytes(arena, record->bulk_hash, sizeof(record->bulk_hash));
 	}
 	return wire;
 }
@@ -184,21 +167,6 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	return code != SL_OK ? code : fill(read, &filter, &page, reply, err);
 }
 
-/* --- GetAuditHead ------------------------------------------------------------------------ */
-
-static sl_code head_read(struct service_read *read, const void *message, void *reply,
-			 struct sl_err *err)
-{
-	(void)message, (void)err;
-	Sluice__V1__GetAuditHeadResponse *response = reply;
-	struct store_audit_point head = store_view_audit_head(read->view);
-	struct store_audit_point anchor = store_view_audit_anchor(read->view);
-	response->head = wire_point(read->arena, &head);
-	response->anchor = wire_point(read->arena, &anchor);
-	response->at = wire_time(read->arena, sl_clock_unix_ms());
-	return SL_OK;
-}
-
 /* --- VerifyAudit --------------------------------------------------------------------------- */
 
 static sl_code check_point(const char *field, const Sluice__V1__AuditPoint *point,
@@ -296,7 +264,7 @@ static sl_code verify_read(struct service_read *read, const void *message, void 
 	code = code != SL_OK ? code : store_audit_check(&check, read->view, CHECK_MAX, err);
 	response->checked = check.checked;
 	response->finished = check.finished;
-	response->at = wire_point(read->arena, &check.at);
+	response->at = audit_wire_point(read->arena, &check.at);
 	return code;
 }
 
@@ -309,8 +277,8 @@ static sl_code export_read(struct service_read *read, const void *message, void 
 	Sluice__V1__ExportAuditResponse *response = reply;
 	struct store_audit_point head = store_view_audit_head(read->view);
 	struct store_audit_point anchor = store_view_audit_anchor(read->view);
-	response->head = wire_point(read->arena, &head);
-	response->anchor = wire_point(read->arena, &anchor);
+	response->head = audit_wire_point(read->arena, &head);
+	response->anchor = audit_wire_point(read->arena, &anchor);
 	response->records = SL_ARENA_ARRAY(read->arena, Sluice__V1__AuditRecord *, CHECK_MAX);
 	if (request->after >= head.sequence || response->records == NULL) {
 		return response->records != NULL ? SL_OK : sl_err_no_memory(err);
@@ -323,7 +291,8 @@ static sl_code export_read(struct service_read *read, const void *message, void 
 		if (record == NULL) {
 			return err->code;
 		}
-		record->body = binary(read->arena, walk.record.body.data, walk.record.body.size);
+		record->body =
+		    audit_wire_bytes(read->arena, walk.record.body.data, walk.record.body.size);
 		bytes += 2 * walk.record.body.size;
 		response->records[response->n_records++] = record;
 	}
@@ -354,7 +323,7 @@ static sl_code cut_decide(struct decision *d, const void *message, void *reply, 
 	memcpy(through.hash, request->through->hash.data, sizeof(through.hash));
 	sl_code code = audit_cut(d, &through, err);
 	response->anchor =
-	    wire_point(d->arena, through.sequence > anchor.sequence ? &through : &anchor);
+	    audit_wire_point(d->arena, through.sequence > anchor.sequence ? &through : &anchor);
 	return code;
 }
 
@@ -365,7 +334,8 @@ const struct service_method audit_methods[5] = {
      .scope = ACCESS_SERVER},
     {"/sluice.v1.AuditService/GetAuditHead", ACCESS_ADMINISTER,
      &sluice__v1__get_audit_head_request__descriptor,
-     &sluice__v1__get_audit_head_response__descriptor, .read = head_read, .scope = ACCESS_SERVER},
+     &sluice__v1__get_audit_head_response__descriptor, .read = audit_head_read,
+     .scope = ACCESS_SERVER},
     {"/sluice.v1.AuditService/VerifyAudit", ACCESS_ADMINISTER,
      &sluice__v1__verify_audit_request__descriptor, &sluice__v1__verify_audit_response__descriptor,
      .check = verify_check, .read = verify_read, .scope = ACCESS_SERVER},

@@ -166,21 +166,38 @@ static size_t first_missing(const struct chain *chain, uint32_t epoch, struct sl
 	return from;
 }
 
+/* From this one on; none: NULL. */
+static sl_code copy_keys(const struct chain *chain, size_t from, struct signing_key **ret_keys,
+			 size_t *ret_count, struct sl_err *err)
+{
+	*ret_keys = NULL;
+	*ret_count = chain->count - from;
+	if (*ret_count == 0) {
+		return SL_OK;
+	}
+	*ret_keys = malloc(*ret_count * sizeof(**ret_keys));
+	if (*ret_keys == NULL) {
+		return sl_err_no_memory(err);
+	}
+	memcpy(*ret_keys, chain->keys + from, *ret_count * sizeof(**ret_keys));
+	return SL_OK;
+}
+
 sl_code signing_missing(struct signing *signing, uint32_t epoch, struct sl_bytes public_key,
 			struct signing_key **ret_keys, size_t *ret_count, struct sl_err *err)
 {
-	sl_code code = SL_OK;
-	*ret_keys = NULL;
 	pthread_mutex_lock(&signing->lock);
 	size_t from = first_missing(&signing->chain, epoch, public_key);
-	*ret_count = signing->chain.count - from;
-	if (*ret_count > 0) {
-		*ret_keys = malloc(*ret_count * sizeof(**ret_keys));
-		code = *ret_keys != NULL ? SL_OK : sl_err_no_memory(err);
-	}
-	if (*ret_keys != NULL) {
-		memcpy(*ret_keys, signing->chain.keys + from, *ret_count * sizeof(**ret_keys));
-	}
+	sl_code code = copy_keys(&signing->chain, from, ret_keys, ret_count, err);
+	pthread_mutex_unlock(&signing->lock);
+	return code;
+}
+
+sl_code signing_keys(struct signing *signing, struct signing_key **ret_keys, size_t *ret_count,
+		     struct sl_err *err)
+{
+	pthread_mutex_lock(&signing->lock);
+	sl_code code = copy_keys(&signing->chain, 0, ret_keys, ret_count, err);
 	pthread_mutex_unlock(&signing->lock);
 	return code;
 }

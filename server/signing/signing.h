@@ -63,6 +63,10 @@ SL_MUST_USE sl_code signing_missing(struct signing *signing, uint32_t epoch,
 				    struct sl_bytes public_key, struct signing_key **ret_keys,
 				    size_t *ret_count, struct sl_err *err);
 
+/* All keys of the chain. The caller frees *ret_keys. */
+SL_MUST_USE sl_code signing_keys(struct signing *signing, struct signing_key **ret_keys,
+				 size_t *ret_count, struct sl_err *err);
+
 /* --- for `sluiced keys`; also while a server runs, which sees it within a second ------------- */
 
 /* The next key, announced by the one in use, which is gone afterwards. */
