@@ -39,6 +39,8 @@ FAMILY(git_running, METRICS_GAUGE, "sluice_git_jobs_running", "Git jobs running.
 FAMILY(git_waiting, METRICS_GAUGE, "sluice_git_jobs_waiting", "Git jobs waiting.");
 FAMILY(refusals, METRICS_COUNTER, "sluice_manifests_refused_total",
        "Manifests, manifest keys and refreshes that agents did not believe.");
+FAMILY(concerns, METRICS_GAUGE, "sluice_instance_alerts",
+       "Instances that somebody should look at, by kind of alert.");
 FAMILY(key_epoch, METRICS_GAUGE, "sluice_manifest_key_epoch",
        "Epoch of the manifest key in use; 0: manifests are not signed.");
 FAMILY(git_done, METRICS_COUNTER, "sluice_git_jobs_done_total", "Git jobs that went well.");
@@ -105,6 +107,8 @@ static void collect_fleet(const struct services *services, struct metrics_page *
 	static const char *const phase_names[FLEET_PHASE_COUNT] = {
 	    "none",    "pending",   "fetching", "verifying", "staged",     "activating",
 	    "healthy", "not_ready", "degraded", "failed",    "rolled_back"};
+	static const char *const concern_names[FLEET_CONCERN_COUNT] = {
+	    "other", "token_reused", "folder_copied", "manifest_refused"};
 	struct fleet_stats f;
 	fleet_stats_read(services->fleet, &f);
 	for (uint32_t environment = 1; environment <= ENV_COUNT; environment++) {
@@ -119,6 +123,10 @@ static void collect_fleet(const struct services *services, struct metrics_page *
 	for (unsigned i = 1; i < FLEET_PHASE_COUNT; i++) {
 		const struct metrics_label label = {"phase", phase_names[i]};
 		metrics_page_sample(page, &phases, &label, 1, f.phases[i]);
+	}
+	for (unsigned i = 0; i < FLEET_CONCERN_COUNT; i++) {
+		const struct metrics_label label = {"kind", concern_names[i]};
+		metrics_page_sample(page, &concerns, &label, 1, f.concerns[i]);
 	}
 	const struct sample samples[] = {
 	    {&manifests, (double)f.manifests_sent},

@@ -54,6 +54,36 @@ static void put_cell(struct table *table, const Sluice__V1__EnvironmentStatus *e
 		  e->ok, e->instances, e->pinned ? " pinned" : "", failed, away);
 }
 
+/* What has nothing to do with versions, and must be seen all the same. */
+static void say_concerns(const struct cli *cli, const Sluice__V1__GetStatusResponse *status)
+{
+	for (size_t i = 0; i < status->n_concerns; i++) {
+		const Sluice__V1__InstanceConcern *concern = status->concerns[i];
+		char at[TEXT_SIZE];
+		for (size_t a = 0; a < concern->n_alerts; a++) {
+			cli_paint(cli, TEXT_BAD, "! %s (%s)", concern->instance,
+				  concern->environment);
+			cli_say(cli, " %s: %s\n", text_time(at, concern->alerts[a]->last_at),
+				concern->alerts[a]->text);
+		}
+		if (concern->n_alerts > 0) {
+			cli_say(cli,
+				"  more: sluice instance show %s; when that is settled: sluice "
+				"instance clear %s\n",
+				concern->instance, concern->instance);
+		}
+		if (concern->refused[0] != '\0') {
+			cli_paint(cli, TEXT_BAD, "! %s (%s)", concern->instance,
+				  concern->environment);
+			cli_say(cli,
+				" its agent does not believe the server, %llu times since it "
+				"started: %s\n  what that means: SECURITY.md, \"When an agent "
+				"refuses\"\n",
+				(unsigned long long)concern->refusals, concern->refused);
+		}
+	}
+}
+
 static int overview(const struct cli *cli, const Sluice__V1__GetStatusResponse *status)
 {
 	const char *headings[ENVIRONMENTS_MAX + 3] = {"APP", "RELEASED"};
@@ -201,10 +231,12 @@ static int status_run(struct cli *cli, const struct sl_args *args, void *config)
 	if (cli_printed_json(cli, &status->base)) {
 		return CLI_DONE;
 	}
-	if (cli->app == NULL || cli->output == CLI_NAME) {
-		return overview(cli, status);
+	bool whole = cli->app == NULL || cli->output == CLI_NAME;
+	int code = whole ? overview(cli, status) : detail(cli, status);
+	if (code == CLI_DONE && cli->output == CLI_TABLE) {
+		say_concerns(cli, status);
 	}
-	return detail(cli, status);
+	return code;
 }
 
 static int explain_run(struct cli *cli, const struct sl_args *args, void *config)
@@ -240,13 +272,16 @@ static int explain_run(struct cli *cli, const struct sl_args *args, void *config
 }
 
 const struct cli_command cli_cmd_status = {
-    .about = {.name = "status",
-	      .synopsis = "[APP]",
-	      .summary = "Show what runs where: apps, environments and, of one app, instances",
-	      .description = "The signs: ✓ all serve it, … on the way, ✗ something failed, ? the "
-			     "agent is not connected, · nothing to run.",
-	      .args_max = 1,
-	      .flags = status_flags},
+    .about =
+	{.name = "status",
+	 .synopsis = "[APP]",
+	 .summary = "Show what runs where: apps, environments and, of one app, instances",
+	 .description =
+	     "The signs: ✓ all serve it, … on the way, ✗ something failed, ? the "
+	     "agent is not connected, · nothing to run. Below, with !: instances with alerts, and "
+	     "those whose agents refuse what the server says.",
+	 .args_max = 1,
+	 .flags = status_flags},
     .run = status_run,
     .config_size = sizeof(struct status_flags),
 };

@@ -76,6 +76,7 @@ struct fleet_standing {
 	 */
 	bool current;
 	bool known; /* the agent has told something of the app; else what follows is empty */
+	const char *refused; /* what the agent did not believe of the server's word; "" */
 	const char *version_id, *active_version_id, *error;
 	Sluice__V1__Phase phase;
 	Sluice__V1__ErrorClass error_class;
@@ -115,6 +116,17 @@ SL_MUST_USE sl_code fleet_visit_one(struct fleet *fleet, const struct store_view
 				    uint32_t workspace, const char *app_id, const char *instance_id,
 				    const struct fleet_visitor *visitor, struct sl_err *err);
 
+/* An instance that somebody should look at: it has alerts, or its agent refused what it was told.
+ */
+struct fleet_concern {
+	const Sluice__Store__V1__InstanceRecord *instance;
+	const char *refused; /* what its agent did not believe; "" */
+	uint64_t refusals;
+};
+/* Of the workspace, in no order. Under fleet's lock, as fleet_visitor. */
+void fleet_concerns(struct fleet *fleet, uint32_t workspace,
+		    void (*visit)(void *ctx, const struct fleet_concern *concern), void *ctx);
+
 /* --- waiting ----------------------------------------------------------------------------- */
 
 enum fleet_wait_event { FLEET_WAIT_LOOK, FLEET_WAIT_EXPIRED, FLEET_WAIT_STOPPING };
@@ -151,11 +163,14 @@ SL_MUST_USE sl_code fleet_reach(struct fleet *fleet, const struct wire *in,
 
 /* For metrics and stats. */
 enum { FLEET_LIVENESS_COUNT = 5, FLEET_PHASE_COUNT = 11 };
+/* Concerns by InstanceAlertKind, and then what agents refused. */
+enum { FLEET_CONCERN_REFUSED = 3, FLEET_CONCERN_COUNT };
 struct fleet_stats {
 	uint32_t streams;                                     /* agents connected */
 	uint32_t waiters;                                     /* WaitFor calls */
 	uint32_t agents[ENV_COUNT + 1][FLEET_LIVENESS_COUNT]; /* by environment and Liveness */
 	uint32_t phases[FLEET_PHASE_COUNT];                   /* apps on instances, by Phase */
+	uint32_t concerns[FLEET_CONCERN_COUNT];               /* instances */
 	uint64_t manifests_sent, reports;
 	uint64_t refusals;  /* of manifests, keys and refreshes, by agents */
 	uint32_t key_epoch; /* of the manifest key in use; 0: none */

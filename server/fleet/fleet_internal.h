@@ -90,6 +90,8 @@ struct fleet_unit {
 	SLIST_ENTRY(fleet_unit) link;        /* bucket */
 	STAILQ_ENTRY(fleet_unit) dirty_link; /* statuses to write */
 	bool dirty;
+	LIST_ENTRY(fleet_unit) concern_link;
+	bool concerns; /* in fleet->concerns */
 	uint32_t workspace;
 	char id[FLEET_ID_ROOM];
 	uint8_t *value; /* owned: the record's stored bytes */
@@ -139,6 +141,7 @@ struct fleet_session {
 
 STAILQ_HEAD(fleet_apps, fleet_app);
 STAILQ_HEAD(fleet_units, fleet_unit);
+LIST_HEAD(fleet_concerns, fleet_unit);
 TAILQ_HEAD(fleet_sessions, fleet_session);
 SLIST_HEAD(fleet_app_bucket, fleet_app);
 SLIST_HEAD(fleet_unit_bucket, fleet_unit);
@@ -162,7 +165,8 @@ struct fleet {
 	size_t touched_unit_count, touched_unit_room;
 	struct fleet_sessions sessions, due;
 	struct fleet_units dirty;
-	unsigned flushing; /* commands on their way */
+	struct fleet_concerns concerns; /* units that somebody should look at */
+	unsigned flushing;              /* commands on their way */
 	uint64_t flushed_mono_ms, flush_hold_mono_ms;
 	bool want_revision;
 	uint32_t stream_count;
@@ -194,6 +198,13 @@ Sluice__V1__Liveness fleet_unit_liveness(struct fleet *fleet, struct fleet_unit 
 					 const struct store_view *view);
 bool fleet_unit_removes(const struct fleet_unit *unit, const char *app_id);
 void fleet_unit_set_text(char **text, const char *value);
+
+/* concerns.c */
+/* After a change of the unit's record or of what its agent refused. */
+void fleet_unit_concern(struct fleet *fleet, struct fleet_unit *unit);
+void fleet_unit_concern_end(struct fleet_unit *unit);
+const char *fleet_unit_refused(const struct fleet_unit *unit); /* "": nothing */
+void fleet_concerns_count(struct fleet *fleet, uint32_t counts[static FLEET_CONCERN_COUNT]);
 
 /* liveness.c: pure. */
 Sluice__V1__Liveness fleet_liveness(const struct fleet_pulse *pulse, uint64_t now_mono_ms,

@@ -62,7 +62,7 @@ struct visit {
 static void empty(struct fleet_standing *standing)
 {
 	standing->version_id = standing->active_version_id = standing->error = "";
-	standing->failed_version_id = standing->failed_error = "";
+	standing->failed_version_id = standing->failed_error = standing->refused = "";
 }
 
 static const char *or_empty(const char *text)
@@ -134,6 +134,7 @@ static sl_code tell(struct visit *v, const Sluice__Store__V1__InstanceRecord *in
 		standing.liveness = fleet_unit_liveness(v->fleet, unit, v->view);
 		standing.sequence = unit->sequence;
 		standing.sent = unit->sent_sequence;
+		standing.refused = fleet_unit_refused(unit);
 	}
 	if (unit != NULL && unit->statuses_loaded) {
 		from_memory(v, unit, &standing);
@@ -362,6 +363,7 @@ void fleet_stats_read(struct fleet *fleet, struct fleet_stats *ret_stats)
 	ret_stats->reports = fleet->reports;
 	ret_stats->refusals = fleet->refusals;
 	ret_stats->key_epoch = fleet->key.epoch;
+	fleet_concerns_count(fleet, ret_stats->concerns);
 	for (size_t i = 0; i < FLEET_UNIT_BUCKETS; i++) {
 		struct fleet_unit *unit = NULL;
 		SLIST_FOREACH(unit, &fleet->units[i], link)

@@ -457,6 +457,7 @@ static void note_agent(struct hello *h, struct fleet_unit *unit)
 				    "the agent has accepted a sequence above this server's "
 				    "revision: was the store replaced?");
 	}
+	fleet_unit_concern(fleet, unit);
 }
 
 static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *err)
@@ -547,6 +548,7 @@ static void hear_refusal(struct fleet *fleet, struct fleet_unit *unit,
 	unit->refusals = refusal->count;
 	unit->sequence = refusal->sequence;
 	fleet->refusals++;
+	fleet_unit_concern(fleet, unit);
 }
 
 static void hear(struct fleet *fleet, struct fleet_session *session,

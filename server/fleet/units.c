@@ -83,7 +83,11 @@ struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const
 		return unit;
 	}
 	unit = unit != NULL ? unit : unit_new(fleet, workspace, id);
-	if (unit == NULL || set_record(unit, value)) {
+	if (unit == NULL) {
+		return NULL;
+	}
+	if (set_record(unit, value)) {
+		fleet_unit_concern(fleet, unit);
 		return unit;
 	}
 	if (unit->record == NULL) {
@@ -105,6 +109,7 @@ static void forget_dirty(struct fleet *fleet, struct fleet_unit *unit)
 void fleet_unit_free(struct fleet *fleet, struct fleet_unit *unit)
 {
 	link_out(fleet, unit);
+	fleet_unit_concern_end(unit);
 	if (unit->dirty) {
 		forget_dirty(fleet, unit);
 	}

@@ -257,21 +257,26 @@ static Sluice__V1__InstanceAlert *wire_alert(struct sl_arena *arena,
 {
 	NEW(alert, Sluice__V1__InstanceAlert, sluice__v1__instance_alert__init);
 	alert->kind = record->kind;
-	alert->text = record->text;
+	alert->text = sl_arena_strdup(arena, record->text);
 	alert->first_at = wire_time(arena, record->first_ms);
 	alert->last_at = wire_time(arena, record->last_ms);
-	alert->peer = record->peer;
+	alert->peer = sl_arena_strdup(arena, record->peer);
 	return alert;
 }
 
-static void add_alerts(struct sl_arena *arena, const Sluice__Store__V1__InstanceRecord *record,
-		       Sluice__V1__Instance *instance)
+Sluice__V1__InstanceAlert **wire_alerts(struct sl_arena *arena,
+					const Sluice__Store__V1__InstanceRecord *record,
+					size_t *ret_count)
 {
-	instance->alerts = SL_ARENA_ARRAY(arena, Sluice__V1__InstanceAlert *, record->n_alerts + 1);
-	for (size_t i = 0; instance->alerts != NULL && i < record->n_alerts; i++) {
-		instance->alerts[instance->n_alerts] = wire_alert(arena, record->alerts[i]);
-		instance->n_alerts += instance->alerts[instance->n_alerts] != NULL;
+	size_t count = 0;
+	Sluice__V1__InstanceAlert **alerts =
+	    SL_ARENA_ARRAY(arena, Sluice__V1__InstanceAlert *, record->n_alerts + 1);
+	for (size_t i = 0; alerts != NULL && i < record->n_alerts; i++) {
+		alerts[count] = wire_alert(arena, record->alerts[i]);
+		count += alerts[count] != NULL;
 	}
+	*ret_count = count;
+	return alerts;
 }
 
 Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
@@ -296,7 +301,7 @@ Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 		instance->labels[i] = entry;
 		instance->n_labels++;
 	}
-	add_alerts(arena, record, instance);
+	instance->alerts = wire_alerts(arena, record, &instance->n_alerts);
 	return instance;
 }
 

@@ -53,6 +53,10 @@ Sluice__V1__VersionNote *wire_note(struct sl_arena *arena, uint64_t revision,
 				   const Sluice__Store__V1__NoteRecord *record,
 				   const Sluice__Store__V1__AppRecord *app,
 				   const Sluice__Store__V1__VersionRecord *version);
+/* Copied: they may outlive the record. */
+Sluice__V1__InstanceAlert **wire_alerts(struct sl_arena *arena,
+					const Sluice__Store__V1__InstanceRecord *record,
+					size_t *ret_count);
 /* Without `agent`, which only fleet knows, and `identity`. */
 Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 				    const Sluice__Store__V1__InstanceRecord *record);

@@ -4,7 +4,7 @@
 #include "base/mem/own.h"
 #include "server/services/fleet_internal.h"
 
-enum { STEPS_MAX = 10 };
+enum { STEPS_MAX = 12 };
 
 sl_code explain_check(const void *message, struct sl_err *err)
 {
@@ -55,9 +55,10 @@ static const char *version_name(const struct chain *c, uint32_t number)
 static void explain_instance(struct chain *c)
 {
 	step(c, "instance", true,
-	     TEXT("instance '%s' is in %s%s", c->instance->name,
+	     TEXT("instance '%s' is in %s%s%s", c->instance->name,
 		  environment_name(c->instance->environment),
-		  c->instance->paused ? ", and paused" : ""),
+		  c->instance->paused ? ", and paused" : "",
+		  c->instance->n_alerts > 0 ? ", and has alerts: see GetInstance" : ""),
 	     NULL);
 }
 
@@ -174,6 +175,18 @@ static void explain_published(struct chain *c)
 	}
 }
 
+/* What an agent does not believe it does not do: it keeps what it has. */
+static void explain_trust(struct chain *c)
+{
+	const struct fleet_standing *s = &c->standing;
+	bool served = strcmp(s->active_version_id, app_look_id(&c->look, c->wanted)) == 0;
+	if (s->refused[0] != '\0') {
+		step(c, "trust", served,
+		     TEXT("its agent did not believe what it was told: %s", s->refused),
+		     "look at once: SECURITY.md, \"When an agent refuses\", says what it means");
+	}
+}
+
 static void explain_manifest(struct chain *c)
 {
 	const struct fleet_standing *s = &c->standing;
@@ -260,6 +273,7 @@ static void walk_chain(struct chain *c)
 		}
 		if (c->wanted != 0) {
 			explain_published(c);
+			explain_trust(c);
 			explain_manifest(c);
 		}
 		explain_agent(c);
@@ -278,6 +292,7 @@ static void keep(void *ctx, const struct fleet_standing *standing)
 	c->standing.version_id = sl_arena_strdup(arena, standing->version_id);
 	c->standing.active_version_id = sl_arena_strdup(arena, standing->active_version_id);
 	c->standing.error = sl_arena_strdup(arena, standing->error);
+	c->standing.refused = sl_arena_strdup(arena, standing->refused);
 	c->standing.failed_version_id = c->standing.failed_error = "";
 	c->standing.staged = NULL;
 	c->standing.staged_count = 0;

@@ -32,6 +32,9 @@ Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 SL_MUST_USE sl_code status_check(const void *message, struct sl_err *err);
 SL_MUST_USE sl_code status_read(struct service_read *read, const void *message, void *reply,
 				struct sl_err *err);
+/* Fills in response->concerns; without memory the read's arena has failed. */
+void concerns_list(struct service_read *read, uint32_t environment,
+		   Sluice__V1__GetStatusResponse *response);
 SL_MUST_USE sl_code explain_check(const void *message, struct sl_err *err);
 SL_MUST_USE sl_code explain_read(struct service_read *read, const void *message, void *reply,
 				 struct sl_err *err);

@@ -158,6 +158,11 @@ static bool show_instance_status(struct holding *h, void *message)
 	return sees_at(h, slug_of(h, status->app_id), status->environment);
 }
 
+static bool show_concern(struct holding *h, void *message)
+{
+	return sees_at(h, NULL, ((Sluice__V1__InstanceConcern *)message)->environment);
+}
+
 static bool show_app_status(struct holding *h, void *message)
 {
 	Sluice__V1__AppStatus *status = message;
@@ -195,6 +200,7 @@ static const struct {
     {&sluice__v1__selection__descriptor, show_selection},
     {&sluice__v1__instance__descriptor, show_instance},
     {&sluice__v1__instance_status__descriptor, show_instance_status},
+    {&sluice__v1__instance_concern__descriptor, show_concern},
     {&sluice__v1__app_status__descriptor, show_app_status},
 };
 

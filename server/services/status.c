@@ -339,6 +339,9 @@ sl_code status_read(struct service_read *read, const void *message, void *reply,
 	if (code != SL_OK) {
 		return code;
 	}
+	if (code == SL_OK && (request->page == NULL || request->page->page_token[0] == '\0')) {
+		concerns_list(read, environment, reply);
+	}
 	return request->app[0] == '\0' ? read_all(read, request, environment, reply, err)
 				       : read_one(read, request, environment, reply, err);
 }

@@ -273,6 +273,7 @@ static void test_a_refusal_is_shown_and_counted(void **state)
 	assert_int_equal(seen->key_epoch, 1);
 	fleet_stats_read(a->fleet, &stats);
 	assert_int_equal(stats.refusals, 1);
+	assert_int_equal(stats.concerns[FLEET_CONCERN_REFUSED], 1);
 	assert_int_equal(stats.key_epoch, 1);
 	agents_close(stream);
 }

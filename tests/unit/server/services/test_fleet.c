@@ -364,6 +364,49 @@ static void test_explain_names_the_first_broken_link(void **state)
 	close_shop(&shop);
 }
 
+/* Instance prod-1 (agent 0) is converged, prod-2 has nothing yet; both refuse the next manifest. */
+static void test_what_agents_refuse_is_a_concern(void **state)
+{
+	struct shop shop;
+	open_shop(&shop, *state);
+	say(&shop, 0, HEALTHY, "");
+	Sluice__V1__GetStatusRequest request = SLUICE__V1__GET_STATUS_REQUEST__INIT;
+	assert_int_equal(((Sluice__V1__GetStatusResponse *)call(shop.a, &request.base))->n_concerns,
+			 0);
+	Sluice__V1__SyncRequest message = SLUICE__V1__SYNC_REQUEST__INIT;
+	Sluice__V1__AgentRefusal refusal = SLUICE__V1__AGENT_REFUSAL__INIT;
+	refusal.error_class = SLUICE__V1__ERROR_CLASS__ERROR_CLASS_MANIFEST_REFUSED;
+	refusal.error = (char *)"manifest is not signed";
+	refusal.count = 2;
+	message.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_REFUSAL;
+	message.refusal = &refusal;
+	agents_send(shop.streams[0], &message);
+	agents_send(shop.streams[1], &message);
+	const Sluice__V1__GetStatusResponse *told = call(shop.a, &request.base);
+	assert_int_equal(told->n_concerns, 2);
+	assert_string_equal(told->concerns[0]->instance, "prod-1");
+	assert_string_equal(told->concerns[1]->refused, "manifest is not signed");
+	assert_int_equal(told->concerns[1]->refusals, 2);
+	request.environment = (char *)"staging";
+	assert_int_equal(((Sluice__V1__GetStatusResponse *)call(shop.a, &request.base))->n_concerns,
+			 0);
+	/* What is served as it is meant to be stays right; what is not, is explained by it. */
+	assert_true(step_of(explain(shop.a, "prod-1"), "trust")->ok);
+	Sluice__V1__ExplainResponse *other = explain(shop.a, "prod-2");
+	assert_false(step_of(other, "trust")->ok);
+	assert_non_null(strstr(other->conclusion, "manifest is not signed"));
+	assert_non_null(strstr(other->advice, "SECURITY.md"));
+	/* An agent that starts anew is believed to be well until it says otherwise. */
+	agents_close(shop.streams[1]);
+	shop.streams[1] = agents_stream(shop.a);
+	agents_hello_of(shop.streams[1], "prod-2");
+	request.environment = (char *)"production";
+	told = call(shop.a, &request.base);
+	assert_int_equal(told->n_concerns, 1);
+	assert_string_equal(told->concerns[0]->instance, "prod-1");
+	close_shop(&shop);
+}
+
 /* --- WaitFor
  * --------------------------------------------------------------------------------------- */
 
@@ -547,6 +590,7 @@ int main(void)
 	    TEST(test_lists_page_by_name_and_narrow),
 	    TEST(test_status_counts_what_runs),
 	    TEST(test_explain_names_the_first_broken_link),
+	    TEST(test_what_agents_refuse_is_a_concern),
 	    TEST(test_wait_ends_when_all_that_are_there_serve_it),
 	    TEST(test_wait_ends_when_one_fails),
 	    TEST(test_wait_for_nobody_is_over_at_once),
