@@ -111,10 +111,11 @@ static int run(const struct agent_config *config)
 	}
 	sl_log_level_set(level);
 	block_signals();
-	if (config->allow_local) {
-		log_info("allow-local-repos",
-			 "msg=\"on: manifests are not signed, the server runs on "
-			 "loopback only\"");
+	agent_config_settle(&own, identity != NULL);
+	if (own.allow_local) {
+		log_info("allow-local-repos", "msg=\"on: %s\"",
+			 config->allow_local ? "as told"
+					     : "the server is dialled without TLS, on loopback");
 	}
 	tls_hooks_install();
 	crpc_init();
@@ -199,6 +200,7 @@ static int command_line(int argc, const char *const *argv)
 		return failed(found.command->name, &err, EXIT_USAGE);
 	}
 	int status = EXIT_SUCCESS;
+	config.local_told = sl_args_given(&args, "allow-local-repos");
 	if (args.help) {
 		sl_command_help(stdout, &agent_program, &found, sl_help_width(stdout));
 	} else {

@@ -19,9 +19,8 @@
 #define LOCAL_FLAG                                                                                 \
 	{                                                                                          \
 		.name = "allow-local-repos", .kind = SL_FLAG_BOOL, .offset = AT(allow_local),      \
-		.fallback = "true",                                                                \
-		.help = "Accept repositories by file, git and http and at private addresses. On "  \
-			"while manifests are not signed, since the server runs on loopback then."  \
+		.help = "Accept repositories by file, git and http and at private addresses. "     \
+			"Implied when the server is dialled without TLS, as one with --insecure."  \
 	}
 #define GIT_DEADLINE_FLAG                                                                          \
 	{                                                                                          \
@@ -323,6 +322,11 @@ sl_code agent_config_check(const struct agent_config *config, struct sl_err *err
 	}
 	sl_code code = probe_check(config->probe, err);
 	return code == SL_OK ? SL_OK : sl_err_wrap(err, "--probe");
+}
+
+void agent_config_settle(struct agent_config *config, bool enrolled)
+{
+	config->allow_local |= !config->local_told && !enrolled && config->tls_ca[0] == '\0';
 }
 
 struct git_limits agent_config_limits(const struct agent_config *config)

@@ -19,13 +19,17 @@ struct agent_config {
 	uint64_t hook_timeout_ms, probe_timeout_ms, probe_deadline_ms, probe_every_ms;
 	uint64_t keep, prune_after_ms, disk_reserve, git_deadline_ms;
 	uint64_t max_files, max_bytes, max_file_bytes, max_depth, max_name;
-	bool allow_local;
+	bool allow_local, local_told; /* --allow-local-repos; it was on the command line */
 };
 
 extern const struct sl_program agent_program;
 
 /* What single flags cannot say: the probe's form. SL_INVALID_ARGUMENT names flag and rule. */
 SL_MUST_USE sl_code agent_config_check(const struct agent_config *config, struct sl_err *err);
+
+/* Settles what hangs on how the server is dialled: in the clear only a server with --insecure
+ * answers, on loopback, and --allow-local-repos is implied unless the command line says no. */
+void agent_config_settle(struct agent_config *config, bool enrolled);
 
 struct git_limits agent_config_limits(const struct agent_config *config);
 

@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/activate/activate.h"
 #include "agent/manifest/manifest.h"
-#include "agent/state/state.h"
+#include "agent/status/check.h"
 #include "agent/status/status.h"
 #include "base/clock/clock.h"
 #include "base/git/git.h"
@@ -19,45 +18,35 @@ enum { CLOCK_OFF_MS = 30000, SERVER_WAIT_MS = 5000, GIT_WAIT_MS = 30000 };
 SL_DEFINE_AUTO(struct state *, state_free);
 SL_DEFINE_AUTO(Sluice__V1__Manifest *, manifest_free);
 
-struct check {
-	const struct agent_config *config;
-	char dir[ACTIVATE_PATH_SIZE];
-	const struct state *state;
-	const Sluice__V1__Manifest *manifest;
-	FILE *out;
-	unsigned failed;
-};
-
-enum verdict { OK, WARN, FAIL };
-
-static void say(struct check *check, enum verdict verdict, const char *what, const char *fmt, ...)
-    SL_PRINTF(4, 5);
-
-static void say(struct check *check, enum verdict verdict, const char *what, const char *fmt, ...)
+void check_say(struct check *check, enum check_verdict verdict, const char *what, const char *fmt,
+	       ...)
 {
-	static const char *const words[] = {[OK] = "ok", [WARN] = "warn", [FAIL] = "FAIL"};
+	static const char *const words[] = {
+	    [CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "FAIL"};
 	va_list args;
 	va_start(args, fmt);
 	(void)fprintf(check->out, "%-5s %-8s ", words[verdict], what);
 	(void)vfprintf(check->out, fmt, args);
 	(void)fputc('\n', check->out);
 	va_end(args);
-	check->failed += verdict == FAIL;
+	check->failed += verdict == CHECK_FAIL;
 }
 
 static void check_agent(struct check *check)
 {
 	const struct state *state = check->state;
 	bool running = state_is_locked(check->dir);
-	say(check, running ? OK : WARN, "agent", "%s", running ? "running" : "not running");
+	check_say(check, running ? CHECK_OK : CHECK_WARN, "agent", "%s",
+		  running ? "running" : "not running");
 	if (state->removed) {
-		say(check, WARN, "instance",
-		    "%s was removed by the server; it serves, and dials no more", state->instance);
+		check_say(check, CHECK_WARN, "instance",
+			  "%s was removed by the server; it serves, and dials no more",
+			  state->instance);
 	}
 	if (state->last_error[0] != '\0') {
 		char text[SL_CLOCK_TEXT_SIZE];
-		say(check, WARN, "error", "last at %s: %s",
-		    sl_clock_text(text, state->last_error_unix_ms), state->last_error);
+		check_say(check, CHECK_WARN, "error", "last at %s: %s",
+			  sl_clock_text(text, state->last_error_unix_ms), state->last_error);
 	}
 }
 
@@ -68,19 +57,19 @@ static void check_clock(struct check *check)
 	int64_t off = state->clock_offset_ms;
 	char text[SL_CLOCK_TEXT_SIZE];
 	if (now + CLOCK_OFF_MS < state->time_floor_unix_ms) {
-		say(check, FAIL, "clock",
-		    "%s is earlier than what this agent has seen: %" PRIu64 " s",
-		    sl_clock_text(text, now), (state->time_floor_unix_ms - now) / 1000);
+		check_say(check, CHECK_FAIL, "clock",
+			  "%s is earlier than what this agent has seen: %" PRIu64 " s",
+			  sl_clock_text(text, now), (state->time_floor_unix_ms - now) / 1000);
 		return;
 	}
 	if (state->connected_unix_ms == 0) {
-		say(check, WARN, "clock", "%s; no server to compare with yet",
-		    sl_clock_text(text, now));
+		check_say(check, CHECK_WARN, "clock", "%s; no server to compare with yet",
+			  sl_clock_text(text, now));
 		return;
 	}
 	bool far = off > CLOCK_OFF_MS || off < -CLOCK_OFF_MS;
-	say(check, far ? FAIL : OK, "clock", "%s; server minus this machine: %" PRId64 " ms",
-	    sl_clock_text(text, now), off);
+	check_say(check, far ? CHECK_FAIL : CHECK_OK, "clock",
+		  "%s; server minus this machine: %" PRId64 " ms", sl_clock_text(text, now), off);
 }
 
 static void check_disk(struct check *check)
@@ -88,19 +77,19 @@ static void check_disk(struct check *check)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	uint64_t room = 0;
 	if (activate_free_bytes(check->dir, &room, &err) != SL_OK) {
-		say(check, FAIL, "disk", "%s", err.msg);
+		check_say(check, CHECK_FAIL, "disk", "%s", err.msg);
 		return;
 	}
-	bool low = room < check->config->disk_reserve;
-	say(check, low ? FAIL : OK, "disk", "%" PRIu64 " bytes free, reserve %" PRIu64, room,
-	    check->config->disk_reserve);
+	bool low = room < check->config.disk_reserve;
+	check_say(check, low ? CHECK_FAIL : CHECK_OK, "disk",
+		  "%" PRIu64 " bytes free, reserve %" PRIu64, room, check->config.disk_reserve);
 }
 
 static void check_confinement(struct check *check)
 {
 	const char *gap = git_worker_gap();
-	say(check, gap == NULL ? OK : WARN, "confined", "Git workers: %s",
-	    gap == NULL ? "files, ports, system calls, resources" : gap);
+	check_say(check, gap == NULL ? CHECK_OK : CHECK_WARN, "confined", "Git workers: %s",
+		  gap == NULL ? "files, ports, system calls, resources" : gap);
 }
 
 static void check_app(struct check *check, const struct state_app *app)
@@ -109,63 +98,87 @@ static void check_app(struct check *check, const struct state_app *app)
 	const struct state_version *active = state_active(app);
 	activate_current(check->dir, app->slug, current);
 	if (strcmp(current, app->active) != 0) {
-		say(check, FAIL, "app", "%s: link points at '%s', the agent put it to '%s'",
-		    app->slug, current, app->active);
+		check_say(check, CHECK_FAIL, "app",
+			  "%s: link points at '%s', the agent put it to '%s'", app->slug, current,
+			  app->active);
 		return;
 	}
 	if (current[0] == '\0') {
-		say(check, OK, "app", "%s: serves nothing", app->slug);
+		check_say(check, CHECK_OK, "app", "%s: serves nothing", app->slug);
 		return;
 	}
-	say(check, app->degraded ? FAIL : OK, "app", "%s: serves %s (%s)%s%s", app->slug,
-	    active != NULL && active->name[0] != '\0' ? active->name : "an unknown version",
-	    current, app->degraded ? ": " : "",
-	    app->degraded && active != NULL ? active->error : "");
+	check_say(check, app->degraded ? CHECK_FAIL : CHECK_OK, "app", "%s: serves %s (%s)%s%s",
+		  app->slug,
+		  active != NULL && active->name[0] != '\0' ? active->name : "an unknown version",
+		  current, app->degraded ? ": " : "",
+		  app->degraded && active != NULL ? active->error : "");
 }
 
-static void check_server(struct check *check)
+/* By what it has enrolled with, unless the flags say otherwise. */
+static sl_code server_options(const struct check *check, struct tls_files *files,
+			      struct crpc_options *ret_options, struct sl_err *err)
 {
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	const char *server = check->config->server;
+	const struct agent_config *config = &check->config;
+	const struct identity *identity = check->identity;
+	bool told = config->tls_ca[0] != '\0' || config->tls_cert[0] != '\0';
+	*ret_options = (struct crpc_options){.target = config->server, .own_connection = true};
+	if (identity != NULL && !told) {
+		ret_options->target = config->server[0] != '\0' ? config->server : identity->server;
+		ret_options->ca_pem = identity->ca;
+		ret_options->cert_pem = identity->cert;
+		ret_options->key_pem = identity->key;
+		return SL_OK;
+	}
+	sl_code code =
+	    tls_files_read(config->tls_ca, config->tls_cert, config->tls_key, files, err);
+	ret_options->ca_pem = files->ca;
+	ret_options->cert_pem = files->cert;
+	ret_options->key_pem = files->key;
+	return code;
+}
+
+static sl_code ask_health(const struct crpc_options *options, bool *ret_serving, struct sl_err *err)
+{
 	struct crpc_channel *channel = NULL;
 	SL_AUTO(sl_free_auto) uint8_t *reply = NULL;
 	size_t size = 0;
-	if (server == NULL || server[0] == '\0') {
-		say(check, WARN, "server", "not checked: no --server");
-		return;
-	}
-	SL_AUTO(tls_files_fini) struct tls_files tls = {0};
-	uint64_t start = sl_clock_mono_ms();
-	sl_code code = tls_files_read(check->config->tls_ca, check->config->tls_cert,
-				      check->config->tls_key, &tls, &err);
-	struct crpc_options options = {
-	    .target = server,
-	    .own_connection = true,
-	    .ca_pem = tls.ca,
-	    .cert_pem = tls.cert,
-	    .key_pem = tls.key,
-	};
-	code = code != SL_OK ? code : crpc_channel_new(&options, &channel, &err);
+	sl_code code = crpc_channel_new(options, &channel, err);
 	if (code == SL_OK) {
 		code = crpc_unary(channel, "/grpc.health.v1.Health/Check", SL_BYTES_NONE,
-				  SERVER_WAIT_MS, false, &reply, &size, &err);
+				  SERVER_WAIT_MS, false, &reply, &size, err);
 	}
 	crpc_channel_free(channel);
 	Grpc__Health__V1__HealthCheckResponse *health =
 	    code == SL_OK ? grpc__health__v1__health_check_response__unpack(NULL, size, reply)
 			  : NULL;
-	bool serving =
+	*ret_serving =
 	    health != NULL &&
 	    health->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
 	if (health != NULL) {
 		grpc__health__v1__health_check_response__free_unpacked(health, NULL);
 	}
-	if (code != SL_OK) {
-		say(check, FAIL, "server", "%s: %s", server, err.msg);
+	return code;
+}
+
+static void check_server(struct check *check)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(tls_files_fini) struct tls_files files = {0};
+	struct crpc_options options;
+	bool serving = false;
+	sl_code code = server_options(check, &files, &options, &err);
+	if (code == SL_OK && options.target[0] == '\0') {
+		check_say(check, CHECK_WARN, "server", "not checked: no --server");
 		return;
 	}
-	say(check, serving ? OK : FAIL, "server", "%s: %s, %" PRIu64 " ms", server,
-	    serving ? "serving" : "not serving", sl_clock_mono_ms() - start);
+	uint64_t start = sl_clock_mono_ms();
+	code = code != SL_OK ? code : ask_health(&options, &serving, &err);
+	if (code != SL_OK) {
+		check_say(check, CHECK_FAIL, "server", "%s: %s", options.target, err.msg);
+		return;
+	}
+	check_say(check, serving ? CHECK_OK : CHECK_FAIL, "server", "%s: %s, %" PRIu64 " ms",
+		  options.target, serving ? "serving" : "not serving", sl_clock_mono_ms() - start);
 }
 
 static void check_repository(struct check *check, const Sluice__V1__Bundle *bundle)
@@ -178,22 +191,22 @@ static void check_repository(struct check *check, const Sluice__V1__Bundle *bund
 	    .op = GIT_LS,
 	    .mirror = mirror,
 	    .url = bundle->url,
-	    .allow_local = check->config->allow_local,
+	    .allow_local = check->config.allow_local,
 	    .limits = GIT_LIMITS_DEFAULT,
 	    .deadline_ms = GIT_WAIT_MS,
 	};
-	if (check->config->git_deadline_ms < GIT_WAIT_MS) {
-		job.deadline_ms = (unsigned)check->config->git_deadline_ms;
+	if (check->config.git_deadline_ms < GIT_WAIT_MS) {
+		job.deadline_ms = (unsigned)check->config.git_deadline_ms;
 	}
 	sl_code code = git_run(&job, NULL, NULL, &result, &err);
 	if (code != SL_OK) {
-		say(check, FAIL, "git", "%s: %s", bundle->url, err.msg);
+		check_say(check, CHECK_FAIL, "git", "%s: %s", bundle->url, err.msg);
 		return;
 	}
 	bool ok = result.failure == GIT_OK || result.failure == GIT_REPOSITORY_EMPTY;
-	say(check, ok ? OK : FAIL, "git", "%s: %s%s%s", bundle->url,
-	    ok ? "reachable" : git_failure_name(result.failure), ok ? "" : ": ",
-	    ok ? "" : result.text);
+	check_say(check, ok ? CHECK_OK : CHECK_FAIL, "git", "%s: %s%s%s", bundle->url,
+		  ok ? "reachable" : git_failure_name(result.failure), ok ? "" : ": ",
+		  ok ? "" : result.text);
 	git_result_fini(&result);
 }
 
@@ -231,20 +244,34 @@ static sl_code check_repositories(struct check *check, struct sl_err *err)
 	return SL_OK;
 }
 
+/* One that has enrolled and not run yet has no state, and can be looked at all the same. */
+static sl_code load_state(const char *dir, struct state **ret_state, struct sl_err *err)
+{
+	sl_code code = state_load(dir, ret_state, err);
+	if (code != SL_NOT_FOUND || !check_has_identity(dir)) {
+		return code;
+	}
+	sl_err_clear(err);
+	*ret_state = state_new();
+	return *ret_state != NULL ? SL_OK : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 sl_code status_check(const struct agent_config *config, FILE *out, unsigned *ret_failed,
 		     struct sl_err *err)
 {
 	SL_AUTO(state_free_auto) struct state *state = NULL;
 	SL_AUTO(manifest_free_auto) Sluice__V1__Manifest *manifest = NULL;
 	SL_AUTO(sl_free_auto) char *dir = realpath(config->state_dir, NULL);
-	sl_code code = state_load(dir != NULL ? dir : config->state_dir, &state, err);
+	sl_code code = load_state(dir != NULL ? dir : config->state_dir, &state, err);
 	code = code == SL_OK ? manifest_of_state(state, &manifest, err) : code;
 	if (code != SL_OK) {
 		return code;
 	}
-	struct check check = {.config = config, .state = state, .manifest = manifest, .out = out};
+	struct check check = {.config = *config, .state = state, .manifest = manifest, .out = out};
 	(void)state_text(check.dir, sizeof(check.dir), dir != NULL ? dir : config->state_dir);
 	check_agent(&check);
+	check_identity(&check);
+	agent_config_settle(&check.config, check.identity != NULL);
 	check_clock(&check);
 	check_disk(&check);
 	check_confinement(&check);
@@ -254,5 +281,6 @@ sl_code status_check(const struct agent_config *config, FILE *out, unsigned *ret
 	check_server(&check);
 	code = check_repositories(&check, err);
 	*ret_failed = check.failed;
+	identity_free(check.identity);
 	return code;
 }
