@@ -253,7 +253,7 @@ static sl_code load_state(const char *dir, struct state **ret_state, struct sl_e
 	}
 	sl_err_clear(err);
 	*ret_state = state_new();
-	return *ret_state != NULL ? SL_OK : sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+	return *ret_state != NULL ? SL_OK : sl_err_no_memory(err);
 }
 
 sl_code status_check(const struct agent_config *config, FILE *out, unsigned *ret_failed,

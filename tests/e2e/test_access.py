@@ -85,6 +85,37 @@ def test_a_promotion_counts_where_it_leads(server, admin, tmp_path):
     assert "'bob'" in denied.value.text
 
 
+def gates(plan):
+    return {gate.id: gate for gate in plan.gates}
+
+
+def test_a_plan_says_who_may_act(server, admin, tmp_path):
+    builder = principal(server, admin, tmp_path, "bob", {"role": "builder", "apps": "shop"})
+    viewer = principal(server, admin, tmp_path, "vera", {"role": "viewer"})
+    wanted = {"action": "PLAN_ACTION_PROMOTE", "app": "shop", "version": "v1"}
+    mine, hers = builder.Plan(**wanted).plan, viewer.Plan(**wanted).plan
+    assert mine.gates[0].id == "permission" and gates(mine)["permission"].state == 1 and gates(mine)["permission"].cleared_by == ""
+    assert gates(hers)["permission"].state == 4 and not hers.allowed
+    assert gates(hers)["permission"].cleared_by == "2 who may: admin, bob"
+    assert gates(hers)["permission"].reason == "'vera' lacks the right to promote app shop in staging"
+    assert mine.plan_hash != hers.plan_hash
+    # Her plan binds her: the act names the right that is missing, and is on record.
+    step = {"app": "shop", "version": "v1", "from": "development"}
+    assert refusal(viewer.Promote, plan_hash=hers.plan_hash, **step) == ("PERMISSION_DENIED", "RIGHT_MISSING")
+    assert denials(admin, "vera") == [("Promote", "RIGHT_MISSING", 1)]
+    # With the right the plan is another one.
+    admin.CreateGrant(principal="vera", grant={"verb": "VERB_PROMOTE", "apps": "shop", "environment": "staging"})
+    assert refusal(viewer.Promote, plan_hash=hers.plan_hash, **step) == ("ABORTED", "STALE_PLAN")
+    assert viewer.Plan(**wanted).plan.plan_hash == mine.plan_hash
+    assert gates(builder.Plan(action="PLAN_ACTION_RELEASE", app="shop", version="v1").plan)["permission"].cleared_by == "1 who may: admin"
+
+
+def denials(admin, by):
+    """(method, reason, attempts) of what a principal was denied, newest first; those of a minute are one."""
+    harness.until(lambda: admin.ListAuditRecords(denied=True, principal=by).records, what=f"a denial of {by} on record")
+    return [(r.entry.method, r.entry.refusal.reason, r.entry.refusal.count) for r in admin.ListAuditRecords(denied=True, principal=by).records]
+
+
 def test_who_is_the_caller(server, admin, tmp_path):
     me = admin.WhoAmI()
     assert (me.principal, me.kind, me.workspace, me.everything) == ("admin", "person", "default", False)
@@ -153,6 +184,42 @@ def test_streams_of_others_are_refused(server, admin, tmp_path):
             for _ in stream:
                 pass
         assert ended.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
+
+
+def test_streams_that_were_denied_are_on_record_once_a_minute(server, admin, tmp_path):
+    client = principal(server, admin, tmp_path, "eve", {"role": "viewer"})
+    for _ in range(3):
+        with pytest.raises(grpc.RpcError) as ended:
+            list(client.stream("Backup"))
+        assert Refused(ended.value).reason == "RIGHT_MISSING"
+    assert denials(admin, "eve") == [("Backup", "RIGHT_MISSING", 3)]
+    record = admin.ListAuditRecords(denied=True, principal="eve").records[0].entry
+    assert "'eve' lacks the right to administer" in record.refusal.text
+    assert "127.0.0.1" in record.caller.peer and len(record.caller.certificate) == 32
+    # A Watch, and a Sync of somebody who is no agent.
+    follower, since = Follower(client), time.monotonic()
+    admin.DisablePrincipal(principal="eve")
+    follower.ends(since)
+    for stream in (client.watch(), sync(client, "prod-1")):
+        with pytest.raises(grpc.RpcError) as ended:
+            list(stream)
+        assert Refused(ended.value).reason == "IDENTITY_REVOKED"
+    harness.until(lambda: {r[0] for r in denials(admin, "unknown")} == {"Watch", "Sync"}, what="both on record")
+    assert refusal_of_sync(admin) == "RIGHT_MISSING"
+    assert denials(admin, "admin") == [("Sync", "RIGHT_MISSING", 1)]
+
+
+def sync(client, instance):
+    from sluice.v1 import agent_pb2
+
+    call = client.channel.stream_stream("/sluice.v1.AgentService/Sync", request_serializer=lambda m: m.SerializeToString(), response_deserializer=lambda raw: raw)
+    return call(iter([agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(instance=instance, protocol=1))]), timeout=10)
+
+
+def refusal_of_sync(client):
+    with pytest.raises(grpc.RpcError) as ended:
+        list(sync(client, "prod-1"))
+    return Refused(ended.value).reason
 
 
 def test_another_workspace_is_not_there(server, admin, tmp_path):

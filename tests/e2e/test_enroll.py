@@ -2,14 +2,17 @@
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 
 import grpc
 import harness
 import pytest
+import secure
 from harness import Program, Repository
 from secure import SecureServer
 
@@ -30,7 +33,10 @@ class World:
     def __init__(self, services, folder, flags=()):
         self.folder = folder
         self.server = SecureServer(services, os.path.join(folder, "server"), flags=["--heartbeat", "500ms"] + list(flags)).start()
-        self.admin, _ = self.server.login(os.path.join(folder, "admin"))
+        self.admin, reply = self.server.login(os.path.join(folder, "admin"))
+        with open(os.path.join(folder, "admin/cert.pem"), "w", encoding="ascii") as file:
+            file.write(reply.certificate)
+        os.chmod(os.path.join(folder, "admin/key.pem"), 0o600)
         self.agents = []
 
     def invite(self, name):
@@ -54,7 +60,7 @@ class World:
         return state
 
     def run(self, state, env=None, **kwargs):
-        program = Program([harness.AGENT, "run", "--state", state], env=env, **kwargs)
+        program = Program([harness.AGENT, "run", "--state", state, "--allow-local-repos"], env=env, **kwargs)
         self.agents.append(program)
         return program
 
@@ -63,6 +69,14 @@ class World:
 
     def is_online(self, name="prod-1"):
         return self.instance(name).agent.liveness == 2
+
+    def sluice(self, *words):
+        """The command line as the admin."""
+        me = os.path.join(self.folder, "admin")
+        done = subprocess.run([harness.CLI, "--server", f"127.0.0.1:{self.server.port}", "--tls-ca", f"{self.server.folder}/keys/ca.pem", "--tls-cert",
+                               f"{me}/cert.pem", "--tls-key", f"{me}/key.pem", *words], capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
+        return done
 
     def end(self):
         for program in self.agents:
@@ -115,8 +129,30 @@ def test_a_token_is_good_once_and_a_second_use_names_the_first(make_world):
     alerts = world.instance().alerts
     assert [a.kind for a in alerts] == [1]
     assert first.id in alerts[0].text and first.enrolled_from in alerts[0].text
+    # It shows without being asked for.
+    concern, = world.admin.GetStatus().concerns
+    assert (concern.instance, concern.environment, [a.text for a in concern.alerts]) == ("prod-1", "production", [alerts[0].text])
+    assert not world.admin.GetStatus(environment="staging").concerns
+    assert alarms(world)["token_reused"] == 1
+    shown = world.sluice("status").stdout
+    assert "! prod-1 (production)" in shown and first.id in shown and "sluice instance clear prod-1" in shown
+    assert json.loads(world.sluice("-o", "json", "status").stdout)["concerns"][0]["instance"] == "prod-1"
+    assert "has alerts" in explained(world)
     world.admin.ClearInstanceAlerts(instance="prod-1")
     assert not world.instance().alerts
+    harness.until(lambda: not world.admin.GetStatus().concerns, what="the end of it")
+    assert alarms(world)["token_reused"] == 0 and "!" not in world.sluice("status").stdout
+
+
+def alarms(world):
+    """The metric, by kind."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{world.server.metrics_port}/metrics", timeout=10) as page:
+        return {kind: int(n) for kind, n in re.findall(r'sluice_instance_alerts{kind="(\w+)"} (\d+)', page.read().decode())}
+
+
+def explained(world):
+    world.admin.CreateApp(name="shop", repository_url="file:///nowhere/at/all", path="apps/shop")
+    return world.admin.Explain(instance="prod-1", app="shop").steps[0].text
 
 
 def test_an_unused_token_is_void_when_another_is_made(make_world):
@@ -184,6 +220,8 @@ def test_a_copied_folder_is_found_by_its_renewals(make_world):
     thief.wait_line(r"not-renewed .*RENEWAL_REFUSED", timeout=20)
     alerts = world.instance().alerts
     assert [a.kind for a in alerts] == [2] and "copy" in alerts[0].text
+    assert [(c.instance, [a.kind for a in c.alerts]) for c in world.admin.GetStatus().concerns] == [("prod-1", [2])]
+    assert alarms(world)["folder_copied"] == 1
 
 
 def test_a_certificate_that_ran_out_is_renewed_at_the_door(make_world):
@@ -220,23 +258,121 @@ def test_a_fleet_that_was_off_for_a_month_comes_back_by_itself(make_world):
     agent.wait_line(r"connected server=", timeout=30)
 
 
+def checked(state):
+    """What `sluice-agent check` says: lines of (verdict, subject, text), those that FAIL, and its exit code."""
+    done = subprocess.run([harness.AGENT, "check", "--state", state], capture_output=True, text=True, timeout=60)
+    lines = [re.match(r"(\w+) +(\w+) +(.*)", line).groups() for line in done.stdout.splitlines()]
+    failed = [(what, text) for verdict, what, text in lines if verdict == "FAIL"]
+    assert (done.returncode == 3) == (bool(failed) or not lines), (done.stdout, done.stderr)
+    return {what: (verdict, text) for verdict, what, text in lines}, failed, done.stderr
+
+
+def test_check_says_what_is_wrong_with_an_identity(make_world):
+    world = make_world()
+    state, other = world.enrolled("prod-1"), world.enrolled("prod-2")
+    path = os.path.join(state, "identity")
+    with open(path, encoding="utf-8") as file:
+        good = json.load(file)
+    with open(os.path.join(other, "identity"), encoding="utf-8") as file:
+        theirs = json.load(file)
+
+    def write(mode=0o600, **changes):
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({key: value for key, value in {**good, **changes}.items() if value is not None}, file)
+        os.chmod(path, mode)
+
+    said, failed, _ = checked(state)  # it has not run yet
+    assert said["identity"][0] == "ok" and "prod-1 (production)" in said["identity"][1] and "certificate until 20" in said["identity"][1]
+    assert said["pins"] == ("ok", "manifest key of epoch 1, recovery key")
+    assert said["server"][0] == "ok" and said["agent"][0] == "warn" and not failed
+    faults = (
+        ({"mode": 0o644}, "identity", "has mode 0644: others can reach the key, it must be 0600"),
+        ({"key": theirs["key"]}, "identity", "the certificate is of another key"),
+        ({"certificate": "nonsense"}, "identity", "certificate"),
+        ({"ca": theirs["certificate"]}, "identity", "'"),
+        ({"key": None}, "identity", "its keys are missing"),
+        ({"server": None}, "identity", "'server' is missing"),
+        ({"box_key": "00"}, "identity", "'box_key' must be 32 bytes"),
+        ({"manifest_key": None, "key_epoch": None}, "pins", "no manifest key is pinned"),
+    )
+    for changes, what, words in faults:
+        write(**changes)
+        _, failed, _ = checked(state)
+        assert any(subject == what and words in text for subject, text in failed), (changes, failed)
+    write(recovery_key=None)
+    said, failed, _ = checked(state)
+    assert said["pins"][0] == "warn" and not failed
+    os.remove(path)
+    assert "no agent has run here yet" in checked(state)[2]
+    os.symlink(os.path.join(other, "identity"), path)
+    assert "is no file of its own" in dict(checked(state)[1])["identity"]
+    agent = world.run(other)
+    wait(lambda: world.is_online("prod-2"), 15, "the agent")
+    said, failed, _ = checked(other)
+    assert said["agent"] == ("ok", "running") and said["identity"][0] == "ok" and not failed
+    stop(agent)
+
+
+def test_check_says_that_a_certificate_is_over(make_world):
+    world = make_world("--agent-cert-life", "2s")
+    state = world.enrolled()
+    time.sleep(3)
+    text = dict(checked(state)[1])["identity"]
+    assert "ended at" in text and "sluice instance rejoin prod-1" in text
+
+
 def test_an_agent_speaks_for_its_own_instance_only(make_world):
     world = make_world()
-    state = world.enrolled("prod-1")
-    world.admin.RegisterInstance(name="prod-2", environment="production")
-    with open(os.path.join(state, "identity"), encoding="utf-8") as file:
-        identity = json.load(file)
-    client = world.server.admitted(identity["key"].encode(), identity["certificate"])
-    sync = client.channel.stream_stream("/sluice.v1.AgentService/Sync", request_serializer=lambda m: m.SerializeToString(),
-                                        response_deserializer=lambda raw: raw)
+    world.enrolled("prod-2")
+    other = world.instance("prod-2")
+    client, _ = as_agent(world, world.enrolled("prod-1"))
     from sluice.v1 import agent_pb2
 
-    with pytest.raises(grpc.RpcError) as refused:
-        list(sync(iter([agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(instance="prod-2", protocol=1))]), timeout=10))
-    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    sync = client.channel.stream_stream("/sluice.v1.AgentService/Sync", request_serializer=lambda m: m.SerializeToString(),
+                                        response_deserializer=lambda raw: raw)
+    for claim in ({"instance": "prod-2"}, {"instance": other.id}, {"instance": "prod-1", "instance_id": other.id},
+                  {"instance": "prod-1", "workspace": "other"}, {"instance": "no-such", "instance_id": other.id}):
+        with pytest.raises(grpc.RpcError) as refused:
+            list(sync(iter([agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(protocol=1, **claim))]), timeout=10))
+        assert refused.value.code() == grpc.StatusCode.NOT_FOUND, claim
+    for stream in (client.watch(), client.stream("Backup")):
+        with pytest.raises(grpc.RpcError) as refused:
+            list(stream)
+        assert harness.Refused(refused.value).reason == "RIGHT_MISSING"
     with pytest.raises(harness.Refused) as refused:
         client.ListInstances()
     assert refused.value.reason == "RIGHT_MISSING"
+    # Nothing has become of the other one, and all of it is on record.
+    assert not world.is_online("prod-2")
+    seen = lambda: {(r.entry.method, r.entry.refusal.reason) for r in world.admin.ListAuditRecords(denied=True, principal="agent:prod-1").records}
+    expected = {("Sync", "INSTANCE_NOT_FOUND"), ("Sync", "WORKSPACE_NOT_FOUND"), ("Watch", "RIGHT_MISSING"), ("Backup", "RIGHT_MISSING"),
+                ("ListInstances", "RIGHT_MISSING")}
+    wait(lambda: seen() == expected, 10, "every attempt on record")
+
+
+def test_an_agent_renews_its_own_certificate_only(make_world):
+    world = make_world()
+    other_state = world.enrolled("prod-2")
+    client, _ = as_agent(world, world.enrolled("prod-1"))
+    before = world.instance("prod-2").identity
+    # With a key of its own making, and with the key of the other one's folder.
+    stranger, _ = secure.make_key(os.path.join(world.folder, "stranger"))
+    keys = {"stranger": stranger, "other": json.load(open(os.path.join(other_state, "identity"), encoding="utf-8"))["key"].encode()}
+    for name, key in keys.items():
+        with pytest.raises(harness.Refused) as refused:
+            client.RenewCertificate(certificate_request=secure.request_of(os.path.join(world.folder, name), key), counter=1, nonce=bytes(16))
+        assert refused.value.reason == "CSR_REFUSED", (name, refused.value)
+    assert world.instance("prod-2").identity == before and world.instance("prod-1").identity.renewals == 0
+    with pytest.raises(harness.Refused) as refused:
+        world.admin.RenewCertificate(certificate_request=secure.request_of(os.path.join(world.folder, "other"), keys["other"]), counter=1, nonce=bytes(16))
+    assert refused.value.reason in ("CSR_REFUSED", "RENEWAL_REFUSED")
+
+
+def as_agent(world, state):
+    """A client with the certificate of the agent that enrolled there, and that identity."""
+    with open(os.path.join(state, "identity"), encoding="utf-8") as file:
+        identity = json.load(file)
+    return world.server.admitted(identity["key"].encode(), identity["certificate"]), identity
 
 
 def test_the_command_line_prints_join_files_and_turns_agents_out(make_world):

@@ -334,5 +334,10 @@ def test_a_lying_server_is_seen_at_the_true_one(signing, services):
         harness.until(lambda: refusals_of(liar.client()) > 0, 20, "the refusal in AgentView")
         shown = liar.client().GetInstance(instance="dev-1").instance.agent
         assert shown.error_class == MANIFEST_REFUSED and "manifest" in shown.last_error
+        # It shows without being asked for, and as why nothing new is served.
+        concern, = liar.client().GetStatus().concerns
+        assert (concern.instance, concern.refused) == ("dev-1", shown.last_error) and concern.refusals > 0 and not concern.alerts
+        status = subprocess.run([harness.CLI, "--server", f"127.0.0.1:{liar.port}", "status"], capture_output=True, text=True, check=True).stdout
+        assert "! dev-1 (development) its agent does not believe the server" in status and "SECURITY.md" in status
     finally:
         liar.end()

@@ -16,6 +16,15 @@ def make_key(folder):
     return open(key, "rb").read(), open(request, encoding="ascii").read()
 
 
+def request_of(folder, key):
+    """A request with this key (PEM)."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "asked.key")
+    with open(path, "wb") as file:
+        file.write(key)
+    return subprocess.run(["openssl", "req", "-new", "-key", path, "-subj", "/"], check=True, capture_output=True, text=True).stdout
+
+
 class TlsClient(harness.Client):
     """A client of a port with TLS; without key and certificate that of the door."""
 
