@@ -62,14 +62,21 @@ struct server {
 
 /* --- what the parts tell each other ------------------------------------------------ */
 
-/* Commits come before watch is there, and it looks by itself as soon as it is. */
-static void on_commit(void *ctx, uint64_t first, uint64_t last)
+/* Commits come before watch and gitsync are there, and they look by themselves as soon as they are.
+ */
+static void on_commit(void *ctx, uint64_t first, uint64_t last, uint64_t tables)
 {
+	/* A named value says whether the server is recovering: what is owed waits for its end. */
+	const uint64_t owing = UINT64_C(1) << TABLE_OWED | STORE_NAMED_VALUES;
 	struct server *server = ctx;
 	(void)first;
 	(void)last;
-	if (atomic_load(&server->wired)) {
-		watch_committed(server->services.watch);
+	if (!atomic_load(&server->wired)) {
+		return;
+	}
+	watch_committed(server->services.watch);
+	if ((tables & owing) != 0) {
+		gitsync_wake(server->services.gitsync);
 	}
 }
 
@@ -110,9 +117,6 @@ static void on_batch(void *ctx, const struct store_view *view)
 {
 	struct server *server = ctx;
 	fleet_on_batch(server->services.fleet, view);
-	if (atomic_load(&server->wired)) { /* before, only gitsync itself has written */
-		gitsync_wake(server->services.gitsync);
-	}
 }
 
 static void on_tick(void *ctx)

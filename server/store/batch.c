@@ -31,6 +31,7 @@ struct attempt {
 	enum sl_reason short_of;  /* why only commands that shrink pass */
 	size_t taken;             /* commands decided and applied */
 	size_t bytes;             /* of their changes */
+	uint64_t tables;          /* that they wrote to */
 	size_t refused;
 	bool pruned;       /* a step of it is in here */
 	const char *doing; /* when rc was met */
@@ -74,6 +75,7 @@ static int take_command(struct attempt *a, struct store_cmd *cmd)
 	if (rc == 0 && cmd->code == SL_OK && changes->changed) {
 		rc = store_changes_apply(changes, a->store, a->txn, &a->state);
 		cmd->revision = a->state.revision;
+		a->tables |= changes->tables;
 	}
 	return rc;
 }
@@ -223,7 +225,8 @@ static void answer_committed(struct attempt *a, struct store_cmd **cmds)
 		store->prune_step *= 2;
 	}
 	if (a->state.revision > before && store->options.on_commit != NULL) {
-		store->options.on_commit(store->options.ctx, before + 1, a->state.revision);
+		store->options.on_commit(store->options.ctx, before + 1, a->state.revision,
+					 a->tables);
 	}
 	answer(cmds, a->taken);
 }

@@ -29,6 +29,7 @@ void store_changes_reset(struct store_changes *changes, uint64_t revision)
 	changes->revision = revision;
 	changes->changed = false;
 	changes->logged = false;
+	changes->tables = 0;
 	changes->floor = 0;
 	changes->cut.sequence = 0;
 	changes->code = SL_OK;
@@ -120,12 +121,14 @@ void store_changes_put(struct store_changes *changes, unsigned table, struct sl_
 		       struct sl_bytes value)
 {
 	assert(table < STORE_TABLES_MAX);
+	changes->tables |= UINT64_C(1) << table;
 	append_keyed(changes, OP_PUT, table, key, value);
 }
 
 void store_changes_delete(struct store_changes *changes, unsigned table, struct sl_bytes key)
 {
 	assert(table < STORE_TABLES_MAX);
+	changes->tables |= UINT64_C(1) << table;
 	append_keyed(changes, OP_DELETE, table, key, SL_BYTES_NONE);
 }
 
@@ -133,6 +136,7 @@ void store_changes_put_meta(struct store_changes *changes, const char *name, str
 {
 	struct sl_bytes key = sl_bytes_text(name);
 	assert(!sl_bytes_starts_with(key, sl_bytes_text(STORE_OWN_PREFIX)));
+	changes->tables |= STORE_NAMED_VALUES;
 	append_keyed(changes, OP_META, 0, key, value);
 }
 

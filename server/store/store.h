@@ -32,6 +32,7 @@ struct store_cmd;
 #define STORE_KEY_MAX 511   /* bytes of a key */
 #define STORE_HASH_BYTES 32 /* of the audit sequence's hashes: BLAKE2b-256 */
 #define STORE_TABLES_MAX 48 /* tables of the caller's */
+#define STORE_NAMED_VALUES (UINT64_C(1) << 63)
 
 /* What the pruner says of a log record below the floor. */
 enum store_prune {
@@ -51,8 +52,9 @@ struct store_options {
 	const char *const *tables; /* names; a table is known by its index here. Borrowed, static */
 	size_t table_count;
 	/* Writer thread, after each commit that made revisions (first..last, both
-	 * included), before any done(). May be NULL. Must not block. */
-	void (*on_commit)(void *ctx, uint64_t first, uint64_t last);
+	 * included), before any done(). `tables` has bit N set when table N was written
+	 * to, STORE_NAMED_VALUES for a named value. May be NULL. Must not block. */
+	void (*on_commit)(void *ctx, uint64_t first, uint64_t last, uint64_t tables);
 	/* Writer thread, once, when storage failed. May be NULL. */
 	void (*on_failure)(void *ctx, const struct sl_err *err);
 	/* Writer thread: may this log record below the floor go? Must be pure but for ctx. NULL:

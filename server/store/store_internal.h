@@ -50,6 +50,7 @@ struct store_changes {
 	struct sl_buf ops;      /* struct op, key, value, one after the other */
 	struct sl_buf refusals; /* the same, kept whatever the command answers */
 	bool changed, logged;
+	uint64_t tables;              /* written to: see on_commit */
 	uint64_t floor;               /* 0: not raised */
 	struct store_audit_point cut; /* sequence 0: none */
 	sl_code code;                 /* sticky */

@@ -15,8 +15,9 @@ enum { CALL_MS = 30000 };
 
 /* --- parts ------------------------------------------------------------------------- */
 
-static void on_commit(void *ctx, uint64_t first, uint64_t last)
+static void on_commit(void *ctx, uint64_t first, uint64_t last, uint64_t tables)
 {
+	(void)tables;
 	struct rig *rig = ctx;
 	(void)first, (void)last;
 	if (rig->services.watch != NULL) {

@@ -297,6 +297,35 @@ static void test_store_stats_tell_of_commits(void **state)
 	assert_true(s.free_disk_bytes > 0);
 }
 
+static void note_tables(void *ctx, uint64_t first, uint64_t last, uint64_t tables)
+{
+	(void)first;
+	(void)last;
+	*(uint64_t *)ctx = tables;
+}
+
+static void test_store_says_which_tables_a_commit_wrote_to(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t tables = 0;
+	f->options.on_commit = note_tables;
+	f->options.ctx = &tables;
+	fixture_reopen(f);
+	struct write writes[] = {
+	    {.put = "a"}, {.meta = "name"}, {.refuse = SL_NOT_FOUND, .put = "b"}};
+	assert_int_equal(write_run(f, &writes[0]), SL_OK);
+	assert_int_equal(tables, 1u << APPS);
+	assert_int_equal(write_run(f, &writes[1]), SL_OK);
+	assert_int_equal(tables, STORE_NAMED_VALUES);
+	assert_int_equal(write_run(f, &writes[2]), SL_NOT_FOUND);
+	assert_int_equal(tables, STORE_NAMED_VALUES);
+	struct write both[] = {{.meta = "name"}, {.delete = "a"}};
+	write_batch(f, both, 2);
+	assert_int_equal(tables, STORE_NAMED_VALUES | 1u << APPS);
+	write_clear_all(writes, 3);
+	write_clear_all(both, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -320,6 +349,7 @@ int main(void)
 	    TEST(test_store_view_is_a_snapshot),
 	    TEST(test_store_refuses_too_many_views_and_recovers),
 	    TEST(test_store_stats_tell_of_commits),
+	    TEST(test_store_says_which_tables_a_commit_wrote_to),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

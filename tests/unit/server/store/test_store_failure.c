@@ -51,8 +51,9 @@ static void on_failure(void *ctx, const struct sl_err *err)
 	(void)atomic_fetch_add(&failures, 1);
 }
 
-static void on_commit(void *ctx, uint64_t first, uint64_t last)
+static void on_commit(void *ctx, uint64_t first, uint64_t last, uint64_t tables)
 {
+	(void)tables;
 	(void)ctx;
 	assert_int_equal(first, atomic_load(&last_commit) + 1);
 	assert_true(last >= first);

@@ -121,8 +121,9 @@ static void *read_many(void *arg)
 	return NULL;
 }
 
-static void on_commit(void *ctx, uint64_t first, uint64_t last)
+static void on_commit(void *ctx, uint64_t first, uint64_t last, uint64_t tables)
 {
+	(void)tables;
 	(void)ctx;
 	fails_unless(first == atomic_load(&shared.seen) + 1 && last >= first);
 	atomic_store(&shared.seen, last);

@@ -15,8 +15,9 @@ enum { LONG_MS = 60000 };
 
 /* --- the server's side ------------------------------------------------------------------ */
 
-static void on_commit(void *ctx, uint64_t first, uint64_t last)
+static void on_commit(void *ctx, uint64_t first, uint64_t last, uint64_t tables)
 {
+	(void)tables;
 	struct world *w = ctx;
 	(void)first, (void)last;
 	if (w->watch != NULL) {
