@@ -157,6 +157,7 @@ static int list(struct cli *cli, Sluice__V1__ListAuditRecordsRequest *request,
 		Sluice__V1__ListAuditRecordsResponse *response = NULL;
 		page.page_size = left < 1000 ? (int32_t)left : 1000;
 		if (!CLI_CALL(cli, list_audit_records, request, &response)) {
+			request->page = NULL;
 			return cli_fail(cli);
 		}
 		code = put_page(cli, table, response, left);
@@ -165,6 +166,7 @@ static int list(struct cli *cli, Sluice__V1__ListAuditRecordsRequest *request,
 		    response->page != NULL ? response->page->next_page_token : cli_str("");
 		more = page.page_token[0] != '\0';
 	}
+	request->page = NULL; /* it was of this function */
 	return table != NULL ? cli_end_table(table) : code;
 }
 

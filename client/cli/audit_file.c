@@ -149,27 +149,41 @@ static void check_line(struct audit_file *file, const struct line *line, struct 
 	}
 }
 
+/* The text is cut at its end of line. */
+static sl_code read_line(struct audit_file *file, size_t number, struct sl_bytes text,
+			 struct sl_err *err)
+{
+	SL_AUTO(line_fini) struct line line = {.sequence = 0};
+	if (parse(text, &line, err) != SL_OK) {
+		return sl_err_wrap(err, "line %zu", number);
+	}
+	check_line(file, &line, text);
+	return SL_OK;
+}
+
+static sl_code read_lines(struct audit_file *file, FILE *in, struct sl_err *err)
+{
+	SL_AUTO(sl_free_auto) char *text = NULL;
+	size_t room = 0, number = 0;
+	sl_code code = SL_OK;
+	ssize_t size = 0;
+	while (code == SL_OK && (size = getline(&text, &room, in)) > 0) {
+		size -= text[size - 1] == '\n';
+		text[size] = '\0';
+		code = read_line(file, ++number, SL_BYTES(text, (size_t)size), err);
+	}
+	bool failed = code == SL_OK && ferror(in) != 0;
+	return failed ? sl_err_set(err, SL_INTERNAL, "%s", strerror(errno)) : code;
+}
+
 sl_code audit_file_read(struct audit_file *file, const char *path, struct sl_err *err)
 {
 	SL_AUTO(file_close) FILE *in = fopen(path, "re");
-	SL_AUTO(sl_free_auto) char *text = NULL;
-	size_t room = 0, number = 0;
 	if (in == NULL) {
 		return sl_err_set(err, SL_NOT_FOUND, "'%s': %s", path, strerror(errno));
 	}
-	for (ssize_t size = getline(&text, &room, in); size > 0; size = getline(&text, &room, in)) {
-		SL_AUTO(line_fini) struct line line = {.sequence = 0};
-		size -= text[size - 1] == '\n';
-		text[size] = '\0';
-		number++;
-		struct sl_bytes bytes = SL_BYTES(text, (size_t)size);
-		if (parse(bytes, &line, err) != SL_OK) {
-			return sl_err_wrap(err, "'%s' line %zu", path, number);
-		}
-		check_line(file, &line, bytes);
-	}
-	if (ferror(in) != 0) {
-		return sl_err_set(err, SL_INTERNAL, "'%s': %s", path, strerror(errno));
+	if (read_lines(file, in, err) != SL_OK) {
+		return sl_err_wrap(err, "'%s'", path);
 	}
 	if (file->kept != NULL && !file->found_kept) {
 		fault(file, file->kept->sequence, "is not in the file: the head was kept of it");

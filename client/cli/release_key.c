@@ -36,7 +36,7 @@ static sl_code make(const char *path, char ret_public[static SL_KEY_TEXT_SIZE], 
 		return sl_err_no_memory(err);
 	}
 	(void)sl_key_text(text, SL_KEY_RELEASE, SL_BYTES(seed, SL_SIGN_SEED_BYTES));
-	(void)strcat(text, "\n");
+	text[strlen(text)] = '\n'; /* zeros follow */
 	(void)sl_key_text(ret_public, SL_KEY_RELEASE_PUBLIC,
 			  SL_BYTES(sl_signer_public(signer), SL_SIGN_PUBLIC_BYTES));
 	return keyfile_create_path(path, KEYFILE_SECRET, text, err);

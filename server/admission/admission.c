@@ -42,8 +42,8 @@ sl_code admission_certify(struct admission *admission, const struct ca_identity 
 	tls_serial_new(made.serial);
 	sl_code code = tls_key_fingerprint(key, made.fingerprint, err);
 	code = code != SL_OK ? code
-			     : ca_issue(admission->options.ca, identity, key, made.serial, now_ms,
-					now_ms + life, &made.pem, err);
+			     : ca_issue(admission->options.ca, identity, key, made.serial,
+					(struct ca_life){now_ms, now_ms + life}, &made.pem, err);
 	/* The CA may end before: what counts is what the certificate says. */
 	struct tls_cert facts;
 	code = code != SL_OK ? code : tls_cert_read(sl_bytes_text(made.pem), &facts, err);

@@ -221,16 +221,15 @@ static sl_code issue(const struct ca_set *set, struct tls_spec *spec, const stru
 }
 
 sl_code ca_issue(struct ca *ca, const struct ca_identity *identity, const struct tls_key *subject,
-		 const uint8_t *serial, uint64_t now_ms, uint64_t not_after_ms, char **ret_pem,
-		 struct sl_err *err)
+		 const uint8_t *serial, struct ca_life life, char **ret_pem, struct sl_err *err)
 {
 	char uri[TLS_URI_MAX + 1];
 	struct tls_spec spec = {
 	    .use = TLS_CLIENT,
 	    .common_name = identity->subject,
 	    .uri = ca_identity_uri(uri, identity),
-	    .not_before_ms = now_ms - CA_SKEW_MS,
-	    .not_after_ms = not_after_ms,
+	    .not_before_ms = life.now_ms - CA_SKEW_MS,
+	    .not_after_ms = life.until_ms,
 	    .serial = serial,
 	};
 	struct ca_identity again;

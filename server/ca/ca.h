@@ -48,12 +48,15 @@ void ca_tick(struct ca *ca, uint64_t now_ms, uint64_t mono_ms);
 const struct rpc_tls *ca_tls(const struct ca *ca);
 const struct rpc_tls *ca_door_tls(const struct ca *ca);
 
+struct ca_life {
+	uint64_t now_ms, until_ms; /* since 1970 */
+};
 /* A client certificate for this identity and subject's public half, from a few minutes ago (clocks
- * differ) until not_after_ms, or until the CA ends. serial: of tls_serial_new(), or NULL. The
+ * differ) until life.until_ms, or until the CA ends. serial: of tls_serial_new(), or NULL. The
  * caller frees the PEM. */
 SL_MUST_USE sl_code ca_issue(struct ca *ca, const struct ca_identity *identity,
-			     const struct tls_key *subject, const uint8_t *serial, uint64_t now_ms,
-			     uint64_t not_after_ms, char **ret_pem, struct sl_err *err);
+			     const struct tls_key *subject, const uint8_t *serial,
+			     struct ca_life life, char **ret_pem, struct sl_err *err);
 /* Was this client certificate issued here, however long ago? Its dates do not count.
  * SL_FAILED_PRECONDITION says why not. */
 SL_MUST_USE sl_code ca_check(struct ca *ca, struct sl_bytes pem, struct sl_err *err);

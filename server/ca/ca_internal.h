@@ -30,10 +30,13 @@ SL_MUST_USE sl_code ca_set_renew(const struct ca_set *set, enum ca_file pem, uin
 /* Is it one of this CA, in the last third of its life or beyond? */
 bool ca_set_is_due(const struct ca_set *set, enum ca_file pem, uint64_t now_ms);
 
+struct ca_hosts {
+	const char *const *items;
+	size_t count;
+};
 /* A server's certificate of 90 days, or up to the CA's end. The caller frees it. */
 SL_MUST_USE sl_code ca_make_server(const char *ca_pem, const struct tls_key *ca_key,
-				   const struct tls_key *key, const char *const *hosts,
-				   size_t host_count, uint64_t now_ms, char **ret_pem,
-				   struct sl_err *err);
+				   const struct tls_key *key, const struct ca_hosts *hosts,
+				   uint64_t now_ms, char **ret_pem, struct sl_err *err);
 
 #endif

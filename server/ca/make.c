@@ -159,10 +159,11 @@ static sl_code write_server(struct ca_draft *draft, const char *ca_pem,
 {
 	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
 	SL_AUTO(sl_free_auto) char *text = NULL;
+	const struct ca_hosts names = {hosts->items, hosts->count};
 	sl_code code = tls_key_new(&key, err);
-	code = code != SL_OK ? code
-			     : ca_make_server(ca_pem, ca_key, key, hosts->items, hosts->count,
-					      draft->make.now_ms, &text, err);
+	code = code != SL_OK
+		   ? code
+		   : ca_make_server(ca_pem, ca_key, key, &names, draft->make.now_ms, &text, err);
 	code = code != SL_OK ? code : write_text(draft, ca_file_names[pem], text, err);
 	return code != SL_OK ? code : write_key(draft, ca_file_names[pem + 1], key, err);
 }
@@ -217,10 +218,10 @@ sl_code ca_master_key_check(const char *path, struct sl_err *err)
 static sl_code make_master_key(struct ca_draft *draft, struct sl_err *err)
 {
 	uint8_t key[MASTER_KEY_BYTES];
-	char text[SL_BASE64_SIZE(MASTER_KEY_BYTES) + 1];
+	char text[SL_BASE64_SIZE(MASTER_KEY_BYTES) + 1] = "";
 	sl_random(key, sizeof(key));
 	(void)sl_base64(text, key, sizeof(key));
-	strcat(text, "\n");
+	text[strlen(text)] = '\n';
 	sl_code code = write_text(draft, MASTER_KEY, text, err);
 	sl_wipe(key, sizeof(key));
 	sl_wipe(text, sizeof(text));

@@ -97,7 +97,7 @@ bool ca_set_is_due(const struct ca_set *set, enum ca_file pem, uint64_t now_ms)
 }
 
 sl_code ca_make_server(const char *ca_pem, const struct tls_key *ca_key, const struct tls_key *key,
-		       const char *const *hosts, size_t host_count, uint64_t now_ms, char **ret_pem,
+		       const struct ca_hosts *hosts, uint64_t now_ms, char **ret_pem,
 		       struct sl_err *err)
 {
 	struct tls_cert ca;
@@ -109,8 +109,8 @@ sl_code ca_make_server(const char *ca_pem, const struct tls_key *ca_key, const s
 	const struct tls_spec spec = {
 	    .use = TLS_SERVER,
 	    .common_name = "Sluice server",
-	    .hosts = hosts,
-	    .host_count = host_count,
+	    .hosts = hosts->items,
+	    .host_count = hosts->count,
 	    .not_before_ms = now_ms - CA_SKEW_MS,
 	    .not_after_ms = until_ms < ca.not_after_ms ? until_ms : ca.not_after_ms,
 	};
@@ -123,16 +123,15 @@ sl_code ca_set_renew(const struct ca_set *set, enum ca_file pem, uint64_t now_ms
 	SL_AUTO(tls_key_free_auto) struct tls_key *ca_key = NULL;
 	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
 	struct sl_arena arena;
-	const char *const *hosts = NULL;
-	size_t host_count = 0;
+	struct ca_hosts hosts = {NULL, 0};
 	sl_arena_init(&arena, 0);
 	struct sl_bytes text = sl_bytes_text(set->texts[pem]);
 	sl_code code = tls_cert_key(text, &key, err);
 	code = code != SL_OK ? code : tls_key_read(sl_bytes_text(set->texts[CA_KEY]), &ca_key, err);
-	code = code != SL_OK ? code : tls_cert_hosts(text, &arena, &hosts, &host_count, err);
-	code = code != SL_OK ? code
-			     : ca_make_server(set->texts[CA_PEM], ca_key, key, hosts, host_count,
-					      now_ms, ret_pem, err);
+	code = code != SL_OK ? code : tls_cert_hosts(text, &arena, &hosts.items, &hosts.count, err);
+	code = code != SL_OK
+		   ? code
+		   : ca_make_server(set->texts[CA_PEM], ca_key, key, &hosts, now_ms, ret_pem, err);
 	sl_arena_fini(&arena);
 	return code;
 }

@@ -225,6 +225,12 @@ static bool has_admin(const Sluice__Store__V1__PrincipalRecord *principal)
 	return false;
 }
 
+static void put_principal(struct decision *d, const Sluice__Store__V1__PrincipalRecord *principal)
+{
+	struct record_key key = KEY(d->workspace, key_text(k, principal->id));
+	decision_put(d, TABLE_PRINCIPALS, &key, &principal->base);
+}
+
 /* A decision does not see its own changes: what is enabled and what is granted cannot be two
  * commands of one, so the record is put once more, whole. */
 static sl_code first_decide_in(struct first_admin *f, struct decision *d, struct sl_err *err)
@@ -237,9 +243,8 @@ static sl_code first_decide_in(struct first_admin *f, struct decision *d, struct
 		uint64_t enabled_ms = admin->disabled_ms;
 		code = principals_decide_grant(d, "admin", &grant, true, &admin, err);
 		if (code == SL_OK && admin->disabled_ms != enabled_ms) {
-			struct record_key key = KEY(d->workspace, key_text(k, admin->id));
 			admin->disabled_ms = enabled_ms;
-			decision_put(d, TABLE_PRINCIPALS, &key, &admin->base);
+			put_principal(d, admin);
 		}
 	}
 	Sluice__Store__V1__AccessTokenRecord *token = NULL;

@@ -81,9 +81,10 @@ static void issue(struct ca *ca, enum ca_kind kind, const char *subject, struct 
 	sl_code code = tls_key_new(&key, &err);
 	code = code != SL_OK ? code : tls_key_fingerprint(key, made->fingerprint, &err);
 	code = code != SL_OK ? code : tls_key_pem(key, &secret, &err);
-	code = code != SL_OK ? code
-			     : ca_issue(ca, &made->identity, key, made->serial, now_ms,
-					made->not_after_ms, &made->pem, &err);
+	code = code != SL_OK
+		   ? code
+		   : ca_issue(ca, &made->identity, key, made->serial,
+			      (struct ca_life){now_ms, made->not_after_ms}, &made->pem, &err);
 	need_ok(code, &err, "a client certificate");
 	made->key = need(strdup(secret)); /* ten thousand are too many for locked memory */
 }

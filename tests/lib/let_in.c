@@ -137,7 +137,9 @@ static void log_in(struct store *store, struct ca *ca, struct entry *entry, cons
 	    .not_after_ms = until_ms,
 	};
 	run(store, entry);
-	must(ca_issue(ca, &identity, key, serial, entry->now_ms, until_ms, &pem, &err), &err);
+	must(ca_issue(ca, &identity, key, serial, (struct ca_life){entry->now_ms, until_ms}, &pem,
+		      &err),
+	     &err);
 	must(tls_key_pem(key, &key_pem, &err), &err);
 	put(out, ".pem", pem);
 	put(out, ".key", key_pem);

@@ -298,9 +298,9 @@ static void test_ca_issues_what_its_own_handshake_admits(void **state)
 	open_ca(f);
 	const struct ca_identity identity = agent();
 	SL_AUTO(sl_free_auto) char *pem = NULL;
-	assert_int_equal(
-	    ca_issue(f->ca, &identity, f->key, NULL, f->now_ms, f->now_ms + DAY_MS, &pem, &err),
-	    SL_OK);
+	assert_int_equal(ca_issue(f->ca, &identity, f->key, NULL,
+				  (struct ca_life){f->now_ms, f->now_ms + DAY_MS}, &pem, &err),
+			 SL_OK);
 	assert_int_equal(ca_check(f->ca, sl_bytes_text(pem), &err), SL_OK);
 	struct tls_cert cert;
 	struct ca_identity read;
@@ -321,8 +321,9 @@ static void test_ca_issues_what_its_own_handshake_admits(void **state)
 	struct tls_cert of_ca;
 	assert_int_equal(ca_trust(f->ca, &ca, &err), SL_OK);
 	assert_int_equal(tls_cert_read(sl_bytes_text(ca), &of_ca, &err), SL_OK);
-	assert_int_equal(ca_issue(f->ca, &identity, f->key, NULL, f->now_ms,
-				  f->now_ms + (20000 * DAY_MS), &lasting, &err),
+	assert_int_equal(ca_issue(f->ca, &identity, f->key, NULL,
+				  (struct ca_life){f->now_ms, f->now_ms + (20000 * DAY_MS)},
+				  &lasting, &err),
 			 SL_OK);
 	assert_int_equal(tls_cert_read(sl_bytes_text(lasting), &cert, &err), SL_OK);
 	assert_int_equal(cert.not_after_ms, of_ca.not_after_ms);
@@ -330,9 +331,9 @@ static void test_ca_issues_what_its_own_handshake_admits(void **state)
 	struct ca_identity bad = identity;
 	bad.subject[4] = '/';
 	char *never = NULL;
-	assert_int_equal(
-	    ca_issue(f->ca, &bad, f->key, NULL, f->now_ms, f->now_ms + DAY_MS, &never, &err),
-	    SL_INTERNAL);
+	assert_int_equal(ca_issue(f->ca, &bad, f->key, NULL,
+				  (struct ca_life){f->now_ms, f->now_ms + DAY_MS}, &never, &err),
+			 SL_INTERNAL);
 }
 
 static void test_ca_check_refuses_foreign_and_server_certificates(void **state)
