@@ -15,7 +15,8 @@ extern const char *const ca_file_names[CA_FILES];
 
 /* The files of one moment, which fit together. */
 struct ca_set {
-	char *texts[CA_FILES]; /* secret texts, owned */
+	char *texts[CA_FILES];     /* secret texts, owned */
+	uint64_t due_ms[CA_FILES]; /* of SERVER_PEM and DOOR_PEM; UINT64_MAX: another CA's */
 };
 
 /* Reads and checks. Dates are not looked at. */

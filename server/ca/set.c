@@ -64,6 +64,19 @@ static sl_code check(const struct ca_set *set, struct sl_err *err)
 	return SL_OK;
 }
 
+/* When a certificate is to be renewed: reading one takes millions of instructions, and the answer
+ * is asked for every second. */
+static uint64_t due_of(const struct ca_set *set, enum ca_file pem)
+{
+	struct tls_cert cert;
+	struct sl_bytes text = sl_bytes_text(set->texts[pem]);
+	if (tls_cert_check(text, sl_bytes_text(set->texts[CA_PEM]), TLS_SERVER, 0, NULL) != SL_OK ||
+	    tls_cert_read(text, &cert, NULL) != SL_OK) {
+		return UINT64_MAX; /* somebody else's: theirs to renew */
+	}
+	return cert.not_after_ms - (cert.not_after_ms - cert.not_before_ms) / 3;
+}
+
 sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
 {
 	SL_AUTO(ca_set_free_auto) struct ca_set *set = calloc(1, sizeof(*set));
@@ -79,6 +92,8 @@ sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
 	}
 	sl_code code = check(set, err);
 	if (code == SL_OK) {
+		set->due_ms[SERVER_PEM] = due_of(set, SERVER_PEM);
+		set->due_ms[DOOR_PEM] = due_of(set, DOOR_PEM);
 		*ret_set = SL_TAKE(set);
 	}
 	return code;
@@ -86,14 +101,7 @@ sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
 
 bool ca_set_is_due(const struct ca_set *set, enum ca_file pem, uint64_t now_ms)
 {
-	struct tls_cert cert;
-	struct sl_bytes text = sl_bytes_text(set->texts[pem]);
-	if (tls_cert_check(text, sl_bytes_text(set->texts[CA_PEM]), TLS_SERVER, 0, NULL) != SL_OK ||
-	    tls_cert_read(text, &cert, NULL) != SL_OK) {
-		return false; /* somebody else's: theirs to renew */
-	}
-	uint64_t life_ms = cert.not_after_ms - cert.not_before_ms;
-	return now_ms + life_ms / 3 > cert.not_after_ms;
+	return now_ms > set->due_ms[pem];
 }
 
 sl_code ca_make_server(const char *ca_pem, const struct tls_key *ca_key, const struct tls_key *key,
