@@ -63,14 +63,15 @@ static sl_code load_principal(struct access_entry *entry, const struct store_vie
 				err);
 }
 
-/* Whether the instance still counts is fleet's to say: its agent must hear that it is removed. */
+/* Nothing stays in the entry's arena: agents have no rights, and there are thousands of them.
+ * Whether the instance still counts is fleet's to say: its agent must hear that it is removed. */
 static sl_code load_instance(struct access_entry *entry, const struct store_view *view,
-			     struct sl_err *err)
+			     struct sl_arena *scratch, struct sl_err *err)
 {
 	struct access_caller *caller = &entry->caller;
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	sl_code code = instance_get(view, &entry->arena, caller->workspace, caller->subject_id,
-				    &instance, err);
+	sl_code code =
+	    instance_get(view, scratch, caller->workspace, caller->subject_id, &instance, err);
 	caller->kind = ACCESS_INSTANCE;
 	(void)snprintf(caller->principal, sizeof(caller->principal), "agent:%s",
 		       code == SL_OK ? instance->name : caller->subject_id);
@@ -80,11 +81,13 @@ static sl_code load_instance(struct access_entry *entry, const struct store_view
 static sl_code load(struct access_entry *entry, const struct store_view *view,
 		    const struct ca_identity *name, struct sl_err *err)
 {
+	SL_AUTO(sl_arena_fini) struct sl_arena scratch;
 	Sluice__Store__V1__IdentityRecord *identity = NULL;
 	struct access_caller *caller = &entry->caller;
+	sl_arena_init(&scratch, ENTRY_BYTES_MAX);
 	memcpy(caller->subject_id, name->subject, sizeof(caller->subject_id));
 	memcpy(caller->identity_id, name->identity, sizeof(caller->identity_id));
-	sl_code code = identity_get(view, &entry->arena, name->identity, &identity, err);
+	sl_code code = identity_get(view, &scratch, name->identity, &identity, err);
 	if (code == SL_NOT_FOUND) {
 		return refuse(entry, SL_REASON_IDENTITY_REVOKED,
 			      "the identity of the client certificate is not known here");
@@ -103,7 +106,8 @@ static sl_code load(struct access_entry *entry, const struct store_view *view,
 			      "the identity of the client certificate is revoked");
 	}
 	caller->workspace = identity->workspace;
-	return instance ? load_instance(entry, view, err) : load_principal(entry, view, err);
+	return instance ? load_instance(entry, view, &scratch, err)
+			: load_principal(entry, view, err);
 }
 
 /* --- finding ----------------------------------------------------------------------------- */
