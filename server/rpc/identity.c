@@ -1,7 +1,8 @@
 /* Who is at the other end: read from the certificate that the handshake has checked.
  *
- * Parsing one costs more than a whole small call, so what was read is kept by the hash
- * of its text: one slot per hash, the newest stays. Queue thread, but for references. */
+ * Parsing one costs more than a whole small call, so what was read is kept beside its
+ * text: one slot for texts whose ends hash alike, the newest stays. Queue thread, but for
+ * references. */
 #include <string.h>
 
 #include <grpc/grpc_security.h>
@@ -31,14 +32,13 @@ static struct rpc_identity *ref(struct rpc_identity *identity)
 	return identity;
 }
 
-static struct rpc_identity *identity_new(struct sl_bytes pem,
-					 const uint8_t fingerprint[static SL_HASH_BYTES])
+static struct rpc_identity *identity_new(struct sl_bytes pem)
 {
 	struct tls_cert cert;
 	if (tls_cert_read(pem, &cert, NULL) != SL_OK || cert.uri[0] == '\0') {
 		return NULL;
 	}
-	struct rpc_identity *identity = calloc(1, sizeof(*identity));
+	struct rpc_identity *identity = calloc(1, sizeof(*identity) + pem.size);
 	if (identity == NULL) {
 		return NULL;
 	}
@@ -49,20 +49,35 @@ static struct rpc_identity *identity_new(struct sl_bytes pem,
 	memcpy(peer->serial, cert.serial, cert.serial_size);
 	peer->serial_size = cert.serial_size;
 	memcpy(peer->key_fingerprint, cert.fingerprint, sizeof(peer->key_fingerprint));
-	memcpy(peer->fingerprint, fingerprint, SL_HASH_BYTES);
+	sl_hash(peer->fingerprint, pem.data, pem.size, NULL, 0);
+	memcpy(identity->pem, pem.data, pem.size);
+	identity->pem_size = pem.size;
 	return identity;
+}
+
+/* The slot for this text. Its end is the signature: no two are alike. */
+static struct rpc_identity **slot_of(struct rpc_server *server, struct sl_bytes pem)
+{
+	enum { END_BYTES = 64 };
+	uint32_t hash = 2166136261u;
+	for (size_t at = pem.size > END_BYTES ? pem.size - END_BYTES : 0; at < pem.size; at++) {
+		hash = (hash ^ pem.data[at]) * 16777619u;
+	}
+	return &server->identities[hash % RPC_IDENTITIES_KEPT];
+}
+
+static bool is_of(const struct rpc_identity *identity, struct sl_bytes pem)
+{
+	return identity != NULL && identity->pem_size == pem.size &&
+	       memcmp(identity->pem, pem.data, pem.size) == 0;
 }
 
 /* A new reference, or NULL. */
 static struct rpc_identity *look_up(struct rpc_server *server, struct sl_bytes pem)
 {
-	uint8_t fingerprint[SL_HASH_BYTES];
-	sl_hash(fingerprint, pem.data, pem.size, NULL, 0);
-	struct rpc_identity **slot =
-	    &server->identities[sl_get_be32(fingerprint) % RPC_IDENTITIES_KEPT];
-	if (*slot == NULL ||
-	    memcmp((*slot)->peer.fingerprint, fingerprint, sizeof(fingerprint)) != 0) {
-		struct rpc_identity *identity = identity_new(pem, fingerprint);
+	struct rpc_identity **slot = slot_of(server, pem);
+	if (!is_of(*slot, pem)) {
+		struct rpc_identity *identity = identity_new(pem);
 		if (identity == NULL) {
 			return NULL;
 		}

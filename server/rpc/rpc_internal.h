@@ -76,6 +76,8 @@ void rpc_status_op(struct rpc_status *status, grpc_op *op);
 struct rpc_identity {
 	atomic_uint refs;
 	struct rpc_peer_identity peer;
+	size_t pem_size;
+	uint8_t pem[]; /* what it was read from */
 };
 
 /* Who is at the other end; *ret_identity (NULL before) stays NULL where nobody was asked.
