@@ -13,7 +13,8 @@ struct permit {
 	const struct store_view *view;
 	struct sl_arena *arena;
 	uint32_t workspace;
-	const Sluice__Store__V1__AppRecord *app;           /* NULL: none is named */
+	Sluice__Store__V1__AppRecord *app;                 /* NULL: none is named */
+	bool deleted;                                      /* the app is */
 	const Sluice__Store__V1__InstanceRecord *instance; /* likewise */
 	const char *slug;     /* of the app, or of the one to be made; NULL: of no one app */
 	uint32_t environment; /* 0: any */
@@ -58,6 +59,7 @@ static sl_code find_app(struct permit *p, struct sl_err *err)
 	if (code == SL_NOT_FOUND) {
 		sl_err_clear(err);
 		code = find_deleted(p, wanted, &app, err);
+		p->deleted = true;
 	}
 	if (code == SL_OK && !sees(p, app->slug, 0)) {
 		code = app_not_found(wanted, err);
@@ -221,16 +223,18 @@ static sl_code permit_scope(struct permit *p, struct sl_err *err)
 	}
 }
 
+static sl_code judge(struct permit *p, struct sl_err *err)
+{
+	return p->asker->rights->everything ? SL_OK : permit_scope(p, err);
+}
+
 sl_code service_permit(const struct service_bound *bound, const struct service_asker *asker,
 		       const struct store_view *view, struct sl_arena *arena,
 		       const ProtobufCMessage *request, struct sl_err *err)
 {
 	struct permit p = {
 	    .bound = bound, .asker = asker, .request = request, .view = view, .arena = arena};
-	if (asker->rights->everything) {
-		return SL_OK;
-	}
-	return permit_scope(&p, err);
+	return judge(&p, err);
 }
 
 /* --- of a call ------------------------------------------------------------------------------- */
@@ -240,17 +244,35 @@ sl_code service_permit_call(const struct service_bound *bound, const struct serv
 			    const struct access_caller *caller, const ProtobufCMessage *request,
 			    struct access_hold *ret_hold, struct sl_err *err)
 {
+	struct service_read read = {
+	    .services = services, .view = view, .arena = arena, .caller = caller};
+	return service_permit_read(bound, &read, request, ret_hold, err);
+}
+
+sl_code service_permit_read(const struct service_bound *bound, struct service_read *read,
+			    const ProtobufCMessage *request, struct access_hold *ret_hold,
+			    struct sl_err *err)
+{
 	struct access_hold hold = {.rights = NULL};
-	sl_code code = access_rights_begin(services->access, view, caller, &hold, err);
+	sl_code code =
+	    access_rights_begin(read->services->access, read->view, read->caller, &hold, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	const struct service_asker asker = {.caller = caller, .rights = hold.rights};
-	code = service_permit(bound, &asker, view, arena, request, err);
+	const struct service_asker asker = {.caller = read->caller, .rights = hold.rights};
+	struct permit p = {.bound = bound,
+			   .asker = &asker,
+			   .request = request,
+			   .view = read->view,
+			   .arena = read->arena};
+	code = judge(&p, err);
 	if (code != SL_OK) {
 		access_rights_end(&hold);
 		return code;
 	}
+	read->rights = hold.rights;
+	read->workspace = p.workspace;
+	read->app = p.deleted ? NULL : p.app;
 	*ret_hold = hold;
 	return SL_OK;
 }

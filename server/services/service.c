@@ -142,8 +142,10 @@ static sl_code read_in(const struct service_bound *bound, struct service_read *r
 		       const ProtobufCMessage *request, ProtobufCMessage *response,
 		       struct sl_err *err)
 {
+	bool known = bound->workspace != NULL && read->workspace != 0;
 	read->workspace_name = service_workspace_name(bound, request);
-	sl_code code = workspace_find(read->view, read->workspace_name, &read->workspace, err);
+	sl_code code =
+	    known ? SL_OK : workspace_find(read->view, read->workspace_name, &read->workspace, err);
 	code = code != SL_OK ? code : bound->method->read(read, request, response, err);
 	return code != SL_OK ? code : service_hold_back(bound, read, request, response, err);
 }
@@ -161,14 +163,12 @@ static sl_code read_call(struct rpc_call *call, struct service_read *read, struc
 	}
 	SL_AUTO(store_view_end_auto) const struct store_view *view = read->view;
 	SL_AUTO(access_rights_end) struct access_hold hold = {.rights = NULL};
-	code = service_permit_call(bound, read->services, view, read->arena, read->caller, request,
-				   &hold, err);
+	code = service_permit_read(bound, read, request, &hold, err);
 	const struct service_attempt attempt = {.bound = bound,
 						.caller = read->caller,
 						.peer = service_peer_of_call(call),
 						.request = request};
 	service_note_denied(read->services, &attempt, code, err);
-	read->rights = hold.rights;
 	code = code != SL_OK ? code : read_in(bound, read, request, response, err);
 	if (code != SL_OK) {
 		return code;

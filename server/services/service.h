@@ -63,6 +63,8 @@ struct service_read {
 	const struct access_caller *caller;
 	const struct rights
 	    *rights; /* for lists, which hold back what cannot be seen; never NULL */
+	Sluice__Store__V1__AppRecord *app; /* that the request's `app` names, when it has been
+					      looked up already; NULL: not yet */
 };
 
 /* A call that answers by itself: finish it exactly once, from any thread. */

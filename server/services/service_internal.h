@@ -40,6 +40,11 @@ SL_MUST_USE sl_code service_permit_call(const struct service_bound *bound,
 					const struct access_caller *caller,
 					const ProtobufCMessage *request,
 					struct access_hold *ret_hold, struct sl_err *err);
+/* The same for a read, whose view, arena and caller are set: sets its rights, and of workspace and
+ * app what was looked up on the way. */
+SL_MUST_USE sl_code service_permit_read(const struct service_bound *bound,
+					struct service_read *read, const ProtobufCMessage *request,
+					struct access_hold *ret_hold, struct sl_err *err);
 
 /* From where a call or a stream comes. */
 struct service_peer {

@@ -15,9 +15,14 @@ static struct wire wire_of_read(const struct service_read *read)
 	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
 }
 
+/* That of the request's `app`. */
 static sl_code find_app(struct service_read *read, const char *app,
 			Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
+	if (read->app != NULL) {
+		*ret_app = read->app;
+		return SL_OK;
+	}
 	return app_find(read->view, read->arena, read->workspace, app, ret_app, err);
 }
 
