@@ -27,6 +27,10 @@
 ProtobufCMessage *pb_unpack(const ProtobufCMessageDescriptor *type, struct sl_arena *arena,
 			    struct sl_bytes bytes);
 
+/* The text of one field of a packed message, without unpacking the others; "": it has none. NULL as
+ * above; of the other fields only the lengths are looked at. */
+char *pb_text(struct sl_arena *arena, struct sl_bytes message, uint32_t number);
+
 /* The message's bytes, in the arena. Of what failed (sl_arena_failed()): none. */
 struct sl_bytes pb_pack(struct sl_arena *arena, const ProtobufCMessage *message);
 

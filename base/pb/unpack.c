@@ -302,14 +302,18 @@ static inline const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageD
 	return at < type->n_fields && type->fields[at].id == tag ? &type->fields[at] : NULL;
 }
 
+static inline bool read_key(struct input *in, uint64_t *ret_key)
+{
+	return read_varint(in, ret_key) && *ret_key >> 3 != 0 && *ret_key >> 3 <= TAG_MAX;
+}
+
 static bool read_message(ProtobufCMessage *message, struct input *in)
 {
 	unsigned near = 0;
 	while (in->at < in->end) {
 		uint64_t key = 0;
 		struct wire_value value = {.number = 0};
-		if (!read_varint(in, &key) || key >> 3 == 0 || key >> 3 > TAG_MAX ||
-		    !read_value(in, (ProtobufCWireType)(key & 7), &value)) {
+		if (!read_key(in, &key) || !read_value(in, (ProtobufCWireType)(key & 7), &value)) {
 			return false;
 		}
 		uint32_t tag = (uint32_t)(key >> 3);
@@ -329,4 +333,26 @@ ProtobufCMessage *pb_unpack(const ProtobufCMessageDescriptor *type, struct sl_ar
 	struct input in = {.at = bytes.data, .end = bytes.data + bytes.size, .arena = arena};
 	ProtobufCMessage *message = new_message(arena, type);
 	return message != NULL && read_message(message, &in) ? message : NULL;
+}
+
+char *pb_text(struct sl_arena *arena, struct sl_bytes message, uint32_t number)
+{
+	struct input in = {.at = message.data, .end = message.data + message.size, .arena = arena};
+	struct sl_bytes found = SL_BYTES_NONE;
+	char *text = NULL;
+	while (in.at < in.end) {
+		uint64_t key = 0;
+		struct wire_value value = {.number = 0};
+		if (!read_key(&in, &key) ||
+		    !read_value(&in, (ProtobufCWireType)(key & 7), &value)) {
+			return NULL;
+		}
+		if (key >> 3 == number) {
+			if (value.type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED) {
+				return NULL;
+			}
+			found = value.bytes;
+		}
+	}
+	return set_text(&in, found, &text) ? text : NULL;
 }

@@ -1,5 +1,8 @@
 #include "server/records/wire.h"
 
+#include "base/pb/pb.h"
+#include "server/records/versions.h"
+
 struct wire wire_of(const struct decision *d)
 {
 	return (struct wire){.view = d->view, .arena = d->arena, .workspace = d->workspace};
@@ -112,12 +115,21 @@ Sluice__V1__VersionRef *wire_version_ref(struct sl_arena *arena,
 Sluice__V1__VersionRef *wire_version_ref_get(const struct wire *w, const char *app_id,
 					     uint32_t number)
 {
-	Sluice__Store__V1__VersionRecord *version = NULL;
+	enum {
+		ID_FIELD = 1,
+		NAME_FIELD = 4
+	}; /* of VersionRecord, of which nothing else is asked */
+	struct sl_arena *arena = w->arena;
+	struct record_key key = version_key(w->workspace, app_id, number);
+	struct sl_bytes value;
 	if (number == 0 ||
-	    version_get(w->view, w->arena, w->workspace, app_id, number, &version, NULL) != SL_OK) {
+	    store_get(w->view, TABLE_VERSIONS, key_bytes(&key), &value, NULL) != SL_OK) {
 		return NULL;
 	}
-	return wire_version_ref(w->arena, version);
+	NEW(ref, Sluice__V1__VersionRef, sluice__v1__version_ref__init);
+	ref->id = pb_text(arena, value, ID_FIELD);
+	ref->name = pb_text(arena, value, NAME_FIELD);
+	return ref->id != NULL && ref->name != NULL ? ref : NULL;
 }
 
 Sluice__V1__Content *wire_content(struct sl_arena *arena,

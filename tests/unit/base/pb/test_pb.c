@@ -229,6 +229,26 @@ static void test_pb_unknown_fields_stay(void **state)
 	assert_agree(entry);
 }
 
+static void test_pb_one_text_of_a_message(void **state)
+{
+	(void)state;
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	const uint8_t twice[] = {0x08, 0x05, 0x12, 0x01, 'a', 0x1a, 0x02,
+				 'x',  'y',  0x12, 0x02, 'b', 'c'};
+	struct sl_bytes message = SL_BYTES(twice, sizeof(twice));
+	assert_string_equal(pb_text(&arena, message, 2), "bc"); /* the last one counts */
+	assert_string_equal(pb_text(&arena, message, 3), "xy");
+	assert_string_equal(pb_text(&arena, message, 4), "");
+	assert_string_equal(pb_text(&arena, SL_BYTES_NONE, 1), "");
+	assert_null(pb_text(&arena, message, 1)); /* a number */
+	for (size_t cut = 1; cut < sizeof(twice); cut++) {
+		bool whole = cut == 2 || cut == 5 || cut == 9;
+		assert_int_equal(pb_text(&arena, SL_BYTES(twice, cut), 9) != NULL, whole);
+	}
+	assert_false(sl_arena_failed(&arena));
+}
+
 static void test_pb_refuses_what_is_cut_or_wrong(void **state)
 {
 	(void)state;
@@ -348,6 +368,7 @@ int main(void)
 	    cmocka_unit_test(test_pb_lists_packed_or_not),
 	    cmocka_unit_test(test_pb_a_message_that_comes_twice_is_merged),
 	    cmocka_unit_test(test_pb_unknown_fields_stay),
+	    cmocka_unit_test(test_pb_one_text_of_a_message),
 	    cmocka_unit_test(test_pb_refuses_what_is_cut_or_wrong),
 	    cmocka_unit_test(test_pb_depth_is_bounded),
 	    cmocka_unit_test(test_pb_memory_that_runs_out_is_told),
