@@ -73,7 +73,8 @@ static inline bool read_bytes(struct input *in, struct sl_bytes *ret_bytes)
 	return true;
 }
 
-static inline bool read_value(struct input *in, ProtobufCWireType type, struct wire_value *value)
+__attribute__((always_inline)) static inline bool
+read_value(struct input *in, ProtobufCWireType type, struct wire_value *value)
 {
 	const uint8_t *from = in->at;
 	bool whole = false;
