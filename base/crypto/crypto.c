@@ -23,6 +23,11 @@ void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, c
 	(void)crypto_generichash(out, SL_HASH_BYTES, data, size, key, key_size);
 }
 
+void sl_sha256(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size)
+{
+	(void)crypto_hash_sha256(out, data, size);
+}
+
 void sl_derive(const uint8_t key[static SL_HASH_BYTES], const char *label,
 	       uint8_t out[static SL_HASH_BYTES])
 {

@@ -19,6 +19,9 @@ void sl_random(void *out, size_t size);
 void sl_hash(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size, const void *key,
 	     size_t key_size);
 
+/* SHA-256: only where others have chosen it. */
+void sl_sha256(uint8_t out[static SL_HASH_BYTES], const void *data, size_t size);
+
 /* A key for one use out of another: BLAKE2b-256 of the label, keyed. Different labels, keys that
  * say nothing of each other. */
 void sl_derive(const uint8_t key[static SL_HASH_BYTES], const char *label,

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "base/git/job_internal.h"
 #include "base/git/text_internal.h"
 #include "base/git/url_internal.h"
+#include "base/git/wire_internal.h"
 #include "base/spawn/spawn.h"
 
 enum { EXIT_NO_JOB = 2, EXIT_NOT_CONFINED = 3, EXIT_NO_PARENT = 4 };
@@ -52,21 +52,6 @@ static bool take_job(struct protocol_record *record, struct git_job *ret_job)
 
 /* --- libgit2's settings ------------------------------------------------------------- */
 
-/* libgit2's TLS takes certificates from files only; a file in memory is one. It is read at once. */
-static bool set_roots(const char *pem)
-{
-	int fd = memfd_create("roots", MFD_CLOEXEC);
-	char path[32];
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	size_t size = strlen(pem);
-	bool fine = fd >= 0 && write(fd, pem, size) == (ssize_t)size &&
-		    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, path, NULL) == 0;
-	if (fd >= 0) {
-		(void)close(fd);
-	}
-	return fine;
-}
-
 /* Nothing of this machine's or user's Git configuration, templates or known hosts counts. */
 static bool set_options(struct work *work)
 {
@@ -89,12 +74,7 @@ static bool set_options(struct work *work)
 		(void)work_fail(work, GIT_WORKER_FAILED, "libgit2 refuses a setting");
 		return false;
 	}
-	if (work->job->ca_pem != NULL && !set_roots(work->job->ca_pem)) {
-		(void)work_fail(work, GIT_WORKER_FAILED,
-				"the extra CA certificates cannot be read");
-		return false;
-	}
-	return true;
+	return wire_open(work);
 }
 
 /* --- rights --------------------------------------------------------------------------- */

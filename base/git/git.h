@@ -98,8 +98,14 @@ enum git_failure {
 	GIT_PUSH_REFUSED,
 	GIT_CONFLICT,          /* somebody else changed the same */
 	GIT_HISTORY_REWRITTEN, /* the branch no longer has what it had */
-	GIT_DIGEST_MISMATCH,   /* checkout: not the bundle that was named */
-	GIT_MIRROR_CORRUPT,    /* remove the mirror and fetch anew */
+	GIT_WRITE_REFUSED,       /* these credentials may read only */
+	GIT_REF_PROTECTED,       /* a rule or hook of the host refuses this ref */
+	GIT_HOST_KEY_UNKNOWN,    /* no ssh host key is accepted yet */
+	GIT_HOST_KEY_CHANGED,    /* the host shows another one than those accepted */
+	GIT_CERTIFICATE_REFUSED, /* https: not trusted, not for this name, or not in time */
+	GIT_REPOSITORY_MOVED,    /* the host sends us to another host, port or scheme */
+	GIT_DIGEST_MISMATCH, /* checkout: not the bundle that was named */
+	GIT_MIRROR_CORRUPT,  /* remove the mirror and fetch anew */
 	GIT_DISK_FULL,
 	GIT_OUT_OF_MEMORY, /* also when the kernel killed the worker: try again */
 	GIT_WORKER_FAILED, /* the worker itself crashed or could not start: try again */
@@ -149,6 +155,26 @@ struct git_limits {
 		.pack_objects = 2000000                                                            \
 	}
 
+/* Who we are to a repository's host, and by what the host is known. NULL in any: none. Borrowed. */
+struct git_login {
+	const char *user; /* NULL: git_login_user() of the URL */
+	const char *password;
+	const char *ssh_key, *ssh_phrase; /* private key's text */
+	const char *host_keys; /* hex SHA-256 of the ssh host keys that are accepted, commas between */
+	const char *ca_pem;    /* https: the roots that count instead of the machine's */
+};
+
+/* What hosts want to see as the user beside an access token ("x-access-token", "oauth2", ...), or
+ * for ssh without a user in the URL ("git"). Static. */
+const char *git_login_user(const char *url);
+
+/* Reads a known_hosts file, as `ssh-keyscan HOST` prints it, and writes to `out` what
+ * git_login.host_keys takes: the keys of the URL's host and port. SL_INVALID_ARGUMENT / MALFORMED
+ * names the line, or says that the file has no key of that host. */
+#define GIT_HOST_KEYS_SIZE (16 * 65)
+SL_MUST_USE sl_code git_host_keys_read(const char *known_hosts, const char *url,
+				       char out[static GIT_HOST_KEYS_SIZE], struct sl_err *err);
+
 struct git_job {
 	enum git_op op;
 	const char
@@ -157,11 +183,7 @@ struct git_job {
 	    url; /* https, ssh, git, file, and http when allow_local; "" for jobs without network */
 	bool allow_local; /* file, git, http and private addresses (`--allow-local-repos`,
 			     `--insecure`) */
-	const char *user, *password; /* for https and ssh; NULL: none. Never logged, wiped after the
-					job was sent */
-	const char *ssh_key, *ssh_phrase; /* private key's text */
-	const char *host_keys; /* hex SHA-256 of accepted ssh host keys, commas between */
-	const char *ca_pem;    /* extra roots; NULL: the machine's */
+	struct git_login login; /* never logged; wiped after the job was sent */
 	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
 	/* COMMIT; author is a name, archive the absolute path of a file */
 	const char *author, *operation, *move_from, *record_path, *record, *archive;

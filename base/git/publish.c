@@ -50,7 +50,8 @@ static enum git_failure push_new(struct work *work, const git_oid *commit, const
 		failure = remote_push_commit(&remote, commit, work->job->ref);
 	}
 	remote_close(&remote); /* its words stay */
-	if (failure != GIT_OK && failure != GIT_PUSH_REFUSED) {
+	bool refused = failure == GIT_PUSH_REFUSED || failure == GIT_WRITE_REFUSED;
+	if (failure != GIT_OK && !refused) {
 		return failure;
 	}
 	if (failure == GIT_OK && !there && remote.ref_refused[0] == '\0') {
@@ -62,14 +63,11 @@ static enum git_failure push_new(struct work *work, const git_oid *commit, const
 	if (there || compared != GIT_OK) {
 		return compared;
 	}
-	if (failure == GIT_PUSH_REFUSED) {
+	if (refused) {
 		*work->result = so_far;
 		return failure;
 	}
-	failure =
-	    work_fail(work, GIT_PUSH_REFUSED, "'%s' refuses %s", work->url, remote.ref_refused);
-	remote_add_words(&remote);
-	return failure;
+	return remote_fail_ref(&remote);
 }
 
 enum git_failure do_publish(struct work *work)

@@ -9,6 +9,7 @@
 #include "base/git/credentials_internal.h"
 #include "base/git/text_internal.h"
 #include "base/git/url_internal.h"
+#include "base/git/wire_internal.h"
 
 int remote_refuse(struct remote *remote, int rc, enum git_failure failure, const char *fmt, ...)
 {
@@ -91,6 +92,9 @@ static enum git_failure fail(struct remote *remote, int rc, const char *verb)
 {
 	char doing[260];
 	(void)snprintf(doing, sizeof(doing), "%s '%s'", verb, remote->work->url);
+	if (remote->refused == GIT_OK) {
+		remote->refused = wire_refused(remote->why, sizeof(remote->why));
+	}
 	if (remote->refused != GIT_OK) {
 		return work_break(remote->work, remote->refused, remote->refused_rule, "%s: %s",
 				  doing, remote->why);
@@ -236,6 +240,19 @@ enum git_failure remote_download(struct remote *remote, char **refspecs, size_t 
 	/* New packs are there now. */
 	rc = rc != 0 ? rc : git_odb_refresh(remote->work->odb);
 	return rc == 0 ? GIT_OK : fail(remote, rc, "fetch from");
+}
+
+enum git_failure remote_fail_ref(struct remote *remote)
+{
+	static const char *const hooks[] = {"declined", "protected", "denied", "prohibited"};
+	enum git_failure failure = GIT_PUSH_REFUSED;
+	for (size_t i = 0; i < SL_COUNT(hooks); i++) {
+		failure = strstr(remote->ref_refused, hooks[i]) != NULL ? GIT_REF_PROTECTED : failure;
+	}
+	failure = work_fail(remote->work, failure, "'%s' refuses %s", remote->work->url,
+			    remote->ref_refused);
+	remote_add_words(remote);
+	return failure;
 }
 
 enum git_failure remote_push(struct remote *remote, const char *from, const char *to)

@@ -225,3 +225,24 @@ sl_code git_url_check(const char *url, bool allow_local, struct sl_err *err)
 	}
 	return SL_OK;
 }
+
+/* Hosts that say by what name a token comes. Others take any, or the token's own name, which is set. */
+const char *git_login_user(const char *text)
+{
+	static const struct {
+		const char *part, *user;
+	} hosts[] = {
+	    {"gitlab", "oauth2"},
+	    {"bitbucket", "x-token-auth"},
+	};
+	struct url url;
+	if (url_parse(text, &url, NULL) != SL_OK || url.scheme == URL_SSH) {
+		return "git";
+	}
+	for (size_t i = 0; i < SL_COUNT(hosts); i++) {
+		if (strcasestr(url.host, hosts[i].part) != NULL) {
+			return hosts[i].user;
+		}
+	}
+	return "x-access-token";
+}

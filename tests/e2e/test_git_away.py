@@ -196,7 +196,7 @@ def test_a_push_that_the_host_refuses_is_parked_and_lets_others_pass(world):
         harness.wait_content(client, app, "v1")
     client.SealVersion(app="shop", version="v1")
     refused = harness.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 30, "parked")
-    assert refused.reason == 13 and refused.text  # PUSH_REFUSED
+    assert refused.reason == 15 and refused.text  # REF_PROTECTED
     client.SealVersion(app="blog", version="v1")
     harness.wait_published(client, "blog", "v1")
     contact = client.GetRepository(repository="apps").repository.contact

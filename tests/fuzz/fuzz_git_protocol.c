@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	record.size = size;
 	if (protocol_get_job(&record, &job)) {
 		check_text(&record, job.mirror);
-		check_text(&record, job.password);
+		check_text(&record, job.login.password);
 		check_text(&record, job.message);
 	}
 	if (protocol_get_diff_entry(&record, &entry)) {

@@ -23,7 +23,7 @@ static void test_errors_meaning_of_what_hosts_were_seen_to_say(void **state)
 		enum git_failure want;
 		const char *text;
 	} rows[] = {
-	    {ERROR_FETCH, -17, 12, GIT_REPOSITORY_UNREACHABLE, "user canceled hostkey check"},
+	    {ERROR_FETCH, -17, 12, GIT_CERTIFICATE_REFUSED, "user canceled hostkey check"},
 	    {ERROR_FETCH, -16, 26, GIT_LOGIN_REFUSED, "the server refuses these credentials"},
 	    {ERROR_FETCH, -1, 23, GIT_LOGIN_REFUSED,
 	     "Failed to authenticate SSH session: Private key unpack failed"},
@@ -34,7 +34,7 @@ static void test_errors_meaning_of_what_hosts_were_seen_to_say(void **state)
 	    {ERROR_FETCH, -1, 34, GIT_REPOSITORY_UNREACHABLE, "unexpected http status code: 404"},
 	    {ERROR_FETCH, -1, 34, GIT_LOGIN_REFUSED, "unexpected http status code: 403"},
 	    {ERROR_FETCH, -1, 34, GIT_REPOSITORY_UNREACHABLE, "unexpected http status code: 503"},
-	    {ERROR_FETCH, -17, 34, GIT_REPOSITORY_UNREACHABLE,
+	    {ERROR_FETCH, -17, 34, GIT_CERTIFICATE_REFUSED,
 	     "user rejected certificate for localhost"},
 	    {ERROR_FETCH, -1, 12, GIT_REPOSITORY_UNREACHABLE,
 	     "remote error: access denied or repository not exported: /nope.git"},
@@ -42,10 +42,12 @@ static void test_errors_meaning_of_what_hosts_were_seen_to_say(void **state)
 	     "failed to resolve address for x.invalid: Name or service not known"},
 	    {ERROR_FETCH, -1, GIT_ERROR_INDEXER, GIT_BUNDLE_TOO_BIG, "too many objects"},
 	    {ERROR_FETCH, -1, 2, GIT_DISK_FULL, "failed to write: No space left on device"},
-	    {ERROR_PUSH, -1, 34, GIT_PUSH_REFUSED, "unexpected http status code: 403"},
-	    {ERROR_PUSH, -1, 12, GIT_PUSH_REFUSED,
+	    {ERROR_PUSH, -1, 34, GIT_WRITE_REFUSED, "unexpected http status code: 403"},
+	    {ERROR_FETCH, -1, 11, GIT_REPOSITORY_MOVED,
+	     "cannot redirect from 'git.example.org' to 'elsewhere.example.org'"},
+	    {ERROR_PUSH, -1, 12, GIT_WRITE_REFUSED,
 	     "remote error: access denied or repository not exported: /app.git"},
-	    {ERROR_PUSH, -1, 12, GIT_PUSH_REFUSED,
+	    {ERROR_PUSH, -1, 12, GIT_WRITE_REFUSED,
 	     "unpacking the sent packfile failed on the remote"},
 	    {ERROR_PUSH, -11, 4, GIT_PUSH_REFUSED, "cannot push non-fastforwardable reference"},
 	    {ERROR_PUSH, -16, 26, GIT_LOGIN_REFUSED, "the server refuses these credentials"},
@@ -121,7 +123,7 @@ static void test_protocol_carries_a_job(void **state)
 	uint8_t digest[SL_HASH_BYTES] = {1, 2, 3};
 	struct git_job back, job = {.op = GIT_CHECKOUT,
 				    .mirror = "/m",
-				    .password = "p",
+				    .login.password = "p",
 				    .want_digest = digest,
 				    .unix_s = 7,
 				    .limits = GIT_LIMITS_DEFAULT,
@@ -132,8 +134,8 @@ static void test_protocol_carries_a_job(void **state)
 	assert_true(protocol_get_job(&record, &back));
 	assert_int_equal(back.op, GIT_CHECKOUT);
 	assert_string_equal(back.mirror, "/m");
-	assert_string_equal(back.password, "p");
-	assert_null(back.user);
+	assert_string_equal(back.login.password, "p");
+	assert_null(back.login.user);
 	assert_memory_equal(back.want_digest, digest, sizeof(digest));
 	assert_int_equal(back.limits.bytes, job.limits.bytes);
 	assert_int_equal(back.deadline_ms, 9);

@@ -216,7 +216,7 @@ static void test_git_worker_start_refuses_a_job_that_is_too_long(void **state)
 	assert_non_null(pem);
 	memset(pem, 'a', 199999);
 	pem[199999] = '\0';
-	job.ca_pem = pem;
+	job.login.ca_pem = pem;
 	assert_int_equal(git_worker_start(&job, &worker, &err), SL_INVALID_ARGUMENT);
 	assert_null(worker);
 }

@@ -146,7 +146,7 @@ static void test_git_publish_says_what_a_hook_says(void **state)
 		put_hook(f, hooks[i],
 			 "#!/bin/sh\necho 'tags are made by robots only' >&2\nexit 1\n");
 		struct git_job job = publish_of(f, f->first);
-		fixture_expect(f, &job, GIT_PUSH_REFUSED);
+		fixture_expect(f, &job, GIT_REF_PROTECTED);
 		assert_true(strstr(f->result.text, "tags are made by robots only") != NULL);
 		assert_true(strstr(f->result.text, "declined") != NULL);
 	}
@@ -161,7 +161,7 @@ static void test_git_publish_to_where_nobody_may_push_is_refused(void **state)
 	struct fixture *f = *state;
 	gitrepo_git(f->repo.bare, NULL, 0, "config", "daemon.receivepack", "false", NULL);
 	struct git_job job = publish_of(f, f->first);
-	fixture_expect(f, &job, GIT_PUSH_REFUSED);
+	fixture_expect(f, &job, GIT_WRITE_REFUSED);
 }
 
 static void test_git_publish_names_what_is_missing(void **state)
@@ -178,7 +178,7 @@ static void test_git_publish_names_what_is_missing(void **state)
 	(void)snprintf(strstr(f->url, "origin.git"), 20, "none.git");
 	job = publish_of(f, f->first);
 	enum git_failure got = fixture_run(f, &job);
-	assert_true(got == GIT_REPOSITORY_UNREACHABLE || got == GIT_PUSH_REFUSED);
+	assert_true(got == GIT_REPOSITORY_UNREACHABLE || got == GIT_WRITE_REFUSED);
 }
 
 #define OVER(setup_fn, test) cmocka_unit_test_setup_teardown(test, setup_fn, fixture_teardown)

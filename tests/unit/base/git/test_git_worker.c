@@ -217,20 +217,20 @@ static void test_git_login_is_needed_and_checked(void **state)
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		struct git_job job = fixture_job(f, GIT_RESOLVE);
-		job.user = rows[i].user;
-		job.password = rows[i].password;
+		job.login.user = rows[i].user;
+		job.login.password = rows[i].password;
 		fixture_expect(f, &job, rows[i].want);
 		assert_null(strstr(f->result.text, "hunter2"));
 		assert_null(strstr(f->result.text, "wrong-secret"));
 	}
 	struct git_job job = fixture_job(f, GIT_PUBLISH);
-	job.user = "robot";
-	job.password = "hunter2";
+	job.login.user = "robot";
+	job.login.password = "hunter2";
 	job.commit = f->first;
 	job.ref = "refs/tags/sluice/shop/v1";
 	job.message = "x\n";
 	fixture_expect(f, &job, GIT_OK);
-	job.password = "wrong";
+	job.login.password = "wrong";
 	job.ref = "refs/tags/sluice/shop/v2";
 	fixture_expect(f, &job, GIT_LOGIN_REFUSED);
 }
@@ -241,13 +241,13 @@ static void test_git_https_needs_a_trusted_certificate(void **state)
 	fixture_serve(f, GITSERVER_HTTPS);
 	SL_AUTO(sl_free_auto) char *pem = gitserver_ca_pem(f->server);
 	struct git_job job = fixture_job(f, GIT_RESOLVE);
-	fixture_expect(f, &job, GIT_REPOSITORY_UNREACHABLE);
+	fixture_expect(f, &job, GIT_CERTIFICATE_REFUSED);
 	assert_non_null(strstr(f->result.text, "certificate of 'localhost' is not trusted"));
-	job.ca_pem = pem;
+	job.login.ca_pem = pem;
 	fixture_expect(f, &job, GIT_OK);
 	assert_string_equal(f->result.commit, f->first);
-	job.ca_pem = "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n";
-	fixture_expect(f, &job, GIT_WORKER_FAILED);
+	job.login.ca_pem = "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n";
+	fixture_expect(f, &job, GIT_CERTIFICATE_REFUSED);
 }
 
 static void test_git_fetch_keeps_its_limits(void **state)
@@ -297,8 +297,8 @@ static void test_git_redirects_are_not_followed(void **state)
 	int other = mute_host(elsewhere, sizeof(elsewhere), "http");
 	int host = mute_host(f->url, sizeof(f->url), "http");
 	struct git_job job = fixture_job(f, GIT_LS);
-	job.user = "robot";
-	job.password = "hunter2";
+	job.login.user = "robot";
+	job.login.password = "hunter2";
 	job.deadline_ms = 10000;
 	struct git_worker *worker = NULL;
 	assert_int_equal(git_worker_start(&job, &worker, &err), SL_OK);
@@ -310,7 +310,7 @@ static void test_git_redirects_are_not_followed(void **state)
 	struct pollfd waiting = {.fd = git_worker_fd(worker), .events = POLLIN};
 	assert_int_equal(poll(&waiting, 1, 10000), 1);
 	assert_true(git_worker_step(worker, NULL, &f->result));
-	assert_int_equal(f->result.failure, GIT_REPOSITORY_UNREACHABLE);
+	assert_int_equal(f->result.failure, GIT_REPOSITORY_MOVED);
 	struct pollfd dialled = {.fd = other, .events = POLLIN};
 	assert_int_equal(poll(&dialled, 1, 0), 0);
 	git_worker_free(worker);
