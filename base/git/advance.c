@@ -15,6 +15,7 @@ struct advance {
 	git_tree *below;   /* of the tip; owned; NULL: the repository is empty */
 	git_oid content;   /* of the archive */
 	git_oid commit;    /* the own one */
+	enum git_failure refused; /* what the host's last no was, with its words: */
 	char refusal[512]; /* of the last push; "": there was none */
 };
 
@@ -276,14 +277,13 @@ static enum git_failure push(struct advance *a, bool *ret_refused)
 	failure = failure != GIT_OK ? failure
 				    : remote_push_commit(&remote, &a->commit, work->result->ref);
 	remote_close(&remote); /* its words stay */
-	*ret_refused = failure == GIT_PUSH_REFUSED;
+	*ret_refused = failure == GIT_PUSH_REFUSED || failure == GIT_WRITE_REFUSED;
 	if (failure == GIT_OK && remote.ref_refused[0] != '\0') {
 		*ret_refused = true;
-		failure = work_fail(work, GIT_PUSH_REFUSED, "'%s' refuses %s", work->url,
-				    remote.ref_refused);
-		remote_add_words(&remote);
+		failure = remote_fail_ref(&remote);
 	}
 	if (*ret_refused) {
+		a->refused = failure;
 		sl_text_copy(a->refusal, sizeof(a->refusal), work->result->text);
 		work->result->failure = GIT_OK;
 		work->result->text[0] = '\0';
@@ -340,7 +340,7 @@ static enum git_failure run(struct advance *a)
 		/* It is as it was, so nobody was faster: the host does not want it. */
 		if (a->refusal[0] != '\0' && was_there == a->there &&
 		    (!a->there || git_oid_equal(&before, &a->tip))) {
-			return work_fail(work, GIT_PUSH_REFUSED, "%s", a->refusal);
+			return work_fail(work, a->refused, "%s", a->refusal);
 		}
 		failure = round_once(a, &again);
 		if (failure != GIT_OK || !again) {

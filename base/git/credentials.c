@@ -24,7 +24,8 @@ int credentials_on_ask(git_credential **ret, const char *url, const char *user_i
 	}
 	if ((allowed & GIT_CREDENTIAL_SSH_MEMORY) != 0 && job->login.ssh_key != NULL) {
 		const char *phrase = job->login.ssh_phrase == NULL ? "" : job->login.ssh_phrase;
-		return git_credential_ssh_key_memory_new(ret, user, NULL, job->login.ssh_key, phrase);
+		return git_credential_ssh_key_memory_new(ret, user, NULL, job->login.ssh_key,
+							 phrase);
 	}
 	if ((allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT) != 0 && job->login.password != NULL) {
 		return git_credential_userpass_plaintext_new(ret, user, job->login.password);
@@ -58,15 +59,17 @@ static int check_host_key(struct remote *remote, const git_cert_hostkey *key, co
 		}
 	}
 	if (pinned == NULL || *pinned == '\0') {
-		return remote_refuse(remote, GIT_ECERTIFICATE, GIT_HOST_KEY_UNKNOWN,
-				     "the ssh host key of '%s' (SHA-256 %s) is unknown: set those that "
-				     "are accepted with --known-hosts",
-				     host, hex);
+		return remote_refuse(
+		    remote, GIT_ECERTIFICATE, GIT_HOST_KEY_UNKNOWN,
+		    "the ssh host key of '%s' (SHA-256 %s) is unknown: set those that "
+		    "are accepted with --known-hosts",
+		    host, hex);
 	}
-	return remote_refuse(remote, GIT_ECERTIFICATE, GIT_HOST_KEY_CHANGED,
-			     "the ssh host key of '%s' (SHA-256 %s) is none of the accepted ones: it "
-			     "changed, or somebody stands in between",
-			     host, hex);
+	return remote_refuse(
+	    remote, GIT_ECERTIFICATE, GIT_HOST_KEY_CHANGED,
+	    "the ssh host key of '%s' (SHA-256 %s) is none of the accepted ones: it "
+	    "changed, or somebody stands in between",
+	    host, hex);
 }
 
 int credentials_on_certificate(git_cert *cert, int valid, const char *host, void *payload)

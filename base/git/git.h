@@ -96,16 +96,16 @@ enum git_failure {
 	GIT_BUNDLE_TOO_BIG, /* `rule` says which limit */
 	GIT_TAG_TAKEN,
 	GIT_PUSH_REFUSED,
-	GIT_CONFLICT,          /* somebody else changed the same */
-	GIT_HISTORY_REWRITTEN, /* the branch no longer has what it had */
+	GIT_CONFLICT,            /* somebody else changed the same */
+	GIT_HISTORY_REWRITTEN,   /* the branch no longer has what it had */
 	GIT_WRITE_REFUSED,       /* these credentials may read only */
 	GIT_REF_PROTECTED,       /* a rule or hook of the host refuses this ref */
 	GIT_HOST_KEY_UNKNOWN,    /* no ssh host key is accepted yet */
 	GIT_HOST_KEY_CHANGED,    /* the host shows another one than those accepted */
 	GIT_CERTIFICATE_REFUSED, /* https: not trusted, not for this name, or not in time */
 	GIT_REPOSITORY_MOVED,    /* the host sends us to another host, port or scheme */
-	GIT_DIGEST_MISMATCH, /* checkout: not the bundle that was named */
-	GIT_MIRROR_CORRUPT,  /* remove the mirror and fetch anew */
+	GIT_DIGEST_MISMATCH,     /* checkout: not the bundle that was named */
+	GIT_MIRROR_CORRUPT,      /* remove the mirror and fetch anew */
 	GIT_DISK_FULL,
 	GIT_OUT_OF_MEMORY, /* also when the kernel killed the worker: try again */
 	GIT_WORKER_FAILED, /* the worker itself crashed or could not start: try again */
@@ -160,8 +160,9 @@ struct git_login {
 	const char *user; /* NULL: git_login_user() of the URL */
 	const char *password;
 	const char *ssh_key, *ssh_phrase; /* private key's text */
-	const char *host_keys; /* hex SHA-256 of the ssh host keys that are accepted, commas between */
-	const char *ca_pem;    /* https: the roots that count instead of the machine's */
+	const char
+	    *host_keys;     /* hex SHA-256 of the ssh host keys that are accepted, commas between */
+	const char *ca_pem; /* https: the roots that count instead of the machine's */
 };
 
 /* What hosts want to see as the user beside an access token ("x-access-token", "oauth2", ...), or
@@ -181,8 +182,8 @@ struct git_job {
 	    *mirror; /* absolute path of the bare mirror; made by network jobs when missing */
 	const char *
 	    url; /* https, ssh, git, file, and http when allow_local; "" for jobs without network */
-	bool allow_local; /* file, git, http and private addresses (`--allow-local-repos`,
-			     `--insecure`) */
+	bool allow_local;       /* file, git, http and private addresses (`--allow-local-repos`,
+				   `--insecure`) */
 	struct git_login login; /* never logged; wiped after the job was sent */
 	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
 	/* COMMIT; author is a name, archive the absolute path of a file */

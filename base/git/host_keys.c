@@ -80,7 +80,8 @@ static sl_code read_line(struct reader *r, char *line, struct sl_err *err)
 		return refuse(r, err, "markers such as @revoked are not understood");
 	}
 	if (names[0] == '|') {
-		return refuse(r, err, "hashed names are not understood: use what ssh-keyscan prints");
+		return refuse(r, err,
+			      "hashed names are not understood: use what ssh-keyscan prints");
 	}
 	const char *type = strtok_r(NULL, " \t\r", &rest);
 	const char *key = strtok_r(NULL, " \t\r", &rest);
@@ -127,10 +128,11 @@ sl_code git_host_keys_read(const char *known_hosts, const char *url_text,
 	out[0] = '\0';
 	code = read_all(&r, known_hosts, err);
 	if (code == SL_OK && r.used == 0) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-				      "known_hosts has no key of '%s' (a line of `ssh-keyscan -p %u "
-				      "%s`)",
-				      url.host, url.port, url.host);
+		return sl_err_because(
+		    err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+		    "known_hosts has no key of '%s' (a line of `ssh-keyscan -p %u "
+		    "%s`)",
+		    url.host, url.port, url.host);
 	}
 	return code;
 }

@@ -247,7 +247,8 @@ enum git_failure remote_fail_ref(struct remote *remote)
 	static const char *const hooks[] = {"declined", "protected", "denied", "prohibited"};
 	enum git_failure failure = GIT_PUSH_REFUSED;
 	for (size_t i = 0; i < SL_COUNT(hooks); i++) {
-		failure = strstr(remote->ref_refused, hooks[i]) != NULL ? GIT_REF_PROTECTED : failure;
+		failure =
+		    strstr(remote->ref_refused, hooks[i]) != NULL ? GIT_REF_PROTECTED : failure;
 	}
 	failure = work_fail(remote->work, failure, "'%s' refuses %s", remote->work->url,
 			    remote->ref_refused);

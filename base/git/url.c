@@ -226,7 +226,8 @@ sl_code git_url_check(const char *url, bool allow_local, struct sl_err *err)
 	return SL_OK;
 }
 
-/* Hosts that say by what name a token comes. Others take any, or the token's own name, which is set. */
+/* Hosts that say by what name a token comes. Others take any, or the token's own name, which is
+ * set. */
 const char *git_login_user(const char *text)
 {
 	static const struct {

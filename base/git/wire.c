@@ -58,8 +58,8 @@ static int on_connect(git_stream *base)
 	if (!is_host_of_job(s)) {
 		char why[200];
 		(void)snprintf(why, sizeof(why),
-			       "the host sends us to '%.100s' port %.8s%s, where no credentials go", s->host,
-			       s->port, s->base.encrypted ? "" : " without TLS");
+			       "the host sends us to '%.100s' port %.8s%s, where no credentials go",
+			       s->host, s->port, s->base.encrypted ? "" : " without TLS");
 		return fail(GIT_REPOSITORY_MOVED, why);
 	}
 	const struct tls_dial_options options = {
@@ -68,7 +68,8 @@ static int on_connect(git_stream *base)
 	if (code == SL_OK) {
 		return 0;
 	}
-	return fail(code == SL_UNAUTHENTICATED ? GIT_CERTIFICATE_REFUSED : GIT_REPOSITORY_UNREACHABLE,
+	return fail(code == SL_UNAUTHENTICATED ? GIT_CERTIFICATE_REFUSED
+					       : GIT_REPOSITORY_UNREACHABLE,
 		    err.msg);
 }
 

@@ -45,10 +45,9 @@ static sl_code add_roots(SSL_CTX *ctx, const char *pem, struct sl_err *err)
 	}
 	bool broken = ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE;
 	ERR_clear_error();
-	return count > 0 && !broken
-		   ? SL_OK
-		   : sl_err_set(err, SL_INVALID_ARGUMENT,
-				"CA certificates must be PEM, and at least one");
+	return count > 0 && !broken ? SL_OK
+				    : sl_err_set(err, SL_INVALID_ARGUMENT,
+						 "CA certificates must be PEM, and at least one");
 }
 
 sl_code tls_trust_new(const char *pem, struct tls_trust **ret_trust, struct sl_err *err)
@@ -59,8 +58,8 @@ sl_code tls_trust_new(const char *pem, struct tls_trust **ret_trust, struct sl_e
 	}
 	(void)SSL_CTX_set_min_proto_version(trust->ctx, TLS1_2_VERSION);
 	SSL_CTX_set_verify(trust->ctx, SSL_VERIFY_PEER, NULL);
-	(void)SSL_CTX_set_mode(trust->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-					       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)SSL_CTX_set_mode(trust->ctx,
+			       SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	sl_code code = SL_OK;
 	if (pem != NULL) {
 		code = add_roots(trust->ctx, pem, err);
@@ -158,6 +157,8 @@ static bool set_name(SSL *ssl, const char *host)
 	if (inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1) {
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
 	}
+	/* A common name is no name: it counts where no DNS name is, though an address may be. */
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1;
 }
 
@@ -230,8 +231,8 @@ static ptrdiff_t write_plain(struct tls_dial *d, const void *data, size_t size)
 {
 	ssize_t sent = -1;
 	do {
-		sent =
-		    wait_for(d->fd, POLLOUT, d->wait_ms) ? send(d->fd, data, size, MSG_NOSIGNAL) : -1;
+		sent = wait_for(d->fd, POLLOUT, d->wait_ms) ? send(d->fd, data, size, MSG_NOSIGNAL)
+							    : -1;
 	} while (sent < 0 && (errno == EINTR || errno == EAGAIN));
 	return sent;
 }

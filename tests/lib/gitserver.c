@@ -20,6 +20,7 @@ struct gitserver {
 	uint16_t port;
 	char root[400];
 	char user[64], password[64]; /* "": everybody */
+	char reader[64], names[128];
 	char scratch[64]; /* HTTP: sockets, configuration; short, for a socket's path has 107 bytes
 			   */
 	struct process *front, *back; /* git daemon, or nginx and fcgiwrap */
@@ -64,6 +65,11 @@ static bool answers(uint16_t port)
 	return connected;
 }
 
+bool gitserver_wait(uint16_t port, unsigned timeout_ms)
+{
+	return WAIT_FOR(answers(port), timeout_ms);
+}
+
 static void write_file(const struct gitserver *server, const char *name, const char *text)
 {
 	char path[128];
@@ -99,27 +105,16 @@ static void start_git(struct gitserver *server)
 /* A key and a certificate that signs itself, made anew for every server. */
 static void make_certificate(const struct gitserver *server)
 {
-	char key[100], certificate[100];
+	char key[100], certificate[100], names[160];
 	(void)snprintf(key, sizeof(key), "%s/key.pem", server->scratch);
 	(void)snprintf(certificate, sizeof(certificate), "%s/cert.pem", server->scratch);
-	const char *args[] = {"req",
-			      "-x509",
-			      "-newkey",
-			      "ec",
-			      "-pkeyopt",
-			      "ec_paramgen_curve:prime256v1",
-			      "-nodes",
-			      "-days",
-			      "2",
-			      "-subj",
-			      "/CN=localhost",
-			      "-addext",
-			      "subjectAltName=DNS:localhost",
-			      "-keyout",
-			      key,
-			      "-out",
-			      certificate,
-			      NULL};
+	(void)snprintf(names, sizeof(names), "subjectAltName=%s", server->names);
+	const char *args[] = {"req",    "-x509",         "-newkey",
+			      "ec",     "-pkeyopt",      "ec_paramgen_curve:prime256v1",
+			      "-nodes", "-days",         "2",
+			      "-subj",  "/CN=localhost", "-addext",
+			      names,    "-keyout",       key,
+			      "-out",   certificate,     NULL};
 	const struct process_options options = {.program = "/usr/bin/openssl", .args = args};
 	if (access(certificate, F_OK) != 0 && process_run(&options, START_MS, NULL, NULL) != 0) {
 		die("openssl makes no certificate");
@@ -150,7 +145,7 @@ static void write_nginx(const struct gitserver *server)
 	    "%1$s/uwsgi;\n"
 	    "  scgi_temp_path %1$s/scgi;\n"
 	    "  server {\n    listen 127.0.0.1:%3$u%6$s;\n%4$s"
-	    "    location / {\n      fastcgi_pass unix:%1$s/s;\n"
+	    "    location / {\n%7$s      fastcgi_pass unix:%1$s/s;\n"
 	    "      fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;\n"
 	    "      fastcgi_param GIT_PROJECT_ROOT %5$s;\n      fastcgi_param GIT_HTTP_EXPORT_ALL "
 	    "1;\n"
@@ -167,26 +162,32 @@ static void write_nginx(const struct gitserver *server)
 	    "      fastcgi_param REMOTE_ADDR $remote_addr;\n      fastcgi_param "
 	    "HTTP_CONTENT_ENCODING $http_content_encoding;\n"
 	    "    }\n  }\n}\n";
-	char text[4096], login[200] = "", tls[300] = "";
+	char text[4600], login[200] = "", tls[400] = "", reader[300] = "";
 	if (server->kind == GITSERVER_HTTPS) {
 		make_certificate(server);
-		(void)snprintf(
-		    tls, sizeof(tls),
-		    " ssl;\n    ssl_certificate %s/cert.pem;\n    ssl_certificate_key %s/key.pem",
-		    server->scratch, server->scratch);
+		(void)snprintf(tls, sizeof(tls),
+			       " ssl;\n    ssl_protocols TLSv1.3;\n    ssl_certificate "
+			       "%s/cert.pem;\n    ssl_certificate_key %s/key.pem",
+			       server->scratch, server->scratch);
 	}
 	if (server->user[0] != '\0') {
-		char line[160];
-		(void)snprintf(line, sizeof(line), "%s:{PLAIN}%s\n", server->user,
-			       server->password);
+		char line[300];
+		(void)snprintf(line, sizeof(line), "%s:{PLAIN}%s\n%s:{PLAIN}%s\n", server->user,
+			       server->password, server->reader, server->password);
 		write_file(server, "users", line);
 		(void)snprintf(login, sizeof(login),
 			       "    auth_basic git;\n    auth_basic_user_file %s/users;\n",
 			       server->scratch);
 	}
+	if (server->reader[0] != '\0') {
+		(void)snprintf(reader, sizeof(reader),
+			       "      set $act \"$remote_user:$arg_service$uri\";\n"
+			       "      if ($act ~ \"^%s:.*git-receive-pack\") { return 403; }\n",
+			       server->reader);
+	}
 	(void)snprintf(text, sizeof(text), form, server->scratch,
-		       geteuid() == 0 ? "user root;\n" : "", server->port, login, server->root,
-		       tls);
+		       geteuid() == 0 ? "user root;\n" : "", server->port, login, server->root, tls,
+		       reader);
 	write_file(server, "nginx.conf", text);
 }
 
@@ -262,6 +263,10 @@ struct gitserver *gitserver_new(const struct gitserver_options *options)
 		       options->user == NULL ? "" : options->user);
 	(void)snprintf(server->password, sizeof(server->password), "%s",
 		       options->password == NULL ? "" : options->password);
+	(void)snprintf(server->reader, sizeof(server->reader), "%s",
+		       options->reader == NULL ? "" : options->reader);
+	(void)snprintf(server->names, sizeof(server->names), "%s",
+		       options->names == NULL ? "DNS:localhost" : options->names);
 	(void)snprintf(server->scratch, sizeof(server->scratch), "/tmp/sl-git-XXXXXX");
 	if (mkdtemp(server->scratch) == NULL) {
 		die("no scratch folder");

@@ -16,6 +16,9 @@ struct gitserver_options {
 	const char *root;     /* folder with the bare repositories; copied */
 	const char *user;     /* HTTP: who may come at all; NULL: everybody */
 	const char *password; /* its password */
+	const char
+	    *reader; /* HTTP: who may come with the same password, and not push; NULL: nobody */
+	const char *names; /* HTTPS: what the certificate is for; NULL: "DNS:localhost" */
 };
 
 struct gitserver;
@@ -33,7 +36,7 @@ char *gitserver_url(const struct gitserver *server, const char *name,
 		    char url[static GITSERVER_URL_SIZE]);
 uint16_t gitserver_port(const struct gitserver *server);
 
-/* HTTPS: the certificate, for `localhost`, which is its own authority; the caller frees it. */
+/* HTTPS (TLS 1.3 only): the certificate, which is its own authority; the caller frees it. */
 char *gitserver_ca_pem(const struct gitserver *server);
 
 /* Away: nobody listens on the port. start: back, on the same port. */
@@ -46,5 +49,7 @@ void gitserver_resume(struct gitserver *server);
 
 /* A loopback port at which nobody listens now. */
 uint16_t gitserver_free_port(void);
+/* Until somebody listens there; false: nobody in time. */
+bool gitserver_wait(uint16_t port, unsigned timeout_ms);
 
 #endif

@@ -192,7 +192,7 @@ static void test_git_commit_says_what_a_hook_says(void **state)
 	struct fixture *f = *state;
 	put_hook(f, "pre-receive", "#!/bin/sh\necho 'main is protected' >&2\nexit 1\n");
 	struct git_job job = commit_of(f, "opr_1");
-	fixture_expect(f, &job, GIT_PUSH_REFUSED);
+	fixture_expect(f, &job, GIT_REF_PROTECTED);
 	assert_true(strstr(f->result.text, "main is protected") != NULL);
 	assert_int_equal(count_commits(f), 1);
 }
