@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 /* What Debian's ca-certificates keeps up to date. Its folder of hashed names would be read late. */
 #define MACHINE_ROOTS "/etc/ssl/certs/ca-certificates.crt"
