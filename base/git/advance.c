@@ -10,13 +10,13 @@ enum { TRIES_MAX = 5 };
 /* A branch that is to go one commit further. */
 struct advance {
 	struct work *work;
-	bool there;        /* false: the repository is empty */
-	git_oid tip;       /* of the branch now */
-	git_tree *below;   /* of the tip; owned; NULL: the repository is empty */
-	git_oid content;   /* of the archive */
-	git_oid commit;    /* the own one */
+	bool there;               /* false: the repository is empty */
+	git_oid tip;              /* of the branch now */
+	git_tree *below;          /* of the tip; owned; NULL: the repository is empty */
+	git_oid content;          /* of the archive */
+	git_oid commit;           /* the own one */
 	enum git_failure refused; /* what the host's last no was, with its words: */
-	char refusal[512]; /* of the last push; "": there was none */
+	char refusal[512];        /* of the last push; "": there was none */
 };
 
 /* --- the branch as it is ------------------------------------------------------------- */
