@@ -69,6 +69,9 @@
 	X(PRINCIPAL_IN_USE, "the principal cannot go: something still needs it")                   \
 	X(CSR_REFUSED, "the certificate request breaks a rule: PEM, P-256, signed by its own key") \
 	X(RENEWAL_REFUSED, "this certificate is not renewed: its key, counter or age do not fit")  \
+	X(VAULT_LOCKED, "the server has no master key: nothing sealed can be written or read")     \
+	X(LOGIN_NOT_FOUND, "the repository has no such credentials")                               \
+	X(KEY_REFUSED, "the private key is of a kind or form that cannot be used")                 \
 	X(MANIFEST_REFUSED, "the manifest's signature, key, instance or order does not fit")
 
 enum sl_reason {
