@@ -231,6 +231,13 @@ def test_another_workspace_is_not_there(server, admin, tmp_path):
     assert refusal(client.ListApps) == ("NOT_FOUND", "WORKSPACE_NOT_FOUND")
     assert refusal(client.ListApps, workspace="no-such") == ("NOT_FOUND", "WORKSPACE_NOT_FOUND")
     assert refusal(client.GetStats) == ("PERMISSION_DENIED", "RIGHT_MISSING")
+    # Who may act there: its own, and who administers everything; not the releaser of `default`.
+    principal(server, admin, tmp_path, "rita", {"role": "releaser"})
+    admin.CreateApp(workspace="acme", name="web", repository_url="file:///nowhere", path="apps/web")
+    viewer = principal(server, admin, tmp_path, "vera", {"role": "viewer"}, workspace="acme")
+    plan = viewer.Plan(workspace="acme", action="PLAN_ACTION_RELEASE", app="web", version="v1").plan
+    assert gates(plan)["permission"].cleared_by == "2 who may: admin, carl"
+    assert gates(admin.Plan(workspace="acme", action="PLAN_ACTION_RELEASE", app="web", version="v1").plan)["permission"].state == 1
 
 
 def test_tokens_say_nothing_and_stop(server, admin, tmp_path):
