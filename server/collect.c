@@ -48,6 +48,10 @@ FAMILY(git_failed, METRICS_COUNTER, "sluice_git_jobs_failed_total", "Git jobs th
 FAMILY(owed, METRICS_GAUGE, "sluice_git_owed_tags", "Tags owed to Git.");
 FAMILY(parked, METRICS_GAUGE, "sluice_git_parked_tags",
        "Of those, refused by the host and waiting for a refresh.");
+FAMILY(owed_commits, METRICS_GAUGE, "sluice_git_owed_commits",
+       "Commits owed to branches of repositories.");
+FAMILY(parked_commits, METRICS_GAUGE, "sluice_git_parked_commits",
+       "Of those, refused, and waiting for somebody.");
 
 struct sample {
 	const struct metrics_family *family;
@@ -144,8 +148,14 @@ static void collect_git(const struct services *services, struct metrics_page *pa
 	struct gitsync_stats g;
 	gitsync_stats_read(services->gitsync, &g);
 	const struct sample samples[] = {
-	    {&git_running, g.running},       {&git_waiting, g.waiting}, {&git_done, (double)g.done},
-	    {&git_failed, (double)g.failed}, {&owed, g.owed},           {&parked, g.parked},
+	    {&git_running, g.running},
+	    {&git_waiting, g.waiting},
+	    {&git_done, (double)g.done},
+	    {&git_failed, (double)g.failed},
+	    {&owed, g.owed},
+	    {&parked, g.parked},
+	    {&owed_commits, g.commits},
+	    {&parked_commits, g.parked_commits},
 	};
 	write_samples(page, samples, SL_COUNT(samples));
 }

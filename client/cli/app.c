@@ -7,7 +7,7 @@
 struct create_flags {
 	const char *repo, *path, *display_name, *version, *commit;
 	struct sl_flag_list place;
-	bool wait;
+	bool wait, no_commit;
 };
 #define CREATE(field) offsetof(struct create_flags, field)
 static const struct sl_flag create_flags[] = {
@@ -30,6 +30,10 @@ static const struct sl_flag create_flags[] = {
      .max = 200,
      .help = "A label that instances must have to get the app; may be repeated, all must match. "
 	     "Without it: all instances."},
+    {.name = "no-commit",
+     .kind = SL_FLAG_BOOL,
+     .offset = CREATE(no_commit),
+     .help = "Make no commit on the repository's branch that says so."},
     {.name = "display-name",
      .kind = SL_FLAG_TEXT,
      .offset = CREATE(display_name),
@@ -102,6 +106,7 @@ static int create(struct cli *cli, const struct sl_args *args, void *config)
 	request.path = cli_str(flags->path);
 	request.version_name = cli_str(flags->version);
 	request.commit = cli_str(flags->commit);
+	request.no_commit = flags->no_commit;
 	request.n_placement = flags->place.count;
 	request.placement = cli_pairs(cli, &flags->place,
 				      &sluice__v1__create_app_request__placement_entry__descriptor);

@@ -2,10 +2,11 @@
 #include <string.h>
 
 #include "base/clock/clock.h"
+#include "base/mem/own.h"
 #include "client/cli/commands.h"
 
 struct add_flags {
-	const char *branch, *publish;
+	const char *branch, *publish, *commits;
 };
 static const struct sl_flag add_flags[] = {
     {.name = "branch",
@@ -21,8 +22,35 @@ static const struct sl_flag add_flags[] = {
      .help = "tags: each sealed version becomes a tag that agents fetch. none: the repository is "
 	     "read-only for "
 	     "Sluice, agents fetch the commit itself."},
+    {.name = "commits",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct add_flags, commits),
+     .choices = "automatic|promotions|none",
+     .help =
+	 "automatic: a commit on the branch for each new or renamed app and version, as is usual "
+	 "where tags are published. promotions: those, and one for each promotion to staging. "
+	 "none: no commit but those that are asked for."},
     {.name = NULL},
 };
+
+/* UNSPECIFIED: as is usual. */
+static Sluice__V1__CommitMode commit_mode(const char *name)
+{
+	static const struct {
+		const char *name;
+		Sluice__V1__CommitMode mode;
+	} modes[] = {
+	    {"automatic", SLUICE__V1__COMMIT_MODE__COMMIT_MODE_AUTOMATIC},
+	    {"promotions", SLUICE__V1__COMMIT_MODE__COMMIT_MODE_PROMOTIONS},
+	    {"none", SLUICE__V1__COMMIT_MODE__COMMIT_MODE_NONE},
+	};
+	for (size_t i = 0; name != NULL && i < SL_COUNT(modes); i++) {
+		if (strcmp(name, modes[i].name) == 0) {
+			return modes[i].mode;
+		}
+	}
+	return SLUICE__V1__COMMIT_MODE__COMMIT_MODE_UNSPECIFIED;
+}
 
 static const char *contact_text(const Sluice__V1__Repository *repo)
 {
@@ -57,13 +85,19 @@ static int show_facts(const struct cli *cli, const ProtobufCMessage *message,
 	cli_fact(cli, "branch", "%s", r->branch[0] != '\0' ? r->branch : "(the default one)");
 	cli_fact(cli, "publish", "%s",
 		 text_enum(text, &sluice__v1__publish_mode__descriptor, (int)r->publish));
+	cli_fact(cli, "commits", "%s",
+		 text_enum(text, &sluice__v1__commit_mode__descriptor, (int)r->commits));
 	cli_fact(cli, "made", "%s by %s", text_time(text, r->created_at), r->created_by);
 	cli_fact(cli, "contact", "%s", contact_text(r));
+	if (r->contact != NULL) {
+		cli_fact(cli, "tags owed", "%u, of them refused by the host: %u", r->contact->owed,
+			 r->contact->parked);
+		cli_fact(cli, "commits owed", "%u, of them refused: %u", r->contact->owed_commits,
+			 r->contact->parked_commits);
+	}
 	if (r->contact != NULL && r->contact->at != NULL) {
 		cli_fact(cli, "asked", "%s", text_time(text, r->contact->at));
 		cli_fact(cli, "said", "%s", r->contact->text);
-		cli_fact(cli, "tags owed", "%u, of them refused by the host: %u", r->contact->owed,
-			 r->contact->parked);
 	}
 	return CLI_DONE;
 }
@@ -81,6 +115,7 @@ static int add(struct cli *cli, const struct sl_args *args, void *config)
 	request.publish = strcmp(flags->publish, "none") == 0
 			      ? SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE
 			      : SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS;
+	request.commits = commit_mode(flags->commits);
 	if (!CLI_CALL(cli, create_repository, &request, &response)) {
 		return cli_fail(cli);
 	}
@@ -137,22 +172,35 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	return show_facts(cli, &response->base, response->repository);
 }
 
+struct refresh_flags {
+	bool follow;
+};
+static const struct sl_flag refresh_flags[] = {
+    {.name = "follow",
+     .kind = SL_FLAG_BOOL,
+     .offset = offsetof(struct refresh_flags, follow),
+     .help = "The branch's history was rewritten, and that is meant: write on what it is now."},
+    {.name = NULL},
+};
+
 static int refresh(struct cli *cli, const struct sl_args *args, void *config)
 {
-	(void)config;
+	const struct refresh_flags *flags = config;
 	Sluice__V1__RefreshRepositoryRequest request = SLUICE__V1__REFRESH_REPOSITORY_REQUEST__INIT;
 	Sluice__V1__RefreshRepositoryResponse *response = NULL;
 	request.workspace = cli->workspace;
 	request.write = &cli->write;
 	request.repository = cli_str(args->items[0]);
+	request.follow = flags->follow;
 	if (!CLI_CALL(cli, refresh_repository, &request, &response)) {
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, args->items[0])) {
 		cli_say(cli,
 			"repository %s is asked now: %u contents looked up again, %u tags "
-			"published again\n",
-			args->items[0], response->resolving, response->publishing);
+			"published again, %u commits made again\n",
+			args->items[0], response->resolving, response->publishing,
+			response->committing);
 	}
 	return CLI_DONE;
 }
@@ -211,10 +259,13 @@ const struct cli_command cli_cmd_repo_show = {
 const struct cli_command cli_cmd_repo_refresh = {
     .about = {.name = "repo refresh",
 	      .synopsis = "NAME",
-	      .summary = "Ask the Git host now: contents that could not be had, tags that are owed",
+	      .summary = "Ask the Git host now: contents that could not be had, tags and commits "
+			 "that are owed",
 	      .args_min = 1,
-	      .args_max = 1},
+	      .args_max = 1,
+	      .flags = refresh_flags},
     .run = refresh,
+    .config_size = sizeof(struct refresh_flags),
 };
 const struct cli_command cli_cmd_repo_rm = {
     .about = {.name = "repo rm",

@@ -8,10 +8,14 @@
 
 struct create_flags {
 	const char *from, *commit, *description;
-	bool wait;
+	bool wait, no_commit;
 };
 #define CREATE(field) offsetof(struct create_flags, field)
 static const struct sl_flag create_flags[] = {
+    {.name = "no-commit",
+     .kind = SL_FLAG_BOOL,
+     .offset = CREATE(no_commit),
+     .help = "Make no commit on the repository's branch that says so."},
     {.name = "from",
      .kind = SL_FLAG_TEXT,
      .offset = CREATE(from),
@@ -110,6 +114,7 @@ static int create(struct cli *cli, const struct sl_args *args, void *config)
 	request.name = cli_str(args->items[1]);
 	request.from = cli_str(flags->from);
 	request.commit = cli_str(flags->commit);
+	request.no_commit = flags->no_commit;
 	request.description = cli_str(flags->description);
 	if (!CLI_CALL(cli, create_version, &request, &response)) {
 		return cli_fail(cli);

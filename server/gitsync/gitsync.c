@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/clock/clock.h"
+#include "base/failpoint/failpoint.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "server/gitsync/gitsync_internal.h"
@@ -38,22 +39,43 @@ struct pick {
 	uint8_t key[STORE_KEY_MAX];
 	size_t key_size;
 	uint64_t next_ms; /* when something becomes due; UINT64_MAX: nothing will */
-	unsigned waiting, owed, parked;
+	unsigned waiting, owed, parked, commits, parked_commits;
+	char head_of[32]; /* the repository whose first commit in order has been met */
 };
+
+static bool is_commit(const Sluice__Store__V1__OwedRecord *owed)
+{
+	return owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_COMMIT;
+}
 
 static void count_owed(struct pick *pick, const Sluice__Store__V1__OwedRecord *owed)
 {
 	if (owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
 		pick->owed++;
 		pick->parked += owed->parked ? 1 : 0;
+	} else if (is_commit(owed)) {
+		pick->commits++;
+		pick->parked_commits += owed->parked ? 1 : 0;
 	}
+}
+
+/* Commits of a repository go in order: only the first one that is not parked can be due. The walk
+ * meets those of one repository one after the other. */
+static bool must_wait(struct pick *pick, const Sluice__Store__V1__OwedRecord *owed)
+{
+	if (!is_commit(owed) || owed->parked) {
+		return owed->parked;
+	}
+	bool second = strcmp(pick->head_of, owed->repository_id) == 0;
+	sl_text_copy(pick->head_of, sizeof(pick->head_of), owed->repository_id);
+	return second;
 }
 
 /* Takes the item that the walk stands at, or says when it is due. Caller holds the lock. */
 static void consider(struct gitsync *g, struct pick *pick, const struct store_walk *walk,
 		     const Sluice__Store__V1__OwedRecord *owed, uint64_t now)
 {
-	if (owed->parked || gitsync_is_busy(g, owed->repository_id)) {
+	if (must_wait(pick, owed) || gitsync_is_busy(g, owed->repository_id)) {
 		return;
 	}
 	/* No pause is that long: the clock was set back, and that hurts nobody. */
@@ -113,6 +135,8 @@ static sl_code pick_next(struct gitsync *g, struct pick *pick, struct sl_err *er
 	g->stats.waiting = pick->waiting - (pick->found ? 1 : 0);
 	g->stats.owed = pick->owed;
 	g->stats.parked = pick->parked;
+	g->stats.commits = pick->commits;
+	g->stats.parked_commits = pick->parked_commits;
 	pthread_mutex_unlock(&g->lock);
 	return store_walk_result(&walk, err);
 }
@@ -121,6 +145,9 @@ static sl_code pick_next(struct gitsync *g, struct pick *pick, struct sl_err *er
 
 static const char *kind_name(const struct gitsync_item *item)
 {
+	if (is_commit(item->owed)) {
+		return "commit";
+	}
 	return item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH ? "publish"
 										   : "resolve";
 }
@@ -135,7 +162,9 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 	const struct gitsync_worker_options worker = {
 	    .options = &g->options, .stop = gitsync_is_stopping, .ctx = g};
 	struct git_result result = {.failure = GIT_OK};
+	SL_FAILPOINT("git-begin");
 	sl_code code = gitsync_item_run(item, &worker, &result, err);
+	SL_FAILPOINT("git-done");
 	if (code == SL_INVALID_ARGUMENT) { /* the job itself is refused, for instance its URL: that
 					      is an answer too */
 		result.failure = GIT_REPOSITORY_UNREACHABLE;
@@ -147,10 +176,12 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 		gitsync_note_contact(g, item->repository->id, &result);
 		sl_log(result.failure == GIT_OK ? SL_LOG_INFO : SL_LOG_WARN, "git-job",
 		       "kind=%s repository=%s app=%s version=%s result=%s text=%s", kind_name(item),
-		       item->repository->name, item->app->name, item->version->name,
+		       item->repository->name, item->app->name,
+		       item->version != NULL ? item->version->name : "-",
 		       result.failure == GIT_OK ? "OK" : git_failure_name(result.failure),
 		       SL_QUOTE(result.text));
 		code = gitsync_item_record(g->options.store, item, &result, err);
+		SL_FAILPOINT("git-recorded");
 	}
 	git_result_fini(&result);
 	return code;

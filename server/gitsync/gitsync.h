@@ -5,8 +5,9 @@
  * commands of its own. So a crash at any moment loses nothing: what is owed is
  * found again at start. Per repository one job at a time, in all --git-jobs.
  * A transient failure backs off (1 s, doubling to 5 min, with jitter); a refusal by
- * the host parks the item and lets others pass. While the store is in recovery nothing of it
- * is done.
+ * the host parks the item and lets others pass; commits on a branch go in the order in which they
+ * came to be owed, tags and contents do not wait for them. While the store is in recovery nothing
+ * of it is done.
  *
  * Mirrors: DIR/mirrors/<repository id>.git, removed with their repository.
  *
@@ -70,7 +71,8 @@ void gitsync_forget(struct gitsync *gitsync, const char *repository_id);
 struct gitsync_stats {
 	unsigned waiting, running; /* jobs */
 	unsigned owed, parked;     /* tags */
-	uint64_t done, failed;     /* jobs since the start */
+	unsigned commits, parked_commits;
+	uint64_t done, failed; /* jobs since the start */
 };
 void gitsync_stats_read(struct gitsync *gitsync, struct gitsync_stats *ret_stats);
 

@@ -4,6 +4,32 @@
 
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
+#include "server/records/commits.h"
+
+static sl_code load_commit(struct gitsync_item *item, const struct store_view *view,
+			   struct sl_err *err)
+{
+	sl_code code = branch_get(view, &item->arena, item->workspace, item->owed->repository_id,
+				  &item->branch, err);
+	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
+static sl_code load_version(struct gitsync_item *item, const struct store_view *view,
+			    struct sl_err *err)
+{
+	const Sluice__Store__V1__OwedRecord *owed = item->owed;
+	uint32_t ws = item->workspace;
+	sl_code code =
+	    version_get(view, &item->arena, ws, owed->app_id, owed->version, &item->version, err);
+	if (code == SL_OK && item->version->content == NULL) {
+		code = SL_NOT_FOUND;
+	}
+	if (code == SL_OK && owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
+		code = publication_get(view, &item->arena, ws, owed->app_id, owed->version,
+				       &item->publication, err);
+	}
+	return code;
+}
 
 sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view,
 			  struct sl_err *err)
@@ -14,17 +40,13 @@ sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *vi
 	    repository_get(view, &item->arena, ws, owed->repository_id, &item->repository, err);
 	code =
 	    code != SL_OK ? code : app_get(view, &item->arena, ws, owed->app_id, &item->app, err);
-	code = code != SL_OK ? code
-			     : version_get(view, &item->arena, ws, owed->app_id, owed->version,
-					   &item->version, err);
-	if (code == SL_OK && item->version->content == NULL) {
-		code = SL_NOT_FOUND;
+	if (code != SL_OK) {
+		return code;
 	}
-	if (code == SL_OK && owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
-		code = publication_get(view, &item->arena, ws, owed->app_id, owed->version,
-				       &item->publication, err);
+	if (owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_COMMIT) {
+		return owed->commit != NULL ? load_commit(item, view, err) : SL_NOT_FOUND;
 	}
-	return code;
+	return load_version(item, view, err);
 }
 
 /* "." is the root for people, "" for Git. */
@@ -80,6 +102,21 @@ static sl_code fetch_again(const struct gitsync_item *item, const struct git_job
 	return git_run(&job, worker->stop, worker->ctx, result, err);
 }
 
+static void fill_job(const struct gitsync_item *item, struct git_job *job, struct sl_arena *arena)
+{
+	switch (item->owed->kind) {
+	case SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH:
+		publish_job(item, job, arena);
+		break;
+	case SLUICE__STORE__V1__OWED_KIND__OWED_KIND_COMMIT:
+		gitsync_commit_job(item, job, arena);
+		break;
+	default:
+		resolve_job(item, job);
+		break;
+	}
+}
+
 sl_code gitsync_item_run(const struct gitsync_item *item,
 			 const struct gitsync_worker_options *worker, struct git_result *ret_result,
 			 struct sl_err *err)
@@ -94,13 +131,10 @@ sl_code gitsync_item_run(const struct gitsync_item *item,
 	    .deadline_ms = worker->options->deadline_ms,
 	};
 	bool publish = item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH;
-	if (publish) {
-		publish_job(item, &job, &arena);
-	} else {
-		resolve_job(item, &job);
-	}
-	if (sl_arena_failed(&arena)) {
-		return sl_err_no_memory(err);
+	fill_job(item, &job, &arena);
+	bool says_all = job.op != GIT_COMMIT || job.record != NULL;
+	if (sl_arena_failed(&arena) || !says_all) {
+		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	sl_code code = git_run(&job, worker->stop, worker->ctx, ret_result, err);
 	if (code == SL_OK && mirror_lacks_it(ret_result) &&

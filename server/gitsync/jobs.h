@@ -15,8 +15,9 @@ struct gitsync_item {
 	Sluice__Store__V1__OwedRecord *owed;
 	Sluice__Store__V1__RepositoryRecord *repository;
 	Sluice__Store__V1__AppRecord *app;
-	Sluice__Store__V1__VersionRecord *version;
+	Sluice__Store__V1__VersionRecord *version;         /* not of a COMMIT */
 	Sluice__Store__V1__PublicationRecord *publication; /* PUBLISH only */
+	Sluice__Store__V1__BranchRecord *branch;           /* COMMIT only; NULL: not known yet */
 };
 
 /* Reads what the item refers to. SL_NOT_FOUND: something is gone, so nothing is owed any more. */
@@ -32,6 +33,10 @@ struct gitsync_worker_options {
 SL_MUST_USE sl_code gitsync_item_run(const struct gitsync_item *item,
 				     const struct gitsync_worker_options *worker,
 				     struct git_result *ret_result, struct sl_err *err);
+
+/* Fills what a COMMIT asks for; texts in the arena. */
+void gitsync_commit_job(const struct gitsync_item *item, struct git_job *job,
+			struct sl_arena *arena);
 
 /* Records the result as a command and waits for its commit. Not recorded is not lost: the item
  * stays owed. */

@@ -97,25 +97,36 @@ void gitsync_note_contact(struct gitsync *g, const char *repository_id,
 	pthread_mutex_unlock(&g->lock);
 }
 
-static void count_repository(const struct store_view *view, uint32_t workspace,
-			     const char *repository_id, Sluice__V1__RepositoryContact *contact)
+/* Counts the rows of one kind. */
+static void count_owed(const struct store_view *view, struct record_key prefix,
+		       const char *repository_id, uint32_t *ret_owed, uint32_t *ret_parked)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
-	struct record_key prefix =
-	    KEY(workspace, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH));
 	store_walk_begin(&walk, view, TABLE_OWED, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__OwedRecord *owed = NULL;
 		if (record_unpack(&arena, walk.value, &sluice__store__v1__owed_record__descriptor,
 				  &owed, NULL) == SL_OK &&
 		    strcmp(owed->repository_id, repository_id) == 0) {
-			contact->owed++;
-			contact->parked += owed->parked ? 1 : 0;
+			(*ret_owed)++;
+			*ret_parked += owed->parked ? 1 : 0;
 		}
 		sl_arena_fini(&arena);
 	}
+}
+
+static void count_repository(const struct store_view *view, uint32_t workspace,
+			     const char *repository_id, Sluice__V1__RepositoryContact *contact)
+{
+	struct record_key tags =
+	    KEY(workspace, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH));
+	struct record_key commits =
+	    KEY(workspace, key_u32(k, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_COMMIT),
+		key_text(k, repository_id));
+	count_owed(view, tags, repository_id, &contact->owed, &contact->parked);
+	count_owed(view, commits, repository_id, &contact->owed_commits, &contact->parked_commits);
 }
 
 Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *g, const struct store_view *view,

@@ -5,6 +5,7 @@
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
 #include "server/gitsync/jobs.h"
+#include "server/records/commits.h"
 #include "server/records/versions.h"
 
 enum { BACKOFF_MIN_MS = 1000 };
@@ -84,13 +85,28 @@ static sl_code decide_publish(struct decision *d, const struct result_cmd *c, st
 	return versions_decide_publish_result(d, &result, err);
 }
 
+static sl_code decide_commit(struct decision *d, const struct result_cmd *c, struct sl_err *err)
+{
+	const struct git_result *r = c->result;
+	const struct commit_result result = {
+	    .repository_id = c->item->owed->repository_id,
+	    .revision = c->item->owed->revision,
+	    .failure = r->failure == GIT_OK ? "" : git_failure_name(r->failure),
+	    .transient = git_failure_is_transient(r->failure),
+	    .text = r->text,
+	    .next_ms = c->next_ms,
+	    .ref = r->ref,
+	    .tip = r->tip,
+	};
+	return commits_decide_result(d, &result, err);
+}
+
 /* A result that nobody wants any more ends what it was owed for: the row would be taken up again at
  * once, and for ever. One that was asked for anew meanwhile stays. */
 static sl_code drop_unwanted(struct decision *d, const struct result_cmd *c, struct sl_err *err)
 {
 	const Sluice__Store__V1__OwedRecord *done_for = c->item->owed;
-	struct record_key key =
-	    owed_key(d->workspace, done_for->kind, done_for->app_id, done_for->version);
+	struct record_key key = owed_key_of(d->workspace, done_for);
 	Sluice__Store__V1__OwedRecord *owed = NULL;
 	sl_code code = record_get(d->view, d->arena, TABLE_OWED, &key,
 				  &sluice__store__v1__owed_record__descriptor, &owed, err);
@@ -99,6 +115,18 @@ static sl_code drop_unwanted(struct decision *d, const struct result_cmd *c, str
 		decision_delete(d, TABLE_OWED, &key);
 	}
 	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
+static sl_code decide_kind(struct decision *d, const struct result_cmd *c, struct sl_err *err)
+{
+	switch (c->item->owed->kind) {
+	case SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH:
+		return decide_publish(d, c, err);
+	case SLUICE__STORE__V1__OWED_KIND__OWED_KIND_COMMIT:
+		return decide_commit(d, c, err);
+	default:
+		return decide_content(d, c, err);
+	}
 }
 
 static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
@@ -120,10 +148,8 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	if (c->item == NULL) {
 		store_changes_delete(changes, TABLE_OWED, c->key);
 		d.changed = true;
-	} else if (c->item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
-		code = decide_publish(&d, c, err);
 	} else {
-		code = decide_content(&d, c, err);
+		code = decide_kind(&d, c, err);
 	}
 	if (code == SL_OK && !d.changed) {
 		code = drop_unwanted(&d, c, err);

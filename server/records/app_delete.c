@@ -1,6 +1,7 @@
 /* apps: deleted, down to a tombstone. */
 #include "base/mem/own.h"
 #include "server/records/apps.h"
+#include "server/records/commits.h"
 #include "server/records/version_use.h"
 #include "server/records/versions.h"
 #include "server/records/wire.h"
@@ -69,6 +70,7 @@ static sl_code delete_all(struct decision *d, const Sluice__Store__V1__AppRecord
 		code = delete_rows(d, by_app[i], app->id, err);
 	}
 	code = code != SL_OK ? code : delete_statuses(d, app->id, err);
+	code = code != SL_OK ? code : commits_forget_app(d, app, err);
 	if (code != SL_OK) {
 		return code;
 	}

@@ -4,6 +4,7 @@
 
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
+#include "server/records/commits.h"
 #include "server/records/repositories.h"
 #include "server/records/versions.h"
 #include "server/records/versions_internal.h"
@@ -81,25 +82,43 @@ static sl_code name_free(struct decision *d, const char *name, const char *own_i
 	return code != SL_OK ? code : check_index(d, TABLE_APPS_BY_SLUG, "slug", name, own_id, err);
 }
 
-static sl_code path_free(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,
-			 const char *path, struct sl_err *err)
+static sl_code path_taken(const Sluice__Store__V1__RepositoryRecord *repository, const char *path,
+			  const char *app, struct sl_err *err)
 {
-	struct record_key prefix = path_prefix(d->workspace, repository->id, path);
+	return sl_err_because(
+	    err, SL_ALREADY_EXISTS, SL_REASON_PATH_TAKEN,
+	    "app '%s' has path '%.120s' of repository '%s': one app per repository and path", app,
+	    path, repository->name);
+}
+
+/* *ret_app: the id of the app that has the folder; NULL: none. */
+static sl_code path_owner(struct decision *d, const char *repository_id, const char *path,
+			  const char **ret_app, struct sl_err *err)
+{
+	struct record_key prefix = path_prefix(d->workspace, repository_id, path);
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, d->view, TABLE_APPS_BY_PATH, key_bytes(&prefix), STORE_FORWARD);
+	*ret_app = NULL;
 	if (!store_walk_next(&walk)) {
 		return store_walk_result(&walk, err);
 	}
-	Sluice__Store__V1__AppRecord *app = NULL;
-	char *app_id = sl_arena_strdup(d->arena, app_path_key_app_id(walk.key));
-	if (app_id == NULL) {
-		return records_out_of_memory(err);
+	*ret_app = sl_arena_strdup(d->arena, app_path_key_app_id(walk.key));
+	return *ret_app != NULL ? SL_OK : records_out_of_memory(err);
+}
+
+sl_code app_path_free(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,
+		      const char *path, const char *own_id, struct sl_err *err)
+{
+	const char *owner = NULL, *coming = NULL;
+	sl_code code = path_owner(d, repository->id, path, &owner, err);
+	if (code == SL_OK && owner != NULL && strcmp(owner, own_id) != 0) {
+		Sluice__Store__V1__AppRecord *app = NULL;
+		code = app_get(d->view, d->arena, d->workspace, owner, &app, err);
+		return path_taken(repository, path, code == SL_OK ? app->name : owner, err);
 	}
-	sl_code code = app_get(d->view, d->arena, d->workspace, app_id, &app, err);
-	return sl_err_because(
-	    err, SL_ALREADY_EXISTS, SL_REASON_PATH_TAKEN,
-	    "app '%s' has path '%.120s' of repository '%s': one app per repository and path",
-	    code == SL_OK ? app->name : app_id, path, repository->name);
+	code = code != SL_OK ? code
+			     : commits_path_wanted(d, repository->id, path, own_id, &coming, err);
+	return code != SL_OK || coming == NULL ? code : path_taken(repository, path, coming, err);
 }
 
 /* --- create --------------------------------------------------------------------------------- */
@@ -136,7 +155,7 @@ static sl_code begin_app(struct decision *d, const struct app_new *new_app,
 	app->created_ms = d->now_ms;
 	app->created_by = (char *)d->principal;
 	created->app = app;
-	return path_free(d, created->repository, path, err);
+	return app_path_free(d, created->repository, path, "", err);
 }
 
 static void put_indexes(struct decision *d, const Sluice__Store__V1__AppRecord *app)
@@ -181,7 +200,9 @@ sl_code apps_decide_create(struct decision *d, const struct app_new *new_app,
 	}
 	put_indexes(d, created.app);
 	*ret_created = created;
-	return SL_OK;
+	return new_app->no_commit
+		   ? SL_OK
+		   : commits_owe_created(d, created.repository, created.app, created.version, err);
 }
 
 /* --- rename, update --------------------------------------------------------------------------- */
@@ -198,13 +219,14 @@ sl_code apps_decide_rename(struct decision *d, Sluice__Store__V1__AppRecord *app
 	if (code != SL_OK) {
 		return code;
 	}
-	struct record_key old = KEY(d->workspace, key_text(k, app->name));
+	const char *old_name = app->name;
+	struct record_key old = KEY(d->workspace, key_text(k, old_name));
 	decision_delete(d, TABLE_APPS_BY_NAME, &old);
 	app->name = (char *)new_name;
 	struct record_key name = KEY(d->workspace, key_text(k, app->name));
 	decision_put_bytes(d, TABLE_APPS_BY_NAME, &name, sl_bytes_text(app->id));
 	(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
-	return SL_OK;
+	return commits_owe_renamed(d, app, old_name, err);
 }
 
 static bool same_labels(Sluice__Store__V1__Label *const *a, size_t a_count,

@@ -21,6 +21,7 @@ struct app_new {
 	size_t placement_count;
 	const char *version_name; /* "": v1 */
 	const char *commit;
+	bool no_commit; /* none on the repository's branch */
 };
 /* What CreateApp made. */
 struct app_created {
@@ -55,6 +56,12 @@ SL_MUST_USE sl_code apps_decide_open(struct decision *d, const Sluice__Store__V1
 				     uint32_t *ret_environment,
 				     Sluice__Store__V1__VersionRecord **ret_version,
 				     struct sl_err *err);
+
+/* SL_ALREADY_EXISTS / PATH_TAKEN: another app than `own_id` has the folder, or is to be moved
+ * there. */
+SL_MUST_USE sl_code app_path_free(struct decision *d,
+				  const Sluice__Store__V1__RepositoryRecord *repository,
+				  const char *path, const char *own_id, struct sl_err *err);
 
 /* Puts *app with this command's revision, and adds its event; returns what the event tells, NULL
  * when memory is out. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "server/records/commits.h"
 #include "server/records/history.h"
 #include "server/records/versions.h"
 
@@ -137,7 +138,8 @@ static sl_code write_move(struct move *m, struct promotion_outcome *outcome, str
 	outcome->promotion = promotion_of(m);
 	outcome->warnings = plan_warnings(&m->plan, d->arena, &outcome->warning_count);
 	add_events(m, outcome);
-	return plan_pins(&m->base, &m->plan, &outcome->pins, err);
+	sl_code code = commits_owe_promoted(d, m->app, m->version, m->from, m->plan.target, err);
+	return code != SL_OK ? code : plan_pins(&m->base, &m->plan, &outcome->pins, err);
 }
 
 sl_code promotions_decide(struct decision *d, const struct promotion_request *request,

@@ -40,10 +40,11 @@
 	  "versions_by_name")               /* app id, lower-case name; value: number, 4 bytes */  \
 	X(VERSIONS_BY_ID, "versions_by_id") /* id; value: app id text, NUL, number 4 bytes */      \
 	X(PUBLICATIONS, "publications")     /* app id, number */                                   \
-	X(RELEASE_SIGNATURES, "release_signatures")    /* app id, number */                        \
-	X(OWED, "owed")                                /* kind, app id, number */                  \
-	X(FACTS, "facts")                              /* app id, number, environment */           \
-	X(NOTES, "notes")                              /* app id, number, revision */              \
+	X(RELEASE_SIGNATURES, "release_signatures") /* app id, number */                           \
+	X(OWED, "owed")         /* kind, app id, number; commits: kind, repository id, revision */ \
+	X(BRANCHES, "branches") /* repository id */                                                \
+	X(FACTS, "facts")       /* app id, number, environment */                                  \
+	X(NOTES, "notes")       /* app id, number, revision */                                     \
 	X(PROMOTIONS, "promotions")                    /* app id, revision; value: empty */        \
 	X(PROMOTIONS_BY_REVISION, "promotions_by_rev") /* revision; value: app id */               \
 	X(RELEASES, "releases")                        /* app id */                                \

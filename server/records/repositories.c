@@ -28,6 +28,13 @@ static sl_code look_up_name(const struct decision *d, const char *name, struct s
 	return store_get(d->view, TABLE_REPOSITORIES_BY_NAME, key_bytes(&key), &id, err);
 }
 
+static Sluice__V1__CommitMode commits_by_default(Sluice__V1__PublishMode publish)
+{
+	return publish == SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE
+		   ? SLUICE__V1__COMMIT_MODE__COMMIT_MODE_NONE
+		   : SLUICE__V1__COMMIT_MODE__COMMIT_MODE_AUTOMATIC;
+}
+
 static sl_code make(struct decision *d, const struct repository_new *new_repository,
 		    Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
 {
@@ -45,6 +52,10 @@ static sl_code make(struct decision *d, const struct repository_new *new_reposit
 	repository->publish = new_repository->publish;
 	if (repository->publish == SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_UNSPECIFIED) {
 		repository->publish = SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS;
+	}
+	repository->commits = new_repository->commits;
+	if (repository->commits == SLUICE__V1__COMMIT_MODE__COMMIT_MODE_UNSPECIFIED) {
+		repository->commits = commits_by_default(repository->publish);
 	}
 	repository->created_ms = d->now_ms;
 	repository->created_by = (char *)d->principal;
@@ -217,8 +228,8 @@ static sl_code resolve_now(struct decision *d, Sluice__Store__V1__OwedRecord *ow
 	return SL_OK;
 }
 
-static sl_code publish_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed,
-			   struct sl_err *err)
+sl_code repositories_publish_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed,
+				 struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = NULL;
 	Sluice__Store__V1__VersionRecord *version = NULL;
@@ -259,7 +270,7 @@ sl_code repositories_decide_refresh(struct decision *d,
 	return code != SL_OK
 		   ? code
 		   : each_owed(d, repository->id, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH,
-			       publish_now, ret_publishing, err);
+			       repositories_publish_now, ret_publishing, err);
 }
 
 /* --- delete -------------------------------------------------------------------------------- */
@@ -292,6 +303,7 @@ sl_code repositories_decide_delete(struct decision *d,
 	}
 	add_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED, repository);
 	decision_delete(d, TABLE_REPOSITORIES, &prefix);
+	decision_delete(d, TABLE_BRANCHES, &prefix);
 	struct record_key name = KEY(d->workspace, key_text(k, repository->name));
 	decision_delete(d, TABLE_REPOSITORIES_BY_NAME, &name);
 	return SL_OK;

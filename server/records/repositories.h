@@ -9,6 +9,7 @@
 struct repository_new {
 	const char *name, *url, *branch;
 	Sluice__V1__PublishMode publish; /* UNSPECIFIED: TAGS */
+	Sluice__V1__CommitMode commits;  /* UNSPECIFIED: AUTOMATIC where tags are published */
 };
 /* SL_ALREADY_EXISTS / NAME_TAKEN. */
 SL_MUST_USE sl_code repositories_decide_create(struct decision *d,
@@ -27,6 +28,11 @@ SL_MUST_USE sl_code repository_find_or_make_in(struct decision *d, const char *u
 SL_MUST_USE sl_code repositories_decide_refresh(
     struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,
     uint32_t *ret_resolving, uint32_t *ret_publishing, struct sl_err *err);
+
+/* The tag of this row is due at once. */
+SL_MUST_USE sl_code repositories_publish_now(struct decision *d,
+					     Sluice__Store__V1__OwedRecord *owed,
+					     struct sl_err *err);
 
 /* SL_FAILED_PRECONDITION / REPOSITORY_IN_USE names an app. */
 SL_MUST_USE sl_code repositories_decide_delete(

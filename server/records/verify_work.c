@@ -1,6 +1,7 @@
 /* verify: what Git is owed, what versions went through, and the history in the log. */
 #include <string.h>
 
+#include "server/records/commits.h"
 #include "server/records/verify_internal.h"
 #include "server/records/versions.h"
 
@@ -20,6 +21,17 @@ static void check_resolve(struct verify *v, const Sluice__Store__V1__OwedRecord 
 	}
 }
 
+static void check_commit(struct verify *v, uint32_t ws, const Sluice__Store__V1__OwedRecord *r)
+{
+	verify_revision(v, r->revision);
+	if (!verify_app_lives(v, ws, r->app_id)) {
+		verify_fault(v, "is owed for app '%s', which is gone", r->app_id);
+	}
+	if (r->commit == NULL || r->commit->id[0] == '\0') {
+		verify_fault(v, "is a commit that says nothing");
+	}
+}
+
 static void check_owed(struct verify *v)
 {
 	Sluice__Store__V1__OwedRecord *r =
@@ -28,12 +40,16 @@ static void check_owed(struct verify *v)
 		return;
 	}
 	uint32_t ws = sl_get_be32(v->key.data);
-	struct record_key own = owed_key(ws, r->kind, r->app_id, r->version);
+	struct record_key own = owed_key_of(ws, r);
 	struct record_key repository = KEY(ws, key_text(k, r->repository_id));
 	struct record_key publication = version_key(ws, r->app_id, r->version);
 	verify_stored_as(v, &own);
-	verify_need_version(v, ws, r->app_id, r->version);
 	verify_need(v, TABLE_REPOSITORIES, &repository, "a repository");
+	if (r->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_COMMIT) {
+		check_commit(v, ws, r);
+		return;
+	}
+	verify_need_version(v, ws, r->app_id, r->version);
 	Sluice__Store__V1__VersionRecord *version = NULL;
 	if (r->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
 		verify_need(v, TABLE_PUBLICATIONS, &publication, "a publication");
@@ -111,7 +127,22 @@ static void check_release_signature(struct verify *v)
 	}
 }
 
-const struct verify_check verify_work[5] = {
+static void check_branch(struct verify *v)
+{
+	Sluice__Store__V1__BranchRecord *r =
+	    verify_unpack(v, &sluice__store__v1__branch_record__descriptor);
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *repository_id = verify_key_id(&key);
+	if (verify_key_end(v, &key) && r != NULL) {
+		struct record_key repository = KEY(ws, key_text(k, repository_id));
+		verify_need(v, TABLE_REPOSITORIES, &repository, "a repository");
+		verify_revision(v, r->revision);
+	}
+}
+
+const struct verify_check verify_work[6] = {
+    {TABLE_BRANCHES, check_branch},
     {TABLE_PUBLICATIONS, check_publication},
     {TABLE_RELEASE_SIGNATURES, check_release_signature},
     {TABLE_OWED, check_owed},

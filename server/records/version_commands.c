@@ -4,6 +4,7 @@
 
 #include "base/mem/own.h"
 #include "server/records/apps.h"
+#include "server/records/commits.h"
 #include "server/records/selections.h"
 #include "server/records/version_use.h"
 #include "server/records/versions.h"
@@ -66,10 +67,11 @@ sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord 
 	    .from_content = named,
 	};
 	code = version_create_in(d, app, &new_version, ret_version, err);
-	if (code == SL_OK) {
-		(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
+	if (code != SL_OK) {
+		return code;
 	}
-	return code;
+	(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
+	return wanted->no_commit ? SL_OK : commits_owe_version(d, app, *ret_version, err);
 }
 
 sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1__AppRecord *app,
@@ -86,6 +88,7 @@ sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1_
 	if (code != SL_OK) {
 		return code;
 	}
+	version->path = app->path; /* which may have moved since the version was made */
 	version_put(d, version);
 	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL, 0);
 	return SL_OK;
@@ -141,7 +144,11 @@ sl_code versions_decide_update(struct decision *d, const Sluice__Store__V1__AppR
 	if (!renamed && strcmp(description, version->description) == 0) {
 		return SL_OK;
 	}
+	const char *old_name = version->name;
 	code = renamed ? rename_version(d, app, version, new_name, err) : SL_OK;
+	if (code == SL_OK && renamed) {
+		code = commits_owe_version_renamed(d, app, version, old_name, err);
+	}
 	if (code != SL_OK) {
 		return code;
 	}

@@ -99,6 +99,7 @@ struct version_wanted {
 	const char *name, *description;
 	const char *from;   /* name or id; "": the default of rules/versions.h */
 	const char *commit; /* "": the content of an explicit `from`, else the branch's tip */
+	bool no_commit;     /* none on the repository's branch */
 };
 SL_MUST_USE sl_code versions_decide_create(struct decision *d, Sluice__Store__V1__AppRecord *app,
 					   const struct version_wanted *wanted,

@@ -47,6 +47,9 @@ Sluice__V1__Repository *wire_repository(struct sl_arena *arena,
 	repository->url = record->url;
 	repository->branch = record->branch;
 	repository->publish = record->publish;
+	repository->commits = record->commits == SLUICE__V1__COMMIT_MODE__COMMIT_MODE_UNSPECIFIED
+				  ? SLUICE__V1__COMMIT_MODE__COMMIT_MODE_NONE
+				  : record->commits;
 	repository->created_at = wire_time(arena, record->created_ms);
 	repository->created_by = record->created_by;
 	repository->revision = record->revision;

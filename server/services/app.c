@@ -104,6 +104,7 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	    .placement_count = request->n_placement,
 	    .version_name = request->version_name,
 	    .commit = request->commit,
+	    .no_commit = request->no_commit,
 	};
 	struct app_created created;
 	if (wanted.placement == NULL) {

@@ -11,6 +11,7 @@
 #include "sluice/v1/fleet.pb-c.h"
 #include "sluice/v1/promotion.pb-c.h"
 #include "sluice/v1/release.pb-c.h"
+#include "sluice/v1/repository.pb-c.h"
 #include "sluice/v1/version.pb-c.h"
 
 struct holding {
@@ -129,6 +130,12 @@ static bool show_plan(struct holding *h, void *message)
 	return true;
 }
 
+static bool show_owed(struct holding *h, void *message)
+{
+	Sluice__V1__OwedItem *item = message;
+	return sees_in(h, slug_of(h, item->app_id), 0);
+}
+
 static bool show_release(struct holding *h, void *message)
 {
 	Sluice__V1__Release *release = message;
@@ -195,6 +202,7 @@ static const struct {
     {&sluice__v1__version_note__descriptor, show_note},
     {&sluice__v1__promotion__descriptor, show_promotion},
     {&sluice__v1__plan__descriptor, show_plan},
+    {&sluice__v1__owed_item__descriptor, show_owed},
     {&sluice__v1__release__descriptor, show_release},
     {&sluice__v1__release_change__descriptor, show_release_change},
     {&sluice__v1__selection__descriptor, show_selection},

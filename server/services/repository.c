@@ -2,9 +2,11 @@
 #include "base/git/git.h"
 #include "base/mem/own.h"
 #include "server/gitsync/gitsync.h"
+#include "server/records/commits.h"
 #include "server/records/repositories.h"
 #include "server/records/wire.h"
 #include "server/services/noun_checks.h"
+#include "server/services/owed.h"
 #include "server/services/service.h"
 #include "sluice/v1/repository.pb-c.h"
 
@@ -22,6 +24,20 @@ static Sluice__V1__Repository *with_contact(const struct service_read *read,
 
 /* --- CreateRepository --------------------------------------------------------- */
 
+static sl_code check_commits(const Sluice__V1__CreateRepositoryRequest *request, struct sl_err *err)
+{
+	if (request->commits > SLUICE__V1__COMMIT_MODE__COMMIT_MODE_PROMOTIONS) {
+		return check_refused("commits", "must be AUTOMATIC, PROMOTIONS or NONE", err);
+	}
+	bool none = request->commits == SLUICE__V1__COMMIT_MODE__COMMIT_MODE_UNSPECIFIED ||
+		    request->commits == SLUICE__V1__COMMIT_MODE__COMMIT_MODE_NONE;
+	if (request->publish == SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE && !none) {
+		return check_refused(
+		    "commits", "must be NONE where publish is: nothing is written there", err);
+	}
+	return SL_OK;
+}
+
 static sl_code create_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__CreateRepositoryRequest *request = message;
@@ -30,10 +46,10 @@ static sl_code create_check(const void *message, struct sl_err *err)
 	if (code == SL_OK && request->branch[0] != '\0') {
 		code = check_revision("branch", request->branch, err);
 	}
-	if (code != SL_OK || request->publish <= SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE) {
-		return code;
+	if (code == SL_OK && request->publish > SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE) {
+		return check_refused("publish", "must be TAGS or NONE", err);
 	}
-	return check_refused("publish", "must be TAGS or NONE", err);
+	return code != SL_OK ? code : check_commits(request, err);
 }
 
 static sl_code create_decide(struct decision *d, const void *message, void *reply,
@@ -46,6 +62,7 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	    .url = request->url,
 	    .branch = request->branch,
 	    .publish = request->publish,
+	    .commits = request->commits,
 	};
 	Sluice__Store__V1__RepositoryRecord *record = NULL;
 	sl_code code = repositories_decide_create(d, &wanted, &record, err);
@@ -168,6 +185,10 @@ static sl_code refresh_decide(struct decision *d, const void *message, void *rep
 						   &response->publishing, err);
 	}
 	if (code == SL_OK) {
+		code = commits_decide_refresh(d, record->id, request->follow, &response->committing,
+					      err);
+	}
+	if (code == SL_OK) {
 		response->repository = wire_repository(d->arena, record);
 	}
 	return code;
@@ -177,7 +198,7 @@ static sl_code refresh_decide(struct decision *d, const void *message, void *rep
 static void refresh_after(const struct services *services, const void *reply)
 {
 	const Sluice__V1__RefreshRepositoryResponse *response = reply;
-	if (response->resolving == 0 && response->publishing == 0) {
+	if (response->resolving + response->publishing + response->committing == 0) {
 		gitsync_look(services->gitsync, response->repository->id,
 			     response->repository->url);
 	}
@@ -205,7 +226,7 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 #define ROW(method) "/sluice.v1.RepositoryService/" #method
 
 /* clang-format off */
-const struct service_method repository_methods[5] = {
+const struct service_method repository_methods[8] = {
 	{ ROW(CreateRepository), ACCESS_EDIT, &sluice__v1__create_repository_request__descriptor,
 	  &sluice__v1__create_repository_response__descriptor, .check = create_check, .decide = create_decide,
 	  .after = create_after, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
@@ -216,6 +237,12 @@ const struct service_method repository_methods[5] = {
 	{ ROW(RefreshRepository), ACCESS_EDIT, &sluice__v1__refresh_repository_request__descriptor,
 	  &sluice__v1__refresh_repository_response__descriptor, .check = refresh_check, .decide = refresh_decide,
 	  .after = refresh_after, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(ListOwed), ACCESS_VIEW, &sluice__v1__list_owed_request__descriptor,
+	  &sluice__v1__list_owed_response__descriptor, .check = owed_list_check, .read = owed_list_read, .scope = ACCESS_WORKSPACE },
+	{ ROW(RetryOwed), ACCESS_EDIT, &sluice__v1__retry_owed_request__descriptor,
+	  &sluice__v1__retry_owed_response__descriptor, .check = owed_retry_check, .decide = owed_retry, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(DropOwed), ACCESS_EDIT, &sluice__v1__drop_owed_request__descriptor,
+	  &sluice__v1__drop_owed_response__descriptor, .check = owed_drop_check, .decide = owed_drop, .shrinks = true, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(DeleteRepository), ACCESS_EDIT, &sluice__v1__delete_repository_request__descriptor,
 	  &sluice__v1__delete_repository_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 };

@@ -81,6 +81,7 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	    .description = request->description,
 	    .from = request->from,
 	    .commit = request->commit,
+	    .no_commit = request->no_commit,
 	};
 	struct about about = {0};
 	sl_code code = app_find(d->view, d->arena, d->workspace, request->app, &about.app, err);

@@ -163,6 +163,9 @@ typedef struct sluice_call {
 	X(get_repository, GetRepository, RepositoryService)                                        \
 	X(list_repositories, ListRepositories, RepositoryService)                                  \
 	X(refresh_repository, RefreshRepository, RepositoryService)                                \
+	X(list_owed, ListOwed, RepositoryService)                                                  \
+	X(retry_owed, RetryOwed, RepositoryService)                                                \
+	X(drop_owed, DropOwed, RepositoryService)                                                  \
 	X(delete_repository, DeleteRepository, RepositoryService)                                  \
 	X(create_app, CreateApp, AppService)                                                       \
 	X(get_app, GetApp, AppService)                                                             \

@@ -328,8 +328,33 @@ class Repository:
             git("rm", "-q", "-r", path, cwd=self.work)
         git("add", "-A", cwd=self.work)
         git("commit", "-q", "-m", message, cwd=self.work)
-        git("push", "-q", self.bare, "main", cwd=self.work)
+        self.push()
         return git("rev-parse", "HEAD", cwd=self.work)
+
+    def push(self, tries=20):
+        """On top of what is there: Sluice commits on the branch, too."""
+        for left in range(tries, 0, -1):
+            if "refs/heads/main" in self.refs():
+                git("fetch", "-q", self.bare, "main", cwd=self.work)
+                git("rebase", "-q", "FETCH_HEAD", cwd=self.work)
+            try:
+                return git("push", "-q", self.bare, "main", cwd=self.work)
+            except subprocess.CalledProcessError:
+                assert left > 1, "somebody else is always faster"
+
+    def log(self, form="%s", ref="main"):
+        """One line for each commit of the branch, oldest first."""
+        return git("log", "--reverse", f"--format={form}", ref, cwd=self.bare).splitlines()
+
+    def show(self, path, ref="main"):
+        return git("show", f"{ref}:{path}", cwd=self.bare)
+
+    def hook(self, name, script):
+        path = os.path.join(self.bare, "hooks", name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n" + script)
+        os.chmod(path, 0o755)
+        return path
 
     def refs(self):
         return dict(reversed(line.split()) for line in git("for-each-ref", "--format=%(objectname) %(refname)", cwd=self.bare).splitlines())

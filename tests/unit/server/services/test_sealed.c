@@ -27,6 +27,8 @@ static const struct sample {
     {"DeleteWorkspace", "workspace=default", false},
     {"CreateRepository", "name=other url=https://example.com/other.git", true},
     {"RefreshRepository", "repository=web", true},
+    {"RetryOwed", "repository=web owed=opr_nosuch", false},
+    {"DropOwed", "repository=web owed=opr_nosuch", false},
     {"DeleteRepository", "repository=web", false},
     {"CreateApp", "name=other repository=web", true},
     {"CreateApp", "name=other repository=web path=apps/shop", false},
