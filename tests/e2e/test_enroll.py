@@ -59,8 +59,8 @@ class World:
         assert done.returncode == 0, done.stderr
         return state
 
-    def run(self, state, env=None, **kwargs):
-        program = Program([harness.AGENT, "run", "--state", state, "--allow-local-repos"], env=env, **kwargs)
+    def run(self, state, env=None, flags=("--allow-local-repos",), **kwargs):
+        program = Program([harness.AGENT, "run", "--state", state, *flags], env=env, **kwargs)
         self.agents.append(program)
         return program
 
@@ -115,6 +115,23 @@ def test_an_instance_is_enrolled_and_serves_an_app(make_world):
     wait(lambda: os.path.exists(page) and open(page, encoding="ascii").read() == "one", 30, "the app")
     identity = world.instance("dev-1").identity
     assert identity.id.startswith("idn_") and identity.enrolled_from.startswith("ipv4:127.0.0.1:")
+
+
+def test_local_repositories_have_to_be_allowed_on_the_agent(make_world):
+    world = make_world()
+    state = world.enrolled("dev-1", "development")
+    agent = world.run(state, flags=())
+    repository = Repository(world.folder)
+    repository.commit({"apps/shop/index.html": "one"})
+    world.admin.CreateRepository(name="apps", url="file://" + repository.bare)  # the server may
+    world.admin.CreateApp(name="shop", repository="apps")
+    status = lambda: world.admin.GetStatus(app="shop", with_instances=True).instances[0]
+    wait(lambda: "--allow-local-repos" in status().error, 30, "the agent's refusal")
+    assert not os.path.exists(os.path.join(state, "apps/shop/current"))
+    stop(agent)
+    world.run(state)
+    world.admin.RetryInstance(instance="dev-1")
+    wait(lambda: os.path.exists(os.path.join(state, "apps/shop/current/index.html")), 30, "the app")
 
 
 def test_a_token_is_good_once_and_a_second_use_names_the_first(make_world):
