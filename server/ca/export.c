@@ -41,20 +41,22 @@ static sl_code put(struct tar *tar, const void *data, size_t size, struct sl_err
 	return SL_OK;
 }
 
+/* name "": the folder itself, so that it is private wherever it is put back. */
 static sl_code put_header(struct tar *tar, const char *name, size_t size, struct sl_err *err)
 {
 	struct tar_header header;
+	bool folder = name[0] == '\0';
 	memset(&header, 0, sizeof(header));
 	int length = snprintf(header.name, sizeof(header.name), CA_FOLDER "/%s", name);
 	if (length < 0 || (size_t)length >= sizeof(header.name)) {
 		return sl_err_set(err, SL_FAILED_PRECONDITION, "'%s' is too long a name", name);
 	}
-	(void)snprintf(header.mode, sizeof(header.mode), "%07o", 0600u);
+	(void)snprintf(header.mode, sizeof(header.mode), "%07o", folder ? 0700u : 0600u);
 	(void)snprintf(header.uid, sizeof(header.uid), "%07o", 0u);
 	(void)snprintf(header.gid, sizeof(header.gid), "%07o", 0u);
 	(void)snprintf(header.size, sizeof(header.size), "%011zo", size);
 	(void)snprintf(header.mtime, sizeof(header.mtime), "%011lo", (unsigned long)tar->now_s);
-	header.type = '0';
+	header.type = folder ? '5' : '0';
 	memcpy(header.magic, "ustar", sizeof(header.magic));
 	memcpy(header.version, "00", sizeof(header.version));
 	memset(header.checksum, ' ', sizeof(header.checksum));
@@ -94,6 +96,7 @@ static sl_code put_folder(struct tar *tar, int folder, struct sl_err *err)
 	sl_code code = count < 0 ? sl_err_set(err, SL_FAILED_PRECONDITION, "list the keys: %s",
 					      strerror(errno))
 				 : SL_OK;
+	code = code != SL_OK ? code : put_header(tar, "", 0, err);
 	for (int i = 0; i < count; i++) {
 		code = code != SL_OK ? code : put_file(tar, folder, entries[i]->d_name, err);
 		free(entries[i]);

@@ -255,6 +255,7 @@ def test_init_makes_everything_once_and_for_its_owner_only(world):
     assert stat.S_IMODE(os.stat(tar).st_mode) == 0o600
     os.makedirs(world.path("back"))
     subprocess.run(["tar", "-xpf", tar, "-C", world.path("back")], check=True)
+    assert stat.S_IMODE(os.stat(world.path("back/keys")).st_mode) == 0o700
     assert before == {name: open(world.path("back/keys/" + name), "rb").read() for name in os.listdir(world.path("back/keys"))}
 
 
