@@ -267,7 +267,9 @@ static bool note_kept(struct fleet_status *status, const Sluice__V1__AgentReport
 static bool is_sane(const Sluice__V1__AgentReport *report)
 {
 	return report->phase >= 0 && (unsigned)report->phase < FLEET_PHASE_COUNT &&
-	       (unsigned)report->error_class <= 2 && strlen(report->version_id) < FLEET_ID_ROOM &&
+	       (unsigned)report->error_class <=
+		   SLUICE__V1__ERROR_CLASS__ERROR_CLASS_RELEASE_UNSIGNED &&
+	       strlen(report->version_id) < FLEET_ID_ROOM &&
 	       strlen(report->active_version_id) < FLEET_ID_ROOM;
 }
 
