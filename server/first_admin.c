@@ -7,10 +7,9 @@
 
 enum { QUEUE_MAX = 16 };
 #define MAP_BYTES (64ULL << 30) /* sparse; a larger store keeps its size */
-#define DAY_MS (24ULL * 3600 * 1000)
 
 sl_code server_first_admin(const char *data, const struct sl_token_key *key, uint64_t now_ms,
-			   char **ret_text, struct sl_err *err)
+			   uint64_t life_ms, char **ret_text, struct sl_err *err)
 {
 	const struct store_options options = {
 	    .path = data,
@@ -22,9 +21,8 @@ sl_code server_first_admin(const char *data, const struct sl_token_key *key, uin
 	struct store *store = NULL;
 	sl_code code = store_open(&options, &store, err);
 	code = code != SL_OK ? code : records_bootstrap(store, now_ms, err);
-	code = code != SL_OK ? code
-			     : records_first_admin(store, key, now_ms, ACCESS_TOKEN_DAYS * DAY_MS,
-						   ret_text, err);
+	code =
+	    code != SL_OK ? code : records_first_admin(store, key, now_ms, life_ms, ret_text, err);
 	store_free(store);
 	return code;
 }

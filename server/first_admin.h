@@ -8,6 +8,7 @@
 /* Opens, or makes, the store in DIR. SL_FAILED_PRECONDITION: a server has it. *ret_text is
  * malloc'ed; wipe it. */
 SL_MUST_USE sl_code server_first_admin(const char *data, const struct sl_token_key *key,
-				       uint64_t now_ms, char **ret_text, struct sl_err *err);
+				       uint64_t now_ms, uint64_t life_ms, char **ret_text,
+				       struct sl_err *err);
 
 #endif

@@ -14,6 +14,8 @@
 
 enum { EXIT_FAILED = 3, EXIT_USAGE = 64 };
 
+#define DAY_MS (24ULL * 3600 * 1000)
+
 #define AT(field) offsetof(struct init_config, field)
 static const struct sl_flag init_flags[] = {
     {.name = "data",
@@ -83,9 +85,9 @@ static sl_code make(const struct init_config *config, struct ca_draft *draft, st
 		return sl_err_no_memory(err);
 	}
 	sl_code code = sl_token_key_load(path, false, &key, err);
-	code = code != SL_OK
-		   ? code
-		   : server_first_admin(config->data, &key, sl_clock_unix_ms(), &shown->token, err);
+	code = code != SL_OK ? code
+			     : server_first_admin(config->data, &key, sl_clock_unix_ms(),
+						  ACCESS_TOKEN_DAYS * DAY_MS, &shown->token, err);
 	sl_wipe(&key, sizeof(key));
 	code = code != SL_OK
 		   ? code
@@ -111,10 +113,13 @@ static void tell(const struct init_config *config, const struct ca_draft *draft,
 	    "\nRecovery key, printed this once. It replaces a manifest key that is lost or stolen; "
 	    "write it down, and keep it away from this machine:\n  %s\n"
 	    "\nAccess token of `admin`, for %d days, printed this once:\n  %s\n"
-	    "\nNext: sluiced serve --data %s\n",
+	    "\nNext: sluiced serve --data %s\n"
+	    "Then: sluice login --server HOST:7443 --ca %s/keys/ca.pem, which asks for the token; "
+	    "or here: sluiced token --data %s --login | sluice login\n",
 	    config->data,
 	    master != NULL ? "" : "  master.key        without it configured secrets are lost\n",
-	    shown->recovery, ACCESS_TOKEN_DAYS, shown->token, config->data);
+	    shown->recovery, ACCESS_TOKEN_DAYS, shown->token, config->data, config->data,
+	    config->data);
 }
 
 int server_init_keys(const struct init_config *config)

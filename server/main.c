@@ -29,6 +29,7 @@
 #include "server/door/desk.h"
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
+#include "server/local/local.h"
 #include "server/metrics/metrics.h"
 #include "server/program.h"
 #include "server/records/bootstrap.h"
@@ -45,7 +46,8 @@ struct server {
 	struct server_config config;
 	struct ca *ca; /* NULL: --insecure */
 	struct desk *desk;
-	struct door *door; /* NULL: none */
+	struct door *door;   /* NULL: none */
+	struct local *local; /* NULL: --insecure, or no socket could be made */
 	struct watch_sight sight;
 	char *keys;              /* owned; DIR/keys */
 	struct signing *signing; /* NULL: --insecure, and no keys */
@@ -190,6 +192,7 @@ static void block_signals(void)
 /* In reverse order of building; what was not built is NULL. */
 static void server_fini(struct server *server)
 {
+	local_free(server->local);
 	door_free(server->door); /* what it waits for, the store still writes */
 	desk_free(server->desk);
 	metrics_free(server->metrics);
@@ -445,6 +448,26 @@ static sl_code start_door(struct server *server, struct sl_err *err)
 	return code;
 }
 
+/* The server serves without it too. */
+static void start_local(struct server *server)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	const struct server_config *config = &server->config;
+	if (server->ca == NULL) {
+		return;
+	}
+	const struct local_options options = {
+	    .data = config->data,
+	    .store = server->services.store,
+	    .ca = server->ca,
+	    .server = {config->advertise, config->listen, rpc_server_port(server->rpc)},
+	    .door = {config->door_advertise, config->door_listen, (int)server->services.door_port},
+	};
+	if (local_new(&options, &server->local, &err) != SL_OK) {
+		log_warn("admin-socket", "error=%s", SL_QUOTE(err.msg));
+	}
+}
+
 static sl_code server_init(struct server *server, struct sl_err *err)
 {
 	server->services.config = &server->config;
@@ -459,6 +482,9 @@ static sl_code server_init(struct server *server, struct sl_err *err)
 	code = code != SL_OK ? code : start_metrics(server, err);
 	code = code != SL_OK ? code : start_rpc(server, err);
 	code = code != SL_OK ? code : start_door(server, err);
+	if (code == SL_OK) {
+		start_local(server);
+	}
 	if (code == SL_OK && server->metrics != NULL) {
 		metrics_set_ready(server->metrics, true); /* before a signal can take it back */
 	}

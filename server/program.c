@@ -11,6 +11,7 @@
 #include "server/init.h"
 #include "server/keys.h"
 #include "server/restore.h"
+#include "server/token.h"
 #include "server/verify.h"
 
 enum { EXIT_FAILED = 3, EXIT_USAGE = 64 };
@@ -33,6 +34,7 @@ static const struct sl_command *const commands[] = {&server_init_command,
 						    &server_serve_command,
 						    &server_restore_command,
 						    &server_verify_command,
+						    &server_token_command,
 						    &server_keys_export_command,
 						    &server_keys_show_command,
 						    &server_keys_rotate_command,
@@ -63,6 +65,7 @@ union config {
 	struct restore_config restore;
 	struct init_config init;
 	struct keys_config keys;
+	struct token_config token;
 };
 
 static int run_command(const struct sl_found *found, union config *config,
@@ -77,6 +80,9 @@ static int run_command(const struct sl_found *found, union config *config,
 	}
 	if (found->command == &server_init_command) {
 		return server_init_keys(&config->init);
+	}
+	if (found->command == &server_token_command) {
+		return server_token(&config->token);
 	}
 	if (found->command == &server_keys_export_command) {
 		return server_keys_export(args->items[0], &config->keys);
