@@ -256,7 +256,7 @@ static int export_pages(struct cli *cli, struct audit_writer *writer, uint64_t a
 	request.after = after;
 	for (;;) {
 		/* Each page is freed: an export may be long. */
-		if (sluice_export_audit(cli->client, &cli->call, &request, &response,
+		if (sluice_export_audit(cli_client(cli), &cli->call, &request, &response,
 					&cli->error) != SLUICE_OK) {
 			return cli_fail(cli);
 		}

@@ -121,7 +121,7 @@ static int keep(struct part *part)
 static int fetch(struct part *part)
 {
 	struct cli *cli = part->cli;
-	int code = sluice_backup(cli->client, &cli->call, take, part, &cli->error);
+	int code = sluice_backup(cli_client(cli), &cli->call, take, part, &cli->error);
 	cli_progress_end(cli);
 	if (code == SLUICE_OK) {
 		return keep(part);

@@ -13,27 +13,36 @@
 
 #define GLOBAL(field) offsetof(struct cli_globals, field)
 const struct sl_flag cli_global_flags[] = {
+    {.name = "context",
+     .kind = SL_FLAG_TEXT,
+     .offset = GLOBAL(context),
+     .max = CONTEXT_NAME_MAX,
+     .placeholder = "NAME",
+     .help = "As whom and on which server, of those that `sluice login` made; else "
+	     "SLUICE_CONTEXT, else the one in use (`sluice context use`)."},
     {.name = "server",
      .kind = SL_FLAG_TEXT,
      .offset = GLOBAL(server),
      .max = 300,
      .placeholder = "HOST:PORT",
-     .help = "The control plane; else SLUICE_SERVER, else `server` in the context file "
-	     "($XDG_CONFIG_HOME/sluice/context.json or ~/.config/sluice/context.json), "
-	     "else " CONTEXT_SERVER_DEFAULT "."},
+     .help = "The control plane; else SLUICE_SERVER, else the context's, else `server` in "
+	     "$XDG_CONFIG_HOME/sluice/context.json or ~/.config/sluice/context.json, else "
+	     "" CONTEXT_SERVER_DEFAULT ". Another than the context's is spoken to without it, "
+	     "unless --context names one."},
     {.name = "workspace",
      .letter = 'w',
      .kind = SL_FLAG_TEXT,
      .offset = GLOBAL(workspace),
      .max = 64,
      .placeholder = "NAME",
-     .help = "The workspace; else SLUICE_WORKSPACE, else `workspace` in the context file, else "
-	     "default."},
+     .help = "The workspace; else SLUICE_WORKSPACE, else the context's, else `workspace` in "
+	     "context.json, else default."},
     {.name = "tls-ca",
      .kind = SL_FLAG_TEXT,
      .offset = GLOBAL(tls_ca),
      .placeholder = "FILE",
-     .help = "Speak TLS, with a server that this CA (PEM) certifies; else SLUICE_TLS_CA."},
+     .help = "Speak TLS without a context, with a server that this CA (PEM) certifies; else "
+	     "SLUICE_TLS_CA."},
     {.name = "tls-cert",
      .kind = SL_FLAG_TEXT,
      .offset = GLOBAL(tls_cert),
@@ -123,45 +132,66 @@ static enum cli_output output_of(const char *name)
 	return strcmp(name, "name") == 0 ? CLI_NAME : CLI_TABLE;
 }
 
-static const char *flag_or_environment(const char *flag, const char *name)
-{
-	return flag[0] != '\0' ? flag : getenv(name);
-}
-
 static sl_code read_tls(const struct cli_globals *flags, struct tls_files *ret_files,
 			struct sl_err *err)
 {
-	return tls_files_read(flag_or_environment(flags->tls_ca, "SLUICE_TLS_CA"),
-			      flag_or_environment(flags->tls_cert, "SLUICE_TLS_CERT"),
-			      flag_or_environment(flags->tls_key, "SLUICE_TLS_KEY"), ret_files,
+	return tls_files_read(context_or_environment(flags->tls_ca, "SLUICE_TLS_CA"),
+			      context_or_environment(flags->tls_cert, "SLUICE_TLS_CERT"),
+			      context_or_environment(flags->tls_key, "SLUICE_TLS_KEY"), ret_files,
 			      err);
+}
+
+static sl_code open_with(struct cli *cli, const struct tls_files *tls, struct sl_err *err)
+{
+	sluice_client *client = NULL;
+	const sluice_options options = {
+	    .user_agent = "sluice/" SLUICE_VERSION,
+	    .ca_pem = tls->ca,
+	    .cert_pem = tls->cert,
+	    .key_pem = tls->key,
+	};
+	if (sluice_client_new(cli->server, &options, &client, &cli->error) != SLUICE_OK) {
+		bool over = strcmp(cli->error.reason, "CERTIFICATE_EXPIRED") == 0;
+		return sl_err_because(err, (sl_code)cli->error.code,
+				      over ? SL_REASON_CERTIFICATE_EXPIRED : SL_REASON_NONE, "%s",
+				      cli->error.message);
+	}
+	sluice_client_free(cli->client);
+	cli->client = client;
+	cli->secure = tls->ca != NULL;
+	return SL_OK;
+}
+
+sl_code cli_open_client(struct cli *cli, struct sl_err *err)
+{
+	return open_with(cli, &cli->login->tls, err);
 }
 
 sl_code cli_connect(struct cli *cli, struct sl_err *err)
 {
+	SL_AUTO(tls_files_fini) struct tls_files tls = {0};
+	sl_code code = read_tls(&cli->flags, &tls, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	bool own = tls.ca != NULL || tls.cert != NULL || tls.key != NULL;
+	const struct context_wish wish = {.context = cli->flags.context,
+					  .server = cli->flags.server,
+					  .workspace = cli->flags.workspace,
+					  .own_tls = own};
 	struct context context = {0};
-	sl_code code = context_find(cli->flags.server, cli->flags.workspace, &context, err);
+	code = context_find(&wish, &context, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	cli->server = context.server;
 	cli->workspace = context.workspace;
-	SL_AUTO(tls_files_fini) struct tls_files tls = {0};
-	code = read_tls(&cli->flags, &tls, err);
-	if (code != SL_OK) {
-		return code;
+	if (context.login == NULL || own) {
+		login_context_free(context.login);
+		return open_with(cli, &tls, err);
 	}
-	cli->secure = tls.ca != NULL;
-	const sluice_options options = {
-	    .user_agent = "sluice/" SLUICE_VERSION,
-	    .ca_pem = tls.ca,
-	    .cert_pem = tls.cert,
-	    .key_pem = tls.key,
-	};
-	if (sluice_client_new(cli->server, &options, &cli->client, &cli->error) != SLUICE_OK) {
-		return sl_err_set(err, (sl_code)cli->error.code, "%s", cli->error.message);
-	}
-	return SL_OK;
+	cli->login = context.login;
+	return cli_open_client(cli, err);
 }
 
 sl_code cli_init(struct cli *cli, const struct cli_globals *flags, bool offline, struct sl_err *err)
@@ -192,6 +222,7 @@ void cli_fini(struct cli *cli)
 	sl_arena_fini(&cli->arena);
 	sluice_client_free(cli->client);
 	sluice_error_clear(&cli->error);
+	login_context_free(cli->login);
 	free(cli->server);
 	free(cli->workspace);
 	*cli = (struct cli){0};
@@ -203,7 +234,7 @@ static int run_command(const struct cli_command *command, const struct cli_globa
 	SL_AUTO(cli_fini) struct cli cli = {0};
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	if (cli_init(&cli, globals, command->offline, &err) != SL_OK) {
-		return cli_complain(CLI_USAGE, "%s", err.msg);
+		return cli_fail_here(&err);
 	}
 	int code = command->run(&cli, args, config);
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -27,7 +27,7 @@ enum cli_output { CLI_TABLE, CLI_JSON, CLI_NAME };
 
 /* The program's own flags. */
 struct cli_globals {
-	const char *server, *workspace, *output, *reason, *request_id;
+	const char *context, *server, *workspace, *output, *reason, *request_id;
 	const char *tls_ca, *tls_cert, *tls_key; /* files; "": else of the environment */
 	uint64_t timeout_ms;                     /* 0: the command's default */
 	bool yes, color;
@@ -37,13 +37,17 @@ extern const struct sl_exit_code cli_exit_codes[];
 
 #define CLI_PROGRESS_SIZE 400
 
+struct login_context;
+
 struct cli {
 	struct cli_globals flags;
 	enum cli_output output;
 	FILE *talk; /* plans, prompts, progress: stdout, beside JSON and names stderr */
 	bool out_colors, talk_colors;   /* those are terminals, and colours are wanted */
 	char *server, *workspace;       /* owned */
-	sluice_client *client;          /* owned */
+	struct login_context *login;    /* owned: as whom; NULL: by flags, or without TLS */
+	uint64_t renew_mono_ms;         /* not before: a renewal failed */
+	sluice_client *client;          /* owned; cli_client() gives it for a call */
 	bool secure;                    /* it speaks TLS */
 	sluice_call call;               /* for every call */
 	sluice_error error;             /* of the last call */
@@ -69,12 +73,15 @@ extern const struct sl_program cli_program;
 
 /* --- life ---------------------------------------------------------------------------- */
 
-/* After the flags are parsed: output, colours, the server (flag, SLUICE_SERVER, context
- * file, default) and the client. SL_INVALID_ARGUMENT says what is wrong with them. */
+/* After the flags are parsed: output, colours, the server (client/cli/context.h) and the client.
+ * SL_INVALID_ARGUMENT says what is wrong with them, SL_UNAUTHENTICATED that the certificate's time
+ * is over. */
 SL_MUST_USE sl_code cli_init(struct cli *cli, const struct cli_globals *flags, bool offline,
 			     struct sl_err *err);
 /* For a command that is offline, when it needs the server after all. */
 SL_MUST_USE sl_code cli_connect(struct cli *cli, struct sl_err *err);
+/* Another client with the login that cli has now; the one before is freed. */
+SL_MUST_USE sl_code cli_open_client(struct cli *cli, struct sl_err *err);
 void cli_fini(struct cli *cli);
 /* Runs a command line without the program's name. Returns the exit code. */
 int cli_main(int argc, const char *const *argv);
@@ -83,9 +90,14 @@ int cli_main(int argc, const char *const *argv);
 
 /* True: *ret_response is there and lives as long as cli. False: cli->error says why. */
 #define CLI_CALL(cli, method, request, ret_response)                                               \
-	(sluice_##method((cli)->client, &(cli)->call, (request), (ret_response), &(cli)->error) == \
-	     SLUICE_OK &&                                                                          \
+	(sluice_##method(cli_client(cli), &(cli)->call, (request), (ret_response),                 \
+			 &(cli)->error) == SLUICE_OK &&                                            \
 	 cli_keep((cli), *(ret_response)))
+/* The client, once the certificate of the context has been renewed if half of its life is over
+ * (renew.c). Frees the client from before then: nothing of it may be open. */
+sluice_client *cli_client(struct cli *cli);
+/* How long until cli_client() would renew; UINT64_MAX: never. */
+uint64_t cli_renews_in_ms(const struct cli *cli);
 /* Always true. */
 bool cli_keep(struct cli *cli, void *message);
 /* All pages in one response; request has a `page` field that is unset. NULL: cli->error says why.
@@ -95,7 +107,9 @@ void *cli_list(struct cli *cli, enum sluice_rpc rpc, ProtobufCMessage *request);
 /* Prints cli->error with its gates or fields and a line of advice on stderr. Returns the exit code
  * for it. */
 int cli_fail(const struct cli *cli);
-/* The same for an error that no server made. Returns `code`. */
+/* The same for an error that was met here. Returns the exit code for it. */
+int cli_fail_here(const struct sl_err *err);
+/* The same for an error that is only a text. Returns `code`. */
 int cli_complain(enum cli_exit code, const char *fmt, ...) SL_PRINTF(2, 3);
 
 /* Which exit code stands for which gRPC code (client/cli/exits.c). */

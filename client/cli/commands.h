@@ -31,6 +31,13 @@ extern const struct cli_command cli_cmd_backup, cli_cmd_admin_stats, cli_cmd_adm
 extern const struct cli_command cli_cmd_audit_ls, cli_cmd_audit_head, cli_cmd_audit_verify,
     cli_cmd_audit_export, cli_cmd_audit_cut;
 
+extern const struct cli_command cli_cmd_login, cli_cmd_context_ls, cli_cmd_context_show,
+    cli_cmd_context_use, cli_cmd_context_rm;
+
+/* contexts.c. With -o json prints the context, with -o name its name. True then. */
+struct login_context;
+bool context_printed(const struct cli *cli, const struct login_context *login);
+
 /* Prints the table. Returns CLI_DONE, or CLI_FAILED when memory was short. */
 int cli_end_table(struct table *table);
 

@@ -50,7 +50,7 @@ static bool wait_a_slice(struct cli *cli, const char *app, const char *version, 
 	request.app = cli_str(app);
 	request.version = cli_str(version);
 	request.timeout_ms = (uint32_t)slice_ms;
-	int code = sluice_wait_for(cli->client, &call, &request, &response, &cli->error);
+	int code = sluice_wait_for(cli_client(cli), &call, &request, &response, &cli->error);
 	sluice_message_free(response);
 	return code == SLUICE_OK || code == SLUICE_DEADLINE_EXCEEDED;
 }

@@ -80,6 +80,11 @@ static const struct {
     {"PRINCIPAL_NOT_FOUND", "run: sluice principal ls"},
     {"ROLE_NOT_FOUND", "run: sluice role ls"},
     {"TOKEN_NOT_FOUND", "run: sluice token ls"},
+    {"CERTIFICATE_EXPIRED", "run: sluice login (with the --context that was named, if any)"},
+    {"IDENTITY_REVOKED", "with another token you can come in again: sluice login"},
+    {"TOKEN_REFUSED", "ask for another one: who administers makes it by `sluice token create`, who "
+		      "is on the server's host by `sluiced token`"},
+    {"RENEWAL_REFUSED", "run: sluice login"},
     {"RIGHT_MISSING", "run: sluice whoami, to see what you may do; who administers can grant it"},
     {"RATE_LIMITED", "call less often"},
     {"IN_RECOVERY", "look at sluice status, then run: sluice admin resume"},
@@ -131,10 +136,40 @@ static void put_advice(const struct cli *cli, const char *advice)
 	(void)fputc('\n', stderr);
 }
 
+/* A local failure is one of use, unless it says otherwise. */
+int cli_fail_here(const struct sl_err *err)
+{
+	const char *advice = cli_advice(sl_reason_name(err->reason));
+	int code = err->code == SL_UNAUTHENTICATED ? CLI_FAILED : CLI_USAGE;
+	(void)cli_complain((enum cli_exit)code, "%s", err->msg);
+	if (advice != NULL) {
+		(void)fprintf(stderr, "  %s\n", advice);
+	}
+	return code;
+}
+
+static const char *advice_for(const struct cli *cli)
+{
+	const char *advice = cli_advice(cli->error.reason);
+	if (advice != NULL || cli->error.code != SLUICE_UNAVAILABLE) {
+		return advice;
+	}
+	if (cli->server == NULL) { /* it was the door that was asked */
+		return "is the door open there, and is it of that CA? --door, --ca or the login "
+		       "file name them";
+	}
+	/* A handshake that the server breaks off says no more than a port that nobody has. */
+	return cli->secure
+		   ? "is sluiced running there? If it is, it no longer takes this "
+		     "certificate, or is another one: sluice login"
+		   : "is sluiced running there? --server, SLUICE_SERVER or the context name it; "
+		     "one with TLS wants to know who calls: sluice login";
+}
+
 int cli_fail(const struct cli *cli)
 {
 	const sluice_error *error = &cli->error;
-	const char *advice = cli_advice(error->reason);
+	const char *advice = advice_for(cli);
 	(void)fflush(stdout); /* what was said before comes before */
 	(void)fputs("sluice: ", stderr);
 	text_put(stderr,
@@ -150,10 +185,6 @@ int cli_fail(const struct cli *cli)
 		(void)fputs(": ", stderr);
 		text_put(stderr, v.description);
 		(void)fputc('\n', stderr);
-	}
-	if (advice == NULL && error->code == SLUICE_UNAVAILABLE) {
-		advice =
-		    "is sluiced running there? --server, SLUICE_SERVER or the context file name it";
 	}
 	if (advice != NULL) {
 		put_advice(cli, advice);

@@ -11,8 +11,7 @@ const struct sl_flag cli_rejoin_flags[] = {
     {.name = NULL},
 };
 
-/* The host of "host:port" with another port. */
-static char *with_port(struct cli *cli, const char *address, uint32_t port)
+char *cli_with_port(struct cli *cli, const char *address, uint32_t port)
 {
 	const char *colon = strrchr(address, ':');
 	int length = colon == NULL ? (int)strlen(address) : (int)(colon - address);
@@ -30,8 +29,9 @@ static int print_join(struct cli *cli, const Sluice__V1__InviteInstanceResponse 
 	    .instance = response->instance->name,
 	    .token = response->secret,
 	};
-	join.door = response->door[0] != '\0' ? response->door
-					      : with_port(cli, join.server, response->door_port);
+	join.door = response->door[0] != '\0'
+			? response->door
+			: cli_with_port(cli, join.server, response->door_port);
 	char *file = join.door == NULL ? NULL : join_text(&join);
 	if (file == NULL) {
 		return cli_complain(CLI_FAILED, "out of memory");

@@ -4,6 +4,9 @@
 
 #include "client/cli/cli.h"
 
+/* The host of "host:port" with another port; lives as long as cli. NULL: out of memory. */
+char *cli_with_port(struct cli *cli, const char *address, uint32_t port);
+
 struct rejoin_flags {
 	uint64_t ttl_ms;
 };

@@ -80,8 +80,8 @@ void *cli_list(struct cli *cli, enum sluice_rpc rpc, ProtobufCMessage *request)
 	*slot = &page;
 	for (;;) {
 		ProtobufCMessage *response = NULL;
-		if (sluice_invoke(cli->client, rpc, &cli->call, request, &response, &cli->error) !=
-		    SLUICE_OK) {
+		if (sluice_invoke(cli_client(cli), rpc, &cli->call, request, &response,
+				  &cli->error) != SLUICE_OK) {
 			*slot = NULL;
 			return NULL;
 		}

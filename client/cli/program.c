@@ -30,6 +30,11 @@ int cli_end_table(struct table *table)
 #define ROW(name) &cli_cmd_##name.about
 /* In the order of --help. */
 static const struct sl_command *const commands[] = {
+    ROW(login),
+    ROW(context_ls),
+    ROW(context_show),
+    ROW(context_use),
+    ROW(context_rm),
     ROW(workspace_add),
     ROW(workspace_ls),
     ROW(workspace_rm),
@@ -116,11 +121,13 @@ const struct sl_program cli_program = {
     .name = "sluice",
     .version = SLUICE_VERSION,
     .summary = "Move versions of apps through development, staging and production",
-    .description = "A version is made in development, promoted step by step, and released to "
-		   "users. Names and ids can be "
-		   "used alike.\n\nThe context file $XDG_CONFIG_HOME/sluice/context.json (else "
-		   "~/.config/sluice/context.json) may name the server and the "
-		   "workspace: {\"server\": \"127.0.0.1:7443\", \"workspace\": \"default\"}.",
+    .description =
+	"A version is made in development, promoted step by step, and released to "
+	"users. Names and ids can be "
+	"used alike.\n\n`sluice login` keeps contexts in $XDG_CONFIG_HOME/sluice, else "
+	"~/.config/sluice: contexts/NAME/{ca,cert,key}.pem, and `current`, a link to the "
+	"one in use. For a server without TLS context.json there may name server and "
+	"workspace: {\"server\": \"127.0.0.1:7443\", \"workspace\": \"default\"}.",
     .commands = commands,
     .flags = cli_global_flags,
     .exit_codes = cli_exit_codes,

@@ -15,6 +15,7 @@ enum {
 	SHOW_FIRST_MS = 300, /* what is already there needs no progress */
 	NAP_MS = 20,
 	GRACE_MS = 10 * 1000,
+	SLICE_MIN_MS = 1000,
 };
 
 void cli_progress(struct cli *cli, const char *line)
@@ -178,8 +179,34 @@ static Sluice__V1__WaitForRequest request_of(const struct cli *cli, const struct
 	request.environment = cli_str(wait->environment != NULL ? wait->environment : "");
 	request.instance = cli_str(wait->instance != NULL ? wait->instance : "");
 	request.require_all = wait->all;
-	request.timeout_ms = (uint32_t)cli_wait_ms(cli);
 	return request;
+}
+
+static void wait_once(struct waiter *w, const struct cli_wait *wait)
+{
+	pthread_t thread;
+	sluice_error_clear(&w->error);
+	atomic_store(&w->over, false);
+	if (pthread_create(&thread, NULL, wait_on_server, w) != 0) {
+		(void)wait_on_server(w); /* without progress, then */
+		return;
+	}
+	show_until_over(w, wait);
+	(void)pthread_join(thread, NULL);
+}
+
+/* As long as there is time, but no longer than the certificate needs no renewal. */
+static void wait_in_slices(struct waiter *w, const struct cli_wait *wait)
+{
+	uint64_t now = sl_clock_mono_ms(), end = now + cli_wait_ms(w->cli);
+	do {
+		(void)cli_client(w->cli);
+		uint64_t left = end - now, until = cli_renews_in_ms(w->cli);
+		uint64_t slice = until < SLICE_MIN_MS ? SLICE_MIN_MS : until;
+		w->request.timeout_ms = (uint32_t)(slice < left ? slice : left);
+		wait_once(w, wait);
+		now = sl_clock_mono_ms();
+	} while (strcmp(w->error.reason, "WAIT_TIMEOUT") == 0 && now < end);
 }
 
 /* True: *ret_response has the server's word. False: cli->error says why not. */
@@ -188,14 +215,8 @@ static bool wait_and_show(struct cli *cli, const struct cli_wait *wait,
 {
 	struct waiter w = {
 	    .cli = cli, .request = request_of(cli, wait), .error = SLUICE_ERROR_INIT};
-	pthread_t thread;
-	if (pthread_create(&thread, NULL, wait_on_server, &w) == 0) {
-		show_until_over(&w, wait);
-		(void)pthread_join(thread, NULL);
-		cli_progress_end(cli);
-	} else {
-		(void)wait_on_server(&w); /* without progress, then */
-	}
+	wait_in_slices(&w, wait);
+	cli_progress_end(cli);
 	sluice_error_clear(&cli->error);
 	cli->error = w.error;
 	*ret_response = w.response;

@@ -1,10 +1,15 @@
 /* sluice token: access tokens, which log principals in. */
+#include <stdlib.h>
+
 #include "base/clock/clock.h"
+#include "base/join/login.h"
 #include "client/cli/commands.h"
+#include "client/cli/invite.h"
 
 struct create_flags {
 	uint64_t life_ms;
 	const char *description;
+	bool login;
 };
 static const struct sl_flag create_flags[] = {
     {.name = "life",
@@ -19,8 +24,36 @@ static const struct sl_flag create_flags[] = {
      .offset = offsetof(struct create_flags, description),
      .max = 200,
      .help = "For people."},
+    {.name = "login",
+     .kind = SL_FLAG_BOOL,
+     .offset = offsetof(struct create_flags, login),
+     .help = "Print a login file instead of the bare token: one line with the server's address and "
+	     "CA besides, for `sluice login`."},
     {.name = NULL},
 };
+
+static int print_login(struct cli *cli, const Sluice__V1__CreateAccessTokenResponse *response)
+{
+	struct login_file file = {
+	    .server = response->server[0] != '\0' ? response->server : cli->server,
+	    .ca = response->ca,
+	    .token = response->secret,
+	};
+	if (response->door_port == 0) {
+		return cli_complain(CLI_FAILED, "the server has no door, so nobody can log in: "
+						"sluiced serve --door-listen");
+	}
+	file.door = response->door[0] != '\0'
+			? response->door
+			: cli_with_port(cli, file.server, response->door_port);
+	char *text = file.door == NULL ? NULL : login_file_text(&file);
+	if (text == NULL) {
+		return cli_complain(CLI_FAILED, "out of memory");
+	}
+	(void)fputs(text, stdout);
+	free(text);
+	return CLI_DONE;
+}
 
 /* The token alone goes to stdout, so that it can be piped; what is said of it goes elsewhere. */
 static int create(struct cli *cli, const struct sl_args *args, void *config)
@@ -43,12 +76,23 @@ static int create(struct cli *cli, const struct sl_args *args, void *config)
 	if (cli_printed(cli, &response->base, response->secret)) {
 		return CLI_DONE;
 	}
-	(void)printf("%s\n", response->secret);
+	if (response->secret[0] == '\0') {
+		return cli_complain(CLI_FAILED,
+				    "the server made %s before, and shows a token once "
+				    "only: make another one",
+				    response->token->id);
+	}
+	int code = CLI_DONE;
+	if (flags->login) {
+		code = print_login(cli, response);
+	} else {
+		(void)printf("%s\n", response->secret);
+	}
 	(void)fflush(stdout);
 	(void)fprintf(stderr, "%s logs %s in until %s; it is shown this once\n",
 		      response->token->id, response->token->principal,
 		      text_time(text, response->token->expires_at));
-	return CLI_DONE;
+	return code;
 }
 
 static const char *state_of(const Sluice__V1__AccessToken *token, uint64_t now_ms)
@@ -116,13 +160,13 @@ static int revoke(struct cli *cli, const struct sl_args *args, void *config)
 
 const struct cli_command cli_cmd_token_create = {
     .about = {.name = "token create",
-	      .synopsis = "PRINCIPAL [--life DURATION]",
+	      .synopsis = "PRINCIPAL [--life DURATION] [--login]",
 	      .summary = "Make an access token; it is printed once, alone on stdout",
 	      .flags = create_flags,
 	      .examples =
 		  (const struct sl_example[]){
-		      {"sluice token create ci | ssh ci.example.com 'cat > token'",
-		       "Hand it over without it being in a command line."},
+		      {"sluice token create ci --login | ssh ci.example.com sluice login",
+		       "Let a bot in without its token being in a command line or file."},
 		      {NULL, NULL}},
 	      .args_min = 1,
 	      .args_max = 1},

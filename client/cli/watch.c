@@ -209,11 +209,29 @@ static bool add_kinds(struct cli *cli, const struct sl_flag_list *kinds,
 	return request->kinds != NULL;
 }
 
-/* Until a signal, --timeout or an end that cannot be mended. */
-static int follow(struct cli *cli, sluice_watch *watch)
+SL_DEFINE_AUTO(sluice_watch *, sluice_watch_close);
+
+/* Anew where the one before stands, with a certificate that lasts: a stream ends with the one that
+ * it was opened with. */
+static bool reopen(struct cli *cli, Sluice__V1__WatchRequest *request, sluice_watch **watch)
 {
+	if (*watch != NULL) {
+		request->from_revision = sluice_watch_revision(*watch);
+		sluice_watch_close(SL_TAKE(*watch));
+	}
+	return sluice_watch_open(cli_client(cli), request, watch, &cli->error) == SLUICE_OK;
+}
+
+/* Until a signal, --timeout or an end that cannot be mended. */
+static int follow(struct cli *cli, Sluice__V1__WatchRequest *request)
+{
+	SL_AUTO(sluice_watch_close_auto) sluice_watch *watch = NULL;
 	while (!interrupted && !ferror(stdout)) {
 		Sluice__V1__WatchResponse *response = NULL;
+		if ((watch == NULL || cli_renews_in_ms(cli) == 0) &&
+		    !reopen(cli, request, &watch)) {
+			return cli_fail(cli);
+		}
 		if (sluice_watch_next(watch, LOOK_MS, &response, &cli->error) != SLUICE_OK) {
 			return cli_fail(cli);
 		}
@@ -230,7 +248,6 @@ static int run(struct cli *cli, const struct sl_args *args, void *config)
 	(void)args;
 	const struct watch_flags *flags = config;
 	Sluice__V1__WatchRequest request = SLUICE__V1__WATCH_REQUEST__INIT;
-	sluice_watch *watch = NULL;
 	cli->app = flags->app;
 	request.workspace = cli->workspace;
 	request.from_revision = flags->from;
@@ -241,12 +258,7 @@ static int run(struct cli *cli, const struct sl_args *args, void *config)
 		return CLI_USAGE;
 	}
 	catch_signals();
-	if (sluice_watch_open(cli->client, &request, &watch, &cli->error) != SLUICE_OK) {
-		return cli_fail(cli);
-	}
-	int code = follow(cli, watch);
-	sluice_watch_close(watch);
-	return code;
+	return follow(cli, &request);
 }
 
 const struct cli_command cli_cmd_watch = {

@@ -6,6 +6,7 @@
 #include "server/records/workspaces.h"
 #include "server/services/noun_checks.h"
 #include "server/services/service.h"
+#include "server/services/where.h"
 
 enum { DAY_S = 24 * 3600 };
 
@@ -423,6 +424,22 @@ static sl_code create_token_check(const void *message, struct sl_err *err)
 				     : check_refused("lifetime", "must be 1 s to 366 days", err);
 }
 
+/* Where the token is good for something. Tests serve without a CA. */
+static sl_code fill_where(const struct services *services, struct sl_arena *arena,
+			  Sluice__V1__CreateAccessTokenResponse *response, struct sl_err *err)
+{
+	struct where where;
+	sl_code code =
+	    services->ca != NULL ? where_find(services, arena, &where, err) : SL_NOT_FOUND;
+	if (code == SL_OK) {
+		response->server = where.server;
+		response->door = where.door;
+		response->door_port = where.door_port;
+		response->ca = where.ca;
+	}
+	return services->ca != NULL ? code : SL_OK;
+}
+
 static sl_code create_token_decide(struct decision *d, const void *message, void *reply,
 				   struct sl_err *err)
 {
@@ -443,6 +460,7 @@ static sl_code create_token_decide(struct decision *d, const void *message, void
 					       .lifetime_ms = (uint64_t)seconds * 1000,
 					       .key = access_token_key(services->access)};
 	sl_code code = access_tokens_decide_create(d, &wish, &token, &response->secret, err);
+	code = code != SL_OK ? code : fill_where(services, d->arena, response, err);
 	if (code == SL_OK) {
 		struct wire wire = wire_of(d);
 		response->token = wire_access_token(&wire, token);

@@ -2,11 +2,10 @@
 
 #include <stdlib.h>
 
-#include "base/mem/own.h"
 #include "server/ca/ca.h"
-#include "server/config/config.h"
 #include "server/records/identities.h"
 #include "server/records/wire.h"
+#include "server/services/where.h"
 
 /* --- InviteInstance --------------------------------------------------------------------- */
 
@@ -34,17 +33,16 @@ sl_code enrolment_invite_check(const void *message, struct sl_err *err)
 	return code;
 }
 
-/* Where the agent finds the server; what is left empty the caller knows. */
 static sl_code fill_where(const struct services *services, struct sl_arena *arena,
 			  Sluice__V1__InviteInstanceResponse *response, struct sl_err *err)
 {
-	SL_AUTO(sl_free_auto) char *ca = NULL;
-	sl_code code = ca_trust(services->ca, &ca, err);
+	struct where where;
+	sl_code code = where_find(services, arena, &where, err);
 	if (code == SL_OK) {
-		response->ca = sl_arena_strdup(arena, ca);
-		response->server = sl_arena_strdup(arena, services->config->advertise);
-		response->door = sl_arena_strdup(arena, services->config->door_advertise);
-		response->door_port = services->door_port;
+		response->server = where.server;
+		response->door = where.door;
+		response->door_port = where.door_port;
+		response->ca = where.ca;
 	}
 	return code;
 }

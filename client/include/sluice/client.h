@@ -33,8 +33,10 @@
 #include "sluice/v1/admin.pb-c.h"
 #include "sluice/v1/app.pb-c.h"
 #include "sluice/v1/audit.pb-c.h"
+#include "sluice/v1/door.pb-c.h"
 #include "sluice/v1/environment.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
+#include "sluice/v1/identity.pb-c.h"
 #include "sluice/v1/promotion.pb-c.h"
 #include "sluice/v1/release.pb-c.h"
 #include "sluice/v1/repository.pb-c.h"
@@ -150,6 +152,8 @@ typedef struct sluice_call {
  * and every attempt carries the same: it takes effect once at most. Nothing
  * else is retried: SLUICE_ABORTED means that the caller must look again.
  *
+ * sluice_login() is for a client of the door: its address, ca_pem, and no certificate yet.
+ *
  * sluice_wait_for() waits on the server: unless `call` says otherwise its
  * time-out is the request's own plus ten seconds. */
 #define SLUICE_METHODS(X)                                                                          \
@@ -214,6 +218,8 @@ typedef struct sluice_call {
 	X(get_status, GetStatus, FleetService)                                                     \
 	X(explain, Explain, FleetService)                                                          \
 	X(wait_for, WaitFor, FleetService)                                                         \
+	X(renew_certificate, RenewCertificate, IdentityService)                                    \
+	X(login, Login, DoorService)                                                               \
 	X(who_am_i, WhoAmI, AccessService)                                                         \
 	X(create_principal, CreatePrincipal, AccessService)                                        \
 	X(get_principal, GetPrincipal, AccessService)                                              \

@@ -52,7 +52,8 @@ static void check_find(const char *server, const char *workspace)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(context_fini) struct context context = {0};
 	bool all_given = server != NULL && workspace != NULL;
-	if (context_find(server, workspace, &context, &err) != SL_OK) {
+	const struct context_wish wish = {.server = server, .workspace = workspace};
+	if (context_find(&wish, &context, &err) != SL_OK) {
 		expect(!all_given && err.code == SL_INVALID_ARGUMENT &&
 		       strstr(err.msg, file) != NULL);
 		expect(context.server == NULL && context.workspace == NULL);

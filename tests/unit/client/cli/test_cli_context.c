@@ -48,7 +48,8 @@ static void expect(const char *server_flag, const char *workspace_flag, const ch
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(context_fini) struct context context = {0};
-	if (context_find(server_flag, workspace_flag, &context, &err) != SL_OK) {
+	const struct context_wish wish = {.server = server_flag, .workspace = workspace_flag};
+	if (context_find(&wish, &context, &err) != SL_OK) {
 		fail_msg("%s", err.msg);
 	}
 	assert_string_equal(context.server, server);
@@ -110,7 +111,8 @@ static void test_cli_context_bad_files_are_named(void **state)
 		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 		struct context context = {0};
 		write_file(*state, cases[i].text);
-		assert_int_equal(context_find("", "", &context, &err), SL_INVALID_ARGUMENT);
+		assert_int_equal(context_find(&(struct context_wish){.server = ""}, &context, &err),
+				 SL_INVALID_ARGUMENT);
 		assert_non_null(strstr(err.msg, cases[i].said));
 		assert_null(context.server);
 	}
