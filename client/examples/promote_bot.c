@@ -4,15 +4,21 @@
  *   bazel build //client/examples:promote_bot
  *   bazel-bin/client/examples/promote_bot [HOST:PORT] [WORKSPACE]
  *
+ * SLUICE_TLS_CA, SLUICE_TLS_CERT and SLUICE_TLS_KEY name the files of a context (`sluice login`;
+ * `sluice context show` says where they are); without them it speaks to a server with --insecure.
+ *
  * It shows how a bot stays right whatever happens:
  *   - it lists first and watches from the list's revision: nothing falls between the two;
  *   - the watch resumes by itself; when the server has compacted what was missed, it lists anew;
  *   - it plans before it acts and names the plan and the environment that it believes the
- *     version to be in: if somebody was faster, nothing happens twice.
+ *     version to be in: if somebody was faster, nothing happens twice;
+ *   - its certificate is renewed by whatever runs `sluice` with that context; the bot reads it anew
+ *     when the old one is over.
  * Ends on SIGINT and SIGTERM with 0; with 1 when the server refuses to be watched. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sluice/client.h"
@@ -26,7 +32,9 @@ static void on_signal(int number)
 }
 
 struct bot {
+	const char *server;
 	sluice_client *client;
+	char cert[8192]; /* the one in use; "": none */
 	char *workspace;
 	char from[64], to[64]; /* the last two environments */
 };
@@ -40,6 +48,40 @@ static void complain(const char *doing, sluice_error *error)
 		(void)fprintf(stderr, "promote_bot:   %s: %s\n", gate.type, gate.description);
 	}
 	sluice_error_clear(error);
+}
+
+/* "" unless the variable names a file that fits. */
+static void read_pem(const char *variable, char *out, size_t size)
+{
+	const char *path = getenv(variable);
+	FILE *file = path != NULL ? fopen(path, "re") : NULL;
+	size_t length = file != NULL ? fread(out, 1, size - 1, file) : 0;
+	out[length] = '\0';
+	if (file != NULL) {
+		(void)fclose(file);
+	}
+}
+
+/* With the certificate that is there now. SLUICE_UNAUTHENTICATED: it is over, too. */
+static int connect_anew(struct bot *bot, sluice_error *error)
+{
+	char ca[8192], key[2048];
+	read_pem("SLUICE_TLS_CA", ca, sizeof(ca));
+	read_pem("SLUICE_TLS_CERT", bot->cert, sizeof(bot->cert));
+	read_pem("SLUICE_TLS_KEY", key, sizeof(key));
+	const sluice_options options = {
+	    .user_agent = "promote_bot/1",
+	    .ca_pem = ca[0] != '\0' ? ca : NULL,
+	    .cert_pem = bot->cert[0] != '\0' ? bot->cert : NULL,
+	    .key_pem = key[0] != '\0' ? key : NULL,
+	};
+	sluice_client *client = NULL;
+	int code = sluice_client_new(bot->server, &options, &client, error);
+	if (code == SLUICE_OK) {
+		sluice_client_free(bot->client);
+		bot->client = client;
+	}
+	return code;
 }
 
 /* The last two by rank, whatever they are called. */
@@ -209,6 +251,19 @@ static int follow(struct bot *bot, uint64_t revision)
 	return code;
 }
 
+/* Somebody has renewed the certificate meanwhile. */
+static bool renewed(struct bot *bot)
+{
+	char before[sizeof(bot->cert)];
+	sluice_error error = SLUICE_ERROR_INIT;
+	memcpy(before, bot->cert, sizeof(before));
+	if (connect_anew(bot, &error) != SLUICE_OK) {
+		complain("connect anew", &error);
+		return false;
+	}
+	return strcmp(before, bot->cert) != 0;
+}
+
 static int run(struct bot *bot)
 {
 	if (!find_environments(bot)) {
@@ -222,6 +277,9 @@ static int run(struct bot *bot)
 			return 1;
 		}
 		int code = follow(bot, revision);
+		if (code == SLUICE_UNAUTHENTICATED && renewed(bot)) {
+			continue; /* and list anew: nothing is missed */
+		}
 		if (code != SLUICE_OK && code != SLUICE_OUT_OF_RANGE) {
 			return 1;
 		}
@@ -231,13 +289,13 @@ static int run(struct bot *bot)
 
 int main(int argc, char **argv)
 {
-	struct bot bot = {.workspace = argc > 2 ? argv[2] : (char *)""};
-	const sluice_options options = {.user_agent = "promote_bot/1"};
+	const char *server = argc > 1 ? argv[1] : getenv("SLUICE_SERVER");
+	struct bot bot = {.server = server != NULL ? server : "127.0.0.1:7443",
+			  .workspace = argc > 2 ? argv[2] : (char *)""};
 	sluice_error error = SLUICE_ERROR_INIT;
 	(void)signal(SIGINT, on_signal);
 	(void)signal(SIGTERM, on_signal);
-	if (sluice_client_new(argc > 1 ? argv[1] : "127.0.0.1:7443", &options, &bot.client,
-			      &error) != SLUICE_OK) {
+	if (connect_anew(&bot, &error) != SLUICE_OK) {
 		complain("start", &error);
 		return 1;
 	}

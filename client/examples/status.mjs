@@ -2,12 +2,16 @@
 //
 //   NODE_PATH=$(bazel/install-npm) node client/examples/status.mjs [HOST:PORT] [WORKSPACE]
 //
+// SLUICE_TLS_CA, SLUICE_TLS_CERT and SLUICE_TLS_KEY name the files of a context (`sluice login`;
+// `sluice context show` says where they are); without them it speaks to a server with --insecure.
+//
 // Needs @grpc/grpc-js and @grpc/proto-loader, here or in NODE_PATH. The messages come from
 // proto/sluice/v1; SLUICE_PROTO names the folder when it is not ../../proto from here.
 //
 // It shows unary calls, paging, and how to read an error: the status code and text, and the
 // reason of google.rpc.ErrorInfo in grpc-status-details-bin.
 // Ends with 0 when all instances serve what they are meant to, 2 when some do not, 3 on failure.
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +29,10 @@ const definitions = loader.loadSync(
   ['sluice/v1/fleet.proto', 'google/rpc/status.proto', 'google/rpc/error_details.proto'],
   { includeDirs: [protos, '/usr/include'], longs: String, enums: String, defaults: true });
 const api = grpc.loadPackageDefinition(definitions);
-const fleet = new api.sluice.v1.FleetService(server, grpc.credentials.createInsecure());
+const [ca, key, certificate] = ['CA', 'KEY', 'CERT'].map((name) => process.env[`SLUICE_TLS_${name}`])
+  .map((name) => (name ? readFileSync(name) : null));
+const credentials = ca ? grpc.credentials.createSsl(ca, key, certificate) : grpc.credentials.createInsecure();
+const fleet = new api.sluice.v1.FleetService(server, credentials);
 
 function call(method, request) {
   return new Promise((resolve, reject) => {

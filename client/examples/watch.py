@@ -3,6 +3,10 @@
 
     client/examples/watch.py [--server HOST:PORT] [--workspace NAME] [--from REVISION] [--state FILE]
 
+SLUICE_TLS_CA, SLUICE_TLS_CERT and SLUICE_TLS_KEY name the files of a context (`sluice login`; `sluice
+context show` says where they are); without them it speaks to a server with --insecure. Whatever renews
+the certificate meanwhile, it is read anew when a stream ends with the old one.
+
 Needs Python's grpcio and protobuf (Debian: python3-grpcio, python3-protobuf) and `protoc`, which
 turns proto/sluice/v1 into message classes when the program starts. SLUICE_PROTO names the folder
 when it is not ../../proto from here.
@@ -49,10 +53,24 @@ class Watcher:
     def __init__(self, options, message):
         self.options, self.message = options, message
         self.state = pathlib.Path(options.state) if options.state else None
-        self.channel = grpc.insecure_channel(options.server)
+        self.channel = self.credentials = None
+        self.connect()
         self.revision = options.revision
         if self.state and self.state.exists() and not self.revision:
             self.revision = int(self.state.read_text())
+
+    def connect(self):
+        """True: as somebody else than before, or with another certificate."""
+        names = [os.environ.get(f"SLUICE_TLS_{name}") for name in ("CA", "KEY", "CERT")]
+        credentials = [pathlib.Path(name).read_bytes() for name in names if name]
+        if self.channel and credentials == self.credentials:
+            return False
+        if self.channel:
+            self.channel.close()
+        self.credentials = credentials
+        self.channel = (grpc.secure_channel(self.options.server, grpc.ssl_channel_credentials(*credentials))
+                        if credentials else grpc.insecure_channel(self.options.server))
+        return True
 
     def call(self, kind, path, request, response, **kwargs):
         method = getattr(self.channel, kind)(
@@ -106,7 +124,8 @@ def main():
             before = watcher.revision
             watcher.follow()
         except grpc.RpcError as error:
-            if not is_break(error):
+            renewed = error.code() == grpc.StatusCode.UNAUTHENTICATED and watcher.connect()
+            if not is_break(error) and not renewed:
                 print(f"watch.py: {error.code().name}: {error.details()}", file=sys.stderr)
                 return 3
             print(f"watch.py: {error.code().name}, trying again", file=sys.stderr)
