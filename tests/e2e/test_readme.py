@@ -1,11 +1,12 @@
-"""README's chapter 'Operating Sluice' is true: every command in it is run here, as it stands there but for folders and ports; its table of
-metrics is what /metrics prints; the alerts are about metrics that exist and are in the table."""
+"""README's chapters 'Quick start' and 'Operating Sluice' are true: every command in them is run here, as it stands there but for folders and
+ports; the table of metrics is what /metrics prints; the alerts are about metrics that exist and are in the table."""
 import os
 import pty
 import re
 import subprocess
 import urllib.request
 
+import grpc
 import pytest
 import yaml
 
@@ -24,8 +25,10 @@ PRINTS = {
     "sluice explain prod-1 shop": r"v1",
     "sluice instance show prod-1": r"(?i)online",
     "sluice-agent status --state /var/lib/sluice-agent": r"shop +v1 +v1 +HEALTHY",
-    "sluice-agent check --state /var/lib/sluice-agent --server 127.0.0.1:7443": r"ok +server",
+    "sluice-agent check --state /var/lib/sluice-agent": r"ok +server",
     "sluice admin compact": r"\d+",
+    "sluiced keys export /backup/keys.tar --data /var/lib/sluice": r"holds the \d+ key files",
+    "tar -xpf /backup/keys.tar -C /var/lib/sluice-restored": "^$",
     "sluice backup /backup/sluice-$(date +%F)": "backup",
     "sluiced restore /backup/sluice-$(date +%F) --data /var/lib/sluice-restored": "restor",
     "sluiced verify /var/lib/sluice-restored": ", 0 faults",
@@ -34,18 +37,31 @@ PRINTS = {
     "sluiced --version": r"^sluiced \d+\.\d+\.\d+$",
     "sluice instance ls": r"prod-1 +production",
 }
-SERVE = re.compile(r"sluiced serve --insecure --data (\S+) &")
+# Those of the quick start; what is asked on a terminal is answered with yes.
+STARTS = {
+    "sluiced init --data /var/lib/sluice": "(?s)Recovery key.*Access token",
+    "sluiced token --data /var/lib/sluice --login | sluice login": "as admin, workspace default; context default is in use",
+    "sluice instance add prod-1 --env production --url http://prod-1.example.org > prod-1.json": "good once",
+    "sluice-agent enroll --join prod-1.json --state /var/lib/sluice-agent": "instance prod-1",
+    "sluice app create shop --repo https://git.example.org/apps.git": "shop",
+    "sluice promote shop v1 --to staging": "is in staging now",
+    "sluice wait shop v1 --published": "done",
+    "sluice promote shop v1 --to production": "is in production now",
+    "sluice release shop v1 --wait": "done",
+    "sluice status": "v1",
+}
+SERVE = re.compile(r"sluiced serve --data (\S+) &")
 KILL = re.compile(r"kill \$\(cat (\S+)/lock\)")
 
 
-def chapter():
+def chapter(name="Operating Sluice"):
     with open(README, encoding="utf-8") as file:
-        return file.read().split("\n## Operating Sluice\n")[1].split("\n## ")[0]
+        return file.read().split(f"\n## {name}\n")[1].split("\n## ")[0]
 
 
-def commands():
+def commands(name="Operating Sluice"):
     """The indented lines, without their comments."""
-    return [re.sub(r"\s{2,}#.*", "", line).strip() for line in chapter().splitlines() if line.startswith("    ")]
+    return [re.sub(r"\s{2,}#.*", "", line).strip() for line in chapter(name).splitlines() if line.startswith("    ")]
 
 
 class Host:
@@ -53,25 +69,35 @@ class Host:
 
     def __init__(self, world, services):
         self.world, self.services, self.server = world, services, None
-        self.port, self.metrics_port = harness.free_port(), harness.free_port()
+        self.port, self.metrics_port, self.door_port = harness.free_port(), harness.free_port(), harness.free_port()
+        self.url = "file:///nowhere"
         bin_folder = world.path("bin")
         os.makedirs(bin_folder)
         for program in (harness.SLUICED, harness.AGENT, harness.CLI):
             os.symlink(program, os.path.join(bin_folder, os.path.basename(program)))
         for folder in ("lib", "backup"):
             os.makedirs(world.path(folder))
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "XDG_"))}
         self.env.update({
-            "PATH": bin_folder + ":" + os.environ["PATH"], "HOME": world.folder, "NO_COLOR": "1", "SLUICE_SERVER": f"127.0.0.1:{self.port}",
-            "SLUICE_LISTEN": f"127.0.0.1:{self.port}", "SLUICE_METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
+            "PATH": bin_folder + ":" + os.environ["PATH"], "HOME": world.folder, "NO_COLOR": "1", "SLUICE_DOOR_LISTEN": f"127.0.0.1:{self.door_port}",
+            "SLUICE_ALLOW_LOCAL_REPOS": "true", "SLUICE_LISTEN": f"127.0.0.1:{self.port}", "SLUICE_METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "SLUICE_MAP_SIZE": "256M", "SLUICE_DISK_RESERVE": "1M",
         })
 
     def here(self, command):
         for stands, is_here in (("/var/lib", self.world.path("lib")), (" /backup", " " + self.world.path("backup")),
-                                ("127.0.0.1:7443", f"127.0.0.1:{self.port}"), ("127.0.0.1:9443", f"127.0.0.1:{self.metrics_port}")):
+                                (" prod-1.json", " " + self.world.path("prod-1.json")), ("https://git.example.org/apps.git", self.url),
+                                ("127.0.0.1:9443", f"127.0.0.1:{self.metrics_port}")):
             command = command.replace(stands, is_here)
         return command
+
+    def client(self):
+        """As whoever is logged in here."""
+        files = [os.path.join(self.world.folder, ".config/sluice/current", name) for name in ("ca.pem", "key.pem", "cert.pem")]
+        return harness.Client(self.services, self.port, (), grpc.ssl_channel_credentials(*(open(name, "rb").read() for name in files)))
+
+    def agent(self, command):
+        return self.world.add(harness.Program(["bash", "-c", "exec " + self.here(command).rstrip("& ")], env=self.env))
 
     def serve(self, command):
         self.server = self.world.add(harness.Program(["bash", "-c", "exec " + self.here(command).rstrip("& ")], env=self.env))
@@ -103,23 +129,45 @@ def release_shop(world, host):
     """An app and an instance for the commands to be about."""
     repository = world.repository()
     repository.commit({"apps/shop/index.html": "one\n"})
-    client = harness.Client(host.services, host.port)
+    host.run("sluiced token --data /var/lib/sluice --login | sluice login")
+    client = host.client()
     client.CreateRepository(name="apps", url=world.git_host("file").url(repository))
-    client.RegisterInstance(name="prod-1", environment="production")
+    host.run("sluice instance add prod-1 --env production > prod-1.json")
+    host.run("sluice-agent enroll --join prod-1.json --state /var/lib/sluice-agent")
     client.CreateApp(name="shop", repository="apps")
     harness.wait_content(client, "shop", "v1")
     client.Promote(app="shop", version="v1", **{"from": "development"})
     harness.wait_published(client, "shop", "v1")
     client.Promote(app="shop", version="v1", **{"from": "staging"})
     client.Release(app="shop", version="v1")
-    world.add(harness.Program([harness.AGENT, "run", "--server", f"127.0.0.1:{host.port}", "--instance", "prod-1",
-                               "--state", host.here("/var/lib/sluice-agent")]))
+    host.agent("sluice-agent run --state /var/lib/sluice-agent")
     client.WaitFor(timeout=60, app="shop", environment="production", condition=1)
     client.close()
 
 
+def test_every_command_of_the_quick_start_works(world, services):
+    host = Host(world, services)
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"})
+    host.url = world.git_host("file").url(repository)
+    mine = [c for c in commands("Quick start") if not re.match(r"(bazel|export) ?", c) and "bazel" not in c]
+    assert set(STARTS) <= set(mine), "README no longer has: " + ", ".join(sorted(set(STARTS) - set(mine)))
+    for command in mine:
+        if SERVE.fullmatch(command):
+            host.serve(command)
+        elif command == "sluice-agent run --state /var/lib/sluice-agent &":
+            host.agent(command).wait_line("connected")
+        else:
+            asks = command.startswith(("sluice promote", "sluice release"))
+            output = host.answer_yes(command) if asks else host.run(command)
+            assert re.search(STARTS[command], output), f"{command} printed:\n{output}"
+    with open(host.here("/var/lib/sluice-agent/apps/shop/current/index.html"), encoding="utf-8") as page:
+        assert page.read() == "one\n"
+
+
 def test_every_command_of_the_chapter_works(world, services):
     host = Host(world, services)
+    host.run("sluiced init --data /var/lib/sluice")
     all_of_it = commands()
     assert len(all_of_it) > 15
     assert set(PRINTS) <= set(all_of_it), "README no longer has: " + ", ".join(sorted(set(PRINTS) - set(all_of_it)))
