@@ -213,8 +213,9 @@ static void test_contexts_in_use(void **state)
 static void expect(const struct context_wish *wish, const char *server, const char *workspace,
 		   const char *login)
 {
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(context_fini) struct context found = {0};
-	assert_int_equal(context_find(wish, &found, NULL), SL_OK);
+	assert_int_equal(context_find(wish, &found, &err), SL_OK);
 	assert_string_equal(found.server, server);
 	assert_string_equal(found.workspace, workspace);
 	assert_int_equal(found.login != NULL, login != NULL);
@@ -228,6 +229,7 @@ static void test_contexts_and_what_commands_are_about(void **state)
 	SL_AUTO(login_context_free_auto) struct login_context *a = login_new("a");
 	SL_AUTO(login_context_free_auto) struct login_context *b = login_new("b");
 	SL_AUTO(context_fini) struct context none = {0};
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	(void)state;
 	keep(a);
 	keep(b);
@@ -243,7 +245,7 @@ static void test_contexts_and_what_commands_are_about(void **state)
 	assert_int_equal(setenv("SLUICE_CONTEXT", "b", 1), 0);
 	expect(&(struct context_wish){.server = ""}, "s:7443", "team", "b");
 	expect(&(struct context_wish){.context = "a"}, "s:7443", "team", "a");
-	assert_int_equal(context_find(&(struct context_wish){.context = "c"}, &none, NULL),
+	assert_int_equal(context_find(&(struct context_wish){.context = "c"}, &none, &err),
 			 SL_INVALID_ARGUMENT);
 }
 
