@@ -136,6 +136,16 @@ static sl_code read_all(struct login_context *login, struct sl_err *err)
 	return code != SL_OK ? code : login_context_check(login, err);
 }
 
+/* It is there. */
+static sl_code not_whole(const char *name, struct sl_err *err)
+{
+	if (err != NULL) {
+		(void)sl_err_wrap(err, "context '%s'", name);
+		err->code = SL_FAILED_PRECONDITION;
+	}
+	return SL_FAILED_PRECONDITION;
+}
+
 sl_code context_load_locked(const char *name, struct login_context **ret_login, struct sl_err *err)
 {
 	SL_AUTO(login_context_free_auto) struct login_context *login = NULL;
@@ -147,13 +157,8 @@ sl_code context_load_locked(const char *name, struct login_context **ret_login, 
 	if (lstat(login->folder, &found) != 0 && errno == ENOENT) {
 		return sl_err_set(err, SL_NOT_FOUND, "no context '%s'", name);
 	}
-	code = read_all(login, err);
-	if (code != SL_OK) {
-		if (err != NULL) {
-			(void)sl_err_wrap(err, "context '%s'", name);
-			err->code = SL_FAILED_PRECONDITION; /* it is there, and not whole */
-		}
-		return SL_FAILED_PRECONDITION;
+	if (read_all(login, err) != SL_OK) {
+		return not_whole(name, err);
 	}
 	*ret_login = SL_TAKE(login);
 	return SL_OK;
