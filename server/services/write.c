@@ -320,6 +320,21 @@ static sl_code replay_or_decide(struct write *w, struct decision *d, struct sl_e
 	return code == SL_NOT_FOUND ? decide_anew(w, d, err) : code;
 }
 
+/* What a request did may be why its object is not found any more: repeated, it is answered all the
+ * same, to the principal that was told so before. Not across workspaces: principals' names are
+ * theirs. Returns `code` when nothing is kept. */
+static sl_code repeat_or(sl_code code, struct write *w, const struct store_view *view,
+			 struct sl_err *err)
+{
+	SL_AUTO(sl_err_clear) struct sl_err unused = SL_ERR_INIT;
+	if (!w->has_request_id || code != SL_NOT_FOUND ||
+	    err->reason == SL_REASON_WORKSPACE_NOT_FOUND || replay(w, view, &unused) != SL_OK) {
+		return code;
+	}
+	sl_err_clear(err);
+	return SL_OK;
+}
+
 static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
@@ -349,7 +364,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	sl_code code = service_permit_call(w->bound, w->services, view, &w->arena, &w->caller,
 					   w->request, &hold, err);
 	d.rights = hold.rights;
-	code = code != SL_OK ? code : replay_or_decide(w, &d, err);
+	code = code != SL_OK ? repeat_or(code, w, view, err) : replay_or_decide(w, &d, err);
 	note_refusal(w, &d, code, err);
 	return code;
 }

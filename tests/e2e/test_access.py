@@ -240,6 +240,26 @@ def test_another_workspace_is_not_there(server, admin, tmp_path):
     assert gates(admin.Plan(workspace="acme", action="PLAN_ACTION_RELEASE", app="web", version="v1").plan)["permission"].state == 1
 
 
+def test_a_repeated_request_is_answered_when_its_object_is_gone(server, admin, tmp_path):
+    admin.CreateWorkspace(name="acme")
+    others = [principal(server, admin, tmp_path, "eve", {"role": "admin"}), principal(server, admin, tmp_path, "eve-2", {"role": "admin"})]
+    mine = principal(server, admin, tmp_path, "bob", {"role": "admin"})
+    namesake = principal(server, admin, tmp_path, "bob", {"role": "admin"}, workspace="acme")
+    mine.RegisterInstance(name="dev-1", environment="development")
+    update = {"instance": "dev-1", "labels": {"a": "b"}, "write": {"request_id": "once"}}
+    remove = {"instance": "dev-1", "write": {"request_id": "twice"}}
+    first, gone = mine.UpdateInstance(**update), mine.RemoveInstance(**remove)
+    for call, request, reply in ((mine.UpdateInstance, update, first), (mine.RemoveInstance, remove, gone)):
+        again = call(**request)
+        assert again.result.replayed and again.result.revision == reply.result.revision
+    assert refusal(mine.UpdateInstance, **{**update, "labels": {"a": "c"}}) == ("NOT_FOUND", "INSTANCE_NOT_FOUND")
+    for other in others:
+        assert refusal(other.UpdateInstance, **update) == ("NOT_FOUND", "INSTANCE_NOT_FOUND")
+    assert refusal(namesake.UpdateInstance, workspace="default", **update) == ("NOT_FOUND", "WORKSPACE_NOT_FOUND")
+    admin.DisablePrincipal(principal="bob")
+    assert refusal(mine.UpdateInstance, **update) == ("UNAUTHENTICATED", "IDENTITY_REVOKED")
+
+
 def test_tokens_say_nothing_and_stop(server, admin, tmp_path):
     admin.CreatePrincipal(name="ci", kind="PRINCIPAL_KIND_BOT", grants=[{"role": "bot"}])
     made = admin.CreateAccessToken(principal="ci", write={"request_id": "once"})
