@@ -38,6 +38,8 @@ REFUSED = [
     ("an instance as a principal", [f"uri=spiffe://sluice/principal/{INSTANCE}/{IDENTITY}", "eku=clientAuth"]),
     ("more behind it", ["uri={good}/more", "eku=clientAuth"]),
     ("another host's", [f"uri=spiffe://elsewhere/agent/{INSTANCE}/{IDENTITY}", "eku=clientAuth"]),
+    ("a wildcard", ["uri=spiffe://sluice/principal/*/*", "eku=clientAuth"]),
+    ("a wildcard as a host", ["dns=*", "eku=clientAuth"]),
     ("upper case", ["uri={GOOD}", "eku=clientAuth"]),
 ]
 

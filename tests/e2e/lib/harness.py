@@ -207,6 +207,8 @@ class Server:
 
     prefix = []  # what to run it under, such as strace
     binary = SLUICED
+    # In the environment, so that a test's flags win.
+    defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"}
 
     def __init__(self, services, folder, flags=(), env=None):
         self.services, self.folder, self.flags, self.env = services, folder, list(flags), env
@@ -216,9 +218,7 @@ class Server:
 
     def start(self):
         argv = [self.binary, "serve", "--insecure", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", "127.0.0.1:0"]
-        # In the environment, so that a test's flags win.
-        defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"}
-        self.program = Program(self.prefix + argv + self.flags, env={**defaults, **(self.env or {})})
+        self.program = Program(self.prefix + argv + self.flags, env={**self.defaults, **(self.env or {})})
         found = self.program.wait_line(r"listening port=(\d+) metrics_port=(\d+)")
         self.port, self.metrics_port = int(found.group(1)), int(found.group(2))
         return self

@@ -50,8 +50,7 @@ class SecureServer(harness.Server):
     def start(self):
         argv = [harness.SLUICED, "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--door-listen",
                 f"127.0.0.1:{self.door_port}", "--metrics-listen", "127.0.0.1:0", "--allow-local-repos"]
-        defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"}
-        self.program = harness.Program(self.prefix + argv + self.flags, env={**defaults, **(self.env or {})})
+        self.program = harness.Program(self.prefix + argv + self.flags, env={**self.defaults, **(self.env or {})})
         found = self.program.wait_line(r"listening port=(\d+) metrics_port=(\d+) door_port=(\d+)")
         self.port, self.metrics_port, self.door_port = (int(found.group(i)) for i in (1, 2, 3))
         return self

@@ -1,5 +1,6 @@
 """HTTP/2 by the byte, for peers that do not behave."""
 import socket
+import ssl
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -32,11 +33,25 @@ def headers(path=b"/sluice.v1.AppService/ListApps", extra=()):
     return b"".join(field(name, value) for name, value in fields)
 
 
-class Peer:
-    """A connection that has said the preface, unless told otherwise. What the server says is not looked at, so SETTINGS are never acknowledged."""
+def client_hello(context):
+    """The first message of a TLS handshake, as this context would say it."""
+    said = ssl.MemoryBIO()
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), said, server_hostname="127.0.0.1").do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return said.read()
 
-    def __init__(self, port, greet=True):
+
+class Peer:
+    """A connection that has said the preface, unless told otherwise. What the server says is not looked at, so SETTINGS are never acknowledged.
+    With a context it has shaken hands, and may yet be refused: TLS 1.3 tells that later."""
+
+    def __init__(self, port, greet=True, context=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        if context is not None:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
         if greet:
             self.send(PREFACE + frame(SETTINGS))
 
@@ -47,6 +62,24 @@ class Peer:
             return True
         except OSError:
             return False
+
+    def frames(self, seconds=5):
+        """What the server says, as (kind, flags, stream, payload), until it hangs up or is silent for so long."""
+        data = b""
+        self.socket.settimeout(seconds)
+        while True:
+            while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
+                size = int.from_bytes(data[:3], "big")
+                kind, flags, stream = struct.unpack(">BBI", data[3:9])
+                yield kind, flags, stream, data[9:9 + size]
+                data = data[9 + size:]
+            try:
+                more = self.socket.recv(65536)
+            except OSError:
+                return
+            if not more:
+                return
+            data += more
 
     def close(self):
         self.socket.close()
