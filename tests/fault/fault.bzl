@@ -10,6 +10,7 @@ def sl_fault_test(name, faults, rounds = 0, size = "large", tags = [], data = []
             "run",
             "//agent:sluice-agent",
             "//client/cli:sluice",
+            "//packaging:systemd",
             "//proto:api",
             "//server:sluiced",
             "//tests/e2e:harness",

@@ -49,10 +49,11 @@ def without_replayed(reply):
 
 
 def instance_digest(instance):
-    """What is durable of an instance: liveness and the like are not."""
+    """What its events hold: liveness and the like are not durable, and the identity is a record of its own."""
     copy = type(instance)()
     copy.CopyFrom(instance)
-    copy.ClearField("agent")
+    for field in ("agent", "identity"):
+        copy.ClearField(field)
     return hashlib.blake2b(copy.SerializeToString(deterministic=True), digest_size=16).digest()
 
 
@@ -66,7 +67,7 @@ class Connection:
         if self._generation != self.server.generation:
             self.close()
             self._generation = self.server.generation
-            self._client = harness.Client(self.server.services, self.server.reach)
+            self._client = self.server.connect()
         return self._client
 
     def close(self):

@@ -12,17 +12,18 @@ import clients
 import harness
 import oracles
 import report
+import secure
 import validators
 
 CLIENTS = 8
 
 
-class FaultServer(harness.Server):
-    """A server that clients follow over restarts. `reach` is where they find it: its own port, or that of a proxy before it."""
+class Followed:
+    """What makes a server one that clients follow over restarts. `reach` is where they find it: its own port, or that of a proxy before it."""
 
-    def __init__(self, *argv, **fields):
-        super().__init__(*argv, **fields)
-        self.generation, self.proxied = 0, None
+    generation, proxied = 0, None
+    # The eight clients are one principal, and come back all at once.
+    defaults = {**harness.Server.defaults, "SLUICE_ACCEPTS_PER_SECOND": "0", "SLUICE_CALLS_PER_SECOND": "0"}
 
     @property
     def reach(self):
@@ -53,6 +54,35 @@ class FaultServer(harness.Server):
             return self.program.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
+
+    def connect(self):
+        """A client of the caller's own, over a connection of its own."""
+        return harness.Client(self.services, self.reach)
+
+
+class FaultServer(Followed, harness.Server):
+    """In the clear."""
+
+
+class SecureServer(Followed, secure.SecureServer):
+    """With TLS and a door. What clients of the harness show is the first administrator's certificate."""
+
+    admin = None  # key, certificate
+
+    def start(self):
+        super().start()
+        if self.admin is None:
+            key, request = secure.make_key(self.folder + "-admin")
+            self.admin = key, self.door().Login(token=self.token, certificate_request=request).certificate.encode()
+        return self
+
+    def connect(self):
+        return secure.TlsClient(self.services, self.reach, self.ca, *self.admin)
+
+    def client(self, options=()):
+        client = self.connect()
+        self._clients.append(client)
+        return client
 
 
 class Observer(threading.Thread):
@@ -111,14 +141,9 @@ class Run:
 
     # --- starting -----------------------------------------------------------------
 
-    @staticmethod
-    def memory(server):
-        """Resident KiB of the server."""
-        with open(f"/proc/{server.program.process.pid}/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
-
-    def server(self, flags=(), folder=None, env=None, prefix=(), start=True):
-        made = FaultServer(self.services, folder or self.world.path("server"), ["--accepts-per-second", "0"] + list(flags), env)
+    def server(self, flags=(), folder=None, env=None, prefix=(), start=True, tls=False):
+        """Over TLS, with certificates and a door, or in the clear."""
+        made = (SecureServer if tls else FaultServer)(self.services, folder or self.world.path("server"), flags, env)
         made.prefix = list(prefix)
         self.world.add(made)
         return made.start() if start else made
@@ -264,6 +289,7 @@ class Run:
         if code != 0:
             self.report.found("R6", f"SIGTERM: exit code {code}")
         self.verify(server)
+        self.recorders, self.watchers, self.observers = [], [], []  # a run may have a second server
 
     def verify(self, server):
         try:

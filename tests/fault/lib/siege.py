@@ -1,0 +1,173 @@
+"""What faults by hostile peers share: how they connect, a caller that keeps time, the memory of a process, how soon somebody new is answered."""
+import os
+import re
+import ssl
+import threading
+import time
+
+import harness
+import secure
+
+UNIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../packaging/systemd/sluiced.service")
+DOOR_CAP_KIB = 256 << 10  # what the door's child may map; server/door
+BACK_S = 2                # so soon a server that was not killed answers somebody new
+
+
+def memory_cap():
+    """KiB that the unit gives the server."""
+    with open(UNIT, encoding="utf-8") as file:
+        number, unit = re.search(r"^MemoryMax=(\d+)([MG])$", file.read(), re.M).groups()
+    return int(number) << {"M": 10, "G": 20}[unit]
+
+
+def status(pid, field):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field + ":"))
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        words = file.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Cost:
+    """What a process pays from here on: peak and growth of its memory in KiB, seconds of CPU. Nothing: it has ended."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")  # the peak begins anew
+        self.before, self.cpu = status(pid, "VmRSS"), cpu_s(pid)
+
+    def read(self):
+        try:
+            peak = status(self.pid, "VmHWM")
+            return peak, peak - self.before, cpu_s(self.pid) - self.cpu
+        except (OSError, StopIteration):
+            return 0, 0, 0
+
+
+class Paced(threading.Thread):
+    """Somebody else, who calls a hundred times a second over a connection of its own."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self._client, self._took, self._lock, self._stopping = server.connect(), [], threading.Lock(), threading.Event()
+        self._client.ListEnvironments()
+
+    def run(self):
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._client.ListEnvironments(timeout=60)
+            except harness.Refused:
+                pass  # the server that it called was killed: as long as it took
+            took = time.monotonic() - began
+            with self._lock:
+                self._took.append(took * 1000)
+            self._stopping.wait(max(0, 0.01 - took))
+        self._client.close()
+
+    def stop(self):
+        self._stopping.set()
+
+    def lap(self):
+        """(99th percentile, longest) in ms since the last lap, also of the call that is being waited for."""
+        with self._lock:
+            took, self._took = sorted(self._took), []
+        return (took[len(took) * 99 // 100], took[-1]) if took else (0, 0)
+
+
+def context(server, certificate=None, key=None):
+    """For h2.Peer. Without a certificate: a stranger's."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_verify_locations(cadata=server.ca.decode())
+    made.set_alpn_protocols(["h2"])
+    if certificate is not None:
+        made.load_cert_chain(certificate, key)
+    return made
+
+
+def attacker(server):
+    """Somebody who may look and nothing else: the context of a peer that was let in."""
+    admin, folder = server.client(), server.folder + "-attacker"
+    admin.CreatePrincipal(name="mallory", kind="PRINCIPAL_KIND_BOT", grants=[{"role": "viewer"}])
+    _, request = secure.make_key(folder)
+    reply = server.door().Login(token=admin.CreateAccessToken(principal="mallory").secret, certificate_request=request)
+    path = os.path.join(folder, "cert.pem")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(reply.certificate)
+    return context(server, path, os.path.join(folder, "key.pem"))
+
+
+def answers_new(server):
+    """Seconds until somebody who was not there before has an answer; None: not in 30 s."""
+    began = time.monotonic()
+    client = server.connect()
+    try:
+        client.ListEnvironments(timeout=30)
+        return time.monotonic() - began
+    except harness.Refused:
+        return None
+    finally:
+        client.close()
+
+
+def lets_in(server, request):
+    """The same of the door, for somebody with a token."""
+    began = time.monotonic()
+    client = server.door()
+    while time.monotonic() - began < 30:
+        try:
+            client.Login(timeout=30, token=server.token, certificate_request=request)
+            return time.monotonic() - began
+        except harness.Refused as refused:
+            if refused.code.name != "UNAVAILABLE":
+                raise  # its child has just ended: the next one answers
+    return None
+
+
+class Siege:
+    """A server under attack, with what its verdict needs."""
+
+    def __init__(self, run, server):
+        self.run, self.server, self.tls = run, server, isinstance(server, secure.SecureServer)
+        self.paced = Paced(server)
+        self.paced.start()
+        self.request = secure.make_key(server.folder + "-again")[1] if self.tls else None
+        time.sleep(1)
+        self.calm = self.paced.lap()
+        run.note(f"{self.name}: p99 of others in peace {self.calm[0]:.1f} ms")
+
+    @property
+    def name(self):
+        return "over TLS" if self.tls else "in the clear"
+
+    def attack(self, what, act, door=False):
+        """act() until it returns; what it cost, how others fared, and that somebody new is answered."""
+        pid = self.server.door_child() if door else self.server.program.process.pid
+        cost = Cost(pid)
+        self.paced.lap()
+        began = time.monotonic()
+        told = act()
+        took = time.monotonic() - began
+        back = lets_in(self.server, self.request) if door else answers_new(self.server)
+        peak, grown, cpu = cost.read()
+        p99, longest = self.paced.lap()
+        cap = DOOR_CAP_KIB if door else memory_cap()
+        where = f"{what} at the {'door' if door else 'main port'} {self.name}"
+        self.run.note(f"{where}: {told or 'done'} in {took:.1f} s; peak {peak >> 10} MiB (+{grown >> 10}) of {cap >> 10}, {cpu:.1f} s of CPU; "
+                      f"others' p99 {p99:.1f} ms, longest {longest:.0f}; somebody new after {'never' if back is None else f'{back:.2f} s'}")
+        died = door and not os.path.exists(f"/proc/{pid}")
+        require = self.run.report.require
+        require(peak <= cap, "peers", f"{where}: {peak} KiB of {cap}")
+        require(back is not None and back < BACK_S, "peers", f"{where}: somebody new was answered after {back} s")
+        require(died or self.server.program.running, "peers", f"{where}: the server has ended")
+        self.run.count("attacks")
+        if died:
+            self.run.count("times that the door's child had to be started again")
+
+    def end(self):
+        self.paced.stop()
+        self.paced.join(60)
