@@ -161,6 +161,47 @@ static void test_watch_one_large_change_is_not_split(void **state)
 	watcher_close(&late);
 }
 
+enum { CROWD = 24 };
+
+/* All see the first workspace, or the second, each with another filter that lets kind 4 through. */
+static void open_crowd(struct world *w, struct watcher *crowd, bool alike)
+{
+	for (unsigned i = 0; i < CROWD; i++) {
+		struct watch_filter filter = {.workspace = alike ? 1 : 2,
+					      .kinds = alike ? 0 : 1u << 4 | 1u << (5 + i)};
+		watcher_open(&crowd[i], w, &filter, 0);
+		watcher_await(&crowd[i], world_head(w));
+	}
+}
+
+/* Who is served alike must not be told by where somebody lay who has gone: there lies another one
+ * soon. Who stays is last in line; those before it go, and others, with other filters, come. */
+static void test_watch_the_place_of_one_that_went_means_nothing(void **state)
+{
+	enum { ROUNDS = 8 };
+	struct world *w = *state;
+	struct watcher stays, crowd[CROWD];
+	write_many(w, 1, 10);
+	watcher_open(&stays, w, &all, 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t head = 0;
+		open_crowd(w, crowd, round % 2 == 0);
+		/* The second workspace first: with each change all are served anew. */
+		for (uint32_t workspace = 2; workspace > 0; workspace--) {
+			head = world_write(w, workspace, &(struct model_event){.kind = 4}, 1, 10);
+		}
+		watcher_await(&stays, head);
+		watcher_check(&stays);
+		for (unsigned i = 0; i < CROWD; i++) {
+			watcher_await(&crowd[i], head);
+			watcher_check(&crowd[i]);
+			watcher_close(&crowd[i]);
+		}
+		pause_ms(300); /* the server lets go of them with its next tick */
+	}
+	watcher_close(&stays);
+}
+
 static void test_watch_takes_so_many_streams_and_not_more(void **state)
 {
 	(void)state;
@@ -428,6 +469,7 @@ int main(void)
 	    WITH(test_watch_marks_progress_for_who_sees_nothing),
 	    WITH(test_watch_names_floor_and_head_of_what_it_has_not),
 	    WITH(test_watch_one_large_change_is_not_split),
+	    WITH(test_watch_the_place_of_one_that_went_means_nothing),
 	    cmocka_unit_test(test_watch_takes_so_many_streams_and_not_more),
 	    WITH(test_watch_stop_ends_all),
 	    cmocka_unit_test(test_watch_many_readers_and_writers),
