@@ -65,8 +65,7 @@ const char *tls_frames_take(struct tls_frames *frames, const uint8_t *bytes, siz
 		for (; at < size && frames->payload == 0 && frames->head_size < HEAD_BYTES; at++) {
 			frames->head[frames->head_size++] = bytes[at];
 		}
-		const char *wrong =
-		    frames->head_size == HEAD_BYTES ? begin(frames, now_us) : NULL;
+		const char *wrong = frames->head_size == HEAD_BYTES ? begin(frames, now_us) : NULL;
 		if (wrong != NULL) {
 			return wrong;
 		}

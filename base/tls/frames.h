@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 enum {
-	TLS_FRAMES_BLOCK_MAX = 64 << 10, /* bytes of one block of headers; gRPC itself refuses 16 K */
-	TLS_FRAMES_BURST = 1536, /* cheap frames at once: the streams there may be, and half as many */
+	TLS_FRAMES_BLOCK_MAX =
+	    64 << 10, /* bytes of one block of headers; gRPC itself refuses 16 K */
+	TLS_FRAMES_BURST =
+	    1536, /* cheap frames at once: the streams there may be, and half as many */
 	TLS_FRAMES_PER_SECOND = 500,
 };
 

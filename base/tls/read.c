@@ -62,7 +62,8 @@ static void tell(const char *wrong, uint64_t now_us)
 {
 	static atomic_uint_least64_t told_us, untold;
 	uint64_t last = atomic_load(&told_us);
-	if (now_us - last < LOG_EVERY_US || !atomic_compare_exchange_strong(&told_us, &last, now_us)) {
+	if (now_us - last < LOG_EVERY_US ||
+	    !atomic_compare_exchange_strong(&told_us, &last, now_us)) {
 		atomic_fetch_add(&untold, 1);
 		return;
 	}

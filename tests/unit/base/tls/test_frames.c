@@ -28,7 +28,8 @@ static void say(struct talk *talk, uint8_t kind, uint8_t flags, size_t size)
 	at[3] = kind;
 	at[4] = flags;
 	memset(at + 5, 0, 4);
-	memset(at + 9, 0xff, size); /* would be heads of large frames, if they were taken for such */
+	memset(at + 9, 0xff,
+	       size); /* would be heads of large frames, if they were taken for such */
 	talk->size += 9 + size;
 }
 
