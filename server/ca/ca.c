@@ -24,7 +24,8 @@ struct ca {
 	int folder;
 	struct ca_stamp loaded[CA_FILES]; /* what `set` was read from, or was refused */
 	struct ca_stamp seen[CA_FILES];   /* at the last look */
-	uint64_t look_at_ms, renew_at_ms;
+	uint64_t look_at_ms, renew_at_ms; /* of sl_clock_mono_ms() */
+	uint64_t failed_ms;               /* when, by the wall clock, one could not be renewed */
 };
 
 /* --- what gRPC asks ---------------------------------------------------------------------- */
@@ -149,18 +150,20 @@ static sl_code renew_one(struct ca *ca, enum ca_file pem, uint64_t now_ms, struc
 	return code;
 }
 
-/* One that cannot be renewed is tried again, and said again, every hour. */
-static void renew(struct ca *ca, uint64_t now_ms)
+/* One that cannot be renewed is tried again, and said again, every hour; at once when the clock was
+ * ahead. */
+static void renew(struct ca *ca, uint64_t now_ms, uint64_t mono_ms)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	if (now_ms < ca->renew_at_ms) {
+	if (mono_ms < ca->renew_at_ms && now_ms >= ca->failed_ms) {
 		return;
 	}
 	ca->renew_at_ms = 0;
 	sl_code code = renew_one(ca, SERVER_PEM, now_ms, &err);
 	code = code != SL_OK ? code : renew_one(ca, DOOR_PEM, now_ms, &err);
 	if (code != SL_OK) {
-		ca->renew_at_ms = now_ms + RETRY_MS;
+		ca->renew_at_ms = mono_ms + RETRY_MS;
+		ca->failed_ms = now_ms;
 		log_error("certificate-not-renewed", "error=%s action=\"the old one stays\"",
 			  SL_QUOTE(err.msg));
 	}
@@ -197,7 +200,7 @@ void ca_tick(struct ca *ca, uint64_t now_ms, uint64_t mono_ms)
 	}
 	ca->look_at_ms = mono_ms + LOOK_EVERY_MS;
 	look(ca);
-	renew(ca, now_ms);
+	renew(ca, now_ms, mono_ms);
 }
 
 /* --- issuing -------------------------------------------------------------------------------------
@@ -317,7 +320,7 @@ sl_code ca_open(const struct ca_options *options, uint64_t now_ms, struct ca **r
 		return SL_FAILED_PRECONDITION; /* a missing file is not a missing folder */
 	}
 	memcpy(ca->seen, ca->loaded, sizeof(ca->seen));
-	renew(ca, now_ms);
+	renew(ca, now_ms, sl_clock_mono_ms());
 	*ret_ca = SL_TAKE(ca);
 	return SL_OK;
 }

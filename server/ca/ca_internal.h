@@ -15,8 +15,9 @@ extern const char *const ca_file_names[CA_FILES];
 
 /* The files of one moment, which fit together. */
 struct ca_set {
-	char *texts[CA_FILES];     /* secret texts, owned */
-	uint64_t due_ms[CA_FILES]; /* of SERVER_PEM and DOOR_PEM; UINT64_MAX: another CA's */
+	char *texts[CA_FILES];       /* secret texts, owned */
+	uint64_t due_ms[CA_FILES];   /* of SERVER_PEM and DOOR_PEM; UINT64_MAX: another CA's */
+	uint64_t early_ms[CA_FILES]; /* before this, it was made while the clock was ahead */
 };
 
 /* Reads and checks. Dates are not looked at. */

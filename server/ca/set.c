@@ -66,15 +66,17 @@ static sl_code check(const struct ca_set *set, struct sl_err *err)
 
 /* When a certificate is to be renewed: reading one takes millions of instructions, and the answer
  * is asked for every second. */
-static uint64_t due_of(const struct ca_set *set, enum ca_file pem)
+static void find_due(struct ca_set *set, enum ca_file pem)
 {
 	struct tls_cert cert;
 	struct sl_bytes text = sl_bytes_text(set->texts[pem]);
 	if (tls_cert_check(text, sl_bytes_text(set->texts[CA_PEM]), TLS_SERVER, 0, NULL) != SL_OK ||
 	    tls_cert_read(text, &cert, NULL) != SL_OK) {
-		return UINT64_MAX; /* somebody else's: theirs to renew */
+		set->due_ms[pem] = UINT64_MAX; /* somebody else's: theirs to renew */
+		return;
 	}
-	return cert.not_after_ms - (cert.not_after_ms - cert.not_before_ms) / 3;
+	set->due_ms[pem] = cert.not_after_ms - (cert.not_after_ms - cert.not_before_ms) / 3;
+	set->early_ms[pem] = cert.not_before_ms;
 }
 
 sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
@@ -92,8 +94,8 @@ sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
 	}
 	sl_code code = check(set, err);
 	if (code == SL_OK) {
-		set->due_ms[SERVER_PEM] = due_of(set, SERVER_PEM);
-		set->due_ms[DOOR_PEM] = due_of(set, DOOR_PEM);
+		find_due(set, SERVER_PEM);
+		find_due(set, DOOR_PEM);
 		*ret_set = SL_TAKE(set);
 	}
 	return code;
@@ -101,7 +103,7 @@ sl_code ca_set_read(int folder, struct ca_set **ret_set, struct sl_err *err)
 
 bool ca_set_is_due(const struct ca_set *set, enum ca_file pem, uint64_t now_ms)
 {
-	return now_ms > set->due_ms[pem];
+	return now_ms > set->due_ms[pem] || now_ms < set->early_ms[pem];
 }
 
 sl_code ca_make_server(const char *ca_pem, const struct tls_key *ca_key, const struct tls_key *key,

@@ -424,6 +424,41 @@ static void test_ca_renews_at_a_third_of_life(void **state)
 	assert_true(cert.not_after_ms > f->now_ms);
 }
 
+static void assert_good_now(struct fixture *f)
+{
+	struct tls_cert cert;
+	SL_AUTO(sl_free_auto) char *pem = in_use(ca_tls(f->ca));
+	assert_int_equal(tls_cert_read(sl_bytes_text(pem), &cert, NULL), SL_OK);
+	assert_true(cert.not_before_ms <= f->now_ms && f->now_ms < cert.not_after_ms);
+}
+
+static void test_ca_is_well_again_when_the_clock_is(void **state)
+{
+	struct fixture *f = *state;
+	open_ca(f);
+	const uint64_t now_ms = f->now_ms;
+	/* What was made in a wrong future is not valid yet. */
+	f->now_ms = now_ms + (200 * DAY_MS);
+	tick(f);
+	assert_good_now(f);
+	f->now_ms = now_ms;
+	tick(f);
+	assert_good_now(f);
+	/* Beyond the CA's own end nothing can be made; that is not waited for. */
+	f->now_ms = now_ms + (200 * DAY_MS);
+	tick(f);
+	f->now_ms = now_ms + (3653 * DAY_MS);
+	tick(f);
+	f->now_ms = now_ms;
+	tick(f);
+	assert_good_now(f);
+	f->now_ms = now_ms - (3653 * DAY_MS);
+	tick(f);
+	f->now_ms = now_ms;
+	tick(f);
+	assert_good_now(f);
+}
+
 static void test_ca_takes_up_replaced_files_and_keeps_the_old_for_broken_ones(void **state)
 {
 	struct fixture *f = *state;
@@ -498,6 +533,7 @@ int main(void)
 	    WITH_FIXTURE(test_ca_check_refuses_foreign_and_server_certificates),
 	    WITH_FIXTURE(test_ca_identity_has_one_form),
 	    WITH_FIXTURE(test_ca_renews_at_a_third_of_life),
+	    WITH_FIXTURE(test_ca_is_well_again_when_the_clock_is),
 	    WITH_FIXTURE(test_ca_takes_up_replaced_files_and_keeps_the_old_for_broken_ones),
 	    WITH_FIXTURE(test_ca_export_is_private_and_whole),
 	};
