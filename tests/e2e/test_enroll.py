@@ -40,12 +40,7 @@ class World:
         self.agents = []
 
     def invite(self, name):
-        reply = self.admin.InviteInstance(instance=name)
-        path = os.path.join(self.folder, f"{name}-{reply.result.revision}.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"server": f"127.0.0.1:{self.server.port}", "door": f"127.0.0.1:{reply.door_port}", "ca": reply.ca,
-                       "workspace": "default", "instance": name, "token": reply.secret}, file)
-        return path
+        return self.server.invite(self.admin, name, os.path.join(self.folder, f"{name}-{time.monotonic_ns()}.json"))
 
     def enroll(self, join, state, env=None):
         return subprocess.run([harness.AGENT, "enroll", "--join", join, "--state", state], capture_output=True, text=True,

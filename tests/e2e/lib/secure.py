@@ -1,4 +1,5 @@
 """A sluiced with keys and a door, and clients that the door let in: keys and requests are made by openssl(1)."""
+import json
 import os
 import re
 import subprocess
@@ -70,6 +71,14 @@ class SecureServer(harness.Server):
         key, request = make_key(folder)
         reply = self.door().Login(token=token or self.token, certificate_request=request)
         return self.admitted(key, reply.certificate), reply
+
+    def invite(self, admin, name, path):
+        """A join file for that instance."""
+        reply = admin.InviteInstance(instance=name)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"server": f"127.0.0.1:{self.port}", "door": f"127.0.0.1:{reply.door_port}", "ca": reply.ca, "workspace": "default", "instance": name,
+                       "token": reply.secret}, file)
+        return path
 
     def door_child(self):
         """The pid of the door's child; 0: none now."""
