@@ -9,9 +9,9 @@ import h2
 import harness
 import pytest
 import tls_world
+from audit_store import Store
 from harness import Refused
 from secure import SecureServer, TlsClient, make_key
-from audit_store import Store
 
 MANY = {"--calls-per-second": "0", "--door-rate": "0", "--door-peer-rate": "0"}
 

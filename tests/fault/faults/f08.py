@@ -30,7 +30,7 @@ def jump(run, client, fleet, clock, who, seconds):
     what = f"{who} {text(seconds)}"
     for move in (seconds, 0):
         clock.move(move)
-        until, seen = time.monotonic() + SEEN_S + 2, set()
+        until, seen = time.monotonic() + SEEN_S + 1, set()
         while time.monotonic() < until:
             seen |= set(liveness(client, names))
             time.sleep(0.1)
@@ -56,6 +56,7 @@ def in_the_clear(run):
     for _ in range(run.rounds):
         for seconds in (HOUR, -HOUR, YEARS, -YEARS):
             converged.append(jump(run, client, fleet, server_clock, "server", seconds))
+        for seconds in (YEARS, -YEARS):
             converged.append(jump(run, client, fleet, agent_clock, "agents", seconds))
     run.wait_progress(20)
     # Agents that came while the server was in the future take its word again when it is back.
@@ -200,7 +201,7 @@ def over_tls(run):
         dated.server_jumps(200 * DAY, ("UNAVAILABLE",), True)
         dated.server_jumps(YEARS, ("UNAVAILABLE",), True)
         dated.server_jumps(-YEARS, ("UNAVAILABLE",), False)
-        for seconds in (HOUR, -HOUR, YEARS, -YEARS):
+        for seconds in (HOUR, YEARS, -YEARS):
             dated.agents_jump(seconds)
     dated.join_token_expires()
     code = dated.server.stop()
