@@ -239,17 +239,7 @@ sl_code service_permit(const struct service_bound *bound, const struct service_a
 
 /* --- of a call ------------------------------------------------------------------------------- */
 
-sl_code service_permit_call(const struct service_bound *bound, const struct services *services,
-			    const struct store_view *view, struct sl_arena *arena,
-			    const struct access_caller *caller, const ProtobufCMessage *request,
-			    struct access_hold *ret_hold, struct sl_err *err)
-{
-	struct service_read read = {
-	    .services = services, .view = view, .arena = arena, .caller = caller};
-	return service_permit_read(bound, &read, request, ret_hold, err);
-}
-
-sl_code service_permit_read(const struct service_bound *bound, struct service_read *read,
+sl_code service_permit_call(const struct service_bound *bound, struct service_read *read,
 			    const ProtobufCMessage *request, struct access_hold *ret_hold,
 			    struct sl_err *err)
 {

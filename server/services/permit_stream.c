@@ -41,9 +41,9 @@ static sl_code permit(const struct service_bound *bound, const struct services *
 	struct sl_arena arena;
 	sl_arena_init(&arena, 1 << 20);
 	sl_code code = store_view_begin(services->store, &view, err);
-	code = code != SL_OK ? code
-			     : service_permit_call(bound, services, view, &arena, caller, request,
-						   &hold, err);
+	struct service_read asked = {
+	    .services = services, .view = view, .arena = &arena, .caller = caller};
+	code = code != SL_OK ? code : service_permit_call(bound, &asked, request, &hold, err);
 	access_rights_end(&hold);
 	store_view_end(view);
 	sl_arena_fini(&arena);

@@ -163,7 +163,7 @@ static sl_code read_call(struct rpc_call *call, struct service_read *read, struc
 	}
 	SL_AUTO(store_view_end_auto) const struct store_view *view = read->view;
 	SL_AUTO(access_rights_end) struct access_hold hold = {.rights = NULL};
-	code = service_permit_read(bound, read, request, &hold, err);
+	code = service_permit_call(bound, read, request, &hold, err);
 	const struct service_attempt attempt = {.bound = bound,
 						.caller = read->caller,
 						.peer = service_peer_of_call(call),
@@ -277,8 +277,9 @@ static sl_code start_call(struct service_bound *bound, struct service_call *call
 	if (code != SL_OK) {
 		return code;
 	}
-	code = service_permit_call(bound, services, view, &call->arena, &call->caller, *ret_request,
-				   &hold, err);
+	struct service_read asked = {
+	    .services = services, .view = view, .arena = &call->arena, .caller = &call->caller};
+	code = service_permit_call(bound, &asked, *ret_request, &hold, err);
 	code = code != SL_OK ? code
 			     : workspace_find(view, service_workspace_name(bound, *ret_request),
 					      &call->workspace, err);

@@ -32,17 +32,10 @@ SL_MUST_USE sl_code service_permit(const struct service_bound *bound,
 				   const struct service_asker *asker, const struct store_view *view,
 				   struct sl_arena *arena, const ProtobufCMessage *request,
 				   struct sl_err *err);
-/* The same of a caller whose rights are asked for with the view; *ret_hold is the caller's to end.
- */
+/* The same of a caller whose rights are asked for: of `read` services, view, arena and caller are
+ * set; this sets its rights, and of workspace and app what was looked up on the way. *ret_hold is
+ * the caller's to end. */
 SL_MUST_USE sl_code service_permit_call(const struct service_bound *bound,
-					const struct services *services,
-					const struct store_view *view, struct sl_arena *arena,
-					const struct access_caller *caller,
-					const ProtobufCMessage *request,
-					struct access_hold *ret_hold, struct sl_err *err);
-/* The same for a read, whose view, arena and caller are set: sets its rights, and of workspace and
- * app what was looked up on the way. */
-SL_MUST_USE sl_code service_permit_read(const struct service_bound *bound,
 					struct service_read *read, const ProtobufCMessage *request,
 					struct access_hold *ret_hold, struct sl_err *err);
 

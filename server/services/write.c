@@ -361,8 +361,9 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = w->ids[i].text + 4; /* behind the prefix */
 	}
-	sl_code code = service_permit_call(w->bound, w->services, view, &w->arena, &w->caller,
-					   w->request, &hold, err);
+	struct service_read asked = {
+	    .services = w->services, .view = view, .arena = &w->arena, .caller = &w->caller};
+	sl_code code = service_permit_call(w->bound, &asked, w->request, &hold, err);
 	d.rights = hold.rights;
 	code = code != SL_OK ? repeat_or(code, w, view, err) : replay_or_decide(w, &d, err);
 	note_refusal(w, &d, code, err);
