@@ -339,7 +339,7 @@ ProtobufCMessage *pb_unpack(const ProtobufCMessageDescriptor *type, struct sl_ar
 char *pb_text(struct sl_arena *arena, struct sl_bytes message, uint32_t number)
 {
 	struct input in = {.at = message.data, .end = message.data + message.size, .arena = arena};
-	struct sl_bytes found = SL_BYTES_NONE;
+	struct sl_bytes found = SL_BYTES("", 0);
 	char *text = NULL;
 	while (in.at < in.end) {
 		uint64_t key = 0;

@@ -176,7 +176,7 @@ void seed_write(const char *path, const struct seed_shape *shape)
 	for (unsigned app = 0; app < shape->apps; app++) {
 		count += add_app(steps, app, shape->versions);
 	}
-	for (uint64_t i = 0; count < shape->records; i++, count++) {
+	for (uint64_t i = 0; shape->apps > 0 && count < shape->records; i++, count++) {
 		steps_add(steps, &(struct step){.decide = describe,
 						.app = (unsigned)(i * 7919 % shape->apps),
 						.version = shape->versions - (unsigned)(i % 4),
