@@ -30,6 +30,7 @@
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
 #include "server/local/local.h"
+#include "server/logins/logins.h"
 #include "server/metrics/metrics.h"
 #include "server/program.h"
 #include "server/records/bootstrap.h"
@@ -37,6 +38,7 @@
 #include "server/services/requests.h"
 #include "server/services/service.h"
 #include "server/signing/signing.h"
+#include "server/vault/vault.h"
 #include "server/watch/watch.h"
 
 enum { EXIT_NOT_STARTED = 1, EXIT_FAILED = 3, RETENTION_EVERY_MS = 60000 };
@@ -129,6 +131,7 @@ static void on_tick(void *ctx)
 	audit_tick(server->services.audit);
 	uint64_t now = sl_clock_mono_ms();
 	(void)sl_watchdog_step(&server->watchdog, now);
+	vault_tick(server->services.vault, server->services.store, sl_clock_unix_ms(), now);
 	if (server->ca != NULL) {
 		ca_tick(server->ca, sl_clock_unix_ms(), now);
 	}
@@ -212,23 +215,31 @@ static void server_fini(struct server *server)
 	ca_free(server->ca);
 	admission_free(server->services.admission);
 	signing_free(server->signing);
+	vault_free(server->services.vault);
 	free(server->keys);
 	requests_free(server->services.requests);
 }
 
 /* --- building -------------------------------------------------------------------------- */
 
-/* Nothing that serves needs it, so its absence stops nothing. */
-static void look_for_master_key(const struct server_config *config)
+/* A wrong master key stops the start: what is sealed would be lost without a word. None at all
+ * stops nothing but what needs it. */
+static sl_code open_vault(struct server *server, struct sl_err *err)
 {
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	SL_AUTO(sl_free_auto) char *path = ca_master_key_elsewhere(config->master_key_file);
-	if (path == NULL && asprintf(&path, "%s/keys/master.key", config->data) < 0) {
-		return;
+	const struct server_config *config = &server->config;
+	const struct store_view *view = NULL;
+	sl_code code =
+	    vault_open(config->data, config->master_key_file, &server->services.vault, err);
+	if (code == SL_OK && vault_is_locked(server->services.vault) && !config->insecure) {
+		log_warn("master-key",
+			 "msg=\"there is none: credentials can be neither set nor used\"");
 	}
-	if (ca_master_key_check(path, &err) != SL_OK) {
-		log_warn("master-key", "error=%s", SL_QUOTE(err.msg));
-	}
+	code = code != SL_OK ? code : store_view_begin(server->services.store, &view, err);
+	code = code != SL_OK ? code : vault_check(server->services.vault, view, err);
+	store_view_end(view);
+	return code != SL_OK ? code
+			     : vault_settle(server->services.vault, server->services.store,
+					    sl_clock_unix_ms(), err);
 }
 
 /* During a handshake, on gRPC's threads; before the port is open there is none. */
@@ -270,7 +281,6 @@ static sl_code open_keys(struct server *server, struct sl_err *err)
 				  config->data, config->data);
 	}
 	if (code == SL_OK) {
-		look_for_master_key(config);
 		code = open_signing(server, err);
 	}
 	return code;
@@ -306,15 +316,29 @@ static sl_code open_store(struct server *server, struct sl_err *err)
 	return code;
 }
 
+/* Fleet seals nothing itself. */
+static sl_code agent_login(void *ctx, const struct store_view *view,
+			   const struct fleet_login_request *request, struct sl_buf *ret_box,
+			   uint64_t *ret_revision, struct sl_err *err)
+{
+	const struct login_reader reader = {.workspace = request->workspace,
+					    .identity_id = request->identity_id,
+					    .repository_id = request->repository_id};
+	return logins_box(ctx, view, &reader, ret_box, ret_revision, err);
+}
+
 static sl_code start_parts(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
 	struct services *services = &server->services;
 	const struct fleet_options fleet = {.store = services->store,
 					    .signing = server->signing,
+					    .login = agent_login,
+					    .login_ctx = services->vault,
 					    .heartbeat_ms = (unsigned)config->heartbeat_ms};
 	const struct gitsync_options gitsync = {
 	    .store = services->store,
+	    .vault = services->vault,
 	    .data = config->data,
 	    .allow_local = config->allow_local_repos,
 	    .jobs = (unsigned)config->git_jobs,
@@ -477,6 +501,7 @@ static sl_code server_init(struct server *server, struct sl_err *err)
 	sl_code code = sl_secret_harden(err);
 	code = code != SL_OK ? code : open_keys(server, err);
 	code = code != SL_OK ? code : open_store(server, err);
+	code = code != SL_OK ? code : open_vault(server, err);
 	code = code != SL_OK ? code : start_admission(server, err);
 	code = code != SL_OK ? code : start_parts(server, err);
 	code = code != SL_OK ? code : start_metrics(server, err);

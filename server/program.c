@@ -12,6 +12,7 @@
 #include "server/keys.h"
 #include "server/restore.h"
 #include "server/token.h"
+#include "server/vault_commands.h"
 #include "server/verify.h"
 
 enum { EXIT_FAILED = 3, EXIT_USAGE = 64 };
@@ -39,6 +40,8 @@ static const struct sl_command *const commands[] = {&server_init_command,
 						    &server_keys_show_command,
 						    &server_keys_rotate_command,
 						    &server_keys_recover_command,
+						    &server_rotate_master_command,
+						    &server_vault_reset_command,
 						    &man_command,
 						    NULL};
 
@@ -66,6 +69,7 @@ union config {
 	struct init_config init;
 	struct keys_config keys;
 	struct token_config token;
+	struct vault_config vault;
 };
 
 static int run_command(const struct sl_found *found, union config *config,
@@ -95,6 +99,12 @@ static int run_command(const struct sl_found *found, union config *config,
 	}
 	if (found->command == &server_keys_recover_command) {
 		return server_keys_recover(&config->keys);
+	}
+	if (found->command == &server_rotate_master_command) {
+		return server_rotate_master(&config->vault);
+	}
+	if (found->command == &server_vault_reset_command) {
+		return server_vault_reset(&config->vault);
 	}
 	if (found->command == &man_command) {
 		const char *form = args->count > 0 ? args->items[0] : NULL;

@@ -376,6 +376,7 @@ static void stop(struct loop *loop)
 	session_free(loop->session);
 	tls_files_fini(&loop->tls);
 	pull_free(loop->pull);
+	logins_fini(&loop->logins);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_free(loop->runs[i]);
 	}

@@ -6,6 +6,7 @@
 #include "agent/child/child.h"
 #include "agent/config/config.h"
 #include "agent/identity/identity.h"
+#include "agent/logins/logins.h"
 #include "agent/manifest/manifest.h"
 #include "agent/probe/probe.h"
 #include "agent/pull/pull.h"
@@ -67,7 +68,8 @@ struct loop {
 	struct run **runs;              /* one per app of the state, in its order */
 	size_t run_count;
 
-	struct pull *pull; /* the one Git job; NULL: none */
+	struct logins logins; /* to repositories */
+	struct pull *pull;    /* the one Git job; NULL: none */
 	char pull_app[STATE_ID_SIZE], pull_version[STATE_ID_SIZE];
 	uint8_t pull_digest[SL_HASH_BYTES];
 	struct state_pulling pulling; /* as written last */

@@ -133,6 +133,24 @@ static void on_refresh(struct loop *loop, const Sluice__V1__NotModified *refresh
 	loop->dirty = true;
 }
 
+/* Kept in memory only. Nobody but the agent with this key can read it, so nothing of it is told. */
+static void on_login(struct loop *loop, const Sluice__V1__AgentLogin *login)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code =
+	    loop->identity == NULL
+		? sl_err_set(&err, SL_FAILED_PRECONDITION, "the agent has no key: it did not enrol")
+		: logins_take(&loop->logins, loop->identity->box_secret, login, &err);
+	if (code != SL_OK) {
+		log_warn("login-refused", "repository=%.32s why=%s", login->repository_id,
+			 SL_QUOTE(err.msg));
+		return;
+	}
+	log_info("login", "repository=%.32s revision=%" PRIu64, login->repository_id,
+		 login->revision);
+	loop_wake_at(loop, 1);
+}
+
 void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
 {
 	struct loop *loop = ctx;
@@ -148,6 +166,9 @@ void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_KEYS:
 		on_keys(loop, message->keys);
+		return;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_LOGIN:
+		on_login(loop, message->login);
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_COMMAND:
 		if (message->command->kind ==

@@ -171,7 +171,9 @@ static void start_pull(struct loop *loop, struct run *run, const struct reconcil
 	struct state_version *version = step->version;
 	version->attempt++;
 	version->attempt_open = true;
-	sl_code code = pull_start(&options, step->bundle, &loop->pull, &err);
+	sl_code code = logins_find(&loop->logins, step->bundle->repository_id, step->bundle->login,
+				   &options.login, &err);
+	code = code != SL_OK ? code : pull_start(&options, step->bundle, &loop->pull, &err);
 	if (code != SL_OK) {
 		pull_failed(loop, run, version, code, &err);
 		return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crypto/secret.h"
 #include "base/mem/arena.h"
 #include "base/mem/own.h"
 #include "base/sm/sm.h"
@@ -19,6 +20,7 @@ struct pull {
 	struct pull_options options;
 	const Sluice__V1__Bundle *bundle; /* in arena */
 	struct sl_arena arena;
+	char *login; /* owned: the texts of options.login */
 	struct git_worker *worker;
 	struct git_progress progress;
 	bool rebuilt; /* the mirror was made anew once */
@@ -54,6 +56,7 @@ static sl_code start_fetch(struct pull *pull, struct sl_err *err)
 	    .mirror = pull->mirror,
 	    .url = pull->bundle->url,
 	    .allow_local = pull->options.allow_local,
+	    .login = pull->options.login,
 	    .ref = pull->bundle->ref,
 	    .commit = pull->bundle->commit,
 	    .limits = pull->options.limits,
@@ -97,6 +100,18 @@ static const Sluice__V1__Bundle *copy_bundle(const Sluice__V1__Bundle *bundle,
 	return sluice__v1__bundle__unpack(sl_arena_protobuf(arena), size, bytes);
 }
 
+/* Another login may come while this one is in use. */
+static bool keep_login(struct pull *pull)
+{
+	size_t size = git_login_size(&pull->options.login);
+	pull->login = sl_secret_new(size);
+	if (pull->login == NULL) {
+		return false;
+	}
+	git_login_pack(&pull->options.login, pull->login);
+	return git_login_unpack(pull->login, size, &pull->options.login);
+}
+
 sl_code pull_start(const struct pull_options *options, const Sluice__V1__Bundle *bundle,
 		   struct pull **ret_pull, struct sl_err *err)
 {
@@ -108,7 +123,7 @@ sl_code pull_start(const struct pull_options *options, const Sluice__V1__Bundle 
 	sl_sm_init(&pull->sm, pull_states, FETCHING);
 	pull->options = *options;
 	pull->bundle = copy_bundle(bundle, &pull->arena);
-	if (pull->bundle == NULL) {
+	if (pull->bundle == NULL || !keep_login(pull)) {
 		return sl_err_no_memory(err);
 	}
 	activate_mirror_path(options->dir, pull->bundle->repository_id, pull->mirror);
@@ -214,6 +229,7 @@ void pull_free(struct pull *pull)
 		return;
 	}
 	git_worker_free(pull->worker);
+	sl_secret_free(pull->login);
 	sl_arena_fini(&pull->arena);
 	free(pull);
 }

@@ -23,7 +23,8 @@ struct pull_options {
 	unsigned deadline_ms;     /* of each step */
 	uint64_t disk_reserve;    /* bytes that stay free */
 	bool sync_each;
-	bool allow_local; /* file, git and http repositories, private addresses */
+	struct git_login login; /* copied, into memory for secrets */
+	bool allow_local;       /* file, git and http repositories, private addresses */
 };
 
 struct pull;

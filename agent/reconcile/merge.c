@@ -34,6 +34,9 @@ static uint64_t source_of(const Sluice__V1__Bundle *bundle)
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		sl_hasher_add(&hasher, texts[i], strlen(texts[i]) + 1);
 	}
+	if (bundle->login != 0) { /* what was refused may come with other credentials */
+		sl_hasher_add(&hasher, &bundle->login, sizeof(bundle->login));
+	}
 	sl_hasher_end(&hasher, hash);
 	return sl_get_be64(hash);
 }

@@ -176,12 +176,34 @@ enum git_failure fetch_default_branch(struct remote *remote, const git_remote_he
 	return GIT_OK;
 }
 
+/* The branch that was asked for, else the default one. */
+static enum git_failure find_branch(struct remote *remote, const git_remote_head **ret_head)
+{
+	struct work *work = remote->work;
+	const char *ref = work->job->ref;
+	if (ref[0] == '\0' || remote->ref_count == 0) {
+		return fetch_default_branch(remote, ret_head);
+	}
+	*ret_head = remote_find(remote, ref);
+	return *ret_head != NULL
+		   ? GIT_OK
+		   : work_fail(work, GIT_BRANCH_NOT_FOUND, "'%s' has no ref '%s'", work->url, ref);
+}
+
+enum git_failure do_ls_push(struct work *work)
+{
+	struct remote remote = {0};
+	enum git_failure failure = remote_open(&remote, work, ERROR_PUSH);
+	remote_close(&remote);
+	return failure;
+}
+
 enum git_failure do_ls(struct work *work)
 {
 	struct remote remote = {0};
 	const git_remote_head *head = NULL;
 	enum git_failure failure = remote_open(&remote, work, ERROR_FETCH);
-	failure = failure != GIT_OK ? failure : fetch_default_branch(&remote, &head);
+	failure = failure != GIT_OK ? failure : find_branch(&remote, &head);
 	if (failure == GIT_OK) {
 		(void)snprintf(work->result->ref, sizeof(work->result->ref), "%s", head->name);
 		(void)git_oid_tostr(work->result->commit, sizeof(work->result->commit), &head->oid);

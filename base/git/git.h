@@ -54,9 +54,11 @@ enum git_op {
 	/* Lists what differs from (commit, path) to (other_commit, other_path): 'A' is in the other
 	   only. No network. */
 	GIT_DIFF,
-	/* Asks the remote for its refs: can it be reached, what is the default branch (result: ref
-	   and commit). */
+	/* Asks the remote for its refs: can it be reached, what is the default branch, or the
+	   branch `ref` (result: ref and commit). */
 	GIT_LS,
+	/* Asks as one who pushes, and pushes nothing: will the host talk to it? */
+	GIT_LS_PUSH,
 	/* Puts one commit onto the branch `ref` ("main", "refs/heads/main"; "": the default
 	 * one; of an empty repository: main) and pushes it, never forced. On top of the tip, folder
 	 * `move_from` becomes `path`, the files of `archive` become folder `path`, and file
@@ -175,6 +177,12 @@ const char *git_login_user(const char *url);
 #define GIT_HOST_KEYS_SIZE (16 * 65)
 SL_MUST_USE sl_code git_host_keys_read(const char *known_hosts, const char *url,
 				       char out[static GIT_HOST_KEYS_SIZE], struct sl_err *err);
+
+/* A login as bytes, six texts each with its NUL: `out` has git_login_size() bytes. What is read
+ * points into `data`; false: it is none. */
+size_t git_login_size(const struct git_login *login);
+void git_login_pack(const struct git_login *login, char *out);
+bool git_login_unpack(const char *data, size_t size, struct git_login *ret_login);
 
 struct git_job {
 	enum git_op op;

@@ -27,6 +27,14 @@ static sl_code refuse(const struct reader *r, struct sl_err *err, const char *ru
 	return code;
 }
 
+static sl_code refuse_file(struct sl_err *err, const char *rule)
+{
+	sl_code code =
+	    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED, "known_hosts %s", rule);
+	sl_err_field(err, "known_hosts", rule);
+	return code;
+}
+
 /* The names are separated by commas. */
 static bool names_host(const struct reader *r, const char *names)
 {
@@ -119,8 +127,7 @@ sl_code git_host_keys_read(const char *known_hosts, const char *url_text,
 		return code;
 	}
 	if (url.scheme != URL_SSH) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-				      "known_hosts is for ssh:// URLs");
+		return refuse_file(err, "is for ssh:// URLs");
 	}
 	/* Without brackets: port 22. */
 	(void)snprintf(r.plain, sizeof(r.plain), "%s", url.port == 22 ? url.host : "");
@@ -128,11 +135,11 @@ sl_code git_host_keys_read(const char *known_hosts, const char *url_text,
 	out[0] = '\0';
 	code = read_all(&r, known_hosts, err);
 	if (code == SL_OK && r.used == 0) {
-		return sl_err_because(
-		    err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-		    "known_hosts has no key of '%s' (a line of `ssh-keyscan -p %u "
-		    "%s`)",
-		    url.host, url.port, url.host);
+		char rule[700];
+		(void)snprintf(rule, sizeof(rule),
+			       "must have a key of '%s': a line of `ssh-keyscan -p %u %s`",
+			       url.host, url.port, url.host);
+		return refuse_file(err, rule);
 	}
 	return code;
 }

@@ -26,6 +26,7 @@ static const struct op_row {
     [GIT_CHECKOUT] = {"CHECKOUT", NEEDS_COMMIT | NEEDS_STAGING},
     [GIT_DIFF] = {"DIFF", NEEDS_COMMIT | NEEDS_OTHER},
     [GIT_LS] = {"LS", NEEDS_URL},
+    [GIT_LS_PUSH] = {"LS_PUSH", NEEDS_URL},
     [GIT_COMMIT] = {"COMMIT", NEEDS_URL | NEEDS_WORDS},
     [GIT_LOG] = {"LOG", NEEDS_OTHER},
 };

@@ -156,6 +156,7 @@ enum git_failure inspect(struct work *work, const char *commit, const char *path
 enum git_failure do_resolve(struct work *work);
 enum git_failure do_fetch(struct work *work);
 enum git_failure do_ls(struct work *work);
+enum git_failure do_ls_push(struct work *work);
 enum git_failure do_publish(struct work *work);
 enum git_failure do_checkout(struct work *work);
 enum git_failure do_diff(struct work *work);

@@ -4,9 +4,11 @@
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
 #include "client/cli/commands.h"
+#include "client/cli/repo_login.h"
 
 struct add_flags {
 	const char *branch, *publish, *commits;
+	struct login_flags login;
 };
 static const struct sl_flag add_flags[] = {
     {.name = "branch",
@@ -30,6 +32,7 @@ static const struct sl_flag add_flags[] = {
 	 "automatic: a commit on the branch for each new or renamed app and version, as is usual "
 	 "where tags are published. promotions: those, and one for each promotion to staging. "
 	 "none: no commit but those that are asked for."},
+    LOGIN_FLAGS(add_flags, login),
     {.name = NULL},
 };
 
@@ -72,6 +75,21 @@ static enum text_color contact_color(const char *text)
 	return strcmp(text, "not asked yet") == 0 ? TEXT_FAINT : TEXT_BAD;
 }
 
+static void show_login(const struct cli *cli, const char *name,
+		       const Sluice__V1__RepositoryLogin *login)
+{
+	char text[TEXT_SIZE];
+	if (login == NULL) {
+		return;
+	}
+	bool key = login->kind == SLUICE__V1__LOGIN_KIND__LOGIN_KIND_KEY;
+	cli_fact(cli, name, "%s, set %s by %s", key ? "ssh key" : "token",
+		 text_time(text, login->set_at), login->set_by);
+	if (login->public_key[0] != '\0') {
+		cli_fact(cli, "", "%s", login->public_key);
+	}
+}
+
 static int show_facts(const struct cli *cli, const ProtobufCMessage *message,
 		      const Sluice__V1__Repository *r)
 {
@@ -88,6 +106,16 @@ static int show_facts(const struct cli *cli, const ProtobufCMessage *message,
 	cli_fact(cli, "commits", "%s",
 		 text_enum(text, &sluice__v1__commit_mode__descriptor, (int)r->commits));
 	cli_fact(cli, "made", "%s by %s", text_time(text, r->created_at), r->created_by);
+	show_login(cli, "push with", r->push);
+	show_login(cli, "pull with", r->pull);
+	show_login(cli, "waits to push", r->next_push);
+	show_login(cli, "waits to pull", r->next_pull);
+	for (size_t i = 0; i < r->n_host_keys; i++) {
+		cli_fact(cli, i == 0 ? "host keys" : "", "SHA-256 %s", r->host_keys[i]);
+	}
+	if (r->ca_pem[0] != '\0') {
+		cli_fact(cli, "authorities", "of its own");
+	}
 	cli_fact(cli, "contact", "%s", contact_text(r));
 	if (r->contact != NULL) {
 		cli_fact(cli, "tags owed", "%u, of them refused by the host: %u", r->contact->owed,
@@ -105,6 +133,10 @@ static int show_facts(const struct cli *cli, const ProtobufCMessage *message,
 static int add(struct cli *cli, const struct sl_args *args, void *config)
 {
 	const struct add_flags *flags = config;
+	SL_AUTO(login_files_fini) struct login_files files;
+	if (!login_files_read(&flags->login, &files)) {
+		return CLI_USAGE;
+	}
 	Sluice__V1__CreateRepositoryRequest request = SLUICE__V1__CREATE_REPOSITORY_REQUEST__INIT;
 	Sluice__V1__CreateRepositoryResponse *response = NULL;
 	request.workspace = cli->workspace;
@@ -116,6 +148,10 @@ static int add(struct cli *cli, const struct sl_args *args, void *config)
 			      ? SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE
 			      : SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS;
 	request.commits = commit_mode(flags->commits);
+	request.push = files.push;
+	request.pull = files.pull;
+	request.known_hosts = cli_str(files.known_hosts);
+	request.ca_pem = cli_str(files.ca);
 	if (!CLI_CALL(cli, create_repository, &request, &response)) {
 		return cli_fail(cli);
 	}

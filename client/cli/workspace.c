@@ -69,6 +69,23 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 	return CLI_DONE;
 }
 
+static int rotate_key(struct cli *cli, const struct sl_args *args, void *config)
+{
+	(void)args, (void)config;
+	Sluice__V1__RotateWorkspaceKeyRequest request =
+	    SLUICE__V1__ROTATE_WORKSPACE_KEY_REQUEST__INIT;
+	Sluice__V1__RotateWorkspaceKeyResponse *response = NULL;
+	request.workspace = cli->workspace;
+	request.write = &cli->write;
+	if (!CLI_CALL(cli, rotate_workspace_key, &request, &response)) {
+		return cli_fail(cli);
+	}
+	if (!cli_printed(cli, &response->base, cli->workspace)) {
+		cli_say(cli, "what is sealed in the workspace has a new key\n");
+	}
+	return CLI_DONE;
+}
+
 const struct cli_command cli_cmd_workspace_add = {
     .about = {.name = "workspace add",
 	      .synopsis = "NAME",
@@ -88,4 +105,10 @@ const struct cli_command cli_cmd_workspace_rm = {
 	      .args_min = 1,
 	      .args_max = 1},
     .run = rm,
+};
+const struct cli_command cli_cmd_workspace_rekey = {
+    .about = {.name = "workspace rekey",
+	      .synopsis = "",
+	      .summary = "Seal all credentials of the workspace with a new key"},
+    .run = rotate_key,
 };

@@ -23,9 +23,21 @@
 
 struct fleet;
 
+/* Whose login to which repository. */
+struct fleet_login_request {
+	uint32_t workspace;
+	const char *identity_id, *repository_id;
+};
+
 struct fleet_options {
-	struct store *store;      /* borrowed */
-	struct signing *signing;  /* borrowed; NULL: nothing is signed (--insecure without keys) */
+	struct store *store;     /* borrowed */
+	struct signing *signing; /* borrowed; NULL: nothing is signed (--insecure without keys) */
+	/* Seals a repository's login to an agent, see AgentLogin. SL_NOT_FOUND: the agent needs
+	 * none. Under fleet's lock; must not block. NULL: nobody needs one. */
+	sl_code (*login)(void *ctx, const struct store_view *view,
+			 const struct fleet_login_request *request, struct sl_buf *ret_box,
+			 uint64_t *ret_revision, struct sl_err *err);
+	void *login_ctx;
 	unsigned heartbeat_ms;    /* asked of agents */
 	unsigned status_every_ms; /* settled phases are written this often; 0: 100 */
 	/* For tests; NULL: base/clock. Liveness and deadlines use the first, stamps and expiries

@@ -28,7 +28,8 @@ enum {
 /* A ManifestApp without retries, encoded once for everybody it is for. Counted. */
 struct fleet_entry {
 	unsigned refs;
-	char activate[FLEET_ID_ROOM];
+	char activate[FLEET_ID_ROOM], repository_id[FLEET_ID_ROOM];
+	uint64_t login; /* revision of the login that fetching takes; 0: none */
 	uint8_t hash[FLEET_CORE_BYTES];
 	size_t size;
 	uint8_t bytes[];
@@ -123,6 +124,11 @@ struct fleet_unit {
 };
 
 /* A connected agent. */
+struct fleet_told_login {
+	char repository_id[FLEET_ID_ROOM];
+	uint64_t revision; /* 0: not told yet */
+};
+
 struct fleet_session {
 	TAILQ_ENTRY(fleet_session) link; /* fleet->sessions */
 	TAILQ_ENTRY(fleet_session) due_link;
@@ -136,7 +142,9 @@ struct fleet_session {
 	uint64_t fresh_mono_ms; /* when the expiry was last renewed */
 	uint32_t key_epoch;     /* of the key that the agent has, or was told of; 0: none */
 	uint8_t key[SL_SIGN_PUBLIC_BYTES];
-	uint64_t end_mono_ms; /* not 0: the stream is ended then */
+	uint64_t end_mono_ms;            /* not 0: the stream is ended then */
+	struct fleet_told_login *logins; /* owned */
+	size_t login_count;
 };
 
 STAILQ_HEAD(fleet_apps, fleet_app);
@@ -243,6 +251,10 @@ bool fleet_keys_known(const struct fleet *fleet, const struct fleet_session *ses
 /* Sends what it misses. False: not now. */
 bool fleet_keys_tell(struct fleet *fleet, struct fleet_session *session);
 void fleet_keys_tick(struct fleet *fleet);
+
+/* logins.c */
+/* Sends the logins that the agent's slots need and it was not told of. False: not now. */
+bool fleet_logins_tell(struct fleet *fleet, struct fleet_session *session);
 
 /* slots.c */
 void fleet_session_touch(struct fleet *fleet, struct fleet_session *session); /* looks soon */

@@ -7,6 +7,7 @@
 #include "base/mem/own.h"
 #include "server/fleet/fleet_internal.h"
 #include "server/records/desired_load.h"
+#include "server/records/logins.h"
 
 /* --- entries -------------------------------------------------------------------- */
 
@@ -52,6 +53,7 @@ static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1
 	bundle->version = version->name;
 	bundle->repository_id = source->repository->id;
 	bundle->url = source->repository->url;
+	bundle->login = login_revision(source->repository);
 	bundle->tree = content->tree;
 	bundle->digest = content->digest;
 	bundle->files = content->files;
@@ -102,6 +104,8 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 	uint8_t hash[SL_HASH_BYTES];
 	entry->refs = 1;
 	entry->size = size;
+	entry->login = login_revision(source->repository);
+	sl_text_copy(entry->repository_id, FLEET_ID_ROOM, source->repository->id);
 	sl_text_copy(entry->activate, FLEET_ID_ROOM, message.activate);
 	(void)sluice__v1__manifest_app__pack(&message, entry->bytes);
 	sl_hash(hash, entry->bytes, size, NULL, 0);

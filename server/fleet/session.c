@@ -153,7 +153,7 @@ static void send_manifest(struct fleet *fleet, struct fleet_session *session,
 	uint64_t expires_s = (fleet_unix_ms(fleet) + FLEET_EXPIRY_MS) / 1000;
 	SL_AUTO(sl_buf_fini) struct sl_buf body = {0};
 	session->pending = true;
-	if (!fleet_keys_tell(fleet, session)) {
+	if (!fleet_keys_tell(fleet, session) || !fleet_logins_tell(fleet, session)) {
 		return;
 	}
 	fleet_manifest_body(session, fleet->key.epoch, fleet->position, expires_s, &body);
@@ -299,6 +299,7 @@ static void session_free(struct fleet *fleet, struct fleet_session *session)
 	TAILQ_REMOVE(&fleet->sessions, session, link);
 	fleet->stream_count--;
 	fleet_slots_clear(session);
+	free(session->logins);
 	rpc_stream_unref(session->stream);
 	free(session);
 }
@@ -482,7 +483,9 @@ static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *
 	fleet_status_inventory(fleet, unit, h->message);
 	fleet_session_place_all(fleet, session);
 	fleet_slots_remove_deleted(session, h->view);
-	if (has_what_was_sent(fleet, session, h->message)) {
+	/* Agents keep logins in memory only; what does not fit now goes with the next manifest. */
+	bool told = !fleet->recovering && fleet_logins_tell(fleet, session);
+	if (told && has_what_was_sent(fleet, session, h->message)) {
 		send_not_modified(fleet, session);
 	} else {
 		unit->sent_sequence = 0;

@@ -22,9 +22,11 @@
 #include "sluice/v1/repository.pb-c.h"
 
 struct gitsync;
+struct vault;
 
 struct gitsync_options {
 	struct store *store;  /* borrowed */
+	struct vault *vault;  /* opens credentials; borrowed. NULL: locked */
 	const char *data;     /* the server's data folder; borrowed */
 	bool allow_local;     /* file, git and http URLs, private addresses */
 	unsigned jobs;        /* at once */
@@ -64,6 +66,17 @@ struct gitsync_diff_request {
 /* Lists it in a job of its own, ahead of owed work. done() is called exactly once,
  * also when gitsync is stopping (failure WORKER_FAILED). */
 void gitsync_diff(struct gitsync *gitsync, const struct gitsync_diff_request *request);
+
+/* Tries the repository's host and credentials: to read and, where something is pushed there, to
+ * write (else `write` is NULL). done() is called exactly once; the results are borrowed until it
+ * returns. On a thread of gitsync's, or the caller's own when nothing can be done. */
+struct gitsync_try_request {
+	const char *repository_id;
+	bool next; /* with the keys that wait, where there are some */
+	void (*done)(void *ctx, const struct git_result *read, const struct git_result *write);
+	void *ctx;
+};
+void gitsync_try(struct gitsync *gitsync, const struct gitsync_try_request *request);
 
 /* The repository is gone: removes its mirror when no job runs on it. */
 void gitsync_forget(struct gitsync *gitsync, const char *repository_id);

@@ -32,6 +32,14 @@ struct look {
 	uint64_t asked_ms;
 };
 
+struct trial {
+	struct trial *next_one;
+	char repository_id[32];
+	bool next;
+	void (*done)(void *ctx, const struct git_result *read, const struct git_result *write);
+	void *ctx;
+};
+
 struct busy {
 	struct busy *next;
 	char repository_id[32];
@@ -50,6 +58,7 @@ struct gitsync {
 	struct contact *contacts;
 	struct diff *diffs, **diffs_end;
 	struct look *looks;
+	struct trial *trials;
 	struct busy *forgotten; /* repositories whose mirror is to go */
 	struct gitsync_stats stats;
 };
@@ -78,6 +87,13 @@ bool gitsync_look_one(struct gitsync *g);
 /* Nobody wants it any more. Caller holds the lock. */
 void gitsync_look_drop(struct gitsync *g, const char *repository_id);
 void gitsync_looks_fini(struct gitsync *g);
+
+/* --- trials.c ---------------------------------------------------------------------------- */
+
+/* Does the first trial whose repository is idle. False: there is none. */
+bool gitsync_trial_one(struct gitsync *g);
+/* Answers all that wait; when no thread runs any more. */
+void gitsync_trials_fini(struct gitsync *g);
 
 /* --- diffs.c ----------------------------------------------------------------------------- */
 

@@ -121,6 +121,7 @@ sl_code gitsync_item_run(const struct gitsync_item *item,
 			 const struct gitsync_worker_options *worker, struct git_result *ret_result,
 			 struct sl_err *err)
 {
+	SL_AUTO(repository_login_fini) struct repository_login login = {.secret = NULL};
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	struct git_job job = {
@@ -136,6 +137,16 @@ sl_code gitsync_item_run(const struct gitsync_item *item,
 	if (sl_arena_failed(&arena) || !says_all) {
 		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
 	}
+	const struct gitsync_repository repository = {.workspace = item->workspace,
+						      .record = item->repository};
+	if (gitsync_login(worker->options, &repository, publish || job.op == GIT_COMMIT, false,
+			  &login, err) != SL_OK) {
+		ret_result->failure = GIT_LOGIN_REFUSED; /* somebody has to set what is missing */
+		sl_text_copy(ret_result->text, sizeof(ret_result->text), err->msg);
+		sl_err_clear(err);
+		return SL_OK;
+	}
+	job.login = login.git;
 	sl_code code = git_run(&job, worker->stop, worker->ctx, ret_result, err);
 	if (code == SL_OK && mirror_lacks_it(ret_result) &&
 	    (publish || ret_result->failure == GIT_MIRROR_CORRUPT)) {

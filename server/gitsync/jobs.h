@@ -4,6 +4,7 @@
 
 #include "base/git/git.h"
 #include "server/gitsync/gitsync.h"
+#include "server/logins/logins.h"
 #include "server/records/records.h"
 
 enum { GITSYNC_BACKOFF_MAX_MS = 300000 }; /* and up to a quarter more */
@@ -19,6 +20,23 @@ struct gitsync_item {
 	Sluice__Store__V1__PublicationRecord *publication; /* PUBLISH only */
 	Sluice__Store__V1__BranchRecord *branch;           /* COMMIT only; NULL: not known yet */
 };
+
+/* A repository and where it belongs. */
+struct gitsync_repository {
+	uint32_t workspace;
+	Sluice__Store__V1__RepositoryRecord *record;
+};
+
+/* Who the server is to its host, when it pushes or when it reads; `next`: with the keys that wait.
+ * End it with repository_login_fini(), after the job was started. */
+SL_MUST_USE sl_code gitsync_login(const struct gitsync_options *options,
+				  const struct gitsync_repository *repository, bool push, bool next,
+				  struct repository_login *ret_login, struct sl_err *err);
+/* By its id, in whatever workspace. SL_NOT_FOUND: it is gone. */
+SL_MUST_USE sl_code gitsync_repository_find(const struct gitsync_options *options, const char *id,
+					    struct sl_arena *arena,
+					    struct gitsync_repository *ret_repository,
+					    struct sl_err *err);
 
 /* Reads what the item refers to. SL_NOT_FOUND: something is gone, so nothing is owed any more. */
 SL_MUST_USE sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *view,

@@ -7,6 +7,7 @@
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "server/gitsync/gitsync_internal.h"
+#include "server/gitsync/jobs.h"
 
 enum { LOOK_MS = 30000 };
 
@@ -45,9 +46,11 @@ void gitsync_look_drop(struct gitsync *g, const char *repository_id)
 static void run_look(struct gitsync *g, const struct look *look)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(repository_login_fini) struct repository_login login = {.secret = NULL};
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	struct gitsync_repository repository = {.workspace = 0};
 	sl_arena_init(&arena, 0);
-	const struct git_job job = {
+	struct git_job job = {
 	    .op = GIT_LS,
 	    .url = look->url,
 	    .mirror = gitsync_mirror_path(&arena, g->options.data, look->repository_id),
@@ -56,10 +59,17 @@ static void run_look(struct gitsync *g, const struct look *look)
 	    .deadline_ms = g->options.deadline_ms < LOOK_MS ? g->options.deadline_ms : LOOK_MS,
 	};
 	struct git_result result = {.failure = GIT_OK};
-	if (sl_arena_failed(&arena)) {
-		return;
+	if (sl_arena_failed(&arena) ||
+	    gitsync_repository_find(&g->options, look->repository_id, &arena, &repository, &err) !=
+		SL_OK) {
+		return; /* it is gone meanwhile */
 	}
-	if (git_run(&job, gitsync_is_stopping, g, &result, &err) != SL_OK) {
+	sl_code code = gitsync_login(&g->options, &repository, false, false, &login, &err);
+	job.login = login.git;
+	if (code != SL_OK) {
+		result.failure = GIT_LOGIN_REFUSED;
+		sl_text_copy(result.text, sizeof(result.text), err.msg);
+	} else if (git_run(&job, gitsync_is_stopping, g, &result, &err) != SL_OK) {
 		result.failure = GIT_REPOSITORY_UNREACHABLE;
 		sl_text_copy(result.text, sizeof(result.text), err.msg);
 	}

@@ -63,9 +63,11 @@
 	X(ROLES, "roles")                           /* name */                                     \
 	X(ACCESS_TOKENS, "access_tokens")           /* id, without a workspace number */           \
 	X(ACCESS_TOKENS_BY_PRINCIPAL,                                                              \
-	  "tokens_by_principal")      /* principal id, token id; value: empty */                   \
-	X(IDENTITIES, "identities")   /* id, without a workspace number */                         \
-	X(JOIN_TOKENS, "join_tokens") /* id, without a workspace number */
+	  "tokens_by_principal")            /* principal id, token id; value: empty */             \
+	X(IDENTITIES, "identities")         /* id, without a workspace number */                   \
+	X(JOIN_TOKENS, "join_tokens")       /* id, without a workspace number */                   \
+	X(WORKSPACE_KEYS, "workspace_keys") /* number */                                           \
+	X(SEALED, "sealed")                 /* kind, name, environment */
 
 enum record_table {
 #define X(table, name) TABLE_##table,

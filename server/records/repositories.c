@@ -60,6 +60,12 @@ static sl_code make(struct decision *d, const struct repository_new *new_reposit
 	repository->created_ms = d->now_ms;
 	repository->created_by = (char *)d->principal;
 	repository->revision = d->revision;
+	sl_code code = new_repository->complete == NULL
+			   ? SL_OK
+			   : new_repository->complete(new_repository->ctx, d, repository, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	struct record_key key = KEY(d->workspace, key_text(k, id));
 	decision_put(d, TABLE_REPOSITORIES, &key, &repository->base);
 	struct record_key name = KEY(d->workspace, key_text(k, repository->name));
@@ -271,6 +277,16 @@ sl_code repositories_decide_refresh(struct decision *d,
 		   ? code
 		   : each_owed(d, repository->id, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH,
 			       repositories_publish_now, ret_publishing, err);
+}
+
+/* --- change --------------------------------------------------------------------------------- */
+
+void repositories_put(struct decision *d, Sluice__Store__V1__RepositoryRecord *repository)
+{
+	struct record_key key = KEY(d->workspace, key_text(k, repository->id));
+	repository->revision = d->revision;
+	decision_put(d, TABLE_REPOSITORIES, &key, &repository->base);
+	add_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, repository);
 }
 
 /* --- delete -------------------------------------------------------------------------------- */

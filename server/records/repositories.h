@@ -10,6 +10,10 @@ struct repository_new {
 	const char *name, *url, *branch;
 	Sluice__V1__PublishMode publish; /* UNSPECIFIED: TAGS */
 	Sluice__V1__CommitMode commits;  /* UNSPECIFIED: AUTOMATIC where tags are published */
+	/* Fills what it has besides, before it is put; NULL: nothing. */
+	sl_code (*complete)(void *ctx, struct decision *d,
+			    Sluice__Store__V1__RepositoryRecord *repository, struct sl_err *err);
+	void *ctx;
 };
 /* SL_ALREADY_EXISTS / NAME_TAKEN. */
 SL_MUST_USE sl_code repositories_decide_create(struct decision *d,
@@ -33,6 +37,8 @@ SL_MUST_USE sl_code repositories_decide_refresh(
 SL_MUST_USE sl_code repositories_publish_now(struct decision *d,
 					     Sluice__Store__V1__OwedRecord *owed,
 					     struct sl_err *err);
+/* Puts a changed record, at this revision, with its event. */
+void repositories_put(struct decision *d, Sluice__Store__V1__RepositoryRecord *repository);
 
 /* SL_FAILED_PRECONDITION / REPOSITORY_IN_USE names an app. */
 SL_MUST_USE sl_code repositories_decide_delete(

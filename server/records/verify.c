@@ -308,7 +308,8 @@ static sl_code verify_tables(struct verify *v, const struct verify_check *checks
 static sl_code verify_all(struct verify *v, struct sl_err *err)
 {
 	_Static_assert(SL_COUNT(verify_records) + SL_COUNT(verify_work) + SL_COUNT(verify_access) +
-			       SL_COUNT(verify_identities) + SL_COUNT(verify_indexes) ==
+			       SL_COUNT(verify_identities) + SL_COUNT(verify_sealed) +
+			       SL_COUNT(verify_indexes) ==
 			   TABLE_COUNT,
 		       "every table is checked");
 	v->head = store_view_revision(v->view);
@@ -322,6 +323,7 @@ static sl_code verify_all(struct verify *v, struct sl_err *err)
 	code = code != SL_OK
 		   ? code
 		   : verify_tables(v, verify_identities, SL_COUNT(verify_identities), err);
+	code = code != SL_OK ? code : verify_tables(v, verify_sealed, SL_COUNT(verify_sealed), err);
 	return code != SL_OK ? code
 			     : verify_tables(v, verify_indexes, SL_COUNT(verify_indexes), err);
 }

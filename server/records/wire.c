@@ -1,5 +1,7 @@
 #include "server/records/wire.h"
 
+#include <string.h>
+
 #include "base/pb/pb.h"
 #include "server/records/versions.h"
 
@@ -38,6 +40,33 @@ Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena,
 	return workspace;
 }
 
+static Sluice__V1__RepositoryLogin *login(struct sl_arena *arena,
+					  const Sluice__Store__V1__LoginRecord *record)
+{
+	if (record == NULL) {
+		return NULL;
+	}
+	NEW(shown, Sluice__V1__RepositoryLogin, sluice__v1__repository_login__init);
+	shown->kind = record->kind;
+	shown->user = record->user;
+	shown->public_key = record->public_key;
+	shown->set_at = wire_time(arena, record->at_ms);
+	shown->set_by = record->by;
+	return shown;
+}
+
+/* The keys lie in one text with commas between. */
+static void add_host_keys(struct sl_arena *arena, const char *list, Sluice__V1__Repository *to)
+{
+	enum { KEYS_MAX = 16 };
+	to->host_keys = SL_ARENA_ARRAY(arena, char *, KEYS_MAX);
+	while (to->host_keys != NULL && *list != '\0' && to->n_host_keys < KEYS_MAX) {
+		size_t bytes = strcspn(list, ",");
+		to->host_keys[to->n_host_keys++] = sl_arena_printf(arena, "%.*s", (int)bytes, list);
+		list += bytes + (list[bytes] == ',');
+	}
+}
+
 Sluice__V1__Repository *wire_repository(struct sl_arena *arena,
 					const Sluice__Store__V1__RepositoryRecord *record)
 {
@@ -53,6 +82,12 @@ Sluice__V1__Repository *wire_repository(struct sl_arena *arena,
 	repository->created_at = wire_time(arena, record->created_ms);
 	repository->created_by = record->created_by;
 	repository->revision = record->revision;
+	repository->push = login(arena, record->push);
+	repository->pull = login(arena, record->pull);
+	repository->next_push = login(arena, record->next_push);
+	repository->next_pull = login(arena, record->next_pull);
+	repository->ca_pem = record->ca_pem;
+	add_host_keys(arena, record->host_keys, repository);
 	return repository;
 }
 

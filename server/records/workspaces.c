@@ -96,6 +96,18 @@ static sl_code refuse_if_any(const struct decision *d, enum record_table table, 
 	return store_walk_result(&walk, err);
 }
 
+static sl_code delete_keys(struct decision *d, uint32_t number, struct sl_err *err)
+{
+	struct record_key prefix = key_of(number);
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, d->view, TABLE_WORKSPACE_KEYS, key_bytes(&prefix), STORE_FORWARD);
+	while (store_walk_next(&walk)) {
+		struct record_key key = KEY(number, key_u32(k, sl_get_be32(walk.key.data + 4)));
+		decision_delete(d, TABLE_WORKSPACE_KEYS, &key);
+	}
+	return store_walk_result(&walk, err);
+}
+
 sl_code workspaces_delete(struct decision *d, const char *name, struct sl_err *err)
 {
 	Sluice__Store__V1__WorkspaceRecord *record = NULL;
@@ -124,6 +136,10 @@ sl_code workspaces_delete(struct decision *d, const char *name, struct sl_err *e
 	struct record_key by_name = {.size = 0};
 	key_text(&by_name, name);
 	decision_delete(d, TABLE_WORKSPACES, &by_name);
+	code = delete_keys(d, record->number, err); /* nothing is sealed with them any more */
+	if (code != SL_OK) {
+		return code;
+	}
 	workspace_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED, record);
 	return SL_OK;
 }

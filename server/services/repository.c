@@ -7,6 +7,7 @@
 #include "server/records/wire.h"
 #include "server/services/noun_checks.h"
 #include "server/services/owed.h"
+#include "server/services/repository_logins.h"
 #include "server/services/service.h"
 #include "sluice/v1/repository.pb-c.h"
 
@@ -46,6 +47,7 @@ static sl_code create_check(const void *message, struct sl_err *err)
 	if (code == SL_OK && request->branch[0] != '\0') {
 		code = check_revision("branch", request->branch, err);
 	}
+	code = code != SL_OK ? code : repository_logins_check_new(request, err);
 	if (code == SL_OK && request->publish > SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE) {
 		return check_refused("publish", "must be TAGS or NONE", err);
 	}
@@ -63,6 +65,8 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	    .branch = request->branch,
 	    .publish = request->publish,
 	    .commits = request->commits,
+	    .complete = repository_logins_complete,
+	    .ctx = (void *)(uintptr_t)request,
 	};
 	Sluice__Store__V1__RepositoryRecord *record = NULL;
 	sl_code code = repositories_decide_create(d, &wanted, &record, err);
@@ -220,13 +224,17 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 	(void)reply;
 	sl_code code =
 	    repository_find(d->view, d->arena, d->workspace, request->repository, &record, err);
-	return code != SL_OK ? code : repositories_decide_delete(d, record, err);
+	code = code != SL_OK ? code : repositories_decide_delete(d, record, err);
+	if (code == SL_OK) {
+		repository_logins_forget(d, record);
+	}
+	return code;
 }
 
 #define ROW(method) "/sluice.v1.RepositoryService/" #method
 
 /* clang-format off */
-const struct service_method repository_methods[8] = {
+const struct service_method repository_methods[12] = {
 	{ ROW(CreateRepository), ACCESS_EDIT, &sluice__v1__create_repository_request__descriptor,
 	  &sluice__v1__create_repository_response__descriptor, .check = create_check, .decide = create_decide,
 	  .after = create_after, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
@@ -245,5 +253,17 @@ const struct service_method repository_methods[8] = {
 	  &sluice__v1__drop_owed_response__descriptor, .check = owed_drop_check, .decide = owed_drop, .shrinks = true, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(DeleteRepository), ACCESS_EDIT, &sluice__v1__delete_repository_request__descriptor,
 	  &sluice__v1__delete_repository_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(SetRepository), ACCESS_EDIT, &sluice__v1__set_repository_request__descriptor,
+	  &sluice__v1__set_repository_response__descriptor, .check = repository_set_check, .decide = repository_set_decide,
+	  .after = repository_set_after, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(GenerateRepositoryKey), ACCESS_EDIT, &sluice__v1__generate_repository_key_request__descriptor,
+	  &sluice__v1__generate_repository_key_response__descriptor, .check = repository_generate_check,
+	  .decide = repository_generate_decide, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(RotateRepositoryKey), ACCESS_EDIT, &sluice__v1__rotate_repository_key_request__descriptor,
+	  &sluice__v1__rotate_repository_key_response__descriptor, .check = repository_rotate_check,
+	  .decide = repository_rotate_decide, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(TestRepository), ACCESS_EDIT, &sluice__v1__test_repository_request__descriptor,
+	  &sluice__v1__test_repository_response__descriptor, .check = repository_test_check, .start = repository_test_start,
+	  .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 };
 /* clang-format on */

@@ -33,6 +33,7 @@ struct server_config;
 struct admission;
 struct ca;
 struct signing;
+struct vault;
 
 /* What services work with; built by main.c, lives as long as the server. All borrowed. */
 struct services {
@@ -47,6 +48,7 @@ struct services {
 	struct admission *admission; /* certificates; NULL: --insecure */
 	struct ca *ca;               /* likewise */
 	struct signing *signing;     /* the manifest key; NULL: nothing is signed */
+	struct vault *vault;         /* what is sealed; NULL: locked */
 	unsigned door_port;          /* 0: there is no door */
 	const struct server_config *config;
 	uint64_t started_ms;
@@ -132,8 +134,8 @@ struct service_method {
 };
 
 /* The tables of the services, one per file; joined in methods.c. */
-extern const struct service_method workspace_methods[4], environment_methods[2],
-    repository_methods[8], app_methods[7], version_methods[13], promotion_methods[4],
+extern const struct service_method workspace_methods[5], environment_methods[2],
+    repository_methods[12], app_methods[7], version_methods[13], promotion_methods[4],
     release_methods[6], fleet_methods[17], agent_methods[1], watch_methods[1], admin_methods[4],
     access_methods[17], audit_methods[5], identity_methods[1];
 

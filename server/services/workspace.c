@@ -3,6 +3,7 @@
 #include "server/records/wire.h"
 #include "server/records/workspaces.h"
 #include "server/services/service.h"
+#include "server/vault/vault.h"
 #include "sluice/v1/workspace.pb-c.h"
 
 /* --- CreateWorkspace ---------------------------------------------------------- */
@@ -96,9 +97,20 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 	return workspaces_delete(d, request->workspace, err);
 }
 
+/* --- RotateWorkspaceKey ----------------------------------------------------------------- */
+
+static sl_code rotate_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
+{
+	const struct services *services = d->services;
+	(void)message;
+	(void)reply;
+	return vault_rotate_workspace(services != NULL ? services->vault : NULL, d, err);
+}
+
 #define ROW(method) "/sluice.v1.WorkspaceService/" #method
 
-const struct service_method workspace_methods[4] = {
+const struct service_method workspace_methods[5] = {
     {ROW(CreateWorkspace), ACCESS_ADMINISTER, &sluice__v1__create_workspace_request__descriptor,
      &sluice__v1__create_workspace_response__descriptor, .check = create_check,
      .decide = create_decide, .scope = ACCESS_SERVER},
@@ -109,4 +121,8 @@ const struct service_method workspace_methods[4] = {
     {ROW(DeleteWorkspace), ACCESS_ADMINISTER, &sluice__v1__delete_workspace_request__descriptor,
      &sluice__v1__delete_workspace_response__descriptor, .check = delete_check,
      .decide = delete_decide, .shrinks = true, .scope = ACCESS_SERVER},
+    {ROW(RotateWorkspaceKey), ACCESS_ADMINISTER,
+     &sluice__v1__rotate_workspace_key_request__descriptor,
+     &sluice__v1__rotate_workspace_key_response__descriptor, .decide = rotate_decide,
+     .scope = ACCESS_WORKSPACE, .where = ACCESS_EVERYWHERE},
 };

@@ -51,6 +51,7 @@ WRITES = [
     ("CreateWorkspace", {"name": "team"}, None),
     ("DeleteWorkspace", {"workspace": "team"}, "workspace"),
     ("CreateRepository", {"name": "other", "url": "https://git.example.org/other.git"}, None),
+    ("SetRepository", {"repository": "other", "url": "https://git.example.org/moved.git"}, "repository"),
     ("RefreshRepository", {"repository": "other"}, ""),
     ("CreateApp", {"name": "far", "repository": "other"}, None),
     ("RetryOwed", {"repository": "other", "owed": "FIRST"}, ""),
@@ -98,8 +99,8 @@ WRITES = [
 ]
 # Successes that find nothing to change here.
 UNCHANGED = {"RetryInstance", "RefreshRepository", "RevokeInstance", "ClearInstanceAlerts"}
-# Those of a server that knows who calls.
-SECURE_ONLY = {"CreateAccessToken", "RevokeAccessToken", "InviteInstance"}
+# Those of a server that knows who calls, and of one with a master key.
+SECURE_ONLY = {"CreateAccessToken", "RevokeAccessToken", "InviteInstance", "GenerateRepositoryKey", "RotateRepositoryKey", "RotateWorkspaceKey"}
 
 
 def settle(client, method, request):

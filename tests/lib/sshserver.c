@@ -21,7 +21,8 @@ struct sshserver {
 	struct process *sshd;
 };
 
-static const char *const key_names[SSHSERVER_KEYS] = {"writer", "reader", "stranger", "rsa"};
+static const char *const key_names[SSHSERVER_KEYS] = {"writer", "reader", "stranger", "rsa",
+						      "locked"};
 
 static void die(const char *what)
 {
@@ -62,9 +63,10 @@ static void make_key(const struct sshserver *server, const char *name, const cha
 {
 	char path[PATH_ROOM];
 	const char *bits = strcmp(type, "rsa") == 0 ? "2048" : "256";
+	const char *phrase = strcmp(name, "locked") == 0 ? "open sesame" : "";
 	const char *args[] = {"-q",
 			      "-N",
-			      "",
+			      phrase,
 			      "-C",
 			      "test",
 			      "-t",
@@ -159,6 +161,7 @@ struct sshserver *sshserver_new(void)
 	make_key(server, "reader", "ecdsa", "PEM");
 	make_key(server, "stranger", "ed25519", "RFC4716");
 	make_key(server, "rsa", "rsa", "RFC4716");
+	make_key(server, "locked", "ed25519", "RFC4716");
 	add_authorized(server, "writer", WRITE_COMMAND);
 	add_authorized(server, "reader", READ_COMMAND);
 	add_authorized(server, "rsa", WRITE_COMMAND);

@@ -23,6 +23,7 @@ enum sshserver_key {
 	SSHSERVER_READER,   /* ECDSA, as PEM */
 	SSHSERVER_STRANGER, /* Ed25519; may not come */
 	SSHSERVER_RSA,      /* may come */
+	SSHSERVER_LOCKED,   /* Ed25519 with a pass phrase; may not come */
 	SSHSERVER_KEYS
 };
 /* The private half as ssh-keygen writes it; the caller frees it. */

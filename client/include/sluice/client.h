@@ -160,6 +160,7 @@ typedef struct sluice_call {
 	X(create_workspace, CreateWorkspace, WorkspaceService)                                     \
 	X(get_workspace, GetWorkspace, WorkspaceService)                                           \
 	X(list_workspaces, ListWorkspaces, WorkspaceService)                                       \
+	X(rotate_workspace_key, RotateWorkspaceKey, WorkspaceService)                              \
 	X(delete_workspace, DeleteWorkspace, WorkspaceService)                                     \
 	X(list_environments, ListEnvironments, EnvironmentService)                                 \
 	X(get_environment, GetEnvironment, EnvironmentService)                                     \
@@ -170,6 +171,10 @@ typedef struct sluice_call {
 	X(list_owed, ListOwed, RepositoryService)                                                  \
 	X(retry_owed, RetryOwed, RepositoryService)                                                \
 	X(drop_owed, DropOwed, RepositoryService)                                                  \
+	X(set_repository, SetRepository, RepositoryService)                                        \
+	X(generate_repository_key, GenerateRepositoryKey, RepositoryService)                       \
+	X(rotate_repository_key, RotateRepositoryKey, RepositoryService)                           \
+	X(test_repository, TestRepository, RepositoryService)                                      \
 	X(delete_repository, DeleteRepository, RepositoryService)                                  \
 	X(create_app, CreateApp, AppService)                                                       \
 	X(get_app, GetApp, AppService)                                                             \

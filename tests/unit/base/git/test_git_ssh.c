@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crypto/crypto.h"
+#include "base/crypto/secret.h"
+#include "base/git/ssh_key.h"
 #include "base/mem/own.h"
 #include "tests/lib/sshserver.h"
 #include "tests/unit/base/git/fixture.h"
@@ -129,6 +132,57 @@ static void test_git_ssh_repository_that_is_not_there(void **state)
 	fixture_expect(s->f, &job, GIT_REPOSITORY_UNREACHABLE);
 }
 
+/* What is made here is what OpenSSH makes: it logs in. */
+static void test_git_ssh_key_that_was_made_here_logs_in(void **state)
+{
+	struct ssh *s = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(sl_secret_text_auto) char *key = NULL;
+	char public[GIT_SSH_PUBLIC_SIZE], seen[GIT_SSH_PUBLIC_SIZE];
+	assert_int_equal(git_ssh_key_new("sluice-web-push", &key, public, &err), SL_OK);
+	assert_int_equal(git_ssh_key_check(key, seen, &err), SL_OK);
+	assert_int_equal(strncmp(public, seen, strlen(seen)), 0);
+	struct git_job job = job_of(s, GIT_LS_PUSH, key);
+	fixture_expect(s->f, &job, GIT_LOGIN_REFUSED);
+	sshserver_allow(s->server, public);
+	fixture_expect(s->f, &job, GIT_OK);
+	job = job_of(s, GIT_PUBLISH, key);
+	fixture_expect(s->f, &job, GIT_COMMIT_GONE); /* nothing was fetched yet */
+	job = job_of(s, GIT_RESOLVE, key);
+	fixture_expect(s->f, &job, GIT_OK);
+	job = job_of(s, GIT_PUBLISH, key);
+	fixture_expect(s->f, &job, GIT_OK);
+}
+
+static void test_git_ssh_keys_are_looked_at_before_they_are_used(void **state)
+{
+	struct ssh *s = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	char public[GIT_SSH_PUBLIC_SIZE];
+	static const enum sshserver_key good[] = {SSHSERVER_WRITER, SSHSERVER_READER};
+	for (size_t i = 0; i < SL_COUNT(good); i++) {
+		SL_AUTO(sl_free_auto) char *key = sshserver_key(s->server, good[i]);
+		assert_int_equal(git_ssh_key_check(key, public, &err), SL_OK);
+	}
+	SL_AUTO(sl_free_auto) char *rsa = sshserver_key(s->server, SSHSERVER_RSA);
+	SL_AUTO(sl_free_auto) char *locked = sshserver_key(s->server, SSHSERVER_LOCKED);
+	const char *const bad[][2] = {
+	    {rsa, "SHA-1"},
+	    {locked, "pass phrase"},
+	    {"-----BEGIN RSA PRIVATE KEY-----\nx\n", "SHA-1"},
+	    {"-----BEGIN PRIVATE KEY-----\nx\n", "ssh-keygen"},
+	    {"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n", "cut short"},
+	    {"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n",
+	     "not what"},
+	    {"", "ssh-keygen"},
+	};
+	for (size_t i = 0; i < SL_COUNT(bad); i++) {
+		assert_int_equal(git_ssh_key_check(bad[i][0], public, &err), SL_INVALID_ARGUMENT);
+		assert_int_equal(err.reason, SL_REASON_KEY_REFUSED);
+		assert_non_null(strstr(err.msg, bad[i][1]));
+	}
+}
+
 static void test_git_host_keys_are_those_of_the_host(void **state)
 {
 	static const char ed25519[] =
@@ -179,7 +233,9 @@ int main(int argc, char **argv)
 	    CASE(test_git_ssh_knows_its_host),
 	    CASE(test_git_ssh_stalled_host_ends_at_the_deadline),
 	    CASE(test_git_ssh_repository_that_is_not_there),
+	    CASE(test_git_ssh_key_that_was_made_here_logs_in),
+	    CASE(test_git_ssh_keys_are_looked_at_before_they_are_used),
 	    cmocka_unit_test(test_git_host_keys_are_those_of_the_host),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return sl_crypto_init() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

@@ -34,6 +34,14 @@ void gitsync_look(struct gitsync *gitsync, const char *repository_id, const char
 	(void)gitsync, (void)repository_id, (void)url;
 }
 
+void gitsync_try(struct gitsync *gitsync, const struct gitsync_try_request *request)
+{
+	const struct git_result fine = {.failure = GIT_OK};
+	const struct git_result refused = {.failure = GIT_WRITE_REFUSED, .text = "read only"};
+	(void)gitsync;
+	request->done(request->ctx, &fine, &refused);
+}
+
 struct world_diff world_diff;
 
 void gitsync_diff(struct gitsync *gitsync, const struct gitsync_diff_request *request)
