@@ -162,6 +162,7 @@ static sl_code read_call(struct rpc_call *call, struct service_read *read, struc
 		return code;
 	}
 	SL_AUTO(store_view_end_auto) const struct store_view *view = read->view;
+	(void)view; /* ends with the scope */
 	SL_AUTO(access_rights_end) struct access_hold hold = {.rights = NULL};
 	code = service_permit_call(bound, read, request, &hold, err);
 	const struct service_attempt attempt = {.bound = bound,
