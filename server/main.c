@@ -343,6 +343,7 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .allow_local = config->allow_local_repos,
 	    .jobs = (unsigned)config->git_jobs,
 	    .deadline_ms = (unsigned)config->git_deadline_ms,
+	    .disk_reserve = config->disk_reserve_bytes,
 	};
 	const struct access_options access = {
 	    .store = services->store,

@@ -19,6 +19,7 @@
 	X(RELEASE_NOT_FOUND, "nothing is released, or no such release")                            \
 	X(OWED_NOT_FOUND, "nothing of this id is owed to the repository")                          \
 	X(OWED_IS_NEEDED, "a sealed version's tag cannot be dropped")                              \
+	X(REPOSITORY_READ_ONLY, "nothing is written into a repository with publish = NONE")        \
 	X(NAME_TAKEN, "the name is in use")                                                        \
 	X(PATH_TAKEN, "an app of this repository and path exists")                                 \
 	X(REQUEST_ID_REUSED, "the request id was used with another payload")                       \

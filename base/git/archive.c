@@ -1,23 +1,13 @@
-/* From an archive to a folder in the mirror; the writing end is git_archive_head(). */
+/* From an archive to a folder in the mirror; the writing end is archive.h. */
 #include "base/git/work_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/git/archive_internal.h"
+#include "base/git/archive.h"
 #include "base/git/text_internal.h"
 
 enum { BLOCK = 65536 };
-
-void git_archive_head(struct sl_buf *buf, const char *path, bool runnable, uint64_t bytes)
-{
-	uint8_t head[ARCHIVE_HEAD_BYTES], middle[ARCHIVE_MIDDLE_BYTES] = {runnable};
-	sl_put_be32(head, (uint32_t)strlen(path));
-	sl_put_be64(middle + 1, bytes);
-	sl_buf_append(buf, head, sizeof(head));
-	sl_buf_append(buf, path, strlen(path));
-	sl_buf_append(buf, middle, sizeof(middle));
-}
 
 struct reader {
 	struct work *work;
@@ -127,7 +117,7 @@ static enum git_failure add_file(struct reader *r, const char *path, bool runnab
 /* *ret_more is false at the end. */
 static enum git_failure read_one(struct reader *r, bool *ret_more)
 {
-	uint8_t head[ARCHIVE_HEAD_BYTES], middle[ARCHIVE_MIDDLE_BYTES];
+	uint8_t head[GIT_ARCHIVE_HEAD], middle[GIT_ARCHIVE_MIDDLE];
 	char path[GIT_PATH_MAX * 4];
 	size_t got = fread(head, 1, sizeof(head), r->file);
 	*ret_more = got > 0;

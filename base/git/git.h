@@ -17,7 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/bytes/bytes.h"
 #include "base/crypto/crypto.h"
 #include "base/err/err.h"
 
@@ -194,7 +193,7 @@ struct git_job {
 				   `--insecure`) */
 	struct git_login login; /* never logged; wiped after the job was sent */
 	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
-	/* COMMIT; author is a name, archive the absolute path of a file */
+	/* COMMIT; author is a name, archive the absolute path of a file (archive.h) */
 	const char *author, *operation, *move_from, *record_path, *record, *archive;
 	const char *want_tree;      /* hex tree id; NULL: any */
 	const uint8_t *want_digest; /* SL_HASH_BYTES; NULL: any */
@@ -283,9 +282,6 @@ SL_MUST_USE sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), 
 
 /* Removes what killed jobs left in a mirror (pack_git2_*, *.lock). No job may run on it. */
 void git_mirror_sweep(const char *mirror);
-
-/* The head of one file of an archive (GIT_COMMIT); its `bytes` bytes follow. */
-void git_archive_head(struct sl_buf *buf, const char *path, bool runnable, uint64_t bytes);
 
 /* Is this URL one that Sluice may talk to? SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule. No
  * look-up of names. */

@@ -7,7 +7,7 @@
 extern const struct cli_command cli_cmd_workspace_add, cli_cmd_workspace_ls, cli_cmd_workspace_rm,
     cli_cmd_workspace_rekey;
 extern const struct cli_command cli_cmd_env_ls;
-extern const struct cli_command cli_cmd_repo_add, cli_cmd_repo_ls, cli_cmd_repo_show,
+extern const struct cli_command cli_cmd_repo_add, cli_cmd_repo_ls, cli_cmd_repo_show, cli_cmd_push,
     cli_cmd_repo_owed, cli_cmd_repo_retry, cli_cmd_repo_drop, cli_cmd_repo_refresh, cli_cmd_repo_rm,
     cli_cmd_repo_set, cli_cmd_repo_test, cli_cmd_repo_keygen, cli_cmd_repo_rotate;
 extern const struct cli_command cli_cmd_app_create, cli_cmd_app_ls, cli_cmd_app_show,

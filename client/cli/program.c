@@ -59,6 +59,7 @@ static const struct sl_command *const commands[] = {
     ROW(app_open),
     ROW(app_rm),
     ROW(version_create),
+    ROW(push),
     ROW(version_set),
     ROW(version_ls),
     ROW(version_show),

@@ -38,7 +38,7 @@ static const char *known_tip(const struct gitsync_item *item, struct sl_arena *a
 	return same ? item->branch->tip : "";
 }
 
-void gitsync_commit_job(const struct gitsync_item *item, struct git_job *job,
+void gitsync_commit_job(const struct gitsync_item *item, const char *data, struct git_job *job,
 			struct sl_arena *arena)
 {
 	const Sluice__Store__V1__OwedCommit *commit = item->owed->commit;
@@ -52,9 +52,17 @@ void gitsync_commit_job(const struct gitsync_item *item, struct git_job *job,
 	job->operation = commit->id;
 	job->message = commit->message;
 	job->unix_s = commit->at_ms / 1000u;
-	job->path = path;
+	job->path = strcmp(path, ".") == 0 ? "" : path;
 	job->move_from = moves && strcmp(path, item->app->path) != 0 ? item->app->path : "";
-	job->record_path = sl_arena_printf(arena, ".sluice/apps/%s.json", item->app->id);
+	/* The record of an app that is the whole repository would be part of the app. */
+	job->record_path = job->path[0] == '\0'
+			       ? ""
+			       : sl_arena_printf(arena, ".sluice/apps/%s.json", item->app->id);
 	job->record = text == NULL ? NULL : sl_arena_strdup(arena, text);
 	free(text);
+	if (item->owed->version != 0) {
+		job->archive = gitsync_upload_path(arena, data, commit->upload);
+		job->other_commit = commit->made_from;
+		job->onto = commit->onto;
+	}
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock/clock.h"
 #include "base/failpoint/failpoint.h"
@@ -152,6 +153,20 @@ static const char *kind_name(const struct gitsync_item *item)
 										   : "resolve";
 }
 
+/* What was pushed, or never will be. */
+static void drop_upload(const struct gitsync *g, const struct gitsync_item *item)
+{
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	if (!is_commit(item->owed) || item->owed->version == 0) {
+		return;
+	}
+	const char *path = gitsync_upload_path(&arena, g->data, item->owed->commit->upload);
+	if (path != NULL) {
+		(void)unlink(path);
+	}
+}
+
 static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 {
 	const struct gitsync_item *item = &pick->item;
@@ -182,6 +197,10 @@ static sl_code work_on(struct gitsync *g, struct pick *pick, struct sl_err *err)
 		       SL_QUOTE(result.text));
 		code = gitsync_item_record(g->options.store, item, &result, err);
 		SL_FAILPOINT("git-recorded");
+		bool over = result.failure == GIT_OK || !git_failure_is_transient(result.failure);
+		if (code == SL_OK && over) {
+			drop_upload(g, item);
+		}
 	}
 	git_result_fini(&result);
 	return code;
@@ -302,8 +321,10 @@ sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->wake, &monotonic);
+	pthread_cond_init(&g->upload_wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	sl_code code = prepare_folder(g, err);
+	code = code != SL_OK ? code : gitsync_uploads_start(g, err);
 	g->threads = calloc(options->jobs, sizeof(*g->threads));
 	if (code == SL_OK && g->threads == NULL) {
 		code = sl_err_no_memory(err);
@@ -329,7 +350,9 @@ void gitsync_stop(struct gitsync *g)
 	pthread_mutex_lock(&g->lock);
 	atomic_store(&g->stopping, true);
 	pthread_cond_broadcast(&g->wake);
+	pthread_cond_broadcast(&g->upload_wake);
 	pthread_mutex_unlock(&g->lock);
+	gitsync_uploads_stop(g);
 	while (g->started > 0) {
 		(void)pthread_join(g->threads[--g->started], NULL);
 	}
@@ -345,6 +368,7 @@ void gitsync_free(struct gitsync *g)
 	gitsync_stop(g);
 	gitsync_looks_fini(g);
 	gitsync_repositories_fini(g);
+	pthread_cond_destroy(&g->upload_wake);
 	pthread_cond_destroy(&g->wake);
 	pthread_mutex_destroy(&g->lock);
 	free(g->threads);

@@ -25,12 +25,13 @@ struct gitsync;
 struct vault;
 
 struct gitsync_options {
-	struct store *store;  /* borrowed */
-	struct vault *vault;  /* opens credentials; borrowed. NULL: locked */
-	const char *data;     /* the server's data folder; borrowed */
-	bool allow_local;     /* file, git and http URLs, private addresses */
-	unsigned jobs;        /* at once */
-	unsigned deadline_ms; /* of one job */
+	struct store *store;   /* borrowed */
+	struct vault *vault;   /* opens credentials; borrowed. NULL: locked */
+	const char *data;      /* the server's data folder; borrowed */
+	bool allow_local;      /* file, git and http URLs, private addresses */
+	unsigned jobs;         /* at once */
+	unsigned deadline_ms;  /* of one job */
+	uint64_t disk_reserve; /* no upload takes of it; bytes */
 };
 
 /* Starts the threads; what is owed since the last run begins at once. */
@@ -77,6 +78,25 @@ struct gitsync_try_request {
 	void *ctx;
 };
 void gitsync_try(struct gitsync *gitsync, const struct gitsync_try_request *request);
+
+/* Name of an upload's file: of this principal, whatever id is said; false: it cannot be one. */
+enum { GITSYNC_UPLOAD_NAME = 128 };
+bool gitsync_upload_name(char name[static GITSYNC_UPLOAD_NAME], uint32_t workspace,
+			 const char *principal, const char *id);
+struct gitsync_upload_request {
+	const char *name;     /* copied */
+	uint64_t offset;      /* the file ends behind the piece */
+	struct sl_bytes data; /* copied */
+	bool last;            /* on the disk before done() */
+	/* `bytes`: what is there now. On a thread of gitsync's. */
+	void (*done)(void *ctx, sl_code code, uint64_t bytes, const struct sl_err *err);
+	void *ctx;
+};
+/* Writes a piece. SL_OK: done() will be called, exactly once; else it is not. Files that are not
+ * pushed within a day go. */
+SL_MUST_USE sl_code gitsync_upload(struct gitsync *gitsync,
+				   const struct gitsync_upload_request *request,
+				   struct sl_err *err);
 
 /* The repository is gone: removes its mirror when no job runs on it. */
 void gitsync_forget(struct gitsync *gitsync, const char *repository_id);

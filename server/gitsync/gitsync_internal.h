@@ -59,7 +59,12 @@ struct gitsync {
 	struct diff *diffs, **diffs_end;
 	struct look *looks;
 	struct trial *trials;
-	struct busy *forgotten; /* repositories whose mirror is to go */
+	struct busy *forgotten;       /* repositories whose mirror is to go */
+	struct upload_piece *uploads; /* in order of coming */
+	unsigned upload_count;
+	pthread_cond_t upload_wake;
+	pthread_t upload_thread;
+	bool uploads_run;
 	struct gitsync_stats stats;
 };
 
@@ -94,6 +99,12 @@ void gitsync_looks_fini(struct gitsync *g);
 bool gitsync_trial_one(struct gitsync *g);
 /* Answers all that wait; when no thread runs any more. */
 void gitsync_trials_fini(struct gitsync *g);
+
+/* --- uploads.c --------------------------------------------------------------------------- */
+
+SL_MUST_USE sl_code gitsync_uploads_start(struct gitsync *g, struct sl_err *err);
+/* Answers all that wait; `stopping` is set. */
+void gitsync_uploads_stop(struct gitsync *g);
 
 /* --- diffs.c ----------------------------------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 #include "server/gitsync/jobs.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
@@ -102,14 +104,15 @@ static sl_code fetch_again(const struct gitsync_item *item, const struct git_job
 	return git_run(&job, worker->stop, worker->ctx, result, err);
 }
 
-static void fill_job(const struct gitsync_item *item, struct git_job *job, struct sl_arena *arena)
+static void fill_job(const struct gitsync_item *item, const char *data, struct git_job *job,
+		     struct sl_arena *arena)
 {
 	switch (item->owed->kind) {
 	case SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH:
 		publish_job(item, job, arena);
 		break;
 	case SLUICE__STORE__V1__OWED_KIND__OWED_KIND_COMMIT:
-		gitsync_commit_job(item, job, arena);
+		gitsync_commit_job(item, data, job, arena);
 		break;
 	default:
 		resolve_job(item, job);
@@ -132,7 +135,13 @@ sl_code gitsync_item_run(const struct gitsync_item *item,
 	    .deadline_ms = worker->options->deadline_ms,
 	};
 	bool publish = item->owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH;
-	fill_job(item, &job, &arena);
+	fill_job(item, worker->options->data, &job, &arena);
+	if (job.archive != NULL && access(job.archive, R_OK) != 0 && errno == ENOENT) {
+		ret_result->failure = GIT_COMMIT_GONE;
+		sl_text_copy(ret_result->text, sizeof(ret_result->text),
+			     "the files that were uploaded are gone, as after a day: push again");
+		return SL_OK;
+	}
 	bool says_all = job.op != GIT_COMMIT || job.record != NULL;
 	if (sl_arena_failed(&arena) || !says_all) {
 		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");

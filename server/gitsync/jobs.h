@@ -53,8 +53,10 @@ SL_MUST_USE sl_code gitsync_item_run(const struct gitsync_item *item,
 				     struct git_result *ret_result, struct sl_err *err);
 
 /* Fills what a COMMIT asks for; texts in the arena. */
-void gitsync_commit_job(const struct gitsync_item *item, struct git_job *job,
+void gitsync_commit_job(const struct gitsync_item *item, const char *data, struct git_job *job,
 			struct sl_arena *arena);
+/* DIR/uploads/<name> */
+char *gitsync_upload_path(struct sl_arena *arena, const char *data, const char *name);
 
 /* Records the result as a command and waits for its commit. Not recorded is not lost: the item
  * stays owed. */

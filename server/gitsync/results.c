@@ -35,7 +35,7 @@ static Sluice__V1__ContentReason reason_of(enum git_failure failure)
 	    REASON(BUNDLE_REFUSED),         REASON(BUNDLE_TOO_BIG),     REASON(TAG_TAKEN),
 	    REASON(PUSH_REFUSED),           REASON(WRITE_REFUSED),      REASON(REF_PROTECTED),
 	    REASON(HOST_KEY_UNKNOWN),       REASON(HOST_KEY_CHANGED),   REASON(CERTIFICATE_REFUSED),
-	    REASON(REPOSITORY_MOVED),
+	    REASON(REPOSITORY_MOVED),       REASON(CONFLICT),           REASON(HISTORY_REWRITTEN),
 	};
 #undef REASON
 	if (failure == GIT_OK) {
@@ -48,10 +48,33 @@ static Sluice__V1__ContentReason reason_of(enum git_failure failure)
 		   : reasons[failure];
 }
 
-static sl_code decide_content(struct decision *d, const struct result_cmd *c, struct sl_err *err)
+enum { CONFLICTS_MAX = 20 };
+
+static Sluice__Store__V1__CommitRecord **conflicts_of(struct sl_arena *arena,
+						      const struct git_result *r, size_t *ret_count)
+{
+	size_t count = r->log_count < CONFLICTS_MAX ? r->log_count : CONFLICTS_MAX;
+	Sluice__Store__V1__CommitRecord **list =
+	    SL_ARENA_ARRAY(arena, Sluice__Store__V1__CommitRecord *, count + 1);
+	Sluice__Store__V1__CommitRecord *records =
+	    SL_ARENA_ARRAY(arena, Sluice__Store__V1__CommitRecord, count + 1);
+	for (size_t i = 0; list != NULL && records != NULL && i < count; i++) {
+		sluice__store__v1__commit_record__init(&records[i]);
+		records[i].commit = r->log[i].commit;
+		records[i].author = r->log[i].author;
+		records[i].subject = r->log[i].subject;
+		records[i].at_s = r->log[i].unix_s;
+		records[i].files = r->log[i].files;
+		list[i] = &records[i];
+	}
+	*ret_count = list != NULL && records != NULL ? count : 0;
+	return list;
+}
+
+static struct version_content_result content_result(struct decision *d, const struct result_cmd *c)
 {
 	const struct git_result *r = c->result;
-	const struct version_content_result result = {
+	struct version_content_result result = {
 	    .app_id = c->item->owed->app_id,
 	    .version = c->item->owed->version,
 	    .generation = c->item->owed->generation,
@@ -69,6 +92,13 @@ static sl_code decide_content(struct decision *d, const struct result_cmd *c, st
 	    .author = r->author,
 	    .commit_s = r->commit_unix_s,
 	};
+	result.conflicts = conflicts_of(d->arena, r, &result.conflict_count);
+	return result;
+}
+
+static sl_code decide_content(struct decision *d, const struct result_cmd *c, struct sl_err *err)
+{
+	const struct version_content_result result = content_result(d, c);
 	return versions_decide_content_result(d, &result, err);
 }
 
@@ -88,6 +118,7 @@ static sl_code decide_publish(struct decision *d, const struct result_cmd *c, st
 static sl_code decide_commit(struct decision *d, const struct result_cmd *c, struct sl_err *err)
 {
 	const struct git_result *r = c->result;
+	const struct version_content_result content = content_result(d, c);
 	const struct commit_result result = {
 	    .repository_id = c->item->owed->repository_id,
 	    .revision = c->item->owed->revision,
@@ -97,6 +128,7 @@ static sl_code decide_commit(struct decision *d, const struct result_cmd *c, str
 	    .next_ms = c->next_ms,
 	    .ref = r->ref,
 	    .tip = r->tip,
+	    .content = &content,
 	};
 	return commits_decide_result(d, &result, err);
 }

@@ -65,13 +65,18 @@ sl_code commits_decide_result(struct decision *d, const struct commit_result *re
 	if (code != SL_OK || owed->commit == NULL) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
-	if (result->failure[0] != '\0') {
+	bool push = owed->version != 0;
+	if (result->failure[0] == '\0' || (push && !result->transient)) {
+		decision_delete(d, TABLE_OWED, &key);
+	} else {
 		put_attempt(d, owed, result);
-		return SL_OK;
 	}
-	decision_delete(d, TABLE_OWED, &key);
-	put_branch(d, result);
-	return follow_move(d, owed, err);
+	if (result->failure[0] == '\0') {
+		put_branch(d, result);
+		code = follow_move(d, owed, err);
+	}
+	return code != SL_OK || !push ? code
+				      : versions_decide_content_result(d, result->content, err);
 }
 
 /* --- by hand ---------------------------------------------------------------------------- */
@@ -138,6 +143,11 @@ sl_code owed_decide_drop(struct decision *d, const Sluice__Store__V1__OwedRecord
 		    err, SL_FAILED_PRECONDITION, SL_REASON_OWED_IS_NEEDED,
 		    "the tag of a sealed version cannot be dropped: without it no "
 		    "instance can have the version; delete the version instead");
+	}
+	if (owed->version != 0) {
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_OWED_IS_NEEDED,
+				      "a push cannot be dropped, since a version waits for it: "
+				      "set that version's content instead");
 	}
 	d->object.app_id = owed->app_id;
 	struct record_key key = owed_key_of(d->workspace, owed);

@@ -108,10 +108,21 @@ static bool wants_commits(const Sluice__Store__V1__RepositoryRecord *repository,
 	       strcmp(app->path, ".") != 0;
 }
 
-/* What one commit says; NULL in any: memory is out. */
+/* What one commit says. */
 struct words {
 	const char *message, *newest, *move_to;
+	const struct commit_push *push;                  /* NULL: it is none */
+	const Sluice__Store__V1__VersionRecord *version; /* that is pushed */
 };
+
+static void fill_push(const struct words *words, Sluice__Store__V1__OwedRecord *owed)
+{
+	owed->version = words->version->number;
+	owed->generation = words->version->content->generation;
+	owed->commit->upload = (char *)words->push->upload;
+	owed->commit->made_from = words->version->content->made_from;
+	owed->commit->onto = words->push->onto;
+}
 
 static sl_code owe(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 		   const struct words *words, struct sl_err *err)
@@ -133,6 +144,9 @@ static sl_code owe(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 	owed.repository_id = app->repository_id;
 	owed.revision = d->revision;
 	owed.commit = &commit;
+	if (words->push != NULL) {
+		fill_push(words, &owed);
+	}
 	struct record_key key = owed_key_of(d->workspace, &owed);
 	decision_put(d, TABLE_OWED, &key, &owed.base);
 	return SL_OK;
@@ -290,6 +304,35 @@ sl_code commits_owe_promoted(struct decision *d, const Sluice__Store__V1__AppRec
 	return owe(d, app, &words, err);
 }
 
+sl_code commits_owe_push(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			 const Sluice__Store__V1__VersionRecord *version,
+			 const struct commit_push *push, struct sl_err *err)
+{
+	Sluice__Store__V1__RepositoryRecord *repository = NULL;
+	Sluice__Store__V1__VersionRecord *newest = NULL;
+	bool automatic = false;
+	sl_code code = look_up(d, app, &repository, &automatic, err);
+	code = code != SL_OK ? code : newest_version(d, app, &newest, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	if (repository->publish == SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE) {
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, SL_REASON_REPOSITORY_READ_ONLY,
+		    "repository '%s' has publish = NONE: nothing is written there",
+		    repository->name);
+	}
+	const struct words words = {
+	    .message = sl_arena_printf(d->arena, "Version %s of %s : %s", version->name, app->name,
+				       push->message),
+	    .newest = newest->name,
+	    .move_to = "",
+	    .push = push,
+	    .version = version,
+	};
+	return owe(d, app, &words, err);
+}
+
 /* --- forgetting ----------------------------------------------------------------------------- */
 
 static sl_code drop_of_app(struct decision *d, Sluice__Store__V1__OwedRecord *owed, void *ctx,
@@ -301,6 +344,25 @@ static sl_code drop_of_app(struct decision *d, Sluice__Store__V1__OwedRecord *ow
 		decision_delete(d, TABLE_OWED, &key);
 	}
 	return SL_OK;
+}
+
+static sl_code drop_push(struct decision *d, Sluice__Store__V1__OwedRecord *owed, void *ctx,
+			 struct sl_err *err)
+{
+	const Sluice__Store__V1__VersionRecord *version = ctx;
+	(void)err;
+	if (owed->version == version->number && strcmp(owed->app_id, version->app_id) == 0) {
+		struct record_key key = owed_key_of(d->workspace, owed);
+		decision_delete(d, TABLE_OWED, &key);
+	}
+	return SL_OK;
+}
+
+sl_code commits_forget_push(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			    uint32_t version, struct sl_err *err)
+{
+	Sluice__Store__V1__VersionRecord of = {.app_id = app->id, .number = version};
+	return each_owed(d, app->repository_id, drop_push, &of, err);
 }
 
 sl_code commits_forget_app(struct decision *d, const Sluice__Store__V1__AppRecord *app,

@@ -12,6 +12,8 @@
 
 #include "server/records/records.h"
 
+struct version_content_result;
+
 /* Table owed: workspace, kind (4 bytes), repository id, revision of the command that owes it. */
 struct record_key owed_commit_key(uint32_t workspace, const char *repository_id, uint64_t revision);
 /* Of any row. */
@@ -44,6 +46,21 @@ SL_MUST_USE sl_code commits_owe_promoted(struct decision *d,
 					 const Sluice__Store__V1__VersionRecord *version,
 					 uint32_t from, uint32_t to, struct sl_err *err);
 
+/* What a version is pushed as. */
+struct commit_push {
+	const char *upload;  /* file in DIR/uploads */
+	const char *message; /* one line */
+	bool onto;
+};
+/* The version's content, just reset, is what this commit will be. SL_FAILED_PRECONDITION /
+ * REPOSITORY_READ_ONLY. */
+SL_MUST_USE sl_code commits_owe_push(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+				     const Sluice__Store__V1__VersionRecord *version,
+				     const struct commit_push *push, struct sl_err *err);
+/* Other content is asked for, or the version goes: no push of it is owed any more. */
+SL_MUST_USE sl_code commits_forget_push(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+					uint32_t version, struct sl_err *err);
+
 /* The app goes: nothing is owed for it any more. */
 SL_MUST_USE sl_code commits_forget_app(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 				       struct sl_err *err);
@@ -64,6 +81,8 @@ struct commit_result {
 	const char *text;
 	uint64_t next_ms;
 	const char *ref, *tip; /* the branch, and where it is now */
+	/* Of a push: what it means for the version. One that is refused is owed no more. */
+	const struct version_content_result *content;
 };
 /* A row that is gone makes SL_OK with no change. */
 SL_MUST_USE sl_code commits_decide_result(struct decision *d, const struct commit_result *result,

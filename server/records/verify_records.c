@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/records/apps.h"
+#include "server/records/commits.h"
 #include "server/records/placement.h"
 #include "server/records/verify_internal.h"
 #include "server/records/versions.h"
@@ -120,6 +121,11 @@ static void check_content(struct verify *v, uint32_t ws, const Sluice__Store__V1
 	    content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_RESOLVING ||
 	    (content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_FAILED &&
 	     content->reason == SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE);
+	Sluice__Store__V1__AppRecord *app = NULL;
+	if (content->push_revision != 0 &&
+	    app_get(v->view, &v->arena, ws, r->app_id, &app, NULL) == SL_OK) {
+		owed = owed_commit_key(ws, app->repository_id, content->push_revision);
+	}
 	if (waits && !verify_is_there(v, TABLE_OWED, &owed, NULL)) {
 		verify_fault(v, "waits for its content, and nothing is owed");
 	}

@@ -27,6 +27,14 @@ static void check_commit(struct verify *v, uint32_t ws, const Sluice__Store__V1_
 	if (!verify_app_lives(v, ws, r->app_id)) {
 		verify_fault(v, "is owed for app '%s', which is gone", r->app_id);
 	}
+	Sluice__Store__V1__VersionRecord *version = NULL;
+	if (r->version != 0) {
+		verify_need_version(v, ws, r->app_id, r->version);
+		if (version_get(v->view, &v->arena, ws, r->app_id, r->version, &version, NULL) ==
+		    SL_OK) {
+			check_resolve(v, r, version);
+		}
+	}
 	if (r->commit == NULL || r->commit->id[0] == '\0') {
 		verify_fault(v, "is a commit that says nothing");
 	}

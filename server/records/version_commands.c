@@ -94,6 +94,23 @@ sl_code versions_decide_set_content(struct decision *d, const Sluice__Store__V1_
 	return SL_OK;
 }
 
+sl_code versions_decide_push(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			     Sluice__Store__V1__VersionRecord *version,
+			     const struct commit_push *push, struct sl_err *err)
+{
+	sl_code code = expect(d, version, err);
+	code = code != SL_OK ? code : version_check(d, VERSION_ACT_SET_CONTENT, app, version, err);
+	code = code != SL_OK ? code : version_content_clear(d, app, version, "", err);
+	if (code != SL_OK) {
+		return code;
+	}
+	version->path = app->path;
+	version->content->push_revision = d->revision;
+	version_put(d, version);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app, version, NULL, 0);
+	return commits_owe_push(d, app, version, push, err);
+}
+
 /* The facts name the version for when it is gone. */
 static sl_code rename_facts(struct decision *d, const Sluice__Store__V1__VersionRecord *version,
 			    struct sl_err *err)
@@ -287,7 +304,8 @@ sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord 
 	if (code != SL_OK) {
 		return code;
 	}
-	code = remove_pins(d, app, version, err);
+	code = commits_forget_push(d, app, version->number, err);
+	code = code != SL_OK ? code : remove_pins(d, app, version, err);
 	if (code != SL_OK) {
 		return code;
 	}

@@ -64,6 +64,9 @@ static sl_code fill_ready(struct decision *d, Sluice__Store__V1__ContentRecord *
 	content->subject = text_or_empty(result->subject);
 	content->author = text_or_empty(result->author);
 	content->commit_s = result->commit_s;
+	content->made_from = text_or_empty(NULL);
+	content->push_revision = 0;
+	content->n_conflicts = 0;
 	return content->digest.len == 32 ? SL_OK : records_out_of_memory(err);
 }
 
@@ -75,6 +78,8 @@ static void fill_failed(struct decision *d, Sluice__Store__V1__ContentRecord *co
 	content->text = text_or_empty(result->text);
 	content->rule = text_or_empty(result->rule);
 	content->retried_ms = d->now_ms;
+	content->conflicts = result->conflicts;
+	content->n_conflicts = result->conflict_count;
 }
 
 static sl_code apply_content(struct decision *d, Sluice__Store__V1__ContentRecord *content,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "server/records/commits.h"
 #include "server/records/versions_internal.h"
 #include "server/records/wire.h"
 
@@ -213,10 +214,24 @@ sl_code records_out_of_memory(struct sl_err *err)
 	return sl_err_no_memory(err);
 }
 
-sl_code version_content_reset(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+static char *base_of(const Sluice__Store__V1__ContentRecord *content)
+{
+	if (content == NULL) {
+		return (char *)"";
+	}
+	return content->state == SLUICE__V1__CONTENT_STATE__CONTENT_STATE_READY
+		   ? content->commit
+		   : content->made_from;
+}
+
+sl_code version_content_clear(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 			      Sluice__Store__V1__VersionRecord *version, const char *asked,
 			      struct sl_err *err)
 {
+	sl_code code = commits_forget_push(d, app, version->number, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	Sluice__Store__V1__ContentRecord *content =
 	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__ContentRecord);
 	if (content == NULL) {
@@ -226,9 +241,24 @@ sl_code version_content_reset(struct decision *d, const Sluice__Store__V1__AppRe
 	content->state = SLUICE__V1__CONTENT_STATE__CONTENT_STATE_RESOLVING;
 	content->asked = (char *)asked;
 	content->generation = version->content != NULL ? version->content->generation + 1 : 1;
+	content->made_from = base_of(version->content);
 	version->content = content;
-	version_owe(d, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, app, version);
+	struct record_key resolve =
+	    owed_key(d->workspace, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, app->id,
+		     version->number);
+	decision_delete(d, TABLE_OWED, &resolve);
 	return SL_OK;
+}
+
+sl_code version_content_reset(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			      Sluice__Store__V1__VersionRecord *version, const char *asked,
+			      struct sl_err *err)
+{
+	sl_code code = version_content_clear(d, app, version, asked, err);
+	if (code == SL_OK) {
+		version_owe(d, SLUICE__STORE__V1__OWED_KIND__OWED_KIND_RESOLVE, app, version);
+	}
+	return code;
 }
 
 /* --- sealing ----------------------------------------------------------------------------- */

@@ -109,6 +109,12 @@ SL_MUST_USE sl_code versions_decide_set_content(struct decision *d,
 						const Sluice__Store__V1__AppRecord *app,
 						Sluice__Store__V1__VersionRecord *version,
 						const char *commit, struct sl_err *err);
+/* The version's content will be what is pushed (commits.h). */
+struct commit_push;
+SL_MUST_USE sl_code versions_decide_push(struct decision *d,
+					 const Sluice__Store__V1__AppRecord *app,
+					 Sluice__Store__V1__VersionRecord *version,
+					 const struct commit_push *push, struct sl_err *err);
 /* new_name "": as it is. */
 SL_MUST_USE sl_code versions_decide_update(struct decision *d,
 					   const Sluice__Store__V1__AppRecord *app,
@@ -171,6 +177,9 @@ struct version_content_result {
 	uint64_t files, bytes;
 	const char *subject, *author;
 	uint64_t commit_s;
+	/* CONFLICT: with these; in the arena. */
+	Sluice__Store__V1__CommitRecord **conflicts;
+	size_t conflict_count;
 };
 
 /* Records it, if nothing newer was set: a version that is gone, sealed or of another generation

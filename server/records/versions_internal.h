@@ -18,7 +18,12 @@ SL_MUST_USE sl_code version_name_free(struct decision *d, const Sluice__Store__V
 /* Index by name. */
 void version_put_name(struct decision *d, const Sluice__Store__V1__VersionRecord *version);
 
-/* Clears the content, asks for `asked`, and owes looking for it. The caller puts the version. */
+/* Clears the content; what it was is what is pushed onto. */
+SL_MUST_USE sl_code version_content_clear(struct decision *d,
+					  const Sluice__Store__V1__AppRecord *app,
+					  Sluice__Store__V1__VersionRecord *version,
+					  const char *asked, struct sl_err *err);
+/* The same, and owes looking for `asked`. The caller puts the version. */
 SL_MUST_USE sl_code version_content_reset(struct decision *d,
 					  const Sluice__Store__V1__AppRecord *app,
 					  Sluice__Store__V1__VersionRecord *version,

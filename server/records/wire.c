@@ -170,6 +170,18 @@ Sluice__V1__VersionRef *wire_version_ref_get(const struct wire *w, const char *a
 	return ref->id != NULL && ref->name != NULL ? ref : NULL;
 }
 
+Sluice__V1__CommitInfo *wire_commit(struct sl_arena *arena,
+				    const Sluice__Store__V1__CommitRecord *record)
+{
+	NEW(commit, Sluice__V1__CommitInfo, sluice__v1__commit_info__init);
+	commit->commit = record->commit;
+	commit->author = record->author;
+	commit->message = record->subject;
+	commit->at = wire_time(arena, record->at_s * 1000u);
+	commit->files = record->files;
+	return commit;
+}
+
 Sluice__V1__Content *wire_content(struct sl_arena *arena,
 				  const Sluice__Store__V1__ContentRecord *record, const char *path)
 {
@@ -190,6 +202,12 @@ Sluice__V1__Content *wire_content(struct sl_arena *arena,
 	content->author = record->author;
 	content->committed_at = wire_time(arena, record->commit_s * 1000u);
 	content->path = (char *)path;
+	content->conflicts =
+	    SL_ARENA_ARRAY(arena, Sluice__V1__CommitInfo *, record->n_conflicts + 1);
+	for (size_t i = 0; content->conflicts != NULL && i < record->n_conflicts; i++) {
+		content->conflicts[content->n_conflicts++] =
+		    wire_commit(arena, record->conflicts[i]);
+	}
 	return content;
 }
 

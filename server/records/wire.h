@@ -42,6 +42,8 @@ Sluice__V1__Version *wire_version(const struct wire *w,
 				  const Sluice__Store__V1__AppRecord *app,
 				  const Sluice__Store__V1__PublicationRecord *publication,
 				  uint32_t released_version);
+Sluice__V1__CommitInfo *wire_commit(struct sl_arena *arena,
+				    const Sluice__Store__V1__CommitRecord *record);
 Sluice__V1__Content *wire_content(struct sl_arena *arena,
 				  const Sluice__Store__V1__ContentRecord *record, const char *path);
 Sluice__V1__Block *wire_block(struct sl_arena *arena, const Sluice__Store__V1__BlockRecord *record);

@@ -5,6 +5,7 @@
 #include "server/records/versions.h"
 #include "server/records/wire.h"
 #include "server/services/noun_checks.h"
+#include "server/services/push.h"
 #include "server/services/version_reads.h"
 #include "sluice/v1/version.pb-c.h"
 
@@ -311,7 +312,7 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 #define ROW(method) "/sluice.v1.VersionService/" #method
 
 /* clang-format off */
-const struct service_method version_methods[13] = {
+const struct service_method version_methods[15] = {
 	{ ROW(CreateVersion), ACCESS_EDIT, &sluice__v1__create_version_request__descriptor,
 	  &sluice__v1__create_version_response__descriptor, .check = create_check, .decide = create_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(GetVersion), ACCESS_VIEW, &sluice__v1__get_version_request__descriptor,
@@ -336,6 +337,12 @@ const struct service_method version_methods[13] = {
 	  &sluice__v1__list_version_notes_response__descriptor, .check = version_notes_check, .read = version_notes_read, .scope = ACCESS_APP },
 	{ ROW(DiffVersions), ACCESS_VIEW, &sluice__v1__diff_versions_request__descriptor,
 	  &sluice__v1__diff_versions_response__descriptor, .check = version_diff_check, .start = version_diff_start, .scope = ACCESS_APP },
+	{ ROW(UploadContent), ACCESS_EDIT, &sluice__v1__upload_content_request__descriptor,
+	  &sluice__v1__upload_content_response__descriptor, .check = push_upload_check, .start = push_upload_start,
+	  .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(PushVersion), ACCESS_EDIT, &sluice__v1__push_version_request__descriptor,
+	  &sluice__v1__push_version_response__descriptor, .check = push_check, .decide = push_decide,
+	  .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(DeleteVersion), ACCESS_EDIT, &sluice__v1__delete_version_request__descriptor,
 	  &sluice__v1__delete_version_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true, .scope = ACCESS_APP, .where = ACCESS_IN_CURRENT },
 };

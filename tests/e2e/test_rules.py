@@ -65,6 +65,7 @@ WRITES = [
     ("DeleteApp", {"app": "news"}, "app"),
     ("CreateVersion", {"app": "shop", "name": "v2", "from": "v1"}, None),
     ("SetVersionContent", {"app": "shop", "version": "v2", "commit": "main"}, "version"),
+    ("PushVersion", {"app": "shop", "version": "v2", "upload": "UPLOAD", "message": "more"}, "version"),
     ("UpdateVersion", {"app": "shop", "version": "v2", "new_name": "v3"}, "version"),
     ("BlockVersion", {"app": "shop", "version": "v3", "mode": 2}, "version"),
     ("UnblockVersion", {"app": "shop", "version": "v3"}, "version"),
@@ -110,7 +111,7 @@ def settle(client, method, request):
         harness.wait_content(client, "shop", "v1")
         if request.get("from") == "staging":
             harness.wait_published(client, "shop", "v1")
-    if method in ("UpdateVersion", "BlockVersion", "SetVersionContent"):
+    if method in ("UpdateVersion", "BlockVersion", "SetVersionContent", "PushVersion"):
         harness.wait_content(client, "shop", request["version"])
 
 
@@ -138,6 +139,8 @@ def test_every_write_can_be_tried_expected_and_repeated(shop):
         settle(client, method, request)
         if request.get("owed"):
             request = {**request, "owed": client.ListOwed(repository="other").items[0].id}
+        if request.get("upload"):
+            request = {**request, "upload": client.UploadContent(app="shop", data=harness.archive({"index.html": "pushed\n"}), last=True).upload}
         call = getattr(client, method)
         tried = call(write={"validate_only": True, "request_id": f"w-{at}"}, **request)
         assert (tried.result.revision, tried.result.replayed) == (0, False), method

@@ -188,6 +188,8 @@ typedef struct sluice_call {
 	X(list_versions, ListVersions, VersionService)                                             \
 	X(set_version_content, SetVersionContent, VersionService)                                  \
 	X(update_version, UpdateVersion, VersionService)                                           \
+	X(upload_content, UploadContent, VersionService)                                           \
+	X(push_version, PushVersion, VersionService)                                               \
 	X(seal_version, SealVersion, VersionService)                                               \
 	X(block_version, BlockVersion, VersionService)                                             \
 	X(unblock_version, UnblockVersion, VersionService)                                         \

@@ -360,6 +360,15 @@ class Repository:
         return dict(reversed(line.split()) for line in git("for-each-ref", "--format=%(objectname) %(refname)", cwd=self.bare).splitlines())
 
 
+def archive(files):
+    """What UploadContent takes; files: {path: text}, what ends with .sh can be run."""
+    whole = b""
+    for path, text in files.items():
+        data, name = text if isinstance(text, bytes) else text.encode(), path.encode()
+        whole += len(name).to_bytes(4, "big") + name + bytes([path.endswith(".sh")]) + len(data).to_bytes(8, "big") + data
+    return whole
+
+
 def free_port():
     import socket
 

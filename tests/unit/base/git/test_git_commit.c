@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/bytes/bytes.h"
+#include "base/git/archive.h"
 #include "base/mem/own.h"
 #include "tests/unit/base/git/fixture.h"
 

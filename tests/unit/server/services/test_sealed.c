@@ -45,6 +45,7 @@ static const struct sample {
     {"CreateVersion", "app=shop name=$V", false},
     {"SetVersionContent", "app=shop version=$V", false},
     {"SetVersionContent", "app=shop version=$V commit=main", false},
+    {"PushVersion", "app=shop version=$V upload=upl_aaaaaaaaaaaaaaaaaaaa message=more", false},
     {"UpdateVersion", "app=shop version=$V new_name=renamed", false},
     {"UpdateVersion", "app=shop version=$V description=other", false},
     {"UpdateVersion", "app=shop version=$V", false},
