@@ -100,7 +100,7 @@ static enum store_prune on_prune(void *ctx, uint64_t revision, struct sl_bytes r
 	}
 	return records_prune(
 	    record, revision,
-	    requests_oldest_revision(server->services.requests, sl_clock_unix_ms()));
+	    requests_oldest_revision(server->services.requests, sl_clock_steady_ms()));
 }
 
 static void on_record(void *ctx, const struct store_view *view,
@@ -309,7 +309,7 @@ static sl_code open_store(struct server *server, struct sl_err *err)
 	const struct store_view *view = NULL;
 	code = code != SL_OK ? code : store_view_begin(server->services.store, &view, err);
 	if (code == SL_OK) {
-		code = requests_load(server->services.requests, view, sl_clock_unix_ms(), err);
+		code = requests_load(server->services.requests, view, sl_clock_steady_ms(), err);
 		server->recovering = store_view_is_recovering(view);
 		store_view_end(view);
 	}

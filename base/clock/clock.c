@@ -1,5 +1,6 @@
 #include "base/clock/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -23,6 +24,17 @@ uint64_t sl_clock_mono_ms(void)
 uint64_t sl_clock_mono_us(void)
 {
 	return now_us(CLOCK_MONOTONIC);
+}
+
+uint64_t sl_clock_steady_ms(void)
+{
+	static atomic_uint_least64_t ahead; /* of the monotonic clock; 0: not asked yet */
+	uint64_t mono = sl_clock_mono_ms(), none = 0;
+	uint64_t now_ahead = sl_clock_unix_ms() - mono;
+	if (atomic_compare_exchange_strong(&ahead, &none, now_ahead)) {
+		return mono + now_ahead;
+	}
+	return mono + none;
 }
 
 const char *sl_clock_text(char buffer[static SL_CLOCK_TEXT_SIZE], uint64_t unix_ms)

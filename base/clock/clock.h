@@ -11,6 +11,9 @@
 uint64_t sl_clock_unix_ms(void); /* ms since 1970 */
 uint64_t sl_clock_mono_ms(void); /* ms since some start; never goes back */
 uint64_t sl_clock_mono_us(void);
+/* The wall clock as it was when this was first asked, gone on monotonically: how old things are
+ * that a clock that jumps must not age. */
+uint64_t sl_clock_steady_ms(void);
 
 /* RFC 3339 in UTC, "2026-11-22T10:43:31.120Z". Returns `buffer`. */
 #define SL_CLOCK_TEXT_SIZE 32

@@ -181,6 +181,8 @@ struct fleet {
 	uint64_t manifests_sent, reports, writes, refusals;
 	struct signing_key key; /* in use; epoch 0: nothing is signed */
 	uint64_t keys_look_mono_ms;
+	uint64_t clock_ahead_ms; /* of the wall clock to the monotonic one, as agents were told; 0:
+				    none was */
 
 	atomic_uint touches[FLEET_TOUCH_BUCKETS]; /* no lock */
 

@@ -20,7 +20,13 @@
 
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
-enum { PROTOCOL = 1, BACKOFF_MIN_MS = 500, BACKOFF_MAX_MS = 10000, MESSAGE_ARENA_MAX = 64 << 20 };
+enum {
+	PROTOCOL = 1,
+	BACKOFF_MIN_MS = 500,
+	BACKOFF_MAX_MS = 10000,
+	MESSAGE_ARENA_MAX = 64 << 20,
+	CLOCK_SET_MS = 2000, /* further apart than clocks that are disciplined gently */
+};
 
 /* --- sending --------------------------------------------------------------------------- */
 
@@ -264,11 +270,26 @@ static uint64_t refresh_after(const struct fleet_session *session)
 	return FLEET_REFRESH_MS - FLEET_REFRESH_MS / 4 * (sl_get_be32(hash) % 1000) / 1000;
 }
 
+/* Agents judge dates by the time that they were told, gone on monotonically. When our clock was set
+ * they are told anew: else those who came while it was ahead would find all that follows expired.
+ */
+static bool clock_was_set(struct fleet *fleet, uint64_t mono_ms)
+{
+	uint64_t ahead = fleet_unix_ms(fleet) - mono_ms, before = fleet->clock_ahead_ms;
+	uint64_t apart = ahead > before ? ahead - before : before - ahead;
+	if (before != 0 && apart < CLOCK_SET_MS) {
+		return false;
+	}
+	fleet->clock_ahead_ms = ahead;
+	return before != 0;
+}
+
 void fleet_sessions_tick(struct fleet *fleet)
 {
 	uint64_t now = fleet_mono_ms(fleet);
 	struct fleet_session *session = NULL;
 	pthread_mutex_lock(&fleet->lock);
+	bool was_set = clock_was_set(fleet, now);
 	TAILQ_FOREACH(session, &fleet->sessions, link)
 	{
 		if (session->end_mono_ms != 0) {
@@ -279,6 +300,10 @@ void fleet_sessions_tick(struct fleet *fleet)
 		}
 		if (session->unit == NULL || fleet->recovering) {
 			continue;
+		}
+		if (was_set && send_pace(fleet, session) == SL_OK) {
+			session->unit->sent_sequence = 0; /* what it refused by the old time */
+			session->pending = true;
 		}
 		if (session->pending) {
 			fleet_session_touch(fleet, session);

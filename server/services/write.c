@@ -308,7 +308,8 @@ static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *e
 		return service_no_memory(err);
 	}
 	if (w->has_request_id) {
-		requests_put(w->services->requests, w->request_key, d->revision, d->now_ms);
+		requests_put(w->services->requests, w->request_key, d->revision,
+			     sl_clock_steady_ms());
 	}
 	w->response = response;
 	return SL_OK;
