@@ -3,7 +3,7 @@ import glob
 import os
 
 HOUR, DAY, YEARS = 3600, 86400, 3653 * 86400  # ten of them
-SEEN_S = 1.5  # so soon a program has seen a move
+SEEN_S = 2.5  # so soon a program has seen a move
 
 LIBRARY = (glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") or [None])[0]
 
