@@ -315,6 +315,11 @@ static sl_code prove(struct admission *admission, const Sluice__V1__RenewRequest
 	    !ca_identity_parse(facts.uri, ret_identity)) {
 		return refuse_renewal("it is not of this server", err);
 	}
+	/* An agent was off, and nobody is there to help it. A login ends. */
+	if (ret_identity->kind != CA_AGENT) {
+		return refuse_renewal("the door renews those of agents, log in again: sluice login",
+				      err);
+	}
 	sl_code code = tls_cert_key(pem, ret_key, err);
 	if (code != SL_OK) {
 		return code;

@@ -1,8 +1,10 @@
 """The door: who shows a token comes in, strangers do not, and what strangers do to the door is the door's alone."""
 import os
+import re
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -57,6 +59,22 @@ def test_a_good_token_with_a_bad_request_is_told_what_is_wrong(server, request_p
     with pytest.raises(Refused) as refused:
         server.door().Login(token=server.token, certificate_request=request_pem)
     assert refused.value.reason == "CSR_REFUSED"
+
+
+def test_people_do_not_renew_at_the_door(server, tmp_path):
+    """An agent that was off may; a login that ran out takes a token, so that a stolen one ends."""
+    folder = str(tmp_path / "me")
+    _, reply = server.login(folder)
+    with open(os.path.join(folder, "request.pem"), encoding="ascii") as file:
+        request = file.read()
+    identity = re.search(r"idn_[a-z2-7]+", subprocess.run(["openssl", "x509", "-noout", "-ext", "subjectAltName"], input=reply.certificate, check=True,
+                                                          capture_output=True, text=True).stdout).group(0)
+    nonce, counter = b"n" * 16, 1
+    text = b"sluice renew v1\0" + identity.encode() + b"\0" + counter.to_bytes(8, "big") + nonce
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", os.path.join(folder, "key.pem")], input=text, check=True, capture_output=True).stdout
+    with pytest.raises(Refused) as refused:
+        server.door().Renew(certificate=reply.certificate, certificate_request=request, counter=counter, nonce=nonce, signature=signature)
+    assert refused.value.reason == "RENEWAL_REFUSED" and "sluice login" in refused.value.text
 
 
 def test_the_door_speaks_of_nothing_else(server):
