@@ -6,6 +6,7 @@
  *   sluice-agent man [markdown]
  *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,6 +228,8 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "git-worker") == 0) {
 		return git_worker_main();
 	}
+	(void)mallopt(M_ARENA_MAX,
+		      1); /* gRPC's dozen threads hardly allocate: a heap each is waste */
 	if (!sl_crypto_init()) {
 		(void)fputs("sluice-agent: the machine gives no random numbers\n", stderr);
 		return EXIT_FAILED;

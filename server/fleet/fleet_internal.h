@@ -267,12 +267,21 @@ void fleet_slots_clear(struct fleet_session *session);
 /* Apps that were deleted while the agent was away; one that nobody ever knew keeps serving. */
 void fleet_slots_remove_deleted(struct fleet_session *session, const struct store_view *view);
 
+/* hello.c: without the lock */
+sl_code fleet_hello(struct fleet *fleet, struct rpc_stream *stream, struct sl_arena *arena,
+		    const Sluice__V1__AgentHello *message, struct sl_err *err);
+
 /* session.c */
 sl_code fleet_session_send(struct fleet_session *session, const Sluice__V1__SyncResponse *response,
 			   uint64_t mark);
 /* Sends what is due; gives the lock to others now and then. */
 void fleet_sessions_send(struct fleet *fleet);
 void fleet_session_removed(struct fleet *fleet, struct fleet_session *session);
+/* Another stream of the same instance has come. */
+void fleet_session_replaced(struct fleet *fleet, struct fleet_session *session);
+/* Send, as far as the outbox takes it. */
+sl_code fleet_session_pace(struct fleet *fleet, struct fleet_session *session);
+void fleet_session_not_modified(struct fleet *fleet, struct fleet_session *session);
 void fleet_session_end(struct fleet_session *session, sl_code code, const struct sl_err *err);
 void fleet_sessions_tick(struct fleet *fleet);
 const char *fleet_session_activate(const struct fleet_session *session,

@@ -179,11 +179,18 @@ struct found {
 	size_t count;
 };
 
+static uint64_t step_between(const struct requests *r, uint64_t from_ms, uint64_t to_ms)
+{
+	uint64_t step_ms = to_ms > from_ms ? to_ms - from_ms : 0, most_ms = r->keep_ms / 8;
+	return step_ms < most_ms ? step_ms : most_ms;
+}
+
 static sl_code collect(const struct requests *r, const struct store_view *view, uint64_t now_ms,
 		       struct found *found, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	uint64_t later_ms = now_ms, age_ms = 0;
 	sl_arena_init(&arena, 0);
 	store_walk_log(&walk, view, UINT64_MAX, STORE_BACKWARD);
 	while (found->count < r->max && store_walk_next(&walk)) {
@@ -194,11 +201,13 @@ static sl_code collect(const struct requests *r, const struct store_view *view, 
 			return sl_err_wrap(err, "log record of revision %lu",
 					   (unsigned long)sl_get_be64(walk.key.data));
 		}
-		bool recent = record->at_ms + r->keep_ms >= now_ms;
+		age_ms += step_between(r, record->at_ms, later_ms);
+		later_ms = record->at_ms;
+		bool recent = age_ms <= r->keep_ms;
 		if (recent && record->request_key.len == REQUEST_KEY_BYTES) {
 			struct entry *entry = &found->entries[found->count++];
 			*entry =
-			    (struct entry){.revision = record->revision, .at_ms = record->at_ms};
+			    (struct entry){.revision = record->revision, .at_ms = now_ms - age_ms};
 			memcpy(entry->key, record->request_key.data, REQUEST_KEY_BYTES);
 		}
 		sl_arena_fini(&arena);

@@ -26,7 +26,9 @@ SL_MUST_USE sl_code requests_new(size_t max, uint64_t keep_ms, struct requests *
 				 struct sl_err *err);
 void requests_free(struct requests *requests); /* NULL is fine */
 
-/* Reads the log backwards; before the first command. */
+/* Reads the log backwards; before the first command. A record's age is the time to the one after
+ * it, and so on: of a step at most an eighth of keep_ms counts, since a clock that was set, also
+ * while no server ran, must not make it forget. So a time without writes makes it keep more. */
 SL_MUST_USE sl_code requests_load(struct requests *requests, const struct store_view *view,
 				  uint64_t now_ms, struct sl_err *err);
 

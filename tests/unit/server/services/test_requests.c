@@ -130,9 +130,10 @@ static void test_requests_loads_what_the_log_keeps(void **state)
 		uint64_t oldest; /* revision */
 	} cases[] = {
 	    {100, 1000, 20, 14, 1},
-	    {5, 1000, 20, 5, 14}, /* the newest five: 14 16 17 19 20 */
-	    {100, 8, 20, 6, 13},  /* 13 14 16 17 19 20: 12 has no id */
-	    {100, 8, 1000, 0, UINT64_MAX},
+	    {5, 1000, 20, 5, 14},  /* the newest five: 14 16 17 19 20 */
+	    {100, 8, 20, 6, 13},   /* 13 14 16 17 19 20: 12 has no id */
+	    {100, 8, 1000, 6, 13}, /* the clock was set ahead: none is forgotten */
+	    {100, 4, 1000, 14, 1}, /* nor by steps too short to count */
 	    {0, 1000, 20, 0, UINT64_MAX},
 	};
 	struct log log = log_of(20);
