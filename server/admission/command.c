@@ -47,32 +47,32 @@ static sl_code find_whose(struct command *command, struct decision *d, struct sl
 	return name_of(d->view, d->arena, identity, &d->principal, err);
 }
 
-static sl_code workspace_name(struct command *command, const struct store_view *view,
-			      struct sl_err *err)
+/* For replies, and for the audit record: who asks for those of a workspace asks by its name. */
+static sl_code name_workspace(struct command *command, struct decision *d, struct sl_err *err)
 {
-	struct record_key key = key_of(command->workspace);
+	struct record_key key = key_of(d->workspace);
 	struct sl_bytes name;
-	sl_code code = store_get(view, TABLE_WORKSPACE_NUMBERS, key_bytes(&key), &name, err);
-	if (code == SL_OK) {
-		command->workspace_name = sl_arena_printf(command->arena, "%.*s", (int)name.size,
-							  (const char *)name.data);
+	if (d->workspace == 0) {
+		return SL_OK; /* of an identity that is unknown: the command says so itself */
 	}
-	return code == SL_NOT_FOUND ? sl_err_set(err, SL_DATA_LOSS, "a workspace has no name")
-				    : code;
+	sl_code code = store_get(d->view, TABLE_WORKSPACE_NUMBERS, key_bytes(&key), &name, err);
+	if (code == SL_NOT_FOUND) {
+		return sl_err_set(err, SL_DATA_LOSS, "a workspace has no name");
+	}
+	if (code == SL_OK) {
+		d->workspace_name = command->workspace_name =
+		    sl_arena_printf(d->arena, "%.*s", (int)name.size, (const char *)name.data);
+	}
+	return code;
 }
 
 static sl_code decide_kind(struct command *command, struct decision *d, struct sl_err *err)
 {
 	switch (command->kind) {
-	case COMMAND_ENROLL: {
-		sl_code code = workspace_name(command, d->view, err);
-		return code != SL_OK
-			   ? code
-			   : enrolments_decide(d, &command->enrolment, &command->instance, err);
-	}
+	case COMMAND_ENROLL:
+		return enrolments_decide(d, &command->enrolment, &command->instance, err);
 	case COMMAND_LOGIN: {
-		sl_code code = workspace_name(command, d->view, err);
-		code = code != SL_OK ? code : access_token_use(d, command->login.token_id, err);
+		sl_code code = access_token_use(d, command->login.token_id, err);
 		return code != SL_OK ? code : logins_decide(d, &command->login, err);
 	}
 	case COMMAND_RENEW:
@@ -100,6 +100,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	    .reason = "",
 	};
 	sl_code code = find_whose(command, &d, err);
+	code = code != SL_OK ? code : name_workspace(command, &d, err);
 	code = code != SL_OK ? code : decide_kind(command, &d, err);
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);

@@ -197,6 +197,8 @@ def test_certificates_are_renewed_in_use_without_a_gap(make_world):
         time.sleep(0.2)
     identity = world.instance().identity
     assert identity.renewals >= 3 and identity.certificate_expires_at.seconds > began + 4
+    audited = {(r.entry.principal, r.entry.method) for r in world.admin.ListAuditRecords(in_workspace="default").records}
+    assert {("agent:prod-1", "Enroll"), ("admin", "Login"), ("agent:prod-1", "RenewCertificate")} <= audited, audited
     assert not [line for line in agent.lines if "disconnected" in line], agent.lines
 
 
