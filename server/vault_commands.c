@@ -1,6 +1,5 @@
 #include "server/vault_commands.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,11 +8,10 @@
 #include "base/crypto/secret.h"
 #include "base/failpoint/failpoint.h"
 #include "base/mem/own.h"
-#include "server/store/store.h"
+#include "server/offline.h"
 #include "server/vault/vault.h"
 
-enum { EXIT_FAILED = 3, EXIT_USAGE = 64, QUEUE_MAX = 16, WAIT_MS = 60000, LOOK_MS = 100 };
-#define MAP_BYTES (64ULL << 30) /* sparse; a larger store keeps its size */
+enum { EXIT_FAILED = 3, EXIT_USAGE = 64, WAIT_MS = 60000, LOOK_MS = 100 };
 
 SL_DEFINE_AUTO(struct store *, store_free);
 
@@ -81,18 +79,6 @@ const struct sl_command server_vault_reset_command = {
     .exit_codes = exit_codes,
 };
 
-static sl_code open_store(const char *data, struct store **ret_store, struct sl_err *err)
-{
-	const struct store_options options = {
-	    .path = data,
-	    .map_bytes = MAP_BYTES,
-	    .queue_max = QUEUE_MAX,
-	    .tables = record_table_names,
-	    .table_count = TABLE_COUNT,
-	};
-	return store_open(&options, ret_store, err);
-}
-
 static int end(const char *command, sl_code code, const struct sl_err *err, const char *done)
 {
 	if (code != SL_OK) {
@@ -144,7 +130,7 @@ int server_rotate_master(const struct vault_config *config)
 	}
 	SL_FAILPOINT("master-written");
 	if (code == SL_OK) {
-		code = open_store(config->data, &store, &why) == SL_OK
+		code = server_open_offline(config->data, &store, &why) == SL_OK
 			   ? settle(config, store, &err)
 			   : wait_for_server(config, &why, &err);
 	}
@@ -160,9 +146,6 @@ struct reset {
 	struct store_cmd cmd;
 	struct sl_arena arena;
 	uint64_t now_ms, count;
-	pthread_mutex_t lock; /* guards finished */
-	pthread_cond_t wake;
-	bool finished;
 };
 
 static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
@@ -187,36 +170,13 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	return code == SL_OK && sl_arena_failed(&r->arena) ? sl_err_no_memory(err) : code;
 }
 
-static void done(struct store_cmd *cmd)
-{
-	struct reset *r = SL_CONTAINER_OF(cmd, struct reset, cmd);
-	pthread_mutex_lock(&r->lock);
-	r->finished = true;
-	pthread_cond_signal(&r->wake);
-	pthread_mutex_unlock(&r->lock);
-}
-
 static sl_code reset(struct store *store, uint64_t *ret_count, struct sl_err *err)
 {
-	struct reset r = {.now_ms = sl_clock_unix_ms(),
-			  .cmd = {.decide = decide, .done = done, .shrinks = true}};
-	pthread_mutex_init(&r.lock, NULL);
-	pthread_cond_init(&r.wake, NULL);
+	struct reset r = {.now_ms = sl_clock_unix_ms(), .cmd = {.decide = decide, .shrinks = true}};
 	sl_arena_init(&r.arena, 0);
-	sl_code code = store_submit(store, &r.cmd, err);
-	if (code == SL_OK) {
-		pthread_mutex_lock(&r.lock);
-		while (!r.finished) {
-			pthread_cond_wait(&r.wake, &r.lock);
-		}
-		pthread_mutex_unlock(&r.lock);
-		code = r.cmd.code;
-		sl_err_move(err, &r.cmd.err);
-	}
+	sl_code code = store_run(store, &r.cmd, err);
 	*ret_count = r.count;
 	sl_arena_fini(&r.arena);
-	pthread_cond_destroy(&r.wake);
-	pthread_mutex_destroy(&r.lock);
 	return code;
 }
 
@@ -232,7 +192,7 @@ int server_vault_reset(const struct vault_config *config)
 			      "say --forget-values\n");
 		return EXIT_USAGE;
 	}
-	sl_code code = open_store(config->data, &store, &err);
+	sl_code code = server_open_offline(config->data, &store, &err);
 	code = code != SL_OK ? code : reset(store, &count, &err);
 	(void)snprintf(text, sizeof(text), "%lu values are forgotten: set them anew",
 		       (unsigned long)count);

@@ -1,10 +1,9 @@
 /* What admission writes, as commands of the store. */
-#include <pthread.h>
-
 #include "base/clock/clock.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "server/admission/admission_internal.h"
+#include "server/records/workspaces.h"
 
 /* The name for records: "alice", "agent:prod-1". */
 static sl_code name_of(const struct store_view *view, struct sl_arena *arena,
@@ -50,18 +49,16 @@ static sl_code find_whose(struct command *command, struct decision *d, struct sl
 /* For replies, and for the audit record: who asks for those of a workspace asks by its name. */
 static sl_code name_workspace(struct command *command, struct decision *d, struct sl_err *err)
 {
-	struct record_key key = key_of(d->workspace);
-	struct sl_bytes name;
+	char *name = NULL;
 	if (d->workspace == 0) {
 		return SL_OK; /* of an identity that is unknown: the command says so itself */
 	}
-	sl_code code = store_get(d->view, TABLE_WORKSPACE_NUMBERS, key_bytes(&key), &name, err);
+	sl_code code = workspace_name(d->view, d->arena, d->workspace, &name, err);
 	if (code == SL_NOT_FOUND) {
 		return sl_err_set(err, SL_DATA_LOSS, "a workspace has no name");
 	}
 	if (code == SL_OK) {
-		d->workspace_name = command->workspace_name =
-		    sl_arena_printf(d->arena, "%.*s", (int)name.size, (const char *)name.data);
+		d->workspace_name = command->workspace_name = name;
 	}
 	return code;
 }
@@ -117,19 +114,20 @@ static void done(struct store_cmd *cmd)
 	command->done(command);
 }
 
-sl_code command_submit(struct admission *admission, struct command *command, struct sl_err *err)
+static void prepare(struct command *command)
 {
 	command->now_ms = sl_clock_unix_ms();
-	command->cmd = (struct store_cmd){.decide = decide, .done = done, .err = SL_ERR_INIT};
+	command->cmd = (struct store_cmd){.decide = decide, .done = done};
+}
+
+sl_code command_submit(struct admission *admission, struct command *command, struct sl_err *err)
+{
+	prepare(command);
 	return store_submit(admission->options.store, &command->cmd, err);
 }
 
-sl_code command_result(struct command *command, struct sl_err *err)
+static sl_code refuse_copy(struct command *command, struct sl_err *err)
 {
-	if (command->cmd.code != SL_OK) {
-		sl_err_move(err, &command->cmd.err);
-		return command->cmd.code;
-	}
 	if (command->kind == COMMAND_RENEW && command->outcome == RENEWAL_COPIED) {
 		log_warn("renewal-copied", "identity=%s counter=%lu peer=%s",
 			 command->renewal.identity_id, (unsigned long)command->renewal.counter,
@@ -139,42 +137,20 @@ sl_code command_result(struct command *command, struct sl_err *err)
 	return SL_OK;
 }
 
-/* --- waiting for one ---------------------------------------------------------------------- */
-
-struct blocking {
-	struct command command;
-	pthread_mutex_t lock; /* guards finished */
-	pthread_cond_t news;
-	bool finished;
-};
-
-static void wake(struct command *command)
+sl_code command_result(struct command *command, struct sl_err *err)
 {
-	struct blocking *blocking = SL_CONTAINER_OF(command, struct blocking, command);
-	pthread_mutex_lock(&blocking->lock);
-	blocking->finished = true;
-	pthread_cond_signal(&blocking->news);
-	pthread_mutex_unlock(&blocking->lock);
+	if (command->cmd.code != SL_OK) {
+		sl_err_move(err, &command->cmd.err);
+		return command->cmd.code;
+	}
+	return refuse_copy(command, err);
 }
 
 sl_code command_run(struct admission *admission, struct sl_arena *arena, struct command *command,
 		    struct sl_err *err)
 {
-	struct blocking blocking = {.command = *command,
-				    .lock = PTHREAD_MUTEX_INITIALIZER,
-				    .news = PTHREAD_COND_INITIALIZER};
-	blocking.command.arena = arena;
-	blocking.command.done = wake;
-	sl_code code = command_submit(admission, &blocking.command, err);
-	if (code != SL_OK) {
-		return code;
-	}
-	pthread_mutex_lock(&blocking.lock);
-	while (!blocking.finished) {
-		pthread_cond_wait(&blocking.news, &blocking.lock);
-	}
-	pthread_mutex_unlock(&blocking.lock);
-	code = command_result(&blocking.command, err);
-	*command = blocking.command;
-	return code;
+	prepare(command);
+	command->arena = arena;
+	sl_code code = store_run(admission->options.store, &command->cmd, err);
+	return code != SL_OK ? code : refuse_copy(command, err);
 }

@@ -1,5 +1,4 @@
 /* What became of a job, as a command. */
-#include <pthread.h>
 #include <string.h>
 
 #include "base/clock/clock.h"
@@ -20,9 +19,6 @@ struct result_cmd {
 	const struct git_result *result;
 	uint64_t next_ms;
 	struct sl_bytes key;
-	pthread_mutex_t lock; /* guards finished */
-	pthread_cond_t wake;
-	bool finished;
 };
 
 static Sluice__V1__ContentReason reason_of(enum git_failure failure)
@@ -192,38 +188,12 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	return code == SL_OK && sl_arena_failed(&c->arena) ? sl_err_no_memory(err) : code;
 }
 
-static void done(struct store_cmd *cmd)
-{
-	struct result_cmd *c = SL_CONTAINER_OF(cmd, struct result_cmd, cmd);
-	pthread_mutex_lock(&c->lock);
-	c->finished = true;
-	pthread_cond_signal(&c->wake);
-	pthread_mutex_unlock(&c->lock);
-}
-
-static sl_code submit(struct store *store, struct result_cmd *c, struct sl_err *err)
+static sl_code run(struct store *store, struct result_cmd *c, struct sl_err *err)
 {
 	c->cmd.decide = decide;
-	c->cmd.done = done;
 	c->now_ms = sl_clock_unix_ms();
 	sl_arena_init(&c->arena, 0);
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->wake, NULL);
-	sl_code code = store_submit(store, &c->cmd, err);
-	if (code == SL_OK) {
-		pthread_mutex_lock(&c->lock);
-		while (!c->finished) {
-			pthread_cond_wait(&c->wake, &c->lock);
-		}
-		pthread_mutex_unlock(&c->lock);
-		code = c->cmd.code;
-		if (code != SL_OK) {
-			sl_err_move(err, &c->cmd.err);
-		}
-	}
-	sl_err_clear(&c->cmd.err);
-	pthread_cond_destroy(&c->wake);
-	pthread_mutex_destroy(&c->lock);
+	sl_code code = store_run(store, &c->cmd, err);
 	sl_arena_fini(&c->arena);
 	return code;
 }
@@ -245,7 +215,7 @@ sl_code gitsync_item_record(struct store *store, const struct gitsync_item *item
 {
 	struct result_cmd c = {.item = item, .result = result, .workspace = item->workspace};
 	c.next_ms = sl_clock_unix_ms() + backoff_ms(item->owed->attempts);
-	return submit(store, &c, err);
+	return run(store, &c, err);
 }
 
 sl_code gitsync_item_drop(struct store *store, uint32_t workspace, const struct sl_bytes *key,
@@ -253,5 +223,5 @@ sl_code gitsync_item_drop(struct store *store, uint32_t workspace, const struct 
 {
 	struct result_cmd c = {.workspace = workspace, .key = *key};
 	c.cmd.shrinks = true;
-	return submit(store, &c, err);
+	return run(store, &c, err);
 }

@@ -1,5 +1,4 @@
 /* Access tokens: made, used, revoked; and the first principal of a server. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,10 +175,7 @@ struct first_admin {
 	uint64_t now_ms, lifetime_ms;
 	struct sl_id ids[DECISION_IDS];
 	uint8_t secret[SL_TOKEN_RANDOM_BYTES];
-	char *text;           /* in the arena */
-	pthread_mutex_t lock; /* guards finished */
-	pthread_cond_t wake;
-	bool finished;
+	char *text; /* in the arena */
 };
 
 static Sluice__V1__Grant admin_grant(void)
@@ -280,37 +276,11 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 	return first_decide_in(f, &d, err);
 }
 
-static void first_done(struct store_cmd *cmd)
-{
-	struct first_admin *f = SL_CONTAINER_OF(cmd, struct first_admin, cmd);
-	pthread_mutex_lock(&f->lock);
-	f->finished = true;
-	pthread_cond_signal(&f->wake);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static sl_code first_run(struct store *store, struct first_admin *f, struct sl_err *err)
-{
-	sl_code code = store_submit(store, &f->cmd, err);
-	if (code != SL_OK) {
-		return code;
-	}
-	pthread_mutex_lock(&f->lock);
-	while (!f->finished) {
-		pthread_cond_wait(&f->wake, &f->lock);
-	}
-	pthread_mutex_unlock(&f->lock);
-	if (f->cmd.code != SL_OK) {
-		sl_err_move(err, &f->cmd.err);
-	}
-	return f->cmd.code;
-}
-
 sl_code records_first_admin(struct store *store, const struct sl_token_key *key, uint64_t now_ms,
 			    uint64_t lifetime_ms, char **ret_text, struct sl_err *err)
 {
 	struct first_admin f = {
-	    .cmd = {.decide = first_decide, .done = first_done, .err = SL_ERR_INIT},
+	    .cmd = {.decide = first_decide},
 	    .key = key,
 	    .now_ms = now_ms,
 	    .lifetime_ms = lifetime_ms,
@@ -319,14 +289,10 @@ sl_code records_first_admin(struct store *store, const struct sl_token_key *key,
 		f.ids[i] = sl_id_new("new");
 	}
 	sl_random(f.secret, sizeof(f.secret));
-	pthread_mutex_init(&f.lock, NULL);
-	pthread_cond_init(&f.wake, NULL);
 	sl_arena_init(&f.arena, 0);
-	sl_code code = first_run(store, &f, err);
+	sl_code code = store_run(store, &f.cmd, err);
 	char *text = code == SL_OK ? strdup(f.text) : NULL;
 	sl_arena_fini(&f.arena);
-	pthread_cond_destroy(&f.wake);
-	pthread_mutex_destroy(&f.lock);
 	if (code == SL_OK && text == NULL) {
 		return sl_err_no_memory(err);
 	}

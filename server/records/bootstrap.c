@@ -1,6 +1,5 @@
 #include "server/records/bootstrap.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +15,6 @@ struct first {
 	struct store_cmd cmd;
 	struct sl_arena arena;
 	uint64_t now_ms;
-	pthread_mutex_t lock; /* guards finished */
-	pthread_cond_t wake;
-	bool finished;
 };
 
 /* It writes nothing then, or once what an older store lacks: no reason not to start. */
@@ -53,38 +49,13 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 	return code == SL_OK && sl_arena_failed(&first->arena) ? sl_err_no_memory(err) : code;
 }
 
-static void first_done(struct store_cmd *cmd)
-{
-	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
-	pthread_mutex_lock(&first->lock);
-	first->finished = true;
-	pthread_cond_signal(&first->wake);
-	pthread_mutex_unlock(&first->lock);
-}
-
 sl_code records_bootstrap(struct store *store, uint64_t now_ms, struct sl_err *err)
 {
-	struct first first = {
-	    .now_ms = now_ms,
-	    .cmd = {.decide = first_decide, .writes_nothing = first_is_there, .done = first_done}};
-	pthread_mutex_init(&first.lock, NULL);
-	pthread_cond_init(&first.wake, NULL);
+	struct first first = {.now_ms = now_ms,
+			      .cmd = {.decide = first_decide, .writes_nothing = first_is_there}};
 	sl_arena_init(&first.arena, 0);
-	sl_code code = store_submit(store, &first.cmd, err);
-	if (code == SL_OK) {
-		pthread_mutex_lock(&first.lock);
-		while (!first.finished) {
-			pthread_cond_wait(&first.wake, &first.lock);
-		}
-		pthread_mutex_unlock(&first.lock);
-		code = first.cmd.code;
-	}
-	if (code != SL_OK && first.cmd.err.code != SL_OK) {
-		sl_err_move(err, &first.cmd.err);
-	}
+	sl_code code = store_run(store, &first.cmd, err);
 	sl_arena_fini(&first.arena);
-	pthread_cond_destroy(&first.wake);
-	pthread_mutex_destroy(&first.lock);
 	return code;
 }
 

@@ -26,6 +26,19 @@ sl_code workspace_get(const struct store_view *view, struct sl_arena *arena, con
 				   ret_workspace, err);
 }
 
+sl_code workspace_name(const struct store_view *view, struct sl_arena *arena, uint32_t number,
+		       char **ret_name, struct sl_err *err)
+{
+	struct record_key key = key_of(number);
+	struct sl_bytes name;
+	sl_code code = store_get(view, TABLE_WORKSPACE_NUMBERS, key_bytes(&key), &name, err);
+	if (code == SL_OK) {
+		*ret_name = sl_arena_printf(arena, "%.*s", (int)name.size, (const char *)name.data);
+		return *ret_name == NULL ? sl_err_no_memory(err) : SL_OK;
+	}
+	return code;
+}
+
 /* Numbers are never used again: the number table keeps those of removed workspaces. */
 static sl_code next_number(const struct decision *d, uint32_t *ret_number, struct sl_err *err)
 {

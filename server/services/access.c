@@ -1,34 +1,14 @@
-/* AccessService: principals, roles, grants and access tokens; and who the caller is. */
+/* AccessService: principals, grants and roles; who the caller is; and the table of its methods. */
 #include <string.h>
 
 #include "base/mem/own.h"
 #include "server/records/principals.h"
 #include "server/records/workspaces.h"
+#include "server/services/access_tokens.h"
 #include "server/services/noun_checks.h"
 #include "server/services/service.h"
-#include "server/services/where.h"
-
-enum { DAY_S = 24 * 3600 };
-
-static struct wire wire_of_read(const struct service_read *read)
-{
-	return (struct wire){
-	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
-}
 
 /* --- WhoAmI --------------------------------------------------------------------------- */
-
-static sl_code workspace_name(const struct service_read *read, uint32_t number, char **ret_name,
-			      struct sl_err *err)
-{
-	struct record_key key = key_of(number);
-	struct sl_bytes name;
-	sl_code code = store_get(read->view, TABLE_WORKSPACE_NUMBERS, key_bytes(&key), &name, err);
-	if (code == SL_OK) {
-		*ret_name = sl_arena_strdup(read->arena, (const char *)name.data);
-	}
-	return code == SL_NOT_FOUND ? SL_OK : code;
-}
 
 static sl_code whoami_read(struct service_read *read, const void *message, void *reply,
 			   struct sl_err *err)
@@ -43,9 +23,11 @@ static sl_code whoami_read(struct service_read *read, const void *message, void 
 	response->everything = read->rights->everything;
 	response->rights = wire_rights(read->arena, read->rights, &response->n_rights);
 	response->certificate_expires_at = wire_time(read->arena, caller->not_after_ms);
-	return caller->workspace == 0
-		   ? SL_OK
-		   : workspace_name(read, caller->workspace, &response->workspace, err);
+	sl_code code = caller->workspace == 0
+			   ? SL_OK
+			   : workspace_name(read->view, read->arena, caller->workspace,
+					    &response->workspace, err);
+	return code == SL_NOT_FOUND ? SL_OK : code;
 }
 
 /* --- principals ------------------------------------------------------------------------- */
@@ -407,165 +389,6 @@ static sl_code delete_role_decide(struct decision *d, const void *message, void 
 	return roles_decide_delete(d, request->role, err);
 }
 
-/* --- access tokens ---------------------------------------------------------------------------- */
-
-static sl_code create_token_check(const void *message, struct sl_err *err)
-{
-	const Sluice__V1__CreateAccessTokenRequest *request = message;
-	const Google__Protobuf__Duration *lifetime = request->lifetime;
-	sl_code code = check_reference("principal", request->principal, err);
-	code = code != SL_OK ? code
-			     : check_text_or_empty("description", request->description,
-						   PRINCIPAL_TEXT_MAX, err);
-	bool fits =
-	    lifetime == NULL || (lifetime->seconds >= 1 && lifetime->nanos >= 0 &&
-				 lifetime->seconds <= (int64_t)ACCESS_TOKEN_DAYS_MAX * DAY_S);
-	return code != SL_OK || fits ? code
-				     : check_refused("lifetime", "must be 1 s to 366 days", err);
-}
-
-/* Where the token is good for something. Tests serve without a CA. */
-static sl_code fill_where(const struct services *services, struct sl_arena *arena,
-			  Sluice__V1__CreateAccessTokenResponse *response, struct sl_err *err)
-{
-	struct where where;
-	sl_code code =
-	    services->ca != NULL ? where_find(services, arena, &where, err) : SL_NOT_FOUND;
-	if (code == SL_OK) {
-		response->server = where.server;
-		response->door = where.door;
-		response->door_port = where.door_port;
-		response->ca = where.ca;
-	}
-	return services->ca != NULL ? code : SL_OK;
-}
-
-static sl_code create_token_decide(struct decision *d, const void *message, void *reply,
-				   struct sl_err *err)
-{
-	const Sluice__V1__CreateAccessTokenRequest *request = message;
-	Sluice__V1__CreateAccessTokenResponse *response = reply;
-	const struct services *services = d->services;
-	Sluice__Store__V1__AccessTokenRecord *token = NULL;
-	int64_t seconds = request->lifetime != NULL ? request->lifetime->seconds
-						    : (int64_t)ACCESS_TOKEN_DAYS * DAY_S;
-	if (services->access == NULL || access_token_key(services->access) == NULL) {
-		return sl_err_because(
-		    err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE,
-		    "this server has no keys, so nobody can log in: make them with "
-		    "`sluiced init`, and serve with TLS");
-	}
-	const struct access_token_wish wish = {.principal = request->principal,
-					       .description = request->description,
-					       .lifetime_ms = (uint64_t)seconds * 1000,
-					       .key = access_token_key(services->access)};
-	sl_code code = access_tokens_decide_create(d, &wish, &token, &response->secret, err);
-	code = code != SL_OK ? code : fill_where(services, d->arena, response, err);
-	if (code == SL_OK) {
-		struct wire wire = wire_of(d);
-		response->token = wire_access_token(&wire, token);
-	}
-	return code;
-}
-
-static sl_code list_tokens_check(const void *message, struct sl_err *err)
-{
-	const Sluice__V1__ListAccessTokensRequest *request = message;
-	return check_reference_or_empty("principal", request->principal, err);
-}
-
-static sl_code token_of_index(struct service_read *read, struct sl_bytes key,
-			      Sluice__V1__AccessToken **ret_token, struct sl_err *err)
-{
-	struct wire wire = wire_of_read(read);
-	Sluice__Store__V1__AccessTokenRecord *token = NULL;
-	size_t principal = strnlen((const char *)key.data + 4, key.size - 4) + 1;
-	const char *id = (const char *)key.data + 4 + principal;
-	sl_code code = access_token_get(read->view, read->arena, id, &token, err);
-	if (code == SL_NOT_FOUND) {
-		return sl_err_set(err, SL_DATA_LOSS, "an access token's entry leads nowhere");
-	}
-	if (code == SL_OK) {
-		*ret_token = wire_access_token(&wire, token);
-	}
-	return code;
-}
-
-static sl_code list_tokens_in(struct service_read *read, const struct record_key *prefix,
-			      const struct service_page *page,
-			      Sluice__V1__ListAccessTokensResponse *response, struct sl_err *err)
-{
-	struct sl_bytes next = SL_BYTES_NONE;
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	response->tokens = SL_ARENA_ARRAY(read->arena, Sluice__V1__AccessToken *, page->size);
-	store_walk_begin(&walk, read->view, TABLE_ACCESS_TOKENS_BY_PRINCIPAL, key_bytes(prefix),
-			 STORE_FORWARD);
-	if (page->from.size > 0) {
-		store_walk_from(&walk, page->from);
-	}
-	while (response->tokens != NULL && store_walk_next(&walk)) {
-		if (response->n_tokens == page->size) {
-			next = walk.key;
-			break;
-		}
-		sl_code code =
-		    token_of_index(read, walk.key, &response->tokens[response->n_tokens], err);
-		if (code != SL_OK) {
-			return code;
-		}
-		response->n_tokens++;
-	}
-	response->page = service_page_end(read, page, next);
-	return store_walk_result(&walk, err);
-}
-
-static sl_code list_tokens_read(struct service_read *read, const void *message, void *reply,
-				struct sl_err *err)
-{
-	const Sluice__V1__ListAccessTokensRequest *request = message;
-	struct record_key prefix = key_of(read->workspace);
-	Sluice__Store__V1__PrincipalRecord *principal = NULL;
-	sl_code code = request->principal[0] == '\0'
-			   ? SL_OK
-			   : principal_find(read->view, read->arena, read->workspace,
-					    request->principal, &principal, err);
-	if (code != SL_OK) {
-		return code;
-	}
-	if (principal != NULL) {
-		key_text(&prefix, principal->id);
-	}
-	struct service_page page;
-	const char *scope = sl_arena_printf(read->arena, "ListAccessTokens %s",
-					    principal != NULL ? principal->id : "");
-	code = scope == NULL ? sl_err_no_memory(err)
-			     : service_page_begin(read, request->page, scope, &page, err);
-	return code != SL_OK ? code : list_tokens_in(read, &prefix, &page, reply, err);
-}
-
-static sl_code revoke_token_check(const void *message, struct sl_err *err)
-{
-	const Sluice__V1__RevokeAccessTokenRequest *request = message;
-	/* What was given may be a whole token, which no message says again. */
-	return sl_id_is(request->token, "tok")
-		   ? SL_OK
-		   : check_refused("token", "must be an id: 'tok_' and 20 characters", err);
-}
-
-static sl_code revoke_token_decide(struct decision *d, const void *message, void *reply,
-				   struct sl_err *err)
-{
-	const Sluice__V1__RevokeAccessTokenRequest *request = message;
-	Sluice__V1__RevokeAccessTokenResponse *response = reply;
-	Sluice__Store__V1__AccessTokenRecord *token = NULL;
-	sl_code code = access_tokens_decide_revoke(d, request->token, &token, err);
-	if (code == SL_OK) {
-		struct wire wire = wire_of(d);
-		response->token = wire_access_token(&wire, token);
-	}
-	return code;
-}
-
 /* --- the table
  * ------------------------------------------------------------------------------------ */
 
@@ -606,9 +429,10 @@ const struct service_method access_methods[17] = {
     {ROW(DeleteRole), ACCESS_ADMINISTER, TYPES(delete_role), .check = delete_role_check,
      .decide = delete_role_decide, .shrinks = true, ALL_OF_IT},
     {ROW(CreateAccessToken), ACCESS_ADMINISTER, TYPES(create_access_token),
-     .check = create_token_check, .decide = create_token_decide, ALL_OF_IT},
+     .check = create_access_token_check, .decide = create_access_token_decide, ALL_OF_IT},
     {ROW(ListAccessTokens), ACCESS_ADMINISTER, TYPES(list_access_tokens),
-     .check = list_tokens_check, .read = list_tokens_read, ALL_OF_IT},
+     .check = list_access_tokens_check, .read = list_access_tokens_read, ALL_OF_IT},
     {ROW(RevokeAccessToken), ACCESS_ADMINISTER, TYPES(revoke_access_token),
-     .check = revoke_token_check, .decide = revoke_token_decide, .shrinks = true, ALL_OF_IT},
+     .check = revoke_access_token_check, .decide = revoke_access_token_decide, .shrinks = true,
+     ALL_OF_IT},
 };

@@ -131,12 +131,6 @@ static sl_code get_check(const void *message, struct sl_err *err)
 	return check_reference("app", request->app, err);
 }
 
-static struct wire wire_of_read(const struct service_read *read)
-{
-	return (struct wire){
-	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
-}
-
 static sl_code get_read(struct service_read *read, const void *message, void *reply,
 			struct sl_err *err)
 {
@@ -145,7 +139,7 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 	Sluice__Store__V1__AppRecord *app = NULL;
 	sl_code code = app_find(read->view, read->arena, read->workspace, request->app, &app, err);
 	if (code == SL_OK) {
-		struct wire wire = wire_of_read(read);
+		struct wire wire = service_wire(read);
 		response->app = wire_app(&wire, app, UINT32_MAX);
 	}
 	return code;
@@ -206,7 +200,7 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	if (code != SL_OK) {
 		return code;
 	}
-	struct wire wire = wire_of_read(read);
+	struct wire wire = service_wire(read);
 	struct record_key prefix = key_of(read->workspace);
 	struct sl_bytes next = SL_BYTES_NONE;
 	SL_AUTO(store_walk_end) struct store_walk walk;

@@ -3,12 +3,6 @@
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
 
-struct wire moves_in(const struct service_read *read)
-{
-	return (struct wire){
-	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
-}
-
 sl_code moves_check_hash(const ProtobufCBinaryData *plan_hash, struct sl_err *err)
 {
 	if (plan_hash->len == 0 || plan_hash->len == SL_HASH_BYTES) {

@@ -5,8 +5,6 @@
 #include "server/records/wire.h"
 #include "server/services/service.h"
 
-struct wire moves_in(const struct service_read *read);
-
 /* Empty, or 32 bytes. */
 SL_MUST_USE sl_code moves_check_hash(const ProtobufCBinaryData *plan_hash, struct sl_err *err);
 

@@ -53,7 +53,7 @@ static sl_code plan_read(struct service_read *read, const void *message, void *r
 {
 	const Sluice__V1__PlanRequest *request = message;
 	Sluice__V1__PlanResponse *response = reply;
-	struct wire in = moves_in(read);
+	struct wire in = service_wire(read);
 	const struct plan_asker asker = {.principal = read->principal, .rights = read->rights};
 	Sluice__Store__V1__AppRecord *app = NULL;
 	struct plan_base base;
@@ -117,7 +117,7 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 {
 	const Sluice__V1__GetPromotionRequest *request = message;
 	Sluice__V1__GetPromotionResponse *response = reply;
-	struct wire in = moves_in(read);
+	struct wire in = service_wire(read);
 	sl_code code = promotions_get(&in, request->revision, &response->promotion, err);
 	return code != SL_OK || service_sees_app(read, response->promotion->app_id)
 		   ? code
@@ -129,7 +129,7 @@ static sl_code list_index(struct service_read *read,
 			  const Sluice__V1__ListPromotionsRequest *request, struct moves_list *list,
 			  struct sl_err *err)
 {
-	struct wire in = moves_in(read);
+	struct wire in = service_wire(read);
 	const char *app_id = NULL;
 	list->table = TABLE_PROMOTIONS_BY_REVISION;
 	list->prefix = key_of(read->workspace);
@@ -151,7 +151,7 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 {
 	const Sluice__V1__ListPromotionsRequest *request = message;
 	Sluice__V1__ListPromotionsResponse *response = reply;
-	struct wire in = moves_in(read);
+	struct wire in = service_wire(read);
 	struct moves_list list = {.page = request->page};
 	sl_code code = list_index(read, request, &list, err);
 	code = code != SL_OK ? code : moves_list_revisions(read, &list, err);

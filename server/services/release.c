@@ -175,7 +175,7 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 {
 	const Sluice__V1__GetReleaseRequest *request = message;
 	Sluice__V1__GetReleaseResponse *response = reply;
-	struct wire in = moves_in(read);
+	struct wire in = service_wire(read);
 	Sluice__Store__V1__AppRecord *app = NULL;
 	sl_code code = app_find(read->view, read->arena, read->workspace, request->app, &app, err);
 	code = code != SL_OK ? code : releases_get(&in, app, &response->release, err);
@@ -197,7 +197,7 @@ static sl_code history_read(struct service_read *read, const void *message, void
 {
 	const Sluice__V1__ListReleaseHistoryRequest *request = message;
 	Sluice__V1__ListReleaseHistoryResponse *response = reply;
-	struct wire in = moves_in(read);
+	struct wire in = service_wire(read);
 	struct moves_list list = {.page = request->page,
 				  .table = TABLE_RELEASE_HISTORY,
 				  .prefix = key_of(read->workspace)};

@@ -65,7 +65,7 @@ static sl_code list_pins(struct service_read *read, const Sluice__Store__V1__App
 			 const struct service_page *page,
 			 Sluice__V1__ListSelectionsResponse *response, struct sl_err *err)
 {
-	struct wire in = moves_in(read);
+	struct wire in = service_wire(read);
 	struct record_key prefix = KEY(read->workspace, key_text(k, app->id));
 	struct sl_bytes next = SL_BYTES_NONE;
 	SL_AUTO(store_walk_end) struct store_walk walk;

@@ -206,6 +206,12 @@ struct service_call {
 	uint32_t workspace;
 };
 
+struct wire service_wire(const struct service_read *read)
+{
+	return (struct wire){
+	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
+}
+
 struct sl_arena *service_call_arena(struct service_call *call)
 {
 	return &call->arena;

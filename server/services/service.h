@@ -21,6 +21,7 @@
 #include "server/access/access.h"
 #include "server/access/streams.h"
 #include "server/records/records.h"
+#include "server/records/wire.h"
 #include "server/rpc/rpc.h"
 
 struct fleet;
@@ -68,6 +69,9 @@ struct service_read {
 	Sluice__Store__V1__AppRecord *app; /* that the request's `app` names, when it has been
 					      looked up already; NULL: not yet */
 };
+
+/* How records become messages there. */
+struct wire service_wire(const struct service_read *read);
 
 /* A call that answers by itself: finish it exactly once, from any thread. */
 struct service_call;

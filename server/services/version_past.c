@@ -13,12 +13,6 @@
 /* A key of facts ends with the version's number and the environment's. */
 enum { NUMBER_AT = 8, ENVIRONMENT_AT = 4 };
 
-static struct wire wire_of_read(const struct service_read *read)
-{
-	return (struct wire){
-	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
-}
-
 static uint32_t key_number(struct sl_bytes key, size_t from_end)
 {
 	return sl_get_be32(key.data + key.size - from_end);
@@ -99,7 +93,7 @@ sl_code version_facts_read(struct service_read *read, const void *message, void 
 			   struct sl_err *err)
 {
 	const Sluice__V1__ListVersionFactsRequest *request = message;
-	struct wire wire = wire_of_read(read);
+	struct wire wire = service_wire(read);
 	struct service_page page;
 	const char *app_id = NULL;
 	sl_code code = history_app_id(&wire, request->app, &app_id, err);
@@ -155,7 +149,7 @@ static sl_code fill_notes(struct service_read *read, const Sluice__Store__V1__Ap
 static sl_code find_app(const struct service_read *read, const char *name_or_id,
 			Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
-	struct wire wire = wire_of_read(read);
+	struct wire wire = service_wire(read);
 	const char *app_id = NULL;
 	sl_code code = history_app_id(&wire, name_or_id, &app_id, err);
 	if (code != SL_OK) {

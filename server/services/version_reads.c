@@ -9,12 +9,6 @@
 #include "server/services/noun_checks.h"
 #include "sluice/v1/version.pb-c.h"
 
-static struct wire wire_of_read(const struct service_read *read)
-{
-	return (struct wire){
-	    .view = read->view, .arena = read->arena, .workspace = read->workspace};
-}
-
 /* That of the request's `app`. */
 static sl_code find_app(struct service_read *read, const char *app,
 			Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
@@ -60,7 +54,7 @@ static sl_code read_facts(struct service_read *read,
 			  const Sluice__Store__V1__VersionRecord *version,
 			  Sluice__V1__GetVersionResponse *response, struct sl_err *err)
 {
-	struct wire wire = wire_of_read(read);
+	struct wire wire = service_wire(read);
 	response->facts = SL_ARENA_ARRAY(read->arena, Sluice__V1__VersionFacts *, ENV_COUNT);
 	/* It never was in the environments after its own: not worth a look. */
 	for (uint32_t environment = 1;
@@ -94,7 +88,7 @@ sl_code version_get_read(struct service_read *read, const void *message, void *r
 	if (code != SL_OK) {
 		return code;
 	}
-	struct wire wire = wire_of_read(read);
+	struct wire wire = service_wire(read);
 	response->version = wire_version(&wire, version, app, NULL, UINT32_MAX);
 	return read_facts(read, version, response, err);
 }
@@ -143,7 +137,7 @@ static sl_code begin_list(struct service_read *read, const Sluice__V1__ListVersi
 static sl_code fill_list(struct service_read *read, const struct version_list *list,
 			 Sluice__V1__ListVersionsResponse *response, struct sl_err *err)
 {
-	struct wire wire = wire_of_read(read);
+	struct wire wire = service_wire(read);
 	struct record_key prefix = KEY(read->workspace, key_text(k, list->app->id));
 	struct sl_bytes next = SL_BYTES_NONE;
 	SL_AUTO(store_walk_end) struct store_walk walk;

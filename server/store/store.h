@@ -104,6 +104,7 @@ struct store_cmd {
 	    err; /* result; SL_ERR_INIT before submit; cleared by the submitter's done() */
 	uint64_t revision;      /* result: the revision it made, 0 when it changed nothing */
 	struct store_cmd *next; /* the store's */
+	void *waiting;          /* store_run()'s */
 };
 
 /* Queues cmd; the store holds it until done(). Any thread; never blocks on disk.
@@ -111,6 +112,9 @@ struct store_cmd {
  * SL_RESOURCE_EXHAUSTED / QUEUE_FULL, SL_UNAVAILABLE / STORAGE_FAILED or
  * STOPPING: not queued, done() will not be called. */
 SL_MUST_USE sl_code store_submit(struct store *store, struct store_cmd *cmd, struct sl_err *err);
+/* The same, and waits for its end: cmd->done is not the caller's to set. Returns its code, with its
+ * error. Not on the writer's thread. */
+SL_MUST_USE sl_code store_run(struct store *store, struct store_cmd *cmd, struct sl_err *err);
 
 /* From now on store_submit() refuses with STOPPING; what is queued is still done. Any thread. */
 void store_stop_accepting(struct store *store);

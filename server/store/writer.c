@@ -119,6 +119,42 @@ sl_code store_submit(struct store *store, struct store_cmd *cmd, struct sl_err *
 	return code;
 }
 
+struct waiting {
+	pthread_mutex_t lock; /* guards finished */
+	pthread_cond_t wake;
+	bool finished;
+};
+
+static void wake_waiting(struct store_cmd *cmd)
+{
+	struct waiting *waiting = cmd->waiting;
+	pthread_mutex_lock(&waiting->lock);
+	waiting->finished = true;
+	pthread_cond_signal(&waiting->wake);
+	pthread_mutex_unlock(&waiting->lock);
+}
+
+sl_code store_run(struct store *store, struct store_cmd *cmd, struct sl_err *err)
+{
+	struct waiting waiting = {.lock = PTHREAD_MUTEX_INITIALIZER,
+				  .wake = PTHREAD_COND_INITIALIZER};
+	cmd->done = wake_waiting;
+	cmd->waiting = &waiting;
+	sl_code code = store_submit(store, cmd, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	pthread_mutex_lock(&waiting.lock);
+	while (!waiting.finished) {
+		pthread_cond_wait(&waiting.wake, &waiting.lock);
+	}
+	pthread_mutex_unlock(&waiting.lock);
+	if (cmd->code != SL_OK) {
+		sl_err_move(err, &cmd->err);
+	}
+	return cmd->code;
+}
+
 void store_stop_accepting(struct store *store)
 {
 	pthread_mutex_lock(&store->lock);

@@ -23,9 +23,6 @@ struct rewrap {
 	struct vault *vault;
 	struct sl_arena arena;
 	uint64_t now_ms;
-	pthread_mutex_t lock; /* guards finished */
-	pthread_cond_t wake;
-	bool finished;
 };
 
 /* --- wrapping ------------------------------------------------------------------------------ */
@@ -87,52 +84,24 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	return code == SL_OK && sl_arena_failed(&r->arena) ? sl_err_no_memory(err) : code;
 }
 
-static void done(struct store_cmd *cmd)
-{
-	struct rewrap *r = SL_CONTAINER_OF(cmd, struct rewrap, cmd);
-	atomic_store(&r->vault->rewrapped, cmd->code == SL_OK ? REWRAP_WRAPPED : REWRAP_REFUSED);
-	pthread_mutex_lock(&r->lock);
-	r->finished = true; /* from here on it is the waiter's */
-	pthread_cond_signal(&r->wake);
-	pthread_mutex_unlock(&r->lock);
-}
-
 void vault_rewrap_free(struct rewrap *r)
 {
 	if (r != NULL) {
 		sl_err_clear(&r->cmd.err);
 		sl_arena_fini(&r->arena);
-		pthread_cond_destroy(&r->wake);
-		pthread_mutex_destroy(&r->lock);
 		free(r);
 	}
 }
 
-static sl_code rewrap_start(struct vault *vault, struct store *store, uint64_t now_ms,
-			    struct sl_err *err)
+/* Cannot fail but for memory: NULL. */
+static struct rewrap *rewrap_new(struct vault *vault, uint64_t now_ms)
 {
 	struct rewrap *r = calloc(1, sizeof(*r));
-	if (r == NULL) {
-		return sl_err_no_memory(err);
+	if (r != NULL) {
+		*r = (struct rewrap){.cmd = {.decide = decide}, .vault = vault, .now_ms = now_ms};
+		sl_arena_init(&r->arena, 0);
 	}
-	r->vault = vault;
-	r->now_ms = now_ms;
-	r->cmd.decide = decide;
-	r->cmd.done = done;
-	r->cmd.err = (struct sl_err)SL_ERR_INIT;
-	sl_arena_init(&r->arena, 0);
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->wake, NULL);
-	SL_FAILPOINT("master-wrap");
-	atomic_store(&vault->rewrapped, REWRAP_WRAPPING);
-	sl_code code = store_submit(store, &r->cmd, err);
-	if (code != SL_OK) {
-		atomic_store(&vault->rewrapped, REWRAP_IDLE);
-		vault_rewrap_free(r);
-		return code;
-	}
-	vault->rewrap = r;
-	return SL_OK;
+	return r;
 }
 
 /* --- the files ------------------------------------------------------------------------------- */
@@ -176,15 +145,6 @@ static sl_code load_next(struct vault *vault, struct sl_err *err)
 	return code;
 }
 
-static void wait_for(struct rewrap *r)
-{
-	pthread_mutex_lock(&r->lock);
-	while (!r->finished) {
-		pthread_cond_wait(&r->wake, &r->lock);
-	}
-	pthread_mutex_unlock(&r->lock);
-}
-
 sl_code vault_settle(struct vault *vault, struct store *store, uint64_t now_ms, struct sl_err *err)
 {
 	sl_code code = load_next(vault, err);
@@ -192,22 +152,44 @@ sl_code vault_settle(struct vault *vault, struct store *store, uint64_t now_ms, 
 		sl_err_clear(err);
 		return SL_OK;
 	}
-	code = code != SL_OK ? code : rewrap_start(vault, store, now_ms, err);
-	if (code != SL_OK) {
-		return code;
+	struct rewrap *r = code == SL_OK ? rewrap_new(vault, now_ms) : NULL;
+	if (r == NULL) {
+		return code != SL_OK ? code : sl_err_no_memory(err);
 	}
-	wait_for(vault->rewrap);
-	code = vault->rewrap->cmd.code;
-	if (code != SL_OK) {
-		sl_err_move(err, &vault->rewrap->cmd.err);
-	}
-	vault_rewrap_free(SL_TAKE(vault->rewrap));
-	atomic_store(&vault->rewrapped, REWRAP_IDLE);
+	SL_FAILPOINT("master-wrap");
+	code = store_run(store, &r->cmd, err);
+	vault_rewrap_free(r);
 	return code != SL_OK ? code : take_next(vault, err);
 }
 
-/* --- while serving ------------------------------------------------------------------------------
- */
+/* --- while serving ---------------------------------------------------------------------------- */
+
+static void done(struct store_cmd *cmd)
+{
+	struct rewrap *r = SL_CONTAINER_OF(cmd, struct rewrap, cmd);
+	/* From here on it is the queue thread's. */
+	atomic_store(&r->vault->rewrapped, cmd->code == SL_OK ? REWRAP_WRAPPED : REWRAP_REFUSED);
+}
+
+static sl_code rewrap_start(struct vault *vault, struct store *store, uint64_t now_ms,
+			    struct sl_err *err)
+{
+	struct rewrap *r = rewrap_new(vault, now_ms);
+	if (r == NULL) {
+		return sl_err_no_memory(err);
+	}
+	r->cmd.done = done;
+	SL_FAILPOINT("master-wrap");
+	atomic_store(&vault->rewrapped, REWRAP_WRAPPING);
+	sl_code code = store_submit(store, &r->cmd, err);
+	if (code != SL_OK) {
+		atomic_store(&vault->rewrapped, REWRAP_IDLE);
+		vault_rewrap_free(r);
+		return code;
+	}
+	vault->rewrap = r;
+	return SL_OK;
+}
 
 static void look_for_next(struct vault *vault, struct store *store, uint64_t now_ms)
 {
@@ -226,7 +208,6 @@ static void look_for_next(struct vault *vault, struct store *store, uint64_t now
 static void finish(struct vault *vault, int became)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	wait_for(vault->rewrap);
 	sl_code code = became == REWRAP_WRAPPED ? take_next(vault, &err) : vault->rewrap->cmd.code;
 	if (became == REWRAP_REFUSED) {
 		sl_err_move(&err, &vault->rewrap->cmd.err);

@@ -326,6 +326,31 @@ static void test_store_says_which_tables_a_commit_wrote_to(void **state)
 	write_clear_all(both, 2);
 }
 
+static sl_code refuse_or_not(struct store_cmd *cmd, const struct store_view *view,
+			     struct store_changes *changes, struct sl_err *err)
+{
+	(void)view;
+	(void)changes;
+	return cmd->shrinks ? sl_err_because(err, SL_NOT_FOUND, SL_REASON_APP_NOT_FOUND, "gone")
+			    : SL_OK;
+}
+
+static void test_store_run_waits_and_says_what_became_of_it(void **state)
+{
+	struct fixture *f = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct store_cmd good = {.decide = refuse_or_not}, bad = good, late = good;
+	bad.shrinks = true;
+	assert_int_equal(store_run(f->store, &good, &err), SL_OK);
+	assert_int_equal(store_run(f->store, &bad, &err), SL_NOT_FOUND);
+	assert_int_equal(err.reason, SL_REASON_APP_NOT_FOUND);
+	assert_string_equal(err.msg, "gone");
+	assert_int_equal(bad.err.code, SL_OK); /* moved */
+	store_stop_accepting(f->store);
+	assert_int_equal(store_run(f->store, &late, &err), SL_UNAVAILABLE);
+	assert_int_equal(err.reason, SL_REASON_STOPPING);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -350,6 +375,7 @@ int main(void)
 	    TEST(test_store_refuses_too_many_views_and_recovers),
 	    TEST(test_store_stats_tell_of_commits),
 	    TEST(test_store_says_which_tables_a_commit_wrote_to),
+	    TEST(test_store_run_waits_and_says_what_became_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
