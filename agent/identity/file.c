@@ -57,19 +57,14 @@ void identity_free(struct identity *identity)
 
 sl_code identity_check(struct identity *identity, struct sl_err *err)
 {
-	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
 	struct tls_cert cert;
-	uint8_t fingerprint[TLS_FINGERPRINT_BYTES];
-	sl_code code = tls_cert_read(sl_bytes_text(identity->cert), &cert, err);
-	code = code != SL_OK ? code : tls_key_read(sl_bytes_text(identity->key), &key, err);
-	code = code != SL_OK ? code : tls_key_fingerprint(key, fingerprint, err);
-	code = code != SL_OK ? code
-			     : tls_cert_check(sl_bytes_text(identity->cert),
-					      sl_bytes_text(identity->ca), TLS_CLIENT, 0, err);
+	bool pair = false;
+	sl_code code = tls_client_read(sl_bytes_text(identity->cert), sl_bytes_text(identity->key),
+				       sl_bytes_text(identity->ca), &cert, &pair, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	if (memcmp(fingerprint, cert.fingerprint, sizeof(fingerprint)) != 0) {
+	if (!pair) {
 		return sl_err_set(err, SL_INTERNAL, "the certificate is of another key");
 	}
 	identity->not_after_ms = cert.not_after_ms;

@@ -183,6 +183,20 @@ sl_code tls_cert_check(struct sl_bytes pem, struct sl_bytes ca_pem, enum tls_use
 	return SL_OK;
 }
 
+sl_code tls_client_read(struct sl_bytes pem, struct sl_bytes key_pem, struct sl_bytes ca_pem,
+			struct tls_cert *ret_cert, bool *ret_pair, struct sl_err *err)
+{
+	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
+	uint8_t fingerprint[TLS_FINGERPRINT_BYTES];
+	sl_code code = tls_cert_read(pem, ret_cert, err);
+	code = code != SL_OK ? code : tls_key_read(key_pem, &key, err);
+	code = code != SL_OK ? code : tls_key_fingerprint(key, fingerprint, err);
+	code = code != SL_OK ? code : tls_cert_check(pem, ca_pem, TLS_CLIENT, 0, err);
+	*ret_pair =
+	    code == SL_OK && memcmp(fingerprint, ret_cert->fingerprint, sizeof(fingerprint)) == 0;
+	return code;
+}
+
 bool tls_cert_is_for(struct sl_bytes pem, const char *host)
 {
 	SL_AUTO(X509_free_auto) X509 *x509 = NULL;

@@ -55,7 +55,7 @@ sl_code tls_trust_new(const char *pem, struct tls_trust **ret_trust, struct sl_e
 {
 	SL_AUTO(tls_trust_free_auto) struct tls_trust *trust = calloc(1, sizeof(*trust));
 	if (trust == NULL || (trust->ctx = SSL_CTX_new(TLS_client_method())) == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for TLS");
+		return sl_err_no_memory(err);
 	}
 	(void)SSL_CTX_set_min_proto_version(trust->ctx, TLS1_2_VERSION);
 	SSL_CTX_set_verify(trust->ctx, SSL_VERIFY_PEER, NULL);
@@ -177,7 +177,7 @@ static sl_code shake_hands(struct tls_dial *d, const struct tls_dial_options *op
 {
 	d->ssl = SSL_new(options->trust->ctx);
 	if (d->ssl == NULL || SSL_set_fd(d->ssl, d->fd) != 1 || !set_name(d->ssl, options->host)) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for TLS");
+		return sl_err_no_memory(err);
 	}
 	ERR_clear_error();
 	int rc = 0;
@@ -205,7 +205,7 @@ sl_code tls_dial_new(const struct tls_dial_options *options, struct tls_dial **r
 {
 	SL_AUTO(tls_dial_free_auto) struct tls_dial *d = calloc(1, sizeof(*d));
 	if (d == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	d->fd = -1;
 	d->wait_ms = options->wait_ms;

@@ -117,6 +117,11 @@ SL_MUST_USE sl_code tls_cert_key(struct sl_bytes pem, struct tls_key **ret_key, 
  * SL_FAILED_PRECONDITION says why not. */
 SL_MUST_USE sl_code tls_cert_check(struct sl_bytes pem, struct sl_bytes ca_pem, enum tls_use use,
 				   uint64_t at_ms, struct sl_err *err);
+/* Reads a client's certificate and key, and checks the former as tls_cert_check() does, whenever it
+ * is valid. *ret_pair: the key is the certificate's. */
+SL_MUST_USE sl_code tls_client_read(struct sl_bytes pem, struct sl_bytes key_pem,
+				    struct sl_bytes ca_pem, struct tls_cert *ret_cert,
+				    bool *ret_pair, struct sl_err *err);
 /* Its DNS names and IP addresses as tls_issue() takes them, in `arena`; other names are left out.
  */
 SL_MUST_USE sl_code tls_cert_hosts(struct sl_bytes pem, struct sl_arena *arena,

@@ -47,21 +47,16 @@ static char **text_at(const struct login_context *login, size_t offset)
 
 sl_code login_context_check(struct login_context *login, struct sl_err *err)
 {
-	SL_AUTO(tls_key_free_auto) struct tls_key *key = NULL;
-	struct sl_bytes pem = sl_bytes_text(login->tls.cert);
-	uint8_t fingerprint[TLS_FINGERPRINT_BYTES];
 	struct tls_cert cert;
-	sl_code code = tls_cert_read(pem, &cert, err);
-	code = code != SL_OK ? code : tls_key_read(sl_bytes_text(login->tls.key), &key, err);
-	code = code != SL_OK ? code : tls_key_fingerprint(key, fingerprint, err);
-	code = code != SL_OK
-		   ? code
-		   : tls_cert_check(pem, sl_bytes_text(login->tls.ca), TLS_CLIENT, 0, err);
-	if (code == SL_OK && memcmp(fingerprint, cert.fingerprint, sizeof(fingerprint)) != 0) {
-		code = sl_err_set(err, SL_FAILED_PRECONDITION, "the certificate is of another key");
-	}
+	bool pair = false;
+	sl_code code =
+	    tls_client_read(sl_bytes_text(login->tls.cert), sl_bytes_text(login->tls.key),
+			    sl_bytes_text(login->tls.ca), &cert, &pair, err);
 	if (code != SL_OK) {
 		return code;
+	}
+	if (!pair) {
+		return sl_err_set(err, SL_FAILED_PRECONDITION, "the certificate is of another key");
 	}
 	login->not_after_ms = cert.not_after_ms;
 	return SL_OK;

@@ -49,8 +49,7 @@ static struct diff *take_diff(struct gitsync *g)
 	struct diff *taken = NULL;
 	pthread_mutex_lock(&g->lock);
 	for (struct diff **at = &g->diffs; *at != NULL && taken == NULL; at = &(*at)->next) {
-		if (!gitsync_is_busy(g, (*at)->repository_id) &&
-		    gitsync_set_busy(g, (*at)->repository_id)) {
+		if (gitsync_claim(g, (*at)->repository_id)) {
 			taken = *at;
 			*at = taken->next;
 			if (*at == NULL) {

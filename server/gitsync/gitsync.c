@@ -99,7 +99,7 @@ static void consider(struct gitsync *g, struct pick *pick, const struct store_wa
 	}
 	sl_code code = gitsync_item_load(&pick->item, walk->view, &err);
 	pick->orphan = code == SL_NOT_FOUND;
-	if ((code == SL_OK || pick->orphan) && gitsync_set_busy(g, owed->repository_id)) {
+	if ((code == SL_OK || pick->orphan) && gitsync_claim(g, owed->repository_id)) {
 		pick->found = true;
 		memcpy(pick->key, walk->key.data, walk->key.size);
 		pick->key_size = walk->key.size;

@@ -74,8 +74,8 @@ bool gitsync_is_stopping(void *ctx);
 /* --- repositories.c; the first four with the lock held --------------------------------- */
 
 bool gitsync_is_busy(const struct gitsync *g, const char *repository_id);
-/* False when out of memory. */
-bool gitsync_set_busy(struct gitsync *g, const char *repository_id);
+/* Makes it busy. False: it is already, or memory is out. */
+bool gitsync_claim(struct gitsync *g, const char *repository_id);
 void gitsync_set_idle(struct gitsync *g, const char *repository_id);
 /* When the last contact was; 0: none. */
 uint64_t gitsync_contact_ms(struct gitsync *g, const char *repository_id);

@@ -144,7 +144,7 @@ sl_code gitsync_item_run(const struct gitsync_item *item,
 	}
 	bool says_all = job.op != GIT_COMMIT || job.record != NULL;
 	if (sl_arena_failed(&arena) || !says_all) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory");
+		return sl_err_no_memory(err);
 	}
 	const struct gitsync_repository repository = {.workspace = item->workspace,
 						      .record = item->repository};

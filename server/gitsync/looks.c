@@ -28,8 +28,7 @@ static struct look *take_look(struct gitsync *g, const char *repository_id)
 	for (struct look **at = &g->looks; *at != NULL; at = &(*at)->next) {
 		struct look *look = *at;
 		bool mine = repository_id != NULL ? strcmp(look->repository_id, repository_id) == 0
-						  : !gitsync_is_busy(g, look->repository_id) &&
-							gitsync_set_busy(g, look->repository_id);
+						  : gitsync_claim(g, look->repository_id);
 		if (mine) {
 			*at = look->next;
 			return look;

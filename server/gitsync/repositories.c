@@ -28,9 +28,9 @@ static struct busy *name_new(const char *repository_id)
 	return b;
 }
 
-bool gitsync_set_busy(struct gitsync *g, const char *repository_id)
+bool gitsync_claim(struct gitsync *g, const char *repository_id)
 {
-	struct busy *b = name_new(repository_id);
+	struct busy *b = gitsync_is_busy(g, repository_id) ? NULL : name_new(repository_id);
 	if (b == NULL) {
 		return false;
 	}
@@ -165,8 +165,7 @@ static struct busy *take_forgotten(struct gitsync *g)
 	struct busy *taken = NULL;
 	pthread_mutex_lock(&g->lock);
 	for (struct busy **at = &g->forgotten; *at != NULL; at = &(*at)->next) {
-		if (!gitsync_is_busy(g, (*at)->repository_id) &&
-		    gitsync_set_busy(g, (*at)->repository_id)) {
+		if (gitsync_claim(g, (*at)->repository_id)) {
 			taken = *at;
 			*at = taken->next;
 			break;

@@ -86,8 +86,7 @@ static struct trial *take_trial(struct gitsync *g)
 	struct trial *taken = NULL;
 	pthread_mutex_lock(&g->lock);
 	for (struct trial **at = &g->trials; *at != NULL; at = &(*at)->next_one) {
-		if (!gitsync_is_busy(g, (*at)->repository_id) &&
-		    gitsync_set_busy(g, (*at)->repository_id)) {
+		if (gitsync_claim(g, (*at)->repository_id)) {
 			taken = *at;
 			*at = taken->next_one;
 			break;

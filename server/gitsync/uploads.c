@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
+#include "base/file/file.h"
 #include "base/mem/own.h"
 #include "server/gitsync/gitsync_internal.h"
 
@@ -42,13 +43,6 @@ char *gitsync_upload_path(struct sl_arena *arena, const char *data, const char *
 }
 
 /* --- the thread ------------------------------------------------------------------------ */
-
-static void close_auto(int *fd)
-{
-	if (*fd >= 0) {
-		(void)close(*fd);
-	}
-}
 
 static sl_code failed(struct sl_err *err, const char *doing)
 {
@@ -92,7 +86,7 @@ static sl_code write_piece(const struct gitsync *g, const struct upload_piece *p
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
 	const char *path = gitsync_upload_path(&arena, g->data, piece->name);
-	SL_AUTO(close_auto)
+	SL_AUTO(sl_fd_auto)
 	int fd = path == NULL
 		     ? -1
 		     : open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, (mode_t)0600);
@@ -100,13 +94,9 @@ static sl_code write_piece(const struct gitsync *g, const struct upload_piece *p
 		return failed(err, "open the file");
 	}
 	sl_code code = check_room(g, fd, piece, err);
-	for (size_t done = 0; code == SL_OK && done < piece->size;) {
-		ssize_t wrote = pwrite(fd, piece->data + done, piece->size - done,
-				       (off_t)(piece->offset + done));
-		if (wrote < 0 && errno != EINTR) {
-			code = failed(err, "write the file");
-		}
-		done += wrote > 0 ? (size_t)wrote : 0;
+	if (code == SL_OK && (lseek(fd, (off_t)piece->offset, SEEK_SET) < 0 ||
+			      !sl_file_write(fd, piece->data, piece->size))) {
+		code = failed(err, "write the file");
 	}
 	/* A piece that is sent again ends the file where it ends. */
 	if (code == SL_OK && ftruncate(fd, (off_t)(piece->offset + piece->size)) != 0) {
