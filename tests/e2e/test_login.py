@@ -11,27 +11,9 @@ import time
 
 import harness
 import pytest
-from people import Person, admin_of, serve, sluiced_token
+from people import Person, admin_of, make_server, server, sluiced_token  # noqa: F401 (fixtures)
 
 REFUSED = "the token is unknown, used, expired or revoked"
-
-
-@pytest.fixture
-def make_server(services, tmp_path):
-    made = []
-
-    def make(*flags):
-        made.append(serve(services, tmp_path / f"server{len(made)}", *flags))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.end()
-
-
-@pytest.fixture
-def server(make_server):
-    return make_server()
 
 
 def secret_of(token):

@@ -9,27 +9,9 @@ import time
 
 import harness
 import pytest
-from people import Person, admin_of, serve
+from people import Person, admin_of, make_server, server  # noqa: F401 (fixtures)
 
 EXAMPLES = pathlib.Path(harness.ROOT) / "client/examples"
-
-
-@pytest.fixture
-def make_server(services, tmp_path):
-    made = []
-
-    def make(*flags):
-        made.append(serve(services, tmp_path / f"server{len(made)}", *flags))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.end()
-
-
-@pytest.fixture
-def server(make_server):
-    return make_server()
 
 
 @pytest.fixture

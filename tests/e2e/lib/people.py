@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import harness
+import pytest
 from secure import SecureServer
 
 
@@ -53,3 +54,21 @@ def admin_of(server, folder):
 
 def serve(services, folder, *flags):
     return SecureServer(services, str(folder), flags=["--heartbeat", "500ms", *flags]).start()
+
+
+@pytest.fixture
+def make_server(services, tmp_path):
+    made = []
+
+    def make(*flags):
+        made.append(serve(services, tmp_path / f"server{len(made)}", *flags))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.end()
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server()

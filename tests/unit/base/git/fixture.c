@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem/own.h"
 #include "tests/lib/tmpdir.h"
@@ -34,6 +35,20 @@ int fixture_setup(void **state)
 	return 0;
 }
 
+int fixture_setup_git(void **state)
+{
+	int rc = fixture_setup(state);
+	fixture_serve(*state, GITSERVER_GIT);
+	return rc;
+}
+
+int fixture_setup_http(void **state)
+{
+	int rc = fixture_setup(state);
+	fixture_serve(*state, GITSERVER_HTTP);
+	return rc;
+}
+
 int fixture_teardown(void **state)
 {
 	struct fixture *f = *state;
@@ -48,6 +63,17 @@ void fixture_serve(struct fixture *f, enum gitserver_kind kind)
 {
 	f->server = gitserver_new(&(struct gitserver_options){.kind = kind, .root = f->dir});
 	(void)gitserver_url(f->server, "origin.git", f->url);
+}
+
+void fixture_hook(const struct fixture *f, const char *name, const char *text)
+{
+	char path[600];
+	(void)snprintf(path, sizeof(path), "%s/hooks/%s", f->repo.bare, name);
+	FILE *file = fopen(path, "we");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(path, 0755), 0);
 }
 
 struct git_job fixture_job(const struct fixture *f, enum git_op op)

@@ -21,10 +21,20 @@ struct fixture {
 
 /* apps/shop: 4 files, one of them sluice.json; README beside it. The URL is file://. */
 int fixture_setup(void **state);
+int fixture_setup_git(void **state);  /* behind git daemon */
+int fixture_setup_http(void **state); /* behind an HTTP server */
 int fixture_teardown(void **state);
+
+/* A test over one of them, and over each. */
+#define OVER(setup_fn, test) cmocka_unit_test_setup_teardown(test, setup_fn, fixture_teardown)
+#define OVER_ALL(test)                                                                             \
+	OVER(fixture_setup, test), OVER(fixture_setup_git, test), OVER(fixture_setup_http, test)
 
 /* Puts a server in front of the folder; the URL is its own then. */
 void fixture_serve(struct fixture *f, enum gitserver_kind kind);
+
+/* A hook of the bare repository, a script. */
+void fixture_hook(const struct fixture *f, const char *name, const char *text);
 
 /* A job on apps/shop with the fixture's URL and mirror, limits and 60 s. */
 struct git_job fixture_job(const struct fixture *f, enum git_op op);

@@ -18,20 +18,6 @@
 
 static const char record_path[] = ".sluice/apps/app_1.json";
 
-static int setup_git(void **state)
-{
-	int rc = fixture_setup(state);
-	fixture_serve(*state, GITSERVER_GIT);
-	return rc;
-}
-
-static int setup_http(void **state)
-{
-	int rc = fixture_setup(state);
-	fixture_serve(*state, GITSERVER_HTTP);
-	return rc;
-}
-
 static struct git_job commit_of(const struct fixture *f, const char *operation)
 {
 	struct git_job job = fixture_job(f, GIT_COMMIT);
@@ -177,21 +163,10 @@ static void test_git_commit_never_follows_a_rewritten_branch(void **state)
 	fixture_expect(f, &job, GIT_OK);
 }
 
-static void put_hook(const struct fixture *f, const char *name, const char *text)
-{
-	char path[600];
-	(void)snprintf(path, sizeof(path), "%s/hooks/%s", f->repo.bare, name);
-	FILE *file = fopen(path, "we");
-	assert_non_null(file);
-	assert_true(fputs(text, file) >= 0);
-	assert_int_equal(fclose(file), 0);
-	assert_int_equal(chmod(path, 0755), 0);
-}
-
 static void test_git_commit_says_what_a_hook_says(void **state)
 {
 	struct fixture *f = *state;
-	put_hook(f, "pre-receive", "#!/bin/sh\necho 'main is protected' >&2\nexit 1\n");
+	fixture_hook(f, "pre-receive", "#!/bin/sh\necho 'main is protected' >&2\nexit 1\n");
 	struct git_job job = commit_of(f, "opr_1");
 	fixture_expect(f, &job, GIT_REF_PROTECTED);
 	assert_true(strstr(f->result.text, "main is protected") != NULL);
@@ -212,7 +187,7 @@ static void test_git_commit_is_done_again_on_top_of_who_was_faster(void **state)
 		       "git update-ref refs/heads/main $(git commit-tree -m faster -p main "
 		       "'main^{tree}')\nexit 0\n",
 		       f->dir, f->dir);
-	put_hook(f, "pre-receive", script);
+	fixture_hook(f, "pre-receive", script);
 	struct git_job job = commit_of(f, "opr_1");
 	fixture_expect(f, &job, GIT_OK);
 	assert_int_equal(count_commits(f), 3);
@@ -374,9 +349,6 @@ static void test_git_log_lists_what_changed_the_folder(void **state)
 	assert_int_equal(f->result.log_count, 3);
 }
 
-#define OVER(setup_fn, test) cmocka_unit_test_setup_teardown(test, setup_fn, fixture_teardown)
-#define OVER_ALL(test) OVER(fixture_setup, test), OVER(setup_git, test), OVER(setup_http, test)
-
 int main(int argc, char **argv)
 {
 	int status = 0;
@@ -386,18 +358,19 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    OVER_ALL(test_git_commit_is_on_top_with_its_record),
 	    OVER_ALL(test_git_commit_again_finds_its_own),
-	    OVER(setup_git, test_git_commit_of_nothing_new_is_none),
+	    OVER(fixture_setup_git, test_git_commit_of_nothing_new_is_none),
 	    OVER_ALL(test_git_commit_into_an_empty_repository),
 	    OVER(fixture_setup, test_git_commit_moves_a_folder_with_its_record),
 	    OVER_ALL(test_git_commit_never_follows_a_rewritten_branch),
 	    /* libgit2 runs no hooks when it pushes to a folder. */
-	    OVER(setup_git, test_git_commit_says_what_a_hook_says),
-	    OVER(setup_http, test_git_commit_says_what_a_hook_says),
-	    OVER(setup_git, test_git_commit_is_done_again_on_top_of_who_was_faster),
-	    OVER(setup_http, test_git_commit_is_done_again_on_top_of_who_was_faster),
+	    OVER(fixture_setup_git, test_git_commit_says_what_a_hook_says),
+	    OVER(fixture_setup_http, test_git_commit_says_what_a_hook_says),
+	    OVER(fixture_setup_git, test_git_commit_is_done_again_on_top_of_who_was_faster),
+	    OVER(fixture_setup_http, test_git_commit_is_done_again_on_top_of_who_was_faster),
 	    OVER(fixture_setup, test_git_commit_replaces_the_folder_by_the_archive),
-	    OVER(setup_git, test_git_commit_keeps_what_others_changed_in_other_files),
-	    OVER(setup_git, test_git_commit_of_the_same_file_is_a_conflict_with_its_commits),
+	    OVER(fixture_setup_git, test_git_commit_keeps_what_others_changed_in_other_files),
+	    OVER(fixture_setup_git,
+		 test_git_commit_of_the_same_file_is_a_conflict_with_its_commits),
 	    OVER(fixture_setup, test_git_commit_refuses_names_that_no_bundle_may_have),
 	    OVER(fixture_setup, test_git_log_lists_what_changed_the_folder),
 	};

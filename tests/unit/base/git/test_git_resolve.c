@@ -13,20 +13,6 @@
 #include "base/mem/own.h"
 #include "tests/unit/base/git/fixture.h"
 
-static int setup_git(void **state)
-{
-	int rc = fixture_setup(state);
-	fixture_serve(*state, GITSERVER_GIT);
-	return rc;
-}
-
-static int setup_http(void **state)
-{
-	int rc = fixture_setup(state);
-	fixture_serve(*state, GITSERVER_HTTP);
-	return rc;
-}
-
 static enum git_failure resolve(struct fixture *f, const char *revision, const char *ref)
 {
 	struct git_job job = fixture_job(f, GIT_RESOLVE);
@@ -208,9 +194,6 @@ static void test_git_fetch_is_incremental(void **state)
 	assert_int_equal(resolve(f, "", ""), GIT_OK);
 	assert_int_equal(f->result.fetched_objects, 0);
 }
-
-#define OVER(setup_fn, test) cmocka_unit_test_setup_teardown(test, setup_fn, fixture_teardown)
-#define OVER_ALL(test) OVER(fixture_setup, test), OVER(setup_git, test), OVER(setup_http, test)
 
 int main(int argc, char **argv)
 {
