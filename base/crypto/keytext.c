@@ -60,6 +60,13 @@ char *sl_key_text(char out[static SL_KEY_TEXT_SIZE], const char *kind, struct sl
 	return out;
 }
 
+char *sl_key_line(char out[static SL_KEY_LINE_SIZE], const char *kind, struct sl_bytes key)
+{
+	size_t length = strlen(sl_key_text(out, kind, key));
+	memcpy(out + length, "\n", 2);
+	return out;
+}
+
 static bool is_blank(char c)
 {
 	return c == '-' || c == ' ' || c == '\t' || c == '\n' || c == '\r';

@@ -13,7 +13,11 @@
 #include "base/bytes/bytes.h"
 #include "base/err/err.h"
 
-enum { SL_KEY_TEXT_SIZE = 160, SL_KEY_TEXT_BYTES_MAX = 64 };
+enum {
+	SL_KEY_TEXT_SIZE = 160,
+	SL_KEY_LINE_SIZE = SL_KEY_TEXT_SIZE + 1,
+	SL_KEY_TEXT_BYTES_MAX = 64
+};
 
 /* Kinds. A public half says so; what does not is a secret. */
 #define SL_KEY_RECOVERY "recovery-key"
@@ -25,6 +29,8 @@ enum { SL_KEY_TEXT_SIZE = 160, SL_KEY_TEXT_BYTES_MAX = 64 };
 
 /* Up to SL_KEY_TEXT_BYTES_MAX bytes. Returns `out`; wipe it if it is a secret. */
 char *sl_key_text(char out[static SL_KEY_TEXT_SIZE], const char *kind, struct sl_bytes key);
+/* The same with an end of line, as key files have it. */
+char *sl_key_line(char out[static SL_KEY_LINE_SIZE], const char *kind, struct sl_bytes key);
 
 /* Exactly `size` bytes of exactly this kind. SL_INVALID_ARGUMENT says what is wrong, without the
  * text. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/bytes/bytes.h"
+#include "base/file/file.h"
 #include "client/cli/commands.h"
 
 enum { SHOW_EVERY_BYTES = 1 << 20 };
@@ -33,13 +34,9 @@ static void part_fini(struct part *part)
 
 static bool write_all(struct part *part, const uint8_t *data, size_t size)
 {
-	for (size_t at = 0; at < size;) {
-		ssize_t wrote = write(part->fd, data + at, size - at);
-		if (wrote < 0 && errno != EINTR) {
-			part->failed = errno;
-			return false;
-		}
-		at += wrote > 0 ? (size_t)wrote : 0;
+	if (!sl_file_write(part->fd, data, size)) {
+		part->failed = errno;
+		return false;
 	}
 	part->written += size;
 	return true;

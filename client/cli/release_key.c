@@ -26,7 +26,7 @@ static sl_code check_crypto(struct sl_err *err)
 static sl_code make(const char *path, char ret_public[static SL_KEY_TEXT_SIZE], struct sl_err *err)
 {
 	SL_AUTO(sl_secret_free_auto) void *seed = sl_secret_new(SL_SIGN_SEED_BYTES);
-	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(SL_KEY_TEXT_SIZE + 1);
+	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(SL_KEY_LINE_SIZE);
 	if (seed == NULL || text == NULL) {
 		return sl_err_no_memory(err);
 	}
@@ -35,8 +35,7 @@ static sl_code make(const char *path, char ret_public[static SL_KEY_TEXT_SIZE], 
 	if (signer == NULL) {
 		return sl_err_no_memory(err);
 	}
-	(void)sl_key_text(text, SL_KEY_RELEASE, SL_BYTES(seed, SL_SIGN_SEED_BYTES));
-	text[strlen(text)] = '\n'; /* zeros follow */
+	(void)sl_key_line(text, SL_KEY_RELEASE, SL_BYTES(seed, SL_SIGN_SEED_BYTES));
 	(void)sl_key_text(ret_public, SL_KEY_RELEASE_PUBLIC,
 			  SL_BYTES(sl_signer_public(signer), SL_SIGN_PUBLIC_BYTES));
 	return keyfile_create_path(path, KEYFILE_SECRET, text, err);

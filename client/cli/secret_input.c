@@ -130,7 +130,7 @@ sl_code secret_input(const char *path, const char *prompt, char **ret_text, stru
 	SL_AUTO(sl_secret_text_auto)
 	char *text = sl_crypto_init() ? sl_secret_new(SECRET_INPUT_MAX + 1) : NULL;
 	if (text == NULL) {
-		return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for a secret");
+		return sl_err_no_memory(err);
 	}
 	sl_code code;
 	if (!standard) {

@@ -78,12 +78,6 @@ static void fill(struct sl_arena *arena, Sluice__V1__TestRepositoryResponse *res
 	}
 }
 
-static sl_code no_memory(struct sl_err *err)
-{
-	return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
-			      "out of memory for this call");
-}
-
 static void done(void *ctx, const struct git_result *read, const struct git_result *write)
 {
 	struct service_call *call = ctx;
@@ -101,7 +95,7 @@ static void done(void *ctx, const struct git_result *read, const struct git_resu
 		check->name = (char *)step_names[i];
 		response.checks[response.n_checks++] = check;
 	}
-	sl_code code = response.n_checks == STEPS ? SL_OK : no_memory(&err);
+	sl_code code = response.n_checks == STEPS ? SL_OK : sl_err_no_memory(&err);
 	if (code == SL_OK) {
 		fill(arena, &response, read, write);
 	}

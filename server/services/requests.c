@@ -185,6 +185,16 @@ static uint64_t step_between(const struct requests *r, uint64_t from_ms, uint64_
 	return step_ms < most_ms ? step_ms : most_ms;
 }
 
+static sl_code read_record(const struct store_walk *walk, struct sl_arena *arena,
+			   Sluice__Store__V1__LogRecord **ret_record, struct sl_err *err)
+{
+	sl_code code = record_unpack(arena, walk->value, &sluice__store__v1__log_record__descriptor,
+				     ret_record, err);
+	return code == SL_OK ? SL_OK
+			     : sl_err_wrap(err, "log record of revision %lu",
+					   (unsigned long)sl_get_be64(walk->key.data));
+}
+
 static sl_code collect(const struct requests *r, const struct store_view *view, uint64_t now_ms,
 		       struct found *found, struct sl_err *err)
 {
@@ -195,11 +205,9 @@ static sl_code collect(const struct requests *r, const struct store_view *view, 
 	store_walk_log(&walk, view, UINT64_MAX, STORE_BACKWARD);
 	while (found->count < r->max && store_walk_next(&walk)) {
 		Sluice__Store__V1__LogRecord *record = NULL;
-		sl_code code = record_unpack(
-		    &arena, walk.value, &sluice__store__v1__log_record__descriptor, &record, err);
-		if (code != SL_OK) { /* ids before it would be forgotten, and taken a second time */
-			return sl_err_wrap(err, "log record of revision %lu",
-					   (unsigned long)sl_get_be64(walk.key.data));
+		sl_code code = read_record(&walk, &arena, &record, err);
+		if (code != SL_OK) {
+			return code; /* ids before it would be forgotten, and taken a second time */
 		}
 		age_ms += step_between(r, record->at_ms, later_ms);
 		later_ms = record->at_ms;

@@ -103,14 +103,13 @@ static sl_code write_key(const char *dir, const char *name, uint32_t epoch,
 			 const uint8_t seed[static SL_SIGN_SEED_BYTES], struct sl_err *err)
 {
 	SL_AUTO(sl_secret_free_auto) void *raw = sl_secret_new(KEY_BYTES);
-	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(SL_KEY_TEXT_SIZE + 1);
+	SL_AUTO(sl_secret_text_auto) char *text = sl_secret_new(SL_KEY_LINE_SIZE);
 	if (raw == NULL || text == NULL) {
 		return sl_err_no_memory(err);
 	}
 	sl_put_be32(raw, epoch);
 	memcpy((uint8_t *)raw + 4, seed, SL_SIGN_SEED_BYTES);
-	(void)sl_key_text(text, SL_KEY_MANIFEST, SL_BYTES(raw, KEY_BYTES));
-	(void)strcat(text, "\n");
+	(void)sl_key_line(text, SL_KEY_MANIFEST, SL_BYTES(raw, KEY_BYTES));
 	return keyfile_replace(dir, name, KEYFILE_SECRET, text, err);
 }
 
@@ -272,7 +271,7 @@ sl_code signing_recover(const char *dir, const char *recovery_text, uint32_t epo
 static sl_code make_recovery(const char *dir, char ret_text[static SL_KEY_TEXT_SIZE],
 			     struct sl_err *err)
 {
-	char public[SL_KEY_TEXT_SIZE + 1];
+	char public[SL_KEY_LINE_SIZE];
 	SL_AUTO(sl_secret_free_auto) void *seed = sl_secret_new(SL_SIGN_SEED_BYTES);
 	if (seed == NULL) {
 		return sl_err_no_memory(err);
@@ -282,9 +281,8 @@ static sl_code make_recovery(const char *dir, char ret_text[static SL_KEY_TEXT_S
 	if (signer == NULL) {
 		return sl_err_no_memory(err);
 	}
-	(void)sl_key_text(public, SL_KEY_RECOVERY_PUBLIC,
+	(void)sl_key_line(public, SL_KEY_RECOVERY_PUBLIC,
 			  SL_BYTES(sl_signer_public(signer), SL_SIGN_PUBLIC_BYTES));
-	(void)strcat(public, "\n");
 	(void)sl_key_text(ret_text, SL_KEY_RECOVERY, SL_BYTES(seed, SL_SIGN_SEED_BYTES));
 	return keyfile_create(dir, RECOVERY_FILE, KEYFILE_SECRET, public, err);
 }

@@ -44,8 +44,8 @@ static int setup(void **state)
 	f->manifest = want_manifest(&f->arena, 10);
 	f->manifest->key_epoch = 1;
 	want_add(&f->arena, f->manifest, want_app(&f->arena, 'a', 'x', "xy"));
-	for (uint8_t i = 0; i < KEYS; i++) {
-		const uint8_t seed[SL_SIGN_SEED_BYTES] = {i};
+	for (size_t i = 0; i < KEYS; i++) {
+		const uint8_t seed[SL_SIGN_SEED_BYTES] = {(uint8_t)i};
 		f->signers[i] = sl_signer_new(seed);
 		assert_non_null(f->signers[i]);
 	}
