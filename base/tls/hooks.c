@@ -62,8 +62,17 @@ static void on_new_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index,
 	}
 }
 
+/* gRPC's threads are not all joined when it is shut down: one may still run its destructors while
+ * this process ends. OpenSSL's own cleaning up at exit would pull the keys of their errors (and
+ * more) from under them, so there is none: the kernel frees it all. */
+static void keep_until_the_end(void)
+{
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
 static void install(void)
 {
+	keep_until_the_end();
 	(void)CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, on_new_ctx, NULL, NULL);
 	(void)CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, on_new_ssl, NULL, NULL);
 }

@@ -6,6 +6,7 @@
  * - a say in each client's handshake, before gRPC reads a byte of HTTP/2
  * - less memory a connection: idle buffers given back, smaller buffers between gRPC
  *   and OpenSSL, the CA not sent along with a leaf
+ * - nothing of OpenSSL is taken down at exit, where threads of gRPC may still need it
  *
  * One per process. OpenSSL reports every SSL_CTX and SSL at birth. */
 #ifndef SL_BASE_TLS_HOOKS_H
