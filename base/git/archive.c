@@ -164,6 +164,5 @@ enum git_failure archive_read(struct work *work, git_oid *ret_tree)
 	if (rc != 0) {
 		return work_fail_git(work, ERROR_MIRROR, rc, "write the folder");
 	}
-	SL_AUTO(bundle_fini) struct bundle bundle = {0};
-	return bundle_read(work, ret_tree, &bundle);
+	return inspect_contract(work, ret_tree);
 }

@@ -32,7 +32,7 @@ struct place {
 	git_oid tree;
 };
 
-static const char *const rule_texts[GIT_RULE_COUNT] = {
+static const char *const rule_texts[GIT_RULE_CONTRACT] = {
     [GIT_RULE_NAME_EMPTY] = "a name must not be empty",
     [GIT_RULE_NAME_DOT] = "a name must not be '.'",
     [GIT_RULE_NAME_DOT_DOT] = "a name must not be '..'",

@@ -33,7 +33,7 @@ static const struct {
     [GIT_WORKER_FAILED] = {"WORKER_FAILED", true},
 };
 
-static const char *const rules[GIT_RULE_COUNT] = {
+static const char *const rules[GIT_RULE_CONTRACT] = {
     [GIT_RULE_NONE] = "NONE",
     [GIT_RULE_NAME_EMPTY] = "NAME_EMPTY",
     [GIT_RULE_NAME_DOT] = "NAME_DOT",
@@ -68,5 +68,7 @@ bool git_failure_is_transient(enum git_failure failure)
 
 const char *git_rule_name(enum git_rule rule)
 {
-	return (unsigned)rule < GIT_RULE_COUNT ? rules[rule] : "UNKNOWN";
+	return (unsigned)rule < GIT_RULE_CONTRACT
+		   ? rules[rule]
+		   : contract_rule_name((enum contract_rule)(rule - GIT_RULE_CONTRACT));
 }

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/contract/contract.h"
 #include "base/crypto/crypto.h"
 #include "base/err/err.h"
 
@@ -31,7 +32,7 @@ enum git_op {
 	 * the branch `ref` ("main" or "refs/heads/main"), which is BRANCH_NOT_FOUND
 	 * when missing, or the remote's default branch when `ref` is empty too.
 	 * Fetches it into the mirror and inspects the folder `path`. Result: commit,
-	 * tree, ref, digest, files, bytes, the commit's message, author and time. */
+	 * tree, ref, digest, files, bytes, the commit's message, author and time, sluice.json. */
 	GIT_RESOLVE,
 	/* Inspects the folder `path` of `commit`, which the mirror has. No network. */
 	GIT_INSPECT,
@@ -137,7 +138,8 @@ enum git_rule {
 	GIT_RULE_GITLINK,
 	GIT_RULE_SPECIAL_FILE,
 	GIT_RULE_MALFORMED, /* a tree object that is none */
-	GIT_RULE_COUNT
+	GIT_RULE_CONTRACT,  /* and further: an enum contract_rule of its sluice.json */
+	GIT_RULE_COUNT = GIT_RULE_CONTRACT + CONTRACT_RULE_COUNT
 };
 const char *git_rule_name(enum git_rule rule); /* "NAME_DOT_DOT"; static */
 
@@ -234,8 +236,8 @@ struct git_result {
 	char subject[256]; /* first line of the commit's message */
 	char author[128];  /* "Name <mail>" */
 	uint64_t commit_unix_s;
-	char *sluice_json; /* the folder's sluice.json when there is one and it is at most 64 KiB;
-			      owned */
+	char *sluice_json; /* the folder's sluice.json when there is one, found without fault; owned
+			    */
 	struct git_diff_entry *diff; /* owned */
 	size_t diff_count;
 	bool diff_cut;             /* more than 10 000 entries: the rest is left out */

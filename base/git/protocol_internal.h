@@ -18,7 +18,7 @@ enum {
 	PROTOCOL_RECORD_MAX =
 	    98304, /* bytes; a job with its certificates, sluice.json with its 64 KiB */
 	PROTOCOL_DIFF_MAX = 10000, /* entries of one diff */
-	PROTOCOL_JSON_MAX = 65536,
+	PROTOCOL_JSON_MAX = CONTRACT_BYTES_MAX,
 };
 
 enum protocol_kind {

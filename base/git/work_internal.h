@@ -153,6 +153,8 @@ void bundle_digest_end(struct bundle_digest *digest, uint8_t ret_digest[SL_HASH_
 
 /* Fills tree, digest, files and bytes of (commit, path), and sends sluice.json on. */
 enum git_failure inspect(struct work *work, const char *commit, const char *path);
+/* Checks every rule of the folder, and of its sluice.json where it has one. */
+enum git_failure inspect_contract(struct work *work, const git_oid *tree);
 enum git_failure do_resolve(struct work *work);
 enum git_failure do_fetch(struct work *work);
 enum git_failure do_ls(struct work *work);

@@ -256,6 +256,27 @@ static void show_content(const struct cli *cli, const Sluice__V1__Content *c)
 	}
 }
 
+static void show_names(const struct cli *cli, const char *what, char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		cli_fact(cli, i == 0 ? what : "", "%s", names[i]);
+	}
+}
+
+static void show_contract(const struct cli *cli, const Sluice__V1__Contract *c)
+{
+	if (c == NULL) {
+		return;
+	}
+	show_names(cli, "constants", c->constants, c->n_constants);
+	show_names(cli, "secrets", c->secrets, c->n_secrets);
+	for (size_t i = 0; i < c->n_data_sources; i++) {
+		cli_fact(cli, i == 0 ? "data sources" : "", "%s (%s)", c->data_sources[i]->name,
+			 c->data_sources[i]->kind);
+	}
+	show_names(cli, "renders", c->render, c->n_render);
+}
+
 static void show_publication(const struct cli *cli, const Sluice__V1__Publication *p)
 {
 	char text[TEXT_SIZE];
@@ -311,6 +332,7 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 		return CLI_DONE;
 	}
 	show_version(cli, response->version);
+	show_contract(cli, response->contract);
 	for (size_t i = 0; i < response->n_facts; i++) {
 		const Sluice__V1__VersionFacts *f = response->facts[i];
 		char entered[TEXT_SIZE];
@@ -420,7 +442,7 @@ const struct cli_command cli_cmd_version_ls = {
 const struct cli_command cli_cmd_version_show = {
     .about = {.name = "version show",
 	      .synopsis = "APP V",
-	      .summary = "Show a version, its content and its history",
+	      .summary = "Show a version, its content, what that requires, and its history",
 	      .args_min = 2,
 	      .args_max = 2},
     .run = show,

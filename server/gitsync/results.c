@@ -21,74 +21,15 @@ struct result_cmd {
 	struct sl_bytes key;
 };
 
-static Sluice__V1__ContentReason reason_of(enum git_failure failure)
-{
-#define REASON(name) [GIT_##name] = SLUICE__V1__CONTENT_REASON__CONTENT_REASON_##name
-	static const Sluice__V1__ContentReason reasons[GIT_FAILURE_COUNT] = {
-	    REASON(REPOSITORY_UNREACHABLE), REASON(LOGIN_REFUSED),      REASON(REPOSITORY_EMPTY),
-	    REASON(BRANCH_NOT_FOUND),       REASON(REVISION_NOT_FOUND), REASON(COMMIT_GONE),
-	    REASON(PATH_NOT_FOUND),         REASON(PATH_NOT_A_FOLDER),  REASON(BUNDLE_EMPTY),
-	    REASON(BUNDLE_REFUSED),         REASON(BUNDLE_TOO_BIG),     REASON(TAG_TAKEN),
-	    REASON(PUSH_REFUSED),           REASON(WRITE_REFUSED),      REASON(REF_PROTECTED),
-	    REASON(HOST_KEY_UNKNOWN),       REASON(HOST_KEY_CHANGED),   REASON(CERTIFICATE_REFUSED),
-	    REASON(REPOSITORY_MOVED),       REASON(CONFLICT),           REASON(HISTORY_REWRITTEN),
-	};
-#undef REASON
-	if (failure == GIT_OK) {
-		return SLUICE__V1__CONTENT_REASON__CONTENT_REASON_UNSPECIFIED;
-	}
-	/* What failed on this side (worker crashed, disk full, mirror corrupt) is tried again like
-	 * a host that is away. */
-	return reasons[failure] == 0
-		   ? SLUICE__V1__CONTENT_REASON__CONTENT_REASON_REPOSITORY_UNREACHABLE
-		   : reasons[failure];
-}
-
-enum { CONFLICTS_MAX = 20 };
-
-static Sluice__Store__V1__CommitRecord **conflicts_of(struct sl_arena *arena,
-						      const struct git_result *r, size_t *ret_count)
-{
-	size_t count = r->log_count < CONFLICTS_MAX ? r->log_count : CONFLICTS_MAX;
-	Sluice__Store__V1__CommitRecord **list =
-	    SL_ARENA_ARRAY(arena, Sluice__Store__V1__CommitRecord *, count + 1);
-	Sluice__Store__V1__CommitRecord *records =
-	    SL_ARENA_ARRAY(arena, Sluice__Store__V1__CommitRecord, count + 1);
-	for (size_t i = 0; list != NULL && records != NULL && i < count; i++) {
-		sluice__store__v1__commit_record__init(&records[i]);
-		records[i].commit = r->log[i].commit;
-		records[i].author = r->log[i].author;
-		records[i].subject = r->log[i].subject;
-		records[i].at_s = r->log[i].unix_s;
-		records[i].files = r->log[i].files;
-		list[i] = &records[i];
-	}
-	*ret_count = list != NULL && records != NULL ? count : 0;
-	return list;
-}
-
+/* What the job found, as content of the version that it was owed for. */
 static struct version_content_result content_result(struct decision *d, const struct result_cmd *c)
 {
-	const struct git_result *r = c->result;
-	struct version_content_result result = {
-	    .app_id = c->item->owed->app_id,
-	    .version = c->item->owed->version,
-	    .generation = c->item->owed->generation,
-	    .reason = reason_of(r->failure),
-	    .text = r->text,
-	    .rule = r->rule == GIT_RULE_NONE ? "" : git_rule_name(r->rule),
-	    .next_ms = c->next_ms,
-	    .commit = r->commit,
-	    .tree = r->tree,
-	    .ref = r->ref,
-	    .digest = r->digest,
-	    .files = r->files,
-	    .bytes = r->bytes,
-	    .subject = r->subject,
-	    .author = r->author,
-	    .commit_s = r->commit_unix_s,
-	};
-	result.conflicts = conflicts_of(d->arena, r, &result.conflict_count);
+	const Sluice__Store__V1__OwedRecord *owed = c->item->owed;
+	struct version_content_result result = gitsync_content(d->arena, c->result);
+	result.app_id = owed->app_id;
+	result.version = owed->version;
+	result.generation = owed->generation;
+	result.next_ms = c->next_ms;
 	return result;
 }
 
@@ -103,7 +44,7 @@ static sl_code decide_publish(struct decision *d, const struct result_cmd *c, st
 	const struct version_publish_result result = {
 	    .app_id = c->item->owed->app_id,
 	    .version = c->item->owed->version,
-	    .reason = reason_of(c->result->failure),
+	    .reason = gitsync_reason(c->result->failure),
 	    .text = c->result->text,
 	    .commit = c->result->commit,
 	    .next_ms = c->next_ms,

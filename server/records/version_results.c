@@ -64,6 +64,7 @@ static sl_code fill_ready(struct decision *d, Sluice__Store__V1__ContentRecord *
 	content->subject = text_or_empty(result->subject);
 	content->author = text_or_empty(result->author);
 	content->commit_s = result->commit_s;
+	content->contract = result->contract;
 	content->made_from = text_or_empty(NULL);
 	content->push_revision = 0;
 	content->n_conflicts = 0;

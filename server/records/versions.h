@@ -177,6 +177,7 @@ struct version_content_result {
 	uint64_t files, bytes;
 	const char *subject, *author;
 	uint64_t commit_s;
+	Sluice__V1__Contract *contract; /* in the arena; NULL: it has none */
 	/* CONFLICT: with these; in the arena. */
 	Sluice__Store__V1__CommitRecord **conflicts;
 	size_t conflict_count;

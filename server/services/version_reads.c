@@ -90,6 +90,7 @@ sl_code version_get_read(struct service_read *read, const void *message, void *r
 	}
 	struct wire wire = service_wire(read);
 	response->version = wire_version(&wire, version, app, NULL, UINT32_MAX);
+	response->contract = version->content != NULL ? version->content->contract : NULL;
 	return read_facts(read, version, response, err);
 }
 

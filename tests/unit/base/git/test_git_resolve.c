@@ -88,6 +88,50 @@ static void test_git_resolve_names_what_is_missing(void **state)
 	fixture_expect(f, &job, GIT_PATH_NOT_A_FOLDER);
 }
 
+static void test_git_resolve_refuses_a_contract_that_breaks_a_rule(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *text, *rule, *says;
+	} rows[] = {
+	    {"{\"require\":{}}", "CONTRACT_KEY", "unknown key 'require'"},
+	    {"{\"render\":[\"no.html\"]}", "CONTRACT_NO_FILE", "'no.html' must be a file"},
+	    {"{\"render\":[\"a\"]}", "CONTRACT_NO_FILE", "'a' must be a file"}, /* a folder */
+	};
+	for (size_t i = 0; i < SL_COUNT(rows); i++) {
+		gitrepo_text(&f->repo, "apps/shop/sluice.json", rows[i].text);
+		gitrepo_commit(&f->repo, "More", NULL);
+		assert_int_equal(resolve(f, "", ""), GIT_BUNDLE_REFUSED);
+		assert_string_equal(git_rule_name(f->result.rule), rows[i].rule);
+		assert_non_null(strstr(f->result.text, rows[i].says));
+		assert_null(f->result.sluice_json);
+	}
+	gitrepo_text(&f->repo, "apps/shop/sluice.json", "{\"render\":[\"a/b/c.txt\"]}");
+	gitrepo_text(&f->repo, "apps/shop/a/sluice.json", "elsewhere it is a file like others");
+	gitrepo_commit(&f->repo, "Good", NULL);
+	assert_int_equal(resolve(f, "", ""), GIT_OK);
+	assert_string_equal(f->result.sluice_json, "{\"render\":[\"a/b/c.txt\"]}");
+}
+
+static void test_git_resolve_refuses_a_contract_that_is_too_big(void **state)
+{
+	struct fixture *f = *state;
+	SL_AUTO(sl_free_auto) char *text = malloc(CONTRACT_BYTES_MAX + 2);
+	assert_non_null(text);
+	memset(text, ' ', CONTRACT_BYTES_MAX + 1);
+	memcpy(text, "{}", 2);
+	text[CONTRACT_BYTES_MAX + 1] = '\0';
+	gitrepo_text(&f->repo, "apps/shop/sluice.json", text);
+	gitrepo_commit(&f->repo, "Big", NULL);
+	assert_int_equal(resolve(f, "", ""), GIT_BUNDLE_REFUSED);
+	assert_string_equal(git_rule_name(f->result.rule), "CONTRACT_TOO_BIG");
+	text[CONTRACT_BYTES_MAX] = '\0';
+	gitrepo_text(&f->repo, "apps/shop/sluice.json", text);
+	gitrepo_commit(&f->repo, "Just so", NULL);
+	assert_int_equal(resolve(f, "", ""), GIT_OK);
+	assert_int_equal(strlen(f->result.sluice_json), CONTRACT_BYTES_MAX);
+}
+
 static void test_git_resolve_finds_a_commit_that_no_ref_is_at(void **state)
 {
 	struct fixture *f = *state;
@@ -204,6 +248,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    OVER_ALL(test_git_resolve_takes_branch_tag_and_commit),
 	    OVER_ALL(test_git_resolve_names_what_is_missing),
+	    OVER(fixture_setup, test_git_resolve_refuses_a_contract_that_breaks_a_rule),
+	    OVER(fixture_setup, test_git_resolve_refuses_a_contract_that_is_too_big),
 	    OVER_ALL(test_git_resolve_finds_a_commit_that_no_ref_is_at),
 	    OVER_ALL(test_git_resolve_of_an_empty_repository_says_so),
 	    OVER_ALL(test_git_ls_names_the_default_branch),
