@@ -35,33 +35,30 @@ enum git_failure fetch_ref(struct remote *remote, const git_remote_head *head, g
 	return mirror_keep(work, ret_commit);
 }
 
-static bool has_commit(struct work *work, const git_oid *id)
-{
-	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
-	return git_commit_lookup(&commit, work->repo, id) == 0;
-}
-
-static enum git_failure reconnect(struct remote *remote)
+enum git_failure fetch_reconnect(struct remote *remote)
 {
 	struct work *work = remote->work;
 	remote_close(remote);
 	return remote_open(remote, work, ERROR_FETCH);
 }
 
-/* By its bare id, which a host may allow or not; what it answers does not count, what has come
- * does. */
+enum git_failure fetch_try(struct remote *remote, char *refspec)
+{
+	enum git_failure failure = remote_download(remote, &refspec, 1);
+	if (failure == GIT_OK || failure == GIT_BUNDLE_TOO_BIG || failure == GIT_DISK_FULL) {
+		return failure;
+	}
+	work_forgive(remote->work);
+	return GIT_OK;
+}
+
+/* By its bare id, which a host may allow or not. */
 static enum git_failure try_by_id(struct remote *remote, const git_oid *id)
 {
 	char hex[GIT_OID_TEXT], spec[2 * GIT_OID_TEXT + 32];
 	(void)git_oid_tostr(hex, sizeof(hex), id);
 	(void)snprintf(spec, sizeof(spec), "%s:refs/sluice/keep/%s", hex, hex);
-	enum git_failure failure = remote_download(remote, (char *[]){spec}, 1);
-	if (failure == GIT_OK || failure == GIT_BUNDLE_TOO_BIG || failure == GIT_DISK_FULL) {
-		return failure;
-	}
-	remote->work->result->failure = GIT_OK;
-	remote->work->result->text[0] = '\0';
-	return reconnect(remote);
+	return fetch_try(remote, spec);
 }
 
 enum git_failure fetch_commit(struct remote *remote, const git_oid *id, bool *ret_found)
@@ -72,18 +69,19 @@ enum git_failure fetch_commit(struct remote *remote, const git_oid *id, bool *re
 	enum git_failure failure = GIT_OK;
 	if (head != NULL) {
 		failure = fetch_ref(remote, head, &commit);
-	} else if (!has_commit(work, id)) {
+	} else if (!mirror_has_commit(work, id)) {
 		failure = try_by_id(remote, id);
 	}
-	if (failure == GIT_OK && !has_commit(work, id)) {
+	if (failure == GIT_OK && !mirror_has_commit(work, id)) {
 		char *all[] = {"+refs/heads/*:refs/sluice/fetch/heads/*",
 			       "+refs/tags/*:refs/sluice/fetch/tags/*"};
-		failure = remote_download(remote, all, SL_COUNT(all));
+		failure = fetch_reconnect(remote);
+		failure = failure != GIT_OK ? failure : remote_download(remote, all, SL_COUNT(all));
 	}
 	if (failure != GIT_OK) {
 		return failure;
 	}
-	*ret_found = has_commit(work, id);
+	*ret_found = mirror_has_commit(work, id);
 	return *ret_found ? mirror_keep(work, id) : GIT_OK;
 }
 
@@ -93,10 +91,15 @@ static enum git_failure fetch_named(struct work *work, struct remote *remote, co
 				    git_oid *ret_commit)
 {
 	const struct git_job *job = work->job;
-	const git_remote_head *head = job->ref[0] == '\0' ? NULL : remote_find(remote, job->ref);
 	bool found = false;
+	enum git_failure failure = want == NULL ? GIT_OK : delta_fetch(remote, want, &found);
+	if (failure != GIT_OK || found) {
+		*ret_commit = found ? *want : *ret_commit;
+		return failure;
+	}
+	const git_remote_head *head = job->ref[0] == '\0' ? NULL : remote_find(remote, job->ref);
 	if (head != NULL) {
-		enum git_failure failure = fetch_ref(remote, head, ret_commit);
+		failure = fetch_ref(remote, head, ret_commit);
 		if (failure != GIT_OK || want == NULL || git_oid_equal(want, ret_commit)) {
 			return failure;
 		}
@@ -106,12 +109,11 @@ static enum git_failure fetch_named(struct work *work, struct remote *remote, co
 		return work_fail(work, branch ? GIT_BRANCH_NOT_FOUND : GIT_REVISION_NOT_FOUND,
 				 "'%s' has no ref '%s'", work->url, job->ref);
 	}
-	enum git_failure failure = GIT_OK;
-	found = has_commit(work, want);
+	found = mirror_has_commit(work, want);
 	if (found) {
 		failure = mirror_keep(work, want);
 	} else {
-		failure = head == NULL ? GIT_OK : reconnect(remote);
+		failure = head == NULL ? GIT_OK : fetch_reconnect(remote);
 		failure = failure != GIT_OK ? failure : fetch_commit(remote, want, &found);
 	}
 	if (failure == GIT_OK && !found) {

@@ -39,11 +39,14 @@ enum git_op {
 	/* Makes the parentless commit of (`commit`, `path`) with `message` and
 	 * `unix_s`, author and committer `sluice <sluice@localhost>`, and pushes it
 	 * to `ref`, never forced. There with the same tree: success. With another:
-	 * TAG_TAKEN. Result: published commit. Byte-determined: a retry makes the same id. */
+	 * TAG_TAKEN. Result: published commit. Byte-determined: a retry makes the same id.
+	 * `other_commit` ("": none), what was published before it, makes a delta on top of that
+	 * beside the ref (delta.c); the text says why there is none. */
 	GIT_PUBLISH,
 	/* Fetches `ref` alone into the mirror and checks that it is `commit` (when
 	 * given: else any). When the remote's ref moved on, or the mirror already
-	 * has `commit`, that is enough: what counts is that the mirror has it. */
+	 * has `commit`, that is enough: what counts is that the mirror has it. When it has what
+	 * a delta beside the ref is on top of, only what changed is fetched. */
 	GIT_FETCH,
 	/* Writes the folder `path` ("" = the root) of `commit` below `staging`, an
 	 * empty folder, view-only (0444/0555, staging itself too: it can still be

@@ -88,6 +88,12 @@ static bool has_tree(struct look *look, const git_oid *id, unsigned depth)
 	return true;
 }
 
+bool mirror_has_commit(struct work *work, const git_oid *id)
+{
+	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+	return git_commit_lookup(&commit, work->repo, id) == 0;
+}
+
 bool mirror_has_whole(struct work *work, const git_oid *id)
 {
 	SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;

@@ -96,5 +96,10 @@ enum git_failure do_publish(struct work *work)
 	work->result->bytes = bundle.bytes;
 	(void)snprintf(work->result->ref, sizeof(work->result->ref), "%s", job->ref);
 	(void)git_oid_tostr(work->result->commit, sizeof(work->result->commit), &commit);
-	return push_new(work, &commit, &tree);
+	failure = push_new(work, &commit, &tree);
+	/* The same tree by somebody else is another commit: no delta of ours leads to it. */
+	if (failure == GIT_OK && strcmp(work->result->commit, git_oid_tostr_s(&commit)) == 0) {
+		delta_publish(work, &commit, &tree);
+	}
+	return failure;
 }

@@ -41,6 +41,13 @@ enum git_failure work_break(struct work *work, enum git_failure failure, enum gi
 	return failure;
 }
 
+void work_forgive(struct work *work)
+{
+	work->result->failure = GIT_OK;
+	work->result->rule = GIT_RULE_NONE;
+	work->result->text[0] = '\0';
+}
+
 enum git_failure work_fail_errno(struct work *work, const char *doing, const char *name)
 {
 	int why = errno;

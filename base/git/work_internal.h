@@ -39,6 +39,9 @@ enum git_failure work_fail(struct work *work, enum git_failure failure, const ch
 enum git_failure work_break(struct work *work, enum git_failure failure, enum git_rule rule,
 			    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* Takes the failure back: it can be done another way. */
+void work_forgive(struct work *work);
+
 /* Sends work->progress, ten times a second at most; dropped when the parent is slow. */
 void work_tell(struct work *work);
 /* Sends work->record and waits for room. False: the parent is gone. */
@@ -65,6 +68,7 @@ enum git_failure work_fail_errno(struct work *work, const char *doing, const cha
 /* Opens the mirror, making it when missing (network jobs only: they fill it). */
 enum git_failure mirror_open(struct work *work);
 void mirror_close(struct work *work);
+bool mirror_has_commit(struct work *work, const git_oid *commit); /* the commit itself */
 /* True when the commit and every object of its tree are there. */
 bool mirror_has_whole(struct work *work, const git_oid *commit);
 /* Keeps the commit reachable in the mirror, under a name that is its own. */

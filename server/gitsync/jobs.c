@@ -16,6 +16,25 @@ static sl_code load_commit(struct gitsync_item *item, const struct store_view *v
 	return code == SL_NOT_FOUND ? SL_OK : code;
 }
 
+static sl_code load_publication(struct gitsync_item *item, const struct store_view *view,
+				struct sl_err *err)
+{
+	const Sluice__Store__V1__OwedRecord *owed = item->owed;
+	uint32_t ws = item->workspace;
+	sl_code code = publication_get(view, &item->arena, ws, owed->app_id, owed->version,
+				       &item->publication, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	code = publication_before(view, &item->arena, ws, owed->app_id, owed->version,
+				  &item->before, err);
+	if (code == SL_NOT_FOUND) {
+		item->before = NULL;
+		return SL_OK;
+	}
+	return code;
+}
+
 static sl_code load_version(struct gitsync_item *item, const struct store_view *view,
 			    struct sl_err *err)
 {
@@ -27,8 +46,7 @@ static sl_code load_version(struct gitsync_item *item, const struct store_view *
 		code = SL_NOT_FOUND;
 	}
 	if (code == SL_OK && owed->kind == SLUICE__STORE__V1__OWED_KIND__OWED_KIND_PUBLISH) {
-		code = publication_get(view, &item->arena, ws, owed->app_id, owed->version,
-				       &item->publication, err);
+		code = load_publication(item, view, err);
 	}
 	return code;
 }
@@ -77,6 +95,7 @@ static void publish_job(const struct gitsync_item *item, struct git_job *job,
 	job->commit = content->commit;
 	job->path = folder(item->version->path);
 	job->ref = item->publication->ref;
+	job->other_commit = item->before != NULL ? item->before->commit : "";
 	job->unix_s = item->version->sealed_ms / 1000u;
 	job->message = sl_arena_printf(arena, "app %s\nversion %s\ndigest %s\n", item->app->id,
 				       item->version->id, digest);

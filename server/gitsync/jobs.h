@@ -18,6 +18,7 @@ struct gitsync_item {
 	Sluice__Store__V1__AppRecord *app;
 	Sluice__Store__V1__VersionRecord *version;         /* not of a COMMIT */
 	Sluice__Store__V1__PublicationRecord *publication; /* PUBLISH only */
+	Sluice__Store__V1__PublicationRecord *before;      /* the one before; NULL: none */
 	Sluice__Store__V1__BranchRecord *branch;           /* COMMIT only; NULL: not known yet */
 };
 

@@ -345,6 +345,30 @@ sl_code publication_get(const struct store_view *view, struct sl_arena *arena, u
 			  &sluice__store__v1__publication_record__descriptor, ret_publication, err);
 }
 
+sl_code publication_before(const struct store_view *view, struct sl_arena *arena,
+			   uint32_t workspace, const char *app_id, uint32_t number,
+			   Sluice__Store__V1__PublicationRecord **ret_publication,
+			   struct sl_err *err)
+{
+	struct record_key prefix = KEY(workspace, key_text(k, app_id));
+	struct record_key from = KEY(workspace, key_text(k, app_id), key_u32(k, number - 1));
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, view, TABLE_PUBLICATIONS, key_bytes(&prefix), STORE_BACKWARD);
+	store_walk_from(&walk, key_bytes(&from));
+	while (store_walk_next(&walk)) {
+		sl_code code = record_unpack(arena, walk.value,
+					     &sluice__store__v1__publication_record__descriptor,
+					     ret_publication, err);
+		if (code != SL_OK ||
+		    (*ret_publication)->state ==
+			SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED) {
+			return code;
+		}
+	}
+	sl_code code = store_walk_result(&walk, err);
+	return code != SL_OK ? code : SL_NOT_FOUND;
+}
+
 sl_code release_get(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
 		    const char *app_id, Sluice__Store__V1__ReleaseRecord **ret_release,
 		    struct sl_err *err)

@@ -174,6 +174,11 @@ SL_MUST_USE sl_code publication_get(const struct store_view *view, struct sl_are
 				    uint32_t workspace, const char *app_id, uint32_t number,
 				    Sluice__Store__V1__PublicationRecord **ret_publication,
 				    struct sl_err *err);
+/* The newest of the app's versions before `number` that is published; SL_NOT_FOUND: none. */
+SL_MUST_USE sl_code publication_before(const struct store_view *view, struct sl_arena *arena,
+				       uint32_t workspace, const char *app_id, uint32_t number,
+				       Sluice__Store__V1__PublicationRecord **ret_publication,
+				       struct sl_err *err);
 SL_MUST_USE sl_code release_get(const struct store_view *view, struct sl_arena *arena,
 				uint32_t workspace, const char *app_id,
 				Sluice__Store__V1__ReleaseRecord **ret_release, struct sl_err *err);

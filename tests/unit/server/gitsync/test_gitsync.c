@@ -315,6 +315,32 @@ static void test_gitsync_refused_tag_is_parked_and_others_pass(void **state)
 	assert_true(WAIT_FOR(stats(f).parked == 1 && stats(f).owed == 1, LONG_MS));
 }
 
+static void test_gitsync_publishes_what_changed_beside_the_tag(void **state)
+{
+	struct fixture *f = *state;
+	char delta[GIT_REF_MAX + 50], parent[GIT_OID_TEXT];
+	shop(f);
+	start(f);
+	assert_true(WAIT_FOR(is_ready(f, "v1"), LONG_MS));
+	steps_seal(f->s, "v1");
+	gitsync_wake(f->g);
+	assert_true(WAIT_FOR(is_published(f, 1), LONG_MS));
+	gitrepo_text(&f->repo, "apps/shop/index.html", "<h1>Other</h1>\n");
+	gitrepo_git(f->repo.work, NULL, 0, "pull", "-q", "--rebase", "--autostash", f->repo.bare,
+		    "main", NULL); /* sluice has committed, too */
+	gitrepo_commit(&f->repo, "Second", NULL);
+	steps_version(f->s, "v2");
+	gitsync_wake(f->g);
+	assert_true(WAIT_FOR(is_ready(f, "v2"), LONG_MS));
+	steps_seal(f->s, "v2");
+	gitsync_wake(f->g);
+	assert_true(WAIT_FOR(is_published(f, 2), LONG_MS));
+	(void)snprintf(delta, sizeof(delta), "%s.delta-%s", publication(f, 2)->ref,
+		       publication(f, 1)->commit);
+	gitrepo_git(f->repo.bare, parent, sizeof(parent), "log", "-1", "--format=%P", delta, NULL);
+	assert_string_equal(parent, publication(f, 1)->commit);
+}
+
 /* --- rows that should not be there ------------------------------------------------------------ */
 
 static void test_gitsync_drops_rows_that_refer_to_nothing(void **state)
@@ -516,6 +542,7 @@ int main(int argc, char **argv)
 	    WITH(test_gitsync_tries_again_by_itself_when_the_host_is_back),
 	    WITH(test_gitsync_url_that_is_not_allowed_is_an_answer),
 	    WITH(test_gitsync_refused_tag_is_parked_and_others_pass),
+	    WITH(test_gitsync_publishes_what_changed_beside_the_tag),
 	    WITH(test_gitsync_drops_rows_that_refer_to_nothing),
 	    WITH(test_gitsync_drops_rows_that_nobody_wants),
 	    WITH(test_gitsync_does_not_wait_for_a_clock_that_was_ahead),
