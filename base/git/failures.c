@@ -54,6 +54,7 @@ static const char *const rules[GIT_RULE_CONTRACT] = {
     [GIT_RULE_GITLINK] = "GITLINK",
     [GIT_RULE_SPECIAL_FILE] = "SPECIAL_FILE",
     [GIT_RULE_MALFORMED] = "MALFORMED",
+    [GIT_RULE_LFS_POINTER] = "LFS_POINTER",
 };
 
 const char *git_failure_name(enum git_failure failure)

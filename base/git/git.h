@@ -140,8 +140,9 @@ enum git_rule {
 	GIT_RULE_LINK,
 	GIT_RULE_GITLINK,
 	GIT_RULE_SPECIAL_FILE,
-	GIT_RULE_MALFORMED, /* a tree object that is none */
-	GIT_RULE_CONTRACT,  /* and further: an enum contract_rule of its sluice.json */
+	GIT_RULE_MALFORMED,   /* a tree object that is none */
+	GIT_RULE_LFS_POINTER, /* the file itself is not in Git; found where content is resolved */
+	GIT_RULE_CONTRACT,    /* and further: an enum contract_rule of its sluice.json */
 	GIT_RULE_COUNT = GIT_RULE_CONTRACT + CONTRACT_RULE_COUNT
 };
 const char *git_rule_name(enum git_rule rule); /* "NAME_DOT_DOT"; static */

@@ -72,6 +72,21 @@ enum git_failure inspect_contract(struct work *work, const git_oid *tree)
 				    SL_BYTES(git_odb_object_data(object), file->size));
 }
 
+/* What Git LFS puts in the place of a file (its specification of pointers): at most 1 024 bytes,
+ * the first line of which is the version. */
+static bool is_lfs_pointer(const char *data, size_t size)
+{
+	static const char *const versions[] = {"version https://git-lfs.github.com/spec/",
+					       "version https://hawser.github.com/spec/"};
+	for (size_t i = 0; size <= 1024 && i < SL_COUNT(versions); i++) {
+		size_t bytes = strlen(versions[i]);
+		if (size > bytes && memcmp(data, versions[i], bytes) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static enum git_failure hash_file(struct work *work, const struct bundle *bundle,
 				  const struct bundle_file *file, struct bundle_digest *digest)
 {
@@ -79,6 +94,12 @@ static enum git_failure hash_file(struct work *work, const struct bundle *bundle
 	enum git_failure failure = bundle_open(work, file, &object);
 	if (failure != GIT_OK) {
 		return failure;
+	}
+	if (is_lfs_pointer(git_odb_object_data(object), file->size)) {
+		return work_break(work, GIT_BUNDLE_REFUSED, GIT_RULE_LFS_POINTER,
+				  "'%.300s': is a pointer of Git LFS, the file itself is not in "
+				  "Git: commit the file (git lfs untrack) (LFS_POINTER)",
+				  file->path);
 	}
 	uint8_t hash[SL_HASH_BYTES];
 	sl_hash(hash, git_odb_object_data(object), file->size, NULL, 0);

@@ -160,6 +160,35 @@ static void test_git_resolve_of_an_empty_repository_says_so(void **state)
 	fixture_expect(f, &job, GIT_REPOSITORY_EMPTY);
 }
 
+static void test_git_resolve_refuses_pointers_of_lfs(void **state)
+{
+	static const char pointer[] =
+	    "version https://git-lfs.github.com/spec/v1\n"
+	    "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5"
+	    "e2ca24d17e2393\nsize 12345\n";
+	struct fixture *f = *state;
+	char longer[2048], about[200];
+	(void)snprintf(about, sizeof(about), "# %s", pointer);
+	(void)snprintf(longer, sizeof(longer), "%s%01500d", pointer, 0);
+	const struct {
+		const char *text;
+		enum git_failure want;
+	} rows[] = {{pointer, GIT_BUNDLE_REFUSED},
+		    {about, GIT_OK},
+		    {longer, GIT_OK},
+		    {"version 1\n", GIT_OK}};
+	for (size_t i = 0; i < SL_COUNT(rows); i++) {
+		struct git_job job = fixture_job(f, GIT_RESOLVE);
+		gitrepo_text(&f->repo, "apps/shop/video.mp4", rows[i].text);
+		gitrepo_commit(&f->repo, "A video", NULL);
+		fixture_expect(f, &job, rows[i].want);
+		if (rows[i].want != GIT_OK) {
+			assert_int_equal(f->result.rule, GIT_RULE_LFS_POINTER);
+			assert_non_null(strstr(f->result.text, "video.mp4"));
+		}
+	}
+}
+
 static void test_git_ls_names_the_default_branch(void **state)
 {
 	struct fixture *f = *state;
@@ -252,6 +281,7 @@ int main(int argc, char **argv)
 	    OVER(fixture_setup, test_git_resolve_refuses_a_contract_that_is_too_big),
 	    OVER_ALL(test_git_resolve_finds_a_commit_that_no_ref_is_at),
 	    OVER_ALL(test_git_resolve_of_an_empty_repository_says_so),
+	    OVER(fixture_setup, test_git_resolve_refuses_pointers_of_lfs),
 	    OVER_ALL(test_git_ls_names_the_default_branch),
 	    OVER_ALL(test_git_a_repository_that_is_not_there_is_unreachable),
 	    OVER_ALL(test_git_fetch_takes_the_ref_alone_and_then_needs_no_network),
