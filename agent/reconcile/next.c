@@ -35,6 +35,15 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
+bool reconcile_may_fetch(const Sluice__V1__Manifest *manifest, const Sluice__V1__ManifestApp *want,
+			 const Sluice__V1__Bundle *bundle)
+{
+	const Sluice__V1__PulledStep *pulled = want->pulled;
+	return manifest->pull != SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL ||
+	       (pulled != NULL && strcmp(pulled->version_id, bundle->version_id) == 0 &&
+		memcmp(pulled->digest.data, bundle->digest.data, SL_HASH_BYTES) == 0);
+}
+
 /* What is missing on disk: the version to activate first, then in the manifest's order. */
 static struct reconcile_step to_fetch(const struct reconcile_input *in, const struct state_app *app,
 				      const Sluice__V1__ManifestApp *want)
@@ -43,7 +52,8 @@ static struct reconcile_step to_fetch(const struct reconcile_input *in, const st
 	for (size_t i = 0; i < want->n_keep; i++) {
 		const Sluice__V1__Bundle *bundle = want->keep[i];
 		struct state_version *version = reconcile_version(app, bundle);
-		if (version == NULL || version->outcome == STATE_FAILED) {
+		if (version == NULL || version->outcome == STATE_FAILED ||
+		    !reconcile_may_fetch(in->manifest, want, bundle)) {
 			continue;
 		}
 		bool waits = version->retry_at_ms > in->now_mono_ms;

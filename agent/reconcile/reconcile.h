@@ -27,6 +27,10 @@ bool reconcile_clashes(const struct state *state, const struct state_app *app);
 struct state_version *reconcile_version(const struct state_app *app,
 					const Sluice__V1__Bundle *bundle);
 
+/* May this bundle be fetched, when it is not on disk? A MANUAL instance waits for Pull. */
+bool reconcile_may_fetch(const Sluice__V1__Manifest *manifest, const Sluice__V1__ManifestApp *want,
+			 const Sluice__V1__Bundle *bundle);
+
 enum reconcile_kind {
 	RECONCILE_REST,      /* nothing to do; wake_mono_ms says until when */
 	RECONCILE_FETCH,     /* bundle, version: fetch, verify, stage */
@@ -73,6 +77,7 @@ struct reconcile_view {
 	const char *error; /* borrowed from the state, or static */
 	uint32_t percent;
 	bool orphaned;
+	bool held; /* PENDING, since the subject waits for Pull */
 };
 
 struct reconcile_view reconcile_view(const struct reconcile_input *in, const struct state_app *app,

@@ -96,6 +96,15 @@ static struct reconcile_view clash(const struct state_version *subject)
 	};
 }
 
+static bool waits_for_pull(const struct reconcile_input *in, const struct state_version *subject,
+			   const Sluice__V1__ManifestApp *want)
+{
+	const Sluice__V1__Bundle *bundle =
+	    want != NULL && subject != NULL ? manifest_bundle(want, subject->id) : NULL;
+	return bundle != NULL && !subject->on_disk && subject->outcome == STATE_OPEN &&
+	       !reconcile_may_fetch(in->manifest, want, bundle);
+}
+
 struct reconcile_view reconcile_view(const struct reconcile_input *in, const struct state_app *app,
 				     const struct reconcile_activity *activity)
 {
@@ -117,6 +126,7 @@ struct reconcile_view reconcile_view(const struct reconcile_input *in, const str
 	} else if (subject != NULL) {
 		view = reconcile_view_of(subject);
 	}
+	view.held = waits_for_pull(in, subject, want);
 	view.orphaned =
 	    in->manifest != NULL && want == NULL && !manifest_removes(in->manifest, app->id);
 	return view;

@@ -22,6 +22,7 @@ struct row {
 	const char *error;
 	unsigned percent;
 	bool orphaned;
+	bool held; /* what it wants waits for Pull */
 };
 
 /* What is looked at. */
@@ -65,6 +66,7 @@ static struct row row_of(const struct look *look, const struct state_app *app)
 	    .error = view.error,
 	    .percent = view.percent,
 	    .orphaned = view.orphaned,
+	    .held = view.held,
 	};
 }
 
@@ -95,6 +97,10 @@ static void print_head(FILE *out, const struct look *look)
 	(void)snprintf(line, sizeof(line), "sequence %" PRIu64 ", valid until %s", state->sequence,
 		       sl_clock_text(text, state->expires_unix_ms));
 	print_line(out, "manifest", state->manifest != NULL ? line : "none");
+	if (look->manifest != NULL &&
+	    look->manifest->pull == SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL) {
+		print_line(out, "pull", "MANUAL: what is missing is fetched after sluice pull");
+	}
 	if (state->last_error[0] != '\0') {
 		(void)fprintf(out, "%-12s %s (%s)\n", "last error", state->last_error,
 			      sl_clock_text(text, state->last_error_unix_ms));
@@ -118,9 +124,9 @@ static void print_table(FILE *out, const struct look *look)
 	for (size_t i = 0; i < state->app_count; i++) {
 		struct row row = row_of(look, state->apps[i]);
 		char phase[PHASE_TEXT_SIZE];
-		(void)fprintf(out, "%-24s %-26s %-26s %-15s %s%s\n", row.app->slug, row.serves,
+		(void)fprintf(out, "%-24s %-26s %-26s %-15s %s%s%s\n", row.app->slug, row.serves,
 			      row.wants, phase_text(phase, &row), row.orphaned ? "(orphaned) " : "",
-			      row.error);
+			      row.held ? "an update is available (MANUAL) " : "", row.error);
 	}
 }
 
@@ -139,6 +145,7 @@ static void put_app(struct sl_json_writer *json, const struct row *row)
 	sl_json_put_uint(json, "percent", row->percent);
 	sl_json_put_text(json, "error", row->error);
 	sl_json_put_bool(json, "orphaned", row->orphaned);
+	sl_json_put_bool(json, "updateAvailable", row->held);
 	sl_json_open_list(json, "staged");
 	for (size_t i = 0; i < app->version_count; i++) {
 		if (app->versions[i]->on_disk) {

@@ -53,8 +53,9 @@ struct cli {
 	sluice_error error;             /* of the last call */
 	Sluice__V1__WriteOptions write; /* reason and request id, for the request of the act */
 	const char *app, *version,
-	    *environment; /* what the command is about, for advice; NULL: nothing */
-	void **kept;      /* owned replies */
+	    *environment;     /* what the command is about, for advice; NULL: nothing */
+	const char *instance; /* likewise, of those about one */
+	void **kept;          /* owned replies */
 	size_t kept_count;
 	struct sl_arena arena;            /* small things of the command */
 	char progress[CLI_PROGRESS_SIZE]; /* the line that was shown last */

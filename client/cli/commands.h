@@ -20,7 +20,8 @@ extern const struct cli_command cli_cmd_plan, cli_cmd_promote, cli_cmd_select, c
     cli_cmd_rollback;
 extern const struct cli_command cli_cmd_instance_add, cli_cmd_instance_ls, cli_cmd_instance_show,
     cli_cmd_instance_label, cli_cmd_instance_pause, cli_cmd_instance_resume, cli_cmd_instance_retry,
-    cli_cmd_instance_rm, cli_cmd_instance_rejoin, cli_cmd_instance_revoke, cli_cmd_instance_clear;
+    cli_cmd_instance_rm, cli_cmd_instance_rejoin, cli_cmd_instance_revoke, cli_cmd_instance_clear,
+    cli_cmd_instance_set, cli_cmd_updates, cli_cmd_pull;
 extern const struct cli_command cli_cmd_status, cli_cmd_explain, cli_cmd_wait, cli_cmd_watch,
     cli_cmd_man;
 extern const struct cli_command cli_cmd_principal_add, cli_cmd_principal_ls, cli_cmd_principal_show,

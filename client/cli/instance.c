@@ -3,10 +3,11 @@
 
 #include "base/clock/clock.h"
 #include "client/cli/commands.h"
+#include "client/cli/instance.h"
 #include "client/cli/invite.h"
 
 struct add_flags {
-	const char *environment, *url;
+	const char *environment, *url, *pull;
 	uint64_t ttl_ms;
 	struct sl_flag_list labels;
 };
@@ -29,6 +30,10 @@ static const struct sl_flag add_flags[] = {
      .offset = ADD(labels),
      .max = 200,
      .help = "What placements of apps match; may be repeated."},
+    INSTANCE_PULL_FLAG(
+	struct add_flags, pull, .fallback = "auto",
+	.help = "auto: it fetches by itself what it is told to have. manual: each step waits "
+		"for `sluice pull`."),
     CLI_TTL_FLAG(struct add_flags, ttl_ms),
     {.name = NULL},
 };
@@ -48,19 +53,6 @@ static const struct sl_flag ls_flags[] = {
      .offset = offsetof(struct ls_flags, labels),
      .max = 200,
      .help = "Only with this label; may be repeated."},
-    {.name = NULL},
-};
-
-struct label_flags {
-	const char *url;
-};
-static const struct sl_flag label_flags[] = {
-    {.name = "url",
-     .kind = SL_FLAG_TEXT,
-     .offset = offsetof(struct label_flags, url),
-     .max = 1023,
-     .placeholder = "URL",
-     .help = "Where users reach it from now on; `none` for nowhere."},
     {.name = NULL},
 };
 
@@ -90,16 +82,6 @@ static enum text_color live_color(Sluice__V1__Liveness liveness)
 	}
 }
 
-static Sluice__V1__Instance *get(struct cli *cli, const char *name,
-				 Sluice__V1__GetInstanceResponse **ret_response)
-{
-	Sluice__V1__GetInstanceRequest request = SLUICE__V1__GET_INSTANCE_REQUEST__INIT;
-	request.workspace = cli->workspace;
-	request.instance = cli_str(name);
-	return CLI_CALL(cli, get_instance, &request, ret_response) ? (*ret_response)->instance
-								   : NULL;
-}
-
 static int add(struct cli *cli, const struct sl_args *args, void *config)
 {
 	const struct add_flags *flags = config;
@@ -110,6 +92,7 @@ static int add(struct cli *cli, const struct sl_args *args, void *config)
 	request.name = cli_str(args->items[0]);
 	request.environment = cli_str(flags->environment);
 	request.public_url = cli_str(flags->url);
+	request.pull = instance_pull_mode(flags->pull);
 	request.n_labels = flags->labels.count;
 	request.labels = cli_pairs(
 	    cli, &flags->labels, &sluice__v1__register_instance_request__labels_entry__descriptor);
@@ -191,7 +174,7 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 {
 	(void)config;
 	Sluice__V1__GetInstanceResponse *response = NULL;
-	const Sluice__V1__Instance *in = get(cli, args->items[0], &response);
+	const Sluice__V1__Instance *in = instance_get(cli, args->items[0], &response);
 	char text[TEXT_SIZE];
 	if (in == NULL) {
 		return cli_fail(cli);
@@ -208,6 +191,7 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	}
 	cli_fact(cli, "url", "%s", in->public_url);
 	cli_fact(cli, "paused", "%s", in->paused ? "yes: nothing new is activated there" : "no");
+	cli_fact(cli, "pull", "%s", instance_pull_name(in));
 	cli_fact(cli, "registered", "%s by %s", text_time(text, in->created_at), in->created_by);
 	if (in->identity != NULL) {
 		cli_fact(cli, "identity", "%s%s", in->identity->id,
@@ -235,94 +219,6 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 				 (unsigned long long)in->agent->refusals);
 		}
 		cli_fact(cli, "last error", "%s", in->agent->last_error);
-	}
-	return CLI_DONE;
-}
-
-/* One word of `instance label`: "k=v" sets, "k-" removes. */
-static bool apply_label(struct cli *cli, Sluice__V1__UpdateInstanceRequest *request,
-			const char *word)
-{
-	const char *equals = strchr(word, '=');
-	size_t length = strlen(word);
-	bool removes = equals == NULL && length > 1 && word[length - 1] == '-';
-	size_t key_length = equals != NULL ? (size_t)(equals - word) : length - 1;
-	if ((equals == NULL && !removes) || key_length == 0) {
-		return false;
-	}
-	size_t kept = 0;
-	for (size_t i = 0; i < request->n_labels; i++) {
-		const char *key = request->labels[i]->key;
-		if (strlen(key) != key_length || strncmp(key, word, key_length) != 0) {
-			request->labels[kept++] = request->labels[i];
-		}
-	}
-	request->n_labels = kept;
-	if (!removes) {
-		const struct sl_flag_list pair = {.items = &word, .count = 1};
-		Sluice__V1__UpdateInstanceRequest__LabelsEntry **entry = cli_pairs(
-		    cli, &pair, &sluice__v1__update_instance_request__labels_entry__descriptor);
-		request->labels[request->n_labels++] = entry[0];
-	}
-	return true;
-}
-
-/* The labels that the instance has now, with room for one more for each argument. */
-static bool copy_labels(struct cli *cli, const Sluice__V1__Instance *in, size_t room,
-			Sluice__V1__UpdateInstanceRequest *request)
-{
-	Sluice__V1__UpdateInstanceRequest__LabelsEntry **labels = SL_ARENA_ARRAY(
-	    &cli->arena, Sluice__V1__UpdateInstanceRequest__LabelsEntry *, in->n_labels + room + 1);
-	for (size_t i = 0; labels != NULL && i < in->n_labels; i++) {
-		labels[i] =
-		    SL_ARENA_NEW(&cli->arena, Sluice__V1__UpdateInstanceRequest__LabelsEntry);
-		if (labels[i] == NULL) {
-			return false;
-		}
-		sluice__v1__update_instance_request__labels_entry__init(labels[i]);
-		labels[i]->key = in->labels[i]->key;
-		labels[i]->value = in->labels[i]->value;
-	}
-	request->labels = labels;
-	request->n_labels = in->n_labels;
-	return labels != NULL;
-}
-
-static int label(struct cli *cli, const struct sl_args *args, void *config)
-{
-	const struct label_flags *flags = config;
-	Sluice__V1__GetInstanceResponse *now = NULL;
-	Sluice__V1__UpdateInstanceRequest request = SLUICE__V1__UPDATE_INSTANCE_REQUEST__INIT;
-	Sluice__V1__UpdateInstanceResponse *response = NULL;
-	if (args->count == 1 && flags->url[0] == '\0') {
-		return cli_complain(CLI_USAGE, "instance label needs k=v, k- or --url");
-	}
-	const Sluice__V1__Instance *in = get(cli, args->items[0], &now);
-	if (in == NULL) {
-		return cli_fail(cli);
-	}
-	if (!copy_labels(cli, in, args->count, &request)) {
-		return cli_complain(CLI_FAILED, "out of memory");
-	}
-	for (size_t i = 1; i < args->count; i++) {
-		if (!apply_label(cli, &request, args->items[i])) {
-			return cli_complain(
-			    CLI_USAGE, "'%s' is neither k=v (sets a label) nor k- (removes it)",
-			    args->items[i]);
-		}
-	}
-	const char *url = flags->url[0] == '\0' ? in->public_url : flags->url;
-	request.workspace = cli->workspace;
-	request.write = &cli->write;
-	request.instance = in->id;
-	request.public_url = cli_str(strcmp(url, "none") == 0 ? "" : url);
-	cli->write.expected_revision = in->revision; /* somebody else's labels would be lost */
-	if (!CLI_CALL(cli, update_instance, &request, &response)) {
-		return cli_fail(cli);
-	}
-	if (!cli_printed(cli, &response->base, response->instance->name)) {
-		cli_say(cli, "instance %s is changed: %zu labels\n", response->instance->name,
-			response->instance->n_labels);
 	}
 	return CLI_DONE;
 }
@@ -434,19 +330,6 @@ const struct cli_command cli_cmd_instance_show = {
 	      .args_min = 1,
 	      .args_max = 1},
     .run = show,
-};
-const struct cli_command cli_cmd_instance_label = {
-    .about = {.name = "instance label",
-	      .synopsis = "NAME [k=v | k-]...",
-	      .summary = "Set and remove labels, change the URL",
-	      .args_min = 1,
-	      .args_max = 33,
-	      .flags = label_flags,
-	      .examples = (const struct sl_example[]){{"sluice instance label prod-1 zone=eu old-",
-						       "Sets zone, removes old, leaves the rest."},
-						      {NULL, NULL}}},
-    .run = label,
-    .config_size = sizeof(struct label_flags),
 };
 const struct cli_command cli_cmd_instance_pause = {
     .about = {.name = "instance pause",

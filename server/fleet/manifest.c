@@ -8,6 +8,7 @@
 #include "server/fleet/fleet_internal.h"
 #include "server/records/desired_load.h"
 #include "server/records/logins.h"
+#include "server/records/updates.h"
 
 /* --- entries -------------------------------------------------------------------- */
 
@@ -344,10 +345,15 @@ struct fleet_entry *fleet_app_entry(const struct fleet_app *app, const struct fl
 
 /* --- manifests ---------------------------------------------------------------------- */
 
+static bool is_manual(const struct fleet_unit *unit)
+{
+	return unit->record->pull == SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL;
+}
+
 void fleet_manifest_core(const struct fleet_session *session, uint8_t core[static FLEET_CORE_BYTES])
 {
 	const struct fleet_unit *unit = session->unit;
-	const uint8_t paused = unit->record->paused ? 1 : 0;
+	const uint8_t paused = (unit->record->paused ? 1 : 0) | (is_manual(unit) ? 2 : 0);
 	struct sl_hasher hasher;
 	uint8_t hash[SL_HASH_BYTES];
 	sl_hasher_init(&hasher);
@@ -360,11 +366,16 @@ void fleet_manifest_core(const struct fleet_session *session, uint8_t core[stati
 			      sizeof(session->slots[i].retries));
 	}
 	sl_hasher_add(&hasher, unit->removed, unit->removed_count * sizeof(*unit->removed));
+	for (size_t i = 0; is_manual(unit) && i < unit->record->n_pulls; i++) {
+		const Sluice__Store__V1__PullRecord *pull = unit->record->pulls[i];
+		sl_hasher_add(&hasher, pull->version_id, strlen(pull->version_id) + 1);
+		sl_hasher_add(&hasher, pull->digest.data, pull->digest.len);
+	}
 	sl_hasher_end(&hasher, hash);
 	memcpy(core, hash, FLEET_CORE_BYTES);
 }
 
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
+enum { WIRE_VARINT = 0, WIRE_BYTES = 2, PULLED_ROOM = 128 };
 
 static void put_varint(struct sl_buf *buf, uint64_t value)
 {
@@ -401,13 +412,35 @@ static void put_text(struct sl_buf *buf, unsigned field, const char *text)
 	sl_buf_append(buf, text, strlen(text));
 }
 
-static void put_slot(struct sl_buf *body, const struct fleet_slot *slot)
+/* The field `pulled` of a ManifestApp, with its head; its size, 0: there is none. */
+static size_t pack_pulled(const struct fleet_unit *unit, const char *app_id,
+			  uint8_t out[static PULLED_ROOM])
 {
+	const Sluice__Store__V1__PullRecord *pull =
+	    is_manual(unit) ? updates_pulled(unit->record, app_id) : NULL;
+	Sluice__V1__PulledStep step = SLUICE__V1__PULLED_STEP__INIT;
+	Sluice__V1__ManifestApp app = SLUICE__V1__MANIFEST_APP__INIT;
+	if (pull == NULL) {
+		return 0;
+	}
+	step.version_id = pull->version_id;
+	step.digest = pull->digest;
+	app.pulled = &step;
+	size_t size = sluice__v1__manifest_app__get_packed_size(&app);
+	return size <= PULLED_ROOM ? sluice__v1__manifest_app__pack(&app, out) : 0;
+}
+
+static void put_slot(struct sl_buf *body, const struct fleet_unit *unit,
+		     const struct fleet_slot *slot)
+{
+	uint8_t pulled[PULLED_ROOM];
+	size_t pulled_size = pack_pulled(unit, slot->app->id, pulled);
 	size_t retries = slot->retries == 0 ? 0 : 1 + varint_size(slot->retries);
 	put_varint(body, 7 << 3 | WIRE_BYTES); /* apps */
-	put_varint(body, slot->entry->size + retries);
+	put_varint(body, slot->entry->size + retries + pulled_size);
 	sl_buf_append(body, slot->entry->bytes, slot->entry->size);
 	put_number(body, 6, slot->retries);
+	sl_buf_append(body, pulled, pulled_size);
 }
 
 void fleet_manifest_body(const struct fleet_session *session, uint32_t epoch, uint64_t sequence,
@@ -423,10 +456,12 @@ void fleet_manifest_body(const struct fleet_session *session, uint32_t epoch, ui
 	put_varint(body, 1 + varint_size(expires_s));
 	put_number(body, 1, expires_s);
 	for (size_t i = 0; i < session->slot_count; i++) {
-		put_slot(body, &session->slots[i]);
+		put_slot(body, unit, &session->slots[i]);
 	}
 	for (size_t i = 0; i < unit->removed_count; i++) {
 		put_text(body, 8, unit->removed[i]);
 	}
 	put_number(body, 9, unit->record->paused ? 1 : 0);
+	put_number(body, 30,
+		   is_manual(unit) ? (uint64_t)SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL : 0);
 }

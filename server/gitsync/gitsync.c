@@ -253,7 +253,7 @@ static void one_turn(struct gitsync *g, unsigned *troubles)
 	uint64_t seen = g->wakes;
 	pthread_mutex_unlock(&g->lock);
 	gitsync_forget_some(g);
-	if (gitsync_diff_one(g) || gitsync_trial_one(g)) {
+	if (gitsync_answer_one(g) || gitsync_trial_one(g)) {
 		return;
 	}
 	struct pick pick = {.next_ms = UINT64_MAX};
@@ -315,7 +315,7 @@ sl_code gitsync_new(const struct gitsync_options *options, struct gitsync **ret_
 		return sl_err_no_memory(err);
 	}
 	g->options = *options;
-	g->diffs_end = &g->diffs;
+	g->questions_end = &g->questions;
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -357,7 +357,7 @@ void gitsync_stop(struct gitsync *g)
 		(void)pthread_join(g->threads[--g->started], NULL);
 	}
 	gitsync_trials_fini(g);
-	gitsync_diffs_fini(g); /* nobody else is left to answer them */
+	gitsync_questions_fini(g); /* nobody else is left to answer them */
 }
 
 void gitsync_free(struct gitsync *g)

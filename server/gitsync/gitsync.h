@@ -55,18 +55,25 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
  * gitsync_contact(). Cheap; kept in memory only. Strings are copied. */
 void gitsync_look(struct gitsync *gitsync, const char *repository_id, const char *url);
 
-/* What differs between two folders of commits. Strings are copied. */
-struct gitsync_diff_request {
+enum gitsync_kind {
+	GITSYNC_DIFF, /* what differs between two folders of commits */
+	GITSYNC_LOG,  /* the commits that changed folder to_path, from to_commit back to
+			 from_commit ("": all); what the mirror lacks is fetched */
+};
+/* Something that a mirror knows. Strings are copied; NULL is "". */
+struct gitsync_question {
+	enum gitsync_kind kind;
 	const char *repository_id;
 	const char *from_commit, *from_path, *to_commit, *to_path;
+	const char *to_ref; /* LOG: through which to_commit is found on the host */
 	/* `result` is borrowed until it returns. On a thread of gitsync's, or the caller's own when
 	 * nothing can be done. */
 	void (*done)(void *ctx, const struct git_result *result);
 	void *ctx;
 };
-/* Lists it in a job of its own, ahead of owed work. done() is called exactly once,
+/* Answers it by a job of its own, ahead of owed work. done() is called exactly once,
  * also when gitsync is stopping (failure WORKER_FAILED). */
-void gitsync_diff(struct gitsync *gitsync, const struct gitsync_diff_request *request);
+void gitsync_ask(struct gitsync *gitsync, const struct gitsync_question *question);
 
 /* Tries the repository's host and credentials: to read and, where something is pushed there, to
  * write (else `write` is NULL). done() is called exactly once; the results are borrowed until it

@@ -1,5 +1,5 @@
-/* Shared by gitsync.c (threads), repositories.c (what is known of each in memory), diffs.c and
- * looks.c. */
+/* Shared by gitsync.c (threads), repositories.c (what is known of each in memory), questions.c
+ * and looks.c. */
 #ifndef SL_SERVER_GITSYNC_INTERNAL_H
 #define SL_SERVER_GITSYNC_INTERNAL_H
 
@@ -18,9 +18,10 @@ struct contact {
 	char text[512];
 };
 
-struct diff {
-	struct diff *next;
-	char *repository_id, *from_commit, *from_path, *to_commit, *to_path; /* owned */
+struct question {
+	struct question *next;
+	enum gitsync_kind kind;
+	char *repository_id, *from_commit, *from_path, *to_commit, *to_path, *to_ref; /* owned */
 	void (*done)(void *ctx, const struct git_result *result);
 	void *ctx;
 };
@@ -56,7 +57,7 @@ struct gitsync {
 	uint64_t wakes; /* grows with every gitsync_wake() */
 	struct busy *busy;
 	struct contact *contacts;
-	struct diff *diffs, **diffs_end;
+	struct question *questions, **questions_end;
 	struct look *looks;
 	struct trial *trials;
 	struct busy *forgotten;       /* repositories whose mirror is to go */
@@ -106,11 +107,11 @@ SL_MUST_USE sl_code gitsync_uploads_start(struct gitsync *g, struct sl_err *err)
 /* Answers all that wait; `stopping` is set. */
 void gitsync_uploads_stop(struct gitsync *g);
 
-/* --- diffs.c ----------------------------------------------------------------------------- */
+/* --- questions.c ------------------------------------------------------------------------- */
 
-/* Does the first diff whose repository is idle. False: there is none. */
-bool gitsync_diff_one(struct gitsync *g);
+/* Answers the first question whose repository is idle. False: there is none. */
+bool gitsync_answer_one(struct gitsync *g);
 /* Answers all that wait; when no thread runs any more. */
-void gitsync_diffs_fini(struct gitsync *g);
+void gitsync_questions_fini(struct gitsync *g);
 
 #endif

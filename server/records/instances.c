@@ -80,8 +80,8 @@ static void instance_event(struct decision *d, Sluice__V1__EventType type,
 	event->instance = wire_instance(d->arena, instance);
 }
 
-static void instance_put(struct decision *d, Sluice__V1__EventType type,
-			 Sluice__Store__V1__InstanceRecord *instance)
+void instance_put(struct decision *d, Sluice__V1__EventType type,
+		  Sluice__Store__V1__InstanceRecord *instance)
 {
 	struct record_key key = instance_key(d, instance->id);
 	instance->revision = d->revision;
@@ -90,9 +90,8 @@ static void instance_put(struct decision *d, Sluice__V1__EventType type,
 	instance_event(d, type, instance);
 }
 
-/* What the caller means to change, at the revision that it expects. */
-static sl_code find_expected(struct decision *d, const char *name_or_id,
-			     Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err)
+sl_code instance_find_expected(struct decision *d, const char *name_or_id,
+			       Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err)
 {
 	sl_code code =
 	    instance_find(d->view, d->arena, d->workspace, name_or_id, ret_instance, err);
@@ -111,6 +110,18 @@ static sl_code refuse_taken(const struct decision *d, const char *name, struct s
 				      "an instance '%s' exists", name);
 	}
 	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
+/* As wished, else as it is; older records have none, which is AUTO. */
+static Sluice__V1__PullMode pull_mode(const struct instance_wish *wish,
+				      const Sluice__Store__V1__InstanceRecord *instance)
+{
+	Sluice__V1__PullMode mode = wish->pull != SLUICE__V1__PULL_MODE__PULL_MODE_UNSPECIFIED
+					? wish->pull
+					: instance->pull;
+	return mode == SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL
+		   ? mode
+		   : SLUICE__V1__PULL_MODE__PULL_MODE_AUTO;
 }
 
 sl_code instances_decide_register(struct decision *d, const struct instance_wish *wish,
@@ -137,6 +148,7 @@ sl_code instances_decide_register(struct decision *d, const struct instance_wish
 	    labels_sorted(d->arena, wish->label_keys, wish->label_values, wish->label_count);
 	instance->n_labels = wish->label_count;
 	instance->public_url = sl_arena_strdup(d->arena, wish->public_url);
+	instance->pull = pull_mode(wish, instance);
 	instance->created_ms = d->now_ms;
 	instance->created_by = (char *)d->principal;
 	if (sl_arena_failed(d->arena)) {
@@ -161,7 +173,7 @@ sl_code instances_decide_update(struct decision *d, const char *name_or_id,
 				struct sl_err *err)
 {
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	sl_code code = find_expected(d, name_or_id, &instance, err);
+	sl_code code = instance_find_expected(d, name_or_id, &instance, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -172,10 +184,12 @@ sl_code instances_decide_update(struct decision *d, const char *name_or_id,
 	}
 	*ret_instance = instance;
 	if (labels_equal(labels, wish->label_count, instance->labels, instance->n_labels) &&
-	    strcmp(wish->public_url, instance->public_url) == 0) {
+	    strcmp(wish->public_url, instance->public_url) == 0 &&
+	    pull_mode(wish, instance) == pull_mode(&(struct instance_wish){.name = ""}, instance)) {
 		return SL_OK;
 	}
 	placement_delete(d, instance);
+	instance->pull = pull_mode(wish, instance);
 	instance->labels = labels;
 	instance->n_labels = wish->label_count;
 	instance->public_url = sl_arena_strdup(d->arena, wish->public_url);
@@ -187,7 +201,7 @@ sl_code instances_decide_pause(struct decision *d, const char *name_or_id, bool 
 			       Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err)
 {
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	sl_code code = find_expected(d, name_or_id, &instance, err);
+	sl_code code = instance_find_expected(d, name_or_id, &instance, err);
 	if (code != SL_OK) {
 		return code;
 	}
@@ -234,7 +248,7 @@ sl_code instances_decide_retry(struct decision *d, const char *name_or_id, const
 {
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
 	Sluice__Store__V1__AppRecord *record = NULL;
-	sl_code code = find_expected(d, name_or_id, &instance, err);
+	sl_code code = instance_find_expected(d, name_or_id, &instance, err);
 	if (code == SL_OK && app[0] != '\0') {
 		code = app_find(d->view, d->arena, d->workspace, app, &record, err);
 	}
@@ -319,7 +333,7 @@ static sl_code delete_pins(struct decision *d, const Sluice__Store__V1__Instance
 sl_code instances_decide_remove(struct decision *d, const char *name_or_id, struct sl_err *err)
 {
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	sl_code code = find_expected(d, name_or_id, &instance, err);
+	sl_code code = instance_find_expected(d, name_or_id, &instance, err);
 	code = code != SL_OK ? code : delete_statuses(d, instance->id, err);
 	code = code != SL_OK ? code : delete_pins(d, instance, err);
 	if (code != SL_OK) {

@@ -16,7 +16,8 @@ struct instance_wish {
 	const char *name, *environment; /* to register only */
 	char *const *label_keys, *const *label_values;
 	size_t label_count;
-	const char *public_url; /* "": users do not reach it */
+	const char *public_url;    /* "": users do not reach it */
+	Sluice__V1__PullMode pull; /* UNSPECIFIED: as it is; of a new one AUTO */
 };
 
 /* Empty, or http(s)://host[:port][/path] without a trailing slash. SL_INVALID_ARGUMENT / MALFORMED.
@@ -30,7 +31,8 @@ uint32_t instance_retries(const Sluice__Store__V1__InstanceRecord *instance, con
 SL_MUST_USE sl_code instances_decide_register(struct decision *d, const struct instance_wish *wish,
 					      Sluice__Store__V1__InstanceRecord **ret_instance,
 					      struct sl_err *err);
-/* Labels and URL. What is so already is a success that changes nothing; so are pause and resume. */
+/* Labels, URL and how it pulls. What is so already is a success that changes nothing; so are pause
+ * and resume. */
 SL_MUST_USE sl_code instances_decide_update(struct decision *d, const char *instance,
 					    const struct instance_wish *wish,
 					    Sluice__Store__V1__InstanceRecord **ret_instance,
@@ -43,6 +45,13 @@ SL_MUST_USE sl_code instances_decide_retry(struct decision *d, const char *insta
 					   const char *app,
 					   Sluice__Store__V1__InstanceRecord **ret_instance,
 					   struct sl_err *err);
+/* For commands of other files: the instance that a caller means to change, at the revision that it
+ * expects; and the changed record with its event. */
+SL_MUST_USE sl_code instance_find_expected(struct decision *d, const char *name_or_id,
+					   Sluice__Store__V1__InstanceRecord **ret_instance,
+					   struct sl_err *err);
+void instance_put(struct decision *d, Sluice__V1__EventType type,
+		  Sluice__Store__V1__InstanceRecord *instance);
 /* Its indexes, statuses and pins go with it; a tombstone stays, so that its agent can be told. */
 SL_MUST_USE sl_code instances_decide_remove(struct decision *d, const char *instance,
 					    struct sl_err *err);

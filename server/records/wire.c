@@ -370,6 +370,9 @@ Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 		instance->n_labels++;
 	}
 	instance->alerts = wire_alerts(arena, record, &instance->n_alerts);
+	instance->pull = record->pull != SLUICE__V1__PULL_MODE__PULL_MODE_UNSPECIFIED
+			     ? record->pull
+			     : SLUICE__V1__PULL_MODE__PULL_MODE_AUTO;
 	return instance;
 }
 

@@ -127,5 +127,7 @@ Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 	copy_staged(arena, standing, status);
 	status->paused = instance->paused;
 	status->orphaned = standing->orphaned;
+	const Sluice__Store__V1__VersionRecord *held = app_look_held(look, standing);
+	status->update = held == NULL ? NULL : wire_version_ref(arena, held);
 	return status;
 }

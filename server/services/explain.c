@@ -20,6 +20,7 @@ struct chain {
 	struct fleet_standing standing; /* texts copied into the arena */
 	uint32_t wanted;                /* number; 0: nothing */
 	Sluice__V1__ExplainResponse *response;
+	const Sluice__Store__V1__VersionRecord *held; /* waits for Pull; NULL: none does */
 	bool recovering;
 	const char *broken, *advice;
 };
@@ -207,6 +208,16 @@ static void explain_manifest(struct chain *c)
 	}
 }
 
+static void explain_update(struct chain *c)
+{
+	if (c->held != NULL) {
+		step(c, "update", c->held->number != c->wanted,
+		     TEXT("an update is available (MANUAL): version '%s' waits for Pull",
+			  c->held->name),
+		     "see what it brings (sluice updates), then let it be fetched (sluice pull)");
+	}
+}
+
 static void explain_agent(struct chain *c)
 {
 	Sluice__V1__Liveness liveness = c->standing.liveness;
@@ -277,6 +288,7 @@ static void walk_chain(struct chain *c)
 			explain_manifest(c);
 		}
 		explain_agent(c);
+		explain_update(c);
 		explain_phase(c);
 	}
 	conclude(c);
@@ -287,6 +299,7 @@ static void keep(void *ctx, const struct fleet_standing *standing)
 	struct chain *c = ctx;
 	struct sl_arena *arena = c->look.arena;
 	c->response->status = app_look_status(&c->look, standing);
+	c->held = app_look_held(&c->look, standing);
 	c->standing = *standing;
 	c->standing.instance = c->instance;
 	c->standing.version_id = sl_arena_strdup(arena, standing->version_id);

@@ -41,6 +41,13 @@ static sl_code check_label_entries(ProtobufCMessage *const *entries, size_t coun
 
 #define ENTRIES(request) ((ProtobufCMessage *const *)(request)->labels), (request)->n_labels
 
+static sl_code check_pull(Sluice__V1__PullMode pull, struct sl_err *err)
+{
+	return (unsigned)pull <= SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL
+		   ? SL_OK
+		   : sl_err_malformed(err, "pull", "must be AUTO or MANUAL");
+}
+
 /* In a command agents are left aside: they are not of the store, and a kept reply is for later. */
 static Sluice__V1__Instance *answer(struct decision *d,
 				    const Sluice__Store__V1__InstanceRecord *instance)
@@ -56,6 +63,7 @@ static sl_code register_check(const void *message, struct sl_err *err)
 	sl_code code = check_name("name", request->name, err);
 	code = code != SL_OK ? code : check_reference("environment", request->environment, err);
 	code = code != SL_OK ? code : check_label_entries(ENTRIES(request), err);
+	code = code != SL_OK ? code : check_pull(request->pull, err);
 	return code != SL_OK ? code : instance_check_url(request->public_url, err);
 }
 
@@ -72,7 +80,8 @@ static sl_code register_decide(struct decision *d, const void *message, void *re
 				     .label_keys = labels.keys,
 				     .label_values = labels.values,
 				     .label_count = labels.count,
-				     .public_url = request->public_url};
+				     .public_url = request->public_url,
+				     .pull = request->pull};
 	sl_code code = instances_decide_register(d, &wish, &instance, err);
 	if (code == SL_OK) {
 		response->instance = answer(d, instance);
@@ -226,6 +235,7 @@ static sl_code update_check(const void *message, struct sl_err *err)
 	const Sluice__V1__UpdateInstanceRequest *request = message;
 	sl_code code = check_reference("instance", request->instance, err);
 	code = code != SL_OK ? code : check_label_entries(ENTRIES(request), err);
+	code = code != SL_OK ? code : check_pull(request->pull, err);
 	return code != SL_OK ? code : instance_check_url(request->public_url, err);
 }
 
@@ -240,7 +250,8 @@ static sl_code update_decide(struct decision *d, const void *message, void *repl
 	struct instance_wish wish = {.label_keys = labels.keys,
 				     .label_values = labels.values,
 				     .label_count = labels.count,
-				     .public_url = request->public_url};
+				     .public_url = request->public_url,
+				     .pull = request->pull};
 	sl_code code = instances_decide_update(d, request->instance, &wish, &instance, err);
 	if (code == SL_OK) {
 		response->instance = answer(d, instance);
@@ -327,7 +338,7 @@ static sl_code retry_decide(struct decision *d, const void *message, void *reply
 #define TYPES(name)                                                                                \
 	&sluice__v1__##name##_request__descriptor, &sluice__v1__##name##_response__descriptor
 
-const struct service_method fleet_methods[17] = {
+const struct service_method fleet_methods[20] = {
     {ROW(RegisterInstance), ACCESS_MANAGE_INSTANCES, TYPES(register_instance),
      .check = register_check, .decide = register_decide, .scope = ACCESS_WORKSPACE,
      .where = ACCESS_IN_FIELD},
@@ -345,6 +356,12 @@ const struct service_method fleet_methods[17] = {
      .decide = resume_decide, .scope = ACCESS_ONE_INSTANCE},
     {ROW(RetryInstance), ACCESS_MANAGE_INSTANCES, TYPES(retry_instance), .check = retry_check,
      .decide = retry_decide, .scope = ACCESS_ONE_INSTANCE},
+    {ROW(ListUpdates), ACCESS_VIEW, TYPES(list_updates), .check = updates_list_check,
+     .read = updates_list_read, .scope = ACCESS_ONE_INSTANCE},
+    {ROW(CheckForUpdates), ACCESS_VIEW, TYPES(check_for_updates), .check = updates_check_check,
+     .start = updates_check_start, .scope = ACCESS_ONE_INSTANCE},
+    {ROW(Pull), ACCESS_EDIT, TYPES(pull), .check = updates_pull_check,
+     .decide = updates_pull_decide, .scope = ACCESS_ONE_INSTANCE},
     {ROW(InviteInstance), ACCESS_MANAGE_INSTANCES, TYPES(invite_instance),
      .check = enrolment_invite_check, .decide = enrolment_invite_decide,
      .scope = ACCESS_ONE_INSTANCE},

@@ -1,4 +1,5 @@
-/* Shared by fleet.c and the files of its larger methods: status.c, explain.c, wait.c. */
+/* Shared by fleet.c and the files of its larger methods: status.c, explain.c, updates.c,
+ * wait.c. */
 #ifndef SL_SERVER_SERVICES_FLEET_INTERNAL_H
 #define SL_SERVER_SERVICES_FLEET_INTERNAL_H
 
@@ -28,6 +29,22 @@ Sluice__V1__VersionRef *app_look_ref_of_id(const struct app_look *look, const ch
 /* All of it copied into the arena: usable after the visit. NULL: out of memory. */
 Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 					    const struct fleet_standing *standing);
+
+/* The version that the instance is told to have and does not: number, 0: none. */
+uint32_t app_look_update(const struct app_look *look, const struct fleet_standing *standing);
+/* The same, where it waits for Pull; NULL: it does not. */
+const Sluice__Store__V1__VersionRecord *app_look_held(const struct app_look *look,
+						      const struct fleet_standing *standing);
+
+/* updates.c */
+SL_MUST_USE sl_code updates_list_check(const void *message, struct sl_err *err);
+SL_MUST_USE sl_code updates_list_read(struct service_read *read, const void *message, void *reply,
+				      struct sl_err *err);
+SL_MUST_USE sl_code updates_check_check(const void *message, struct sl_err *err);
+void updates_check_start(struct service_call *call, const void *message);
+SL_MUST_USE sl_code updates_pull_check(const void *message, struct sl_err *err);
+SL_MUST_USE sl_code updates_pull_decide(struct decision *d, const void *message, void *reply,
+					struct sl_err *err);
 
 SL_MUST_USE sl_code status_check(const void *message, struct sl_err *err);
 SL_MUST_USE sl_code status_read(struct service_read *read, const void *message, void *reply,

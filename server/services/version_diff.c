@@ -158,7 +158,8 @@ void version_diff_start(struct service_call *call, const void *request)
 		service_call_finish(call, code, &err, NULL);
 		return;
 	}
-	const struct gitsync_diff_request wanted = {
+	const struct gitsync_question wanted = {
+	    .kind = GITSYNC_DIFF,
 	    .repository_id = diff->app->repository_id,
 	    .from_commit = diff->from->content->commit,
 	    .from_path = folder(diff->from),
@@ -167,5 +168,5 @@ void version_diff_start(struct service_call *call, const void *request)
 	    .done = done,
 	    .ctx = diff,
 	};
-	gitsync_diff(service_call_services(call)->gitsync, &wanted);
+	gitsync_ask(service_call_services(call)->gitsync, &wanted);
 }

@@ -85,6 +85,8 @@ WRITES = [
     ("PauseInstance", {"instance": "stg-1"}, "instance"),
     ("ResumeInstance", {"instance": "stg-1"}, "instance"),
     ("RetryInstance", {"instance": "stg-1"}, "instance"),
+    ("UpdateInstance", {"instance": "stg-1", "pull": 2}, "instance"),
+    ("Pull", {"instance": "stg-1", "app": "shop", "version": "v1"}, "instance"),
     ("RevokeInstance", {"instance": "stg-1"}, "instance"),
     ("ClearInstanceAlerts", {"instance": "stg-1"}, "instance"),
     ("RemoveInstance", {"instance": "stg-1"}, "instance"),

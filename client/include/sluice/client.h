@@ -218,6 +218,9 @@ typedef struct sluice_call {
 	X(clear_instance_alerts, ClearInstanceAlerts, FleetService)                                \
 	X(pause_instance, PauseInstance, FleetService)                                             \
 	X(resume_instance, ResumeInstance, FleetService)                                           \
+	X(list_updates, ListUpdates, FleetService)                                                 \
+	X(check_for_updates, CheckForUpdates, FleetService)                                        \
+	X(pull, Pull, FleetService)                                                                \
 	X(retry_instance, RetryInstance, FleetService)                                             \
 	X(select_version, SelectVersion, FleetService)                                             \
 	X(clear_selection, ClearSelection, FleetService)                                           \

@@ -128,6 +128,77 @@ static void test_reconcile_next_step(void **state)
 	}
 }
 
+static void let(struct fixture *f, Sluice__V1__ManifestApp *app, char letter)
+{
+	const Sluice__V1__Bundle *bundle = want_bundle(&f->arena, letter);
+	app->pulled = SL_ARENA_NEW(&f->arena, Sluice__V1__PulledStep);
+	sluice__v1__pulled_step__init(app->pulled);
+	app->pulled->version_id = bundle->version_id;
+	app->pulled->digest = bundle->digest;
+}
+
+/* Of a MANUAL instance: who is on disk, who is served, what is told, what was let through. */
+static void test_reconcile_manual_fetches_what_was_let_through(void **state)
+{
+	static const struct {
+		const char *on_disk;
+		char active, activate;
+		const char *keep;
+		char pulled;
+		const char *then;
+		bool held;
+	} rows[] = {
+	    {"", 0, 'y', "xy", 0, "REST", true},
+	    {"", 0, 'y', "xy", 'y', "FETCH! vy", false},
+	    {"", 0, 'y', "xy", 'x', "FETCH vx", true},
+	    {"x", 'x', 'y', "xy", 0, "REST", true},
+	    {"x", 'x', 'y', "xy", 'y', "FETCH! vy", false},
+	    {"x", 'x', 'z', "xz", 'y', "REST", true}, /* a later one than was seen */
+	    {"xy", 'x', 'y', "xy", 0, "ACTIVATE vy", false},
+	    {"xy", 'y', 'x', "xy", 'y', "ACTIVATE vx", false}, /* back to what is there */
+	    {"y", 'y', 'y', "xy", 0, "REST", false},
+	    {"", 0, 0, "x", 0, "REST", true},
+	};
+	struct fixture *f = *state;
+	const struct reconcile_activity quiet = {.pulling = NULL};
+	for (size_t i = 0; i < SL_COUNT(rows); i++) {
+		state_free(f->state);
+		f->state = state_new();
+		f->state->expires_unix_ms = 2000;
+		f->in.state = f->state;
+		Sluice__V1__ManifestApp *app = want(f, rows[i].activate, rows[i].keep);
+		f->manifest->pull = SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL;
+		for (const char *letter = rows[i].on_disk; *letter != '\0'; letter++) {
+			version(f, *letter)->on_disk = true;
+		}
+		if (rows[i].active != 0) {
+			serve(f, rows[i].active);
+		}
+		if (rows[i].pulled != 0) {
+			let(f, app, rows[i].pulled);
+		}
+		bool held = reconcile_view(&f->in, app_of(f), &quiet).held;
+		if (strcmp(next(f), rows[i].then) != 0 || held != rows[i].held) {
+			fail_msg("row %zu: %s, held %d", i, next(f), held);
+		}
+	}
+}
+
+/* The same version with another content is another step. */
+static void test_reconcile_manual_holds_another_content(void **state)
+{
+	struct fixture *f = *state;
+	Sluice__V1__ManifestApp *app = want(f, 'x', "x");
+	f->manifest->pull = SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL;
+	let(f, app, 'x');
+	assert_string_equal(next(f), "FETCH! vx");
+	app->keep[0]->digest.data[0] ^= 1;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	app->pulled->digest = want_bundle(&f->arena, 'x')->digest;
+	assert_int_equal(reconcile_merge(f->state, f->manifest, &err), SL_OK);
+	assert_string_equal(next(f), "REST");
+}
+
 static void test_reconcile_removed_app_is_taken_down_then_forgotten(void **state)
 {
 	struct fixture *f = *state;
@@ -392,6 +463,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_reconcile_next_step),
+	    TEST(test_reconcile_manual_fetches_what_was_let_through),
+	    TEST(test_reconcile_manual_holds_another_content),
 	    TEST(test_reconcile_removed_app_is_taken_down_then_forgotten),
 	    TEST(test_reconcile_absent_app_goes_on_as_orphan),
 	    TEST(test_reconcile_ended_attempt_opens_with_its_entry_only),

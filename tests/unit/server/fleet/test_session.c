@@ -1,6 +1,8 @@
 /* What agents are told, over a real store. */
 #include "tests/unit/server/fleet/agents.h"
 
+#include "server/records/updates.h"
+
 #define TAGS SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS
 #define NONE SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_NONE
 
@@ -311,6 +313,57 @@ static void test_pause_and_retry_are_in_the_manifest(void **state)
 	agents_close(stream);
 }
 
+static sl_code decide_manual(struct decision *d, struct steps *s, const void *in,
+			     struct sl_err *err)
+{
+	(void)s;
+	Sluice__Store__V1__InstanceRecord *made = NULL;
+	const struct instance_wish wish = {.public_url = "",
+					   .pull = SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL};
+	return instances_decide_update(d, in, &wish, &made, err);
+}
+
+static sl_code decide_pull(struct decision *d, struct steps *s, const void *in, struct sl_err *err)
+{
+	(void)s;
+	Sluice__Store__V1__InstanceRecord *made = NULL;
+	Sluice__Store__V1__VersionRecord *version = NULL;
+	const struct updates_wish wish = {
+	    .instance = in, .app = "shop", .version = "v1", .commit = ""};
+	return updates_decide_pull(d, &wish, &made, &version, err);
+}
+
+static void test_what_a_manual_instance_may_fetch_is_in_the_manifest(void **state)
+{
+	struct agents *a = *state;
+	(void)agents_register(a, "dev-1", "development", NULL);
+	steps_shop(a->s, TAGS);
+	steps_ready(a->s, "v1", 1);
+	(void)agents_follow(a);
+	Sluice__V1__Manifest *manifest = NULL;
+	struct rpc_stream *stream = dial(a, "dev-1", &manifest);
+	assert_int_equal(manifest->pull, SLUICE__V1__PULL_MODE__PULL_MODE_UNSPECIFIED);
+	assert_int_equal(steps_run(a->s, decide_manual, "dev-1"), SL_OK);
+	(void)agents_follow(a);
+	manifest = agents_manifest(a, stream, NULL);
+	assert_int_equal(manifest->pull, SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL);
+	assert_null(manifest->apps[0]->pulled);
+	assert_int_equal(steps_run(a->s, decide_pull, "dev-1"), SL_OK);
+	(void)agents_follow(a);
+	manifest = agents_manifest(a, stream, NULL);
+	const Sluice__V1__PulledStep *pulled = manifest->apps[0]->pulled;
+	assert_non_null(pulled);
+	assert_string_equal(pulled->version_id, manifest->apps[0]->keep[0]->version_id);
+	assert_int_equal(pulled->digest.len, SL_HASH_BYTES);
+	assert_memory_equal(pulled->digest.data, manifest->apps[0]->keep[0]->digest.data,
+			    SL_HASH_BYTES);
+	assert_int_equal(steps_run(a->s, decide_pull, "dev-1"), SL_OK); /* again: nothing new */
+	steps_same(a->s);
+	(void)agents_follow(a);
+	assert_true(agents_silent(stream));
+	agents_close(stream);
+}
+
 /* --- those who are not let in ------------------------------------------------------------- */
 
 static void test_strangers_are_refused(void **state)
@@ -447,6 +500,7 @@ int main(void)
 	    TEST(test_what_does_not_fit_goes_when_there_is_room),
 	    TEST(test_only_what_the_agent_has_is_taken_down),
 	    TEST(test_pause_and_retry_are_in_the_manifest),
+	    TEST(test_what_a_manual_instance_may_fetch_is_in_the_manifest),
 	    TEST(test_strangers_are_refused),
 	    TEST(test_the_newer_agent_wins),
 	    TEST(test_a_removed_instance_is_told),

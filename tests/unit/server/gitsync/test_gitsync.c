@@ -8,6 +8,7 @@
 #include "base/clock/clock.h"
 #include "base/git/git.h"
 #include "server/gitsync/gitsync.h"
+#include "server/gitsync/jobs.h"
 #include "server/records/apps.h"
 #include "server/records/repositories.h"
 #include "server/records/versions.h"
@@ -461,7 +462,8 @@ static void answered(void *ctx, const struct git_result *result)
 
 static void ask_diff(struct fixture *f, struct answer *answer, const char *to)
 {
-	const struct gitsync_diff_request request = {
+	const struct gitsync_question request = {
+	    .kind = GITSYNC_DIFF,
 	    .repository_id = steps_app(f->s)->repository_id,
 	    .from_commit = f->commit,
 	    .from_path = "apps/shop",
@@ -470,7 +472,7 @@ static void ask_diff(struct fixture *f, struct answer *answer, const char *to)
 	    .done = answered,
 	    .ctx = answer,
 	};
-	gitsync_diff(f->g, &request);
+	gitsync_ask(f->g, &request);
 }
 
 static void test_gitsync_diffs_are_answered_once_also_at_the_stop(void **state)
@@ -501,6 +503,61 @@ static void test_gitsync_diffs_are_answered_once_also_at_the_stop(void **state)
 			    answers[i].failure == GIT_WORKER_FAILED);
 	}
 	stop(f);
+}
+
+static void logged(void *ctx, const struct git_result *result)
+{
+	struct answer *answer = ctx;
+	answer->failure = result->failure;
+	answer->count = result->log_count;
+	if (result->log_count > 0) {
+		assert_string_equal(result->log[0].subject, "Third");
+	}
+	atomic_fetch_add(&answer->calls, 1);
+}
+
+static void ask_log(struct fixture *f, struct answer *answer, const char *to)
+{
+	const struct gitsync_question question = {
+	    .kind = GITSYNC_LOG,
+	    .repository_id = steps_app(f->s)->repository_id,
+	    .from_commit = f->commit,
+	    .to_commit = to,
+	    .to_path = "apps/shop",
+	    .to_ref = "refs/heads/main",
+	    .done = logged,
+	    .ctx = answer,
+	};
+	*answer = (struct answer){.count = 0};
+	gitsync_ask(f->g, &question);
+	assert_true(WAIT_FOR(atomic_load(&answer->calls) == 1, LONG_MS));
+}
+
+static void test_gitsync_logs_fetch_what_the_mirror_lacks(void **state)
+{
+	struct fixture *f = *state;
+	struct answer answer;
+	char third[GIT_OID_TEXT], mirror[PATH_MAX];
+	gitrepo_text(&f->repo, "apps/shop/second.html", "2\n");
+	gitrepo_commit(&f->repo, "Second", third);
+	gitrepo_text(&f->repo, "README", "another app's business\n");
+	gitrepo_commit(&f->repo, "Aside", third);
+	gitrepo_text(&f->repo, "apps/shop/third.html", "3\n");
+	gitrepo_commit(&f->repo, "Third", third);
+	shop(f);
+	start(f);
+	assert_true(WAIT_FOR(is_ready(f, "v1"), LONG_MS));
+	ask_log(f, &answer, third);
+	assert_int_equal(answer.failure, GIT_OK);
+	assert_int_equal(answer.count, 2);
+	(void)snprintf(mirror, sizeof(mirror), "%s/mirrors/%s.git", f->s->path,
+		       steps_app(f->s)->repository_id);
+	gitsync_remove_tree(mirror);
+	ask_log(f, &answer, third);
+	assert_int_equal(answer.failure, GIT_OK);
+	assert_int_equal(answer.count, 2);
+	ask_log(f, &answer, "0123456789012345678901234567890123456789");
+	assert_int_equal(answer.failure, GIT_COMMIT_GONE);
 }
 
 /* --- mirrors
@@ -550,6 +607,7 @@ int main(int argc, char **argv)
 	    WITH(test_gitsync_stop_kills_what_runs_and_loses_nothing),
 	    WITH(test_gitsync_works_on_a_repository_one_by_one),
 	    WITH(test_gitsync_diffs_are_answered_once_also_at_the_stop),
+	    WITH(test_gitsync_logs_fetch_what_the_mirror_lacks),
 	    WITH(test_gitsync_removes_mirrors_of_repositories_that_are_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ void gitsync_try(struct gitsync *gitsync, const struct gitsync_try_request *requ
 
 struct world_diff world_diff;
 
-void gitsync_diff(struct gitsync *gitsync, const struct gitsync_diff_request *request)
+void gitsync_ask(struct gitsync *gitsync, const struct gitsync_question *request)
 {
 	(void)gitsync;
 	(void)snprintf(world_diff.asked, sizeof(world_diff.asked), "%s:%s %s:%s",

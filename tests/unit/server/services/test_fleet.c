@@ -364,6 +364,59 @@ static void test_explain_names_the_first_broken_link(void **state)
 	close_shop(&shop);
 }
 
+static void test_a_manual_instance_shows_its_step_until_it_has_it(void **state)
+{
+	struct shop shop;
+	open_shop(&shop, *state);
+	say(&shop, 0, HEALTHY, "");
+	say(&shop, 1, SLUICE__V1__PHASE__PHASE_PENDING, "");
+	Sluice__V1__ListUpdatesRequest list = SLUICE__V1__LIST_UPDATES_REQUEST__INIT;
+	list.instance = "prod-1";
+	assert_int_equal(((Sluice__V1__ListUpdatesResponse *)call(shop.a, &list.base))->n_updates,
+			 0);
+	list.instance = "prod-2";
+	Sluice__V1__ListUpdatesResponse *steps = call(shop.a, &list.base);
+	assert_int_equal(steps->n_updates, 1);
+	assert_false(steps->updates[0]->held); /* AUTO: it is at it */
+	assert_null(steps->updates[0]->from);
+	assert_string_equal(steps->updates[0]->to->name, "v1");
+	assert_null(explain(shop.a, "prod-2")->status->update);
+
+	Sluice__V1__UpdateInstanceRequest set = SLUICE__V1__UPDATE_INSTANCE_REQUEST__INIT;
+	set.instance = "prod-2";
+	set.pull = SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL;
+	assert_int_equal(
+	    ((Sluice__V1__UpdateInstanceResponse *)call(shop.a, &set.base))->instance->pull,
+	    SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL);
+	assert_true(
+	    ((Sluice__V1__ListUpdatesResponse *)call(shop.a, &list.base))->updates[0]->held);
+	Sluice__V1__ExplainResponse *why = explain(shop.a, "prod-2");
+	assert_false(step_of(why, "update")->ok);
+	assert_non_null(strstr(why->conclusion, "an update is available (MANUAL)"));
+	assert_string_equal(why->status->update->name, "v1");
+
+	Sluice__V1__PullRequest pull = SLUICE__V1__PULL_REQUEST__INIT;
+	pull.instance = "prod-2";
+	pull.app = "shop";
+	pull.version = "v1";
+	pull.commit = "abc";
+	refuse(shop.a, &pull.base, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED);
+	pull.commit = "0123456789012345678901234567890123456789";
+	refuse(shop.a, &pull.base, SL_ABORTED, SL_REASON_STALE_EXPECTATION);
+	pull.commit = steps->updates[0]->commit;
+	assert_string_equal(((Sluice__V1__PullResponse *)call(shop.a, &pull.base))->version->name,
+			    "v1");
+	assert_false(
+	    ((Sluice__V1__ListUpdatesResponse *)call(shop.a, &list.base))->updates[0]->held);
+	assert_null(explain(shop.a, "prod-2")->status->update);
+	say(&shop, 1, HEALTHY, "");
+	assert_int_equal(((Sluice__V1__ListUpdatesResponse *)call(shop.a, &list.base))->n_updates,
+			 0);
+	set.pull = (Sluice__V1__PullMode)7;
+	refuse(shop.a, &set.base, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED);
+	close_shop(&shop);
+}
+
 /* Instance prod-1 (agent 0) is converged, prod-2 has nothing yet; both refuse the next manifest. */
 static void test_what_agents_refuse_is_a_concern(void **state)
 {
@@ -590,6 +643,7 @@ int main(void)
 	    TEST(test_lists_page_by_name_and_narrow),
 	    TEST(test_status_counts_what_runs),
 	    TEST(test_explain_names_the_first_broken_link),
+	    TEST(test_a_manual_instance_shows_its_step_until_it_has_it),
 	    TEST(test_what_agents_refuse_is_a_concern),
 	    TEST(test_wait_ends_when_all_that_are_there_serve_it),
 	    TEST(test_wait_ends_when_one_fails),

@@ -71,6 +71,8 @@ static const struct sample {
     {"PauseInstance", "instance=dev-1", true},
     {"ResumeInstance", "instance=dev-1", true},
     {"RetryInstance", "instance=dev-1 app=shop", true},
+    {"UpdateInstance", "instance=dev-1 pull=2", true},
+    {"Pull", "instance=dev-1 app=shop version=draft", true},
     {"InviteInstance", "instance=dev-1", false}, /* there is no door */
     {"RevokeInstance", "instance=dev-1", true},
     {"ClearInstanceAlerts", "instance=dev-1", true},
