@@ -12,6 +12,7 @@
 
 #include "base/clock/clock.h"
 #include "base/crypto/crypto.h"
+#include "base/crypto/secret.h"
 #include "base/id/id.h"
 #include "base/mem/own.h"
 #include "server/audit/audit.h"
@@ -87,6 +88,26 @@ static void sort_maps(ProtobufCMessage *message)
 	}
 }
 
+/* Requests may hold secrets: without the server's token key, who has the store could try guesses.
+ */
+static void hash_payload(struct write *w)
+{
+	uint8_t hash[SL_HASH_BYTES], key[REQUEST_KEY_BYTES + SL_HASH_BYTES] = {0};
+	const struct access *access = w->services->access;
+	const struct sl_token_key *token_key = access != NULL ? access_token_key(access) : NULL;
+	size_t size = REQUEST_KEY_BYTES;
+	memcpy(key, w->request_key, REQUEST_KEY_BYTES);
+	if (token_key != NULL) {
+		size = sizeof(key);
+		sl_derive(token_key->bytes, "sluice request payloads", key + REQUEST_KEY_BYTES);
+	}
+	sort_maps(w->request);
+	struct sl_bytes payload = service_pack(&w->arena, w->request);
+	sl_hash(hash, payload.data, payload.size, key, size);
+	memcpy(w->payload_hash, hash, sizeof(w->payload_hash));
+	sl_wipe(key, sizeof(key));
+}
+
 static void hash_request(struct write *w, const char *workspace)
 {
 	struct sl_hasher hasher;
@@ -99,11 +120,7 @@ static void hash_request(struct write *w, const char *workspace)
 	}
 	sl_hasher_end(&hasher, hash);
 	memcpy(w->request_key, hash, sizeof(w->request_key));
-
-	sort_maps(w->request);
-	struct sl_bytes payload = service_pack(&w->arena, w->request);
-	sl_hash(hash, payload.data, payload.size, w->request_key, sizeof(w->request_key));
-	memcpy(w->payload_hash, hash, sizeof(w->payload_hash));
+	hash_payload(w);
 	w->has_request_id = true;
 }
 
