@@ -9,6 +9,7 @@
 #include "base/failpoint/failpoint.h"
 #include "base/mem/own.h"
 #include "server/offline.h"
+#include "server/settings/settings.h"
 #include "server/vault/vault.h"
 
 enum { EXIT_FAILED = 3, EXIT_USAGE = 64, WAIT_MS = 60000, LOOK_MS = 100 };
@@ -70,7 +71,8 @@ const struct sl_command server_vault_reset_command = {
     .synopsis = "--data DIR --forget-values",
     .summary = "Forget all that is sealed, for who has lost the master key",
     .description =
-	"Turns every credential into an unset one; what they are called, and all else, stays. No "
+	"Turns every credential, constant and secret into an unset one; what they are called, and "
+	"all else, stays. No "
 	"server may run on DIR. Afterwards any master key is fine: `sluiced serve` takes the one "
 	"that "
 	"it finds.",
@@ -164,6 +166,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	    .reason = "",
 	};
 	sl_code code = vault_reset(&d, &r->count, err);
+	code = code != SL_OK ? code : settings_forget(&d, err);
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
 	}
@@ -187,9 +190,9 @@ int server_vault_reset(const struct vault_config *config)
 	uint64_t count = 0;
 	char text[100];
 	if (!config->forget) {
-		(void)fprintf(stderr,
-			      "sluiced: vault reset: every credential is forgotten for good: "
-			      "say --forget-values\n");
+		(void)fprintf(stderr, "sluiced: vault reset: every credential, constant and secret "
+				      "is forgotten for good: "
+				      "say --forget-values\n");
 		return EXIT_USAGE;
 	}
 	sl_code code = server_open_offline(config->data, &store, &err);

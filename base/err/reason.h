@@ -34,7 +34,7 @@
 	X(LAST_VERSION, "an app keeps at least one version")                                       \
 	X(APP_IN_USE, "the app has a release or a pin")                                            \
 	X(REPOSITORY_IN_USE, "apps refer to the repository")                                       \
-	X(WORKSPACE_IN_USE, "the workspace still has repositories, apps or instances")             \
+	X(WORKSPACE_IN_USE, "the workspace still has repositories, apps, instances or config")     \
 	X(CONTENT_NOT_READY, "the version's content is not READY")                                 \
 	X(LAST_ENVIRONMENT, "there is no environment after this one")                              \
 	X(NOT_ELIGIBLE, "the version may not run in this environment")                             \
@@ -73,6 +73,8 @@
 	X(CSR_REFUSED, "the certificate request breaks a rule: PEM, P-256, signed by its own key") \
 	X(RENEWAL_REFUSED, "this certificate is not renewed: its key, counter or age do not fit")  \
 	X(VAULT_LOCKED, "the server has no master key: nothing sealed can be written or read")     \
+	X(CONFIG_NOT_FOUND, "no such constant or secret, or it is unset there")                    \
+	X(CONFIG_KIND_FIXED, "the name is of the other kind, which is fixed for its life")         \
 	X(LOGIN_NOT_FOUND, "the repository has no such credentials")                               \
 	X(KEY_REFUSED, "the private key is of a kind or form that cannot be used")                 \
 	X(MANIFEST_REFUSED, "the manifest's signature, key, instance or order does not fit")

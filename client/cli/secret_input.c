@@ -58,7 +58,7 @@ static sl_code read_text(int fd, const sigset_t *typed, const char *path, char *
 		size += (size_t)got;
 		if (got == 0 || (typed != NULL && memchr(text, '\n', size) != NULL)) {
 			text[size] = '\0';
-			return SL_OK;
+			return strlen(text) == size ? SL_OK : refuse(err, path, "holds a NUL byte");
 		}
 		if (size == SECRET_INPUT_MAX) {
 			return refuse(err, path, "has more than 64 KiB");
@@ -76,6 +76,14 @@ static void cut_space(char *text)
 	}
 	memmove(text, text + begin, end - begin);
 	text[end - begin] = '\0';
+}
+
+static void cut_line_end(char *text)
+{
+	size_t size = strlen(text);
+	size -= size > 0 && text[size - 1] == '\n';
+	size -= size > 0 && text[size] == '\n' && text[size - 1] == '\r';
+	text[size] = '\0';
 }
 
 /* The terminal is as before when this returns, also after Ctrl-C. */
@@ -124,7 +132,7 @@ static sl_code read_file(const char *path, char *text, struct sl_err *err)
 	return code;
 }
 
-sl_code secret_input(const char *path, const char *prompt, char **ret_text, struct sl_err *err)
+static sl_code read_input(const char *path, const char *prompt, char **ret_text, struct sl_err *err)
 {
 	bool standard = path == NULL || path[0] == '\0' || strcmp(path, "-") == 0;
 	SL_AUTO(sl_secret_text_auto)
@@ -140,10 +148,27 @@ sl_code secret_input(const char *path, const char *prompt, char **ret_text, stru
 	} else {
 		code = read_text(STDIN_FILENO, NULL, "standard input", text, err);
 	}
-	if (code != SL_OK) {
-		return code;
+	if (code == SL_OK) {
+		*ret_text = SL_TAKE(text);
 	}
-	cut_space(text);
-	*ret_text = SL_TAKE(text);
-	return SL_OK;
+	return code;
+}
+
+sl_code secret_input(const char *path, const char *prompt, char **ret_text, struct sl_err *err)
+{
+	sl_code code = read_input(path, prompt, ret_text, err);
+	if (code == SL_OK) {
+		cut_space(*ret_text);
+	}
+	return code;
+}
+
+sl_code secret_input_value(const char *path, const char *prompt, char **ret_text,
+			   struct sl_err *err)
+{
+	sl_code code = read_input(path, prompt, ret_text, err);
+	if (code == SL_OK) {
+		cut_line_end(*ret_text);
+	}
+	return code;
 }

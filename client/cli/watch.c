@@ -149,6 +149,11 @@ static void describe(const Sluice__V1__Event *e, char *text, size_t size)
 	case SLUICE__V1__EVENT__OBJECT_STATUS:
 		put_status(e->status, text, size);
 		break;
+	case SLUICE__V1__EVENT__OBJECT_CONFIG:
+		(void)snprintf(
+		    text, size, "%s (%s)", e->config->name,
+		    text_enum(word, &sluice__v1__config_kind__descriptor, (int)e->config->kind));
+		break;
 	default:
 		break;
 	}

@@ -86,6 +86,11 @@ static void of_status(Sluice__V1__AuditObject *object, const Sluice__V1__Event *
 	     event->status->subject != NULL ? event->status->subject->id : NULL);
 }
 
+static void of_config(Sluice__V1__AuditObject *object, const Sluice__V1__Event *event)
+{
+	fill(&object->name, event->config->name);
+}
+
 /* By kind of object. Of a change's events that of the first row says what it was about. */
 static const struct {
 	Sluice__V1__Event__ObjectCase object;
@@ -101,6 +106,7 @@ static const struct {
     {SLUICE__V1__EVENT__OBJECT_VERSION, of_version_event},
     {SLUICE__V1__EVENT__OBJECT_INSTANCE, of_instance},
     {SLUICE__V1__EVENT__OBJECT_STATUS, of_status},
+    {SLUICE__V1__EVENT__OBJECT_CONFIG, of_config},
 };
 
 static size_t kind_of(const Sluice__V1__Event *event)

@@ -3,13 +3,9 @@
 #define SL_SERVER_RECORDS_LOGINS_H
 
 #include "server/records/records.h"
+#include "server/records/sealed.h"
 
 enum login_slot { LOGIN_PUSH, LOGIN_PULL, LOGIN_NEXT_PUSH, LOGIN_NEXT_PULL, LOGIN_SLOTS };
-
-/* Kinds of sealed values; numbers are stored. */
-enum sealed_kind {
-	SEALED_REPOSITORY_LOGIN = 1, /* name: repository id, '/', name of the slot */
-};
 
 const char *login_slot_name(enum login_slot slot); /* "push", "next-pull"; static */
 /* Where the record keeps it. */

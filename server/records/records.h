@@ -67,7 +67,8 @@
 	X(IDENTITIES, "identities")         /* id, without a workspace number */                   \
 	X(JOIN_TOKENS, "join_tokens")       /* id, without a workspace number */                   \
 	X(WORKSPACE_KEYS, "workspace_keys") /* number */                                           \
-	X(SEALED, "sealed")                 /* kind, name, environment */
+	X(SEALED, "sealed")                 /* kind, name, environment */                          \
+	X(CONFIG_NAMES, "config_names")     /* name */
 
 enum record_table {
 #define X(table, name) TABLE_##table,

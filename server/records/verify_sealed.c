@@ -2,8 +2,10 @@
  * value. */
 #include <string.h>
 
+#include "server/records/config_names.h"
 #include "server/records/logins.h"
 #include "server/records/verify_internal.h"
+#include "server/rules/names.h"
 
 enum { MASTER_ID_BYTES = 16, WRAPPED_BYTES = 72, SEALED_BYTES_MIN = 40 };
 
@@ -48,6 +50,78 @@ static void check_login(struct verify *v, uint32_t ws, const char *name, uint64_
 	}
 }
 
+/* A sealed value of this kind that is as its owner says. */
+static void need_sealed(struct verify *v, uint32_t ws, uint32_t kind, const char *name,
+			const Sluice__Store__V1__ConfigValueRecord *value)
+{
+	Sluice__Store__V1__SealedRecord *sealed = NULL;
+	struct record_key key =
+	    KEY(ws, key_u32(k, kind), key_text(k, name), key_u32(k, value->environment));
+	sl_code code = record_get(v->view, &v->arena, TABLE_SEALED, &key,
+				  &sluice__store__v1__sealed_record__descriptor, &sealed, NULL);
+	bool empty = code == SL_OK && sealed->sealed.len == SEALED_BYTES_MIN;
+	bool said = value->state == SLUICE__V1__CONFIG_STATE__CONFIG_STATE_EMPTY;
+	if (code != SL_OK) {
+		verify_fault(v, "says that it is set in %s, and nothing is sealed there",
+			     environment_name(value->environment));
+	} else if (sealed->revision != value->revision || empty != said) {
+		verify_fault(v, "is not what is sealed in %s",
+			     environment_name(value->environment));
+	}
+}
+
+static uint32_t sealed_kind_of(const Sluice__Store__V1__ConfigNameRecord *r)
+{
+	return r->kind == SLUICE__V1__CONFIG_KIND__CONFIG_KIND_SECRET ? SEALED_SECRET
+								      : SEALED_CONSTANT;
+}
+
+static void check_config_name(struct verify *v)
+{
+	Sluice__Store__V1__ConfigNameRecord *r =
+	    verify_unpack(v, &sluice__store__v1__config_name_record__descriptor);
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key), before = 0;
+	const char *name = verify_key_id(&key);
+	if (!verify_key_end(v, &key) || r == NULL) {
+		return;
+	}
+	verify_revision(v, r->revision);
+	if (strcmp(r->name, name) != 0 || config_name_broken_rule(name) != NULL) {
+		verify_fault(v, "is stored under the key of another");
+		return;
+	}
+	if (r->kind != SLUICE__V1__CONFIG_KIND__CONFIG_KIND_GLOBAL &&
+	    r->kind != SLUICE__V1__CONFIG_KIND__CONFIG_KIND_SECRET) {
+		verify_fault(v, "is of kind %d", (int)r->kind);
+	}
+	for (size_t i = 0; i < r->n_values; i++) {
+		verify_environment(v, r->values[i]->environment);
+		verify_revision(v, r->values[i]->revision);
+		if (r->values[i]->environment <= before) {
+			verify_fault(v, "has values out of order");
+		}
+		before = r->values[i]->environment;
+		if (config_value_is_there(r->values[i])) {
+			need_sealed(v, ws, sealed_kind_of(r), name, r->values[i]);
+		}
+	}
+}
+
+static void check_setting(struct verify *v, uint32_t ws, uint32_t kind, const char *name,
+			  uint32_t environment)
+{
+	Sluice__Store__V1__ConfigNameRecord *owner = NULL;
+	sl_code code =
+	    config_name_find(v->view, &v->arena, ws, name,
+			     SLUICE__V1__CONFIG_KIND__CONFIG_KIND_UNSPECIFIED, &owner, NULL);
+	bool known = code == SL_OK && sealed_kind_of(owner) == kind &&
+		     config_value_is_there(config_value_in(owner, environment));
+	if (!known) {
+		verify_fault(v, "is of no constant or secret that is set");
+	}
+}
+
 static void check_sealed(struct verify *v)
 {
 	Sluice__Store__V1__SealedRecord *r =
@@ -56,7 +130,7 @@ static void check_sealed(struct verify *v)
 	uint32_t ws = verify_key_u32(&key);
 	uint32_t kind = verify_key_u32(&key);
 	const char *name = verify_key_id(&key);
-	(void)verify_key_u32(&key);
+	uint32_t environment = verify_key_u32(&key);
 	if (!verify_key_end(v, &key) || r == NULL) {
 		return;
 	}
@@ -68,12 +142,15 @@ static void check_sealed(struct verify *v)
 	}
 	if (kind == SEALED_REPOSITORY_LOGIN) {
 		check_login(v, ws, name, r->revision);
+	} else if (kind == SEALED_CONSTANT || kind == SEALED_SECRET) {
+		check_setting(v, ws, kind, name, environment);
 	} else {
 		verify_fault(v, "is of kind %u, which nobody owns", kind);
 	}
 }
 
-const struct verify_check verify_sealed[2] = {
+const struct verify_check verify_sealed[3] = {
     {TABLE_WORKSPACE_KEYS, check_key},
     {TABLE_SEALED, check_sealed},
+    {TABLE_CONFIG_NAMES, check_config_name},
 };

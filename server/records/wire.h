@@ -9,6 +9,7 @@
 
 #include "server/records/records.h"
 #include "sluice/v1/app.pb-c.h"
+#include "sluice/v1/config.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
 #include "sluice/v1/repository.pb-c.h"
 #include "sluice/v1/version.pb-c.h"
@@ -27,6 +28,9 @@ Google__Protobuf__Timestamp *wire_time(struct sl_arena *arena, uint64_t unix_ms)
 
 Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena,
 				      const Sluice__Store__V1__WorkspaceRecord *record);
+/* How its values are, in each environment, and not what they are. */
+Sluice__V1__ConfigName *wire_config_name(struct sl_arena *arena,
+					 const Sluice__Store__V1__ConfigNameRecord *record);
 Sluice__V1__Repository *wire_repository(struct sl_arena *arena,
 					const Sluice__Store__V1__RepositoryRecord *record);
 /* released_version: number of the released version; UINT32_MAX: read it. */

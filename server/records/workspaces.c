@@ -143,6 +143,9 @@ sl_code workspaces_delete(struct decision *d, const char *name, struct sl_err *e
 	code = code != SL_OK
 		   ? code
 		   : refuse_if_any(d, TABLE_INSTANCES, record->number, name, "instances", err);
+	code = code != SL_OK ? code
+			     : refuse_if_any(d, TABLE_CONFIG_NAMES, record->number, name,
+					     "constants or secrets", err);
 	if (code != SL_OK) {
 		return code;
 	}

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/contract/contract.h"
+
 static bool is_control(char c)
 {
 	unsigned char byte = (unsigned char)c;
@@ -64,6 +66,13 @@ const char *revision_broken_rule(const char *revision)
 		return "must be a branch, a tag or a full commit id: no \"..\" or \"@{\"";
 	}
 	return NULL;
+}
+
+const char *config_name_broken_rule(const char *name)
+{
+	return contract_is_name(name)
+		   ? NULL
+		   : "must have 1 to 50 of A-Z, a-z, 0-9 and '_', not beginning with a digit";
 }
 
 /* Appends what may stand in a name; runs of anything else become one "-". */

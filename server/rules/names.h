@@ -1,5 +1,5 @@
-/* names: rules of the texts that people choose: paths in repositories, Git revisions, names made
- * from URLs.
+/* names: rules of the texts that people choose: paths in repositories, Git revisions, names of
+ * config, names made from URLs.
  *
  * Pure. (Names of things and versions: server/services/service.h, check_name().) */
 #ifndef SL_SERVER_RULES_NAMES_H
@@ -19,6 +19,10 @@ const char *path_broken_rule(const char *path);
 /* NULL if `revision` may name a branch, a tag or a commit: the characters that Git allows in refs,
  * 1 to REVISION_MAX_BYTES bytes, no leading "-". Otherwise the rule that it breaks; static. */
 const char *revision_broken_rule(const char *revision);
+
+/* NULL if `name` may name a constant or a secret: `[A-Za-z_][A-Za-z0-9_]{0,49}`. Otherwise the rule
+ * that it breaks; static. */
+const char *config_name_broken_rule(const char *name);
 
 /* A name by the rule from the last part of a URL's path: lower case, ".git" cut off, everything
  * else that is not allowed becomes "-"; "repository" when nothing is left. */

@@ -90,12 +90,16 @@ static size_t utf8_length(const unsigned char *text)
 	return overlong || beyond ? 0 : length;
 }
 
-static bool text_is_valid(const char *value)
+static bool is_control(unsigned char c)
+{
+	return (c < 0x20 && c != '\t' && c != '\n') || c == 0x7f;
+}
+
+static bool is_utf8(const char *value, bool controls)
 {
 	const unsigned char *at = (const unsigned char *)value;
 	while (*at != '\0') {
-		bool control = (*at < 0x20 && *at != '\t' && *at != '\n') || *at == 0x7f;
-		size_t length = control ? 0 : utf8_length(at);
+		size_t length = is_control(*at) && !controls ? 0 : utf8_length(at);
 		if (length == 0) {
 			return false;
 		}
@@ -104,19 +108,39 @@ static bool text_is_valid(const char *value)
 	return true;
 }
 
+static sl_code too_long(const char *field, size_t length, size_t max, struct sl_err *err)
+{
+	sl_code code =
+	    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+			   "%s has %zu bytes, at most %zu are allowed", field, length, max);
+	sl_err_field(err, field, "too long");
+	return code;
+}
+
+sl_code check_value(const char *field, const char *value, size_t max, struct sl_err *err)
+{
+	size_t length = strlen(value);
+	if (length > max) {
+		return too_long(field, length, max, err);
+	}
+	if (is_utf8(value, true)) {
+		return SL_OK;
+	}
+	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "%s must be UTF-8 without NUL bytes", field);
+	sl_err_field(err, field, "UTF-8 without NUL bytes");
+	return code;
+}
+
 sl_code check_text_or_empty(const char *field, const char *value, size_t max, struct sl_err *err)
 {
 	size_t length = strlen(value);
 	if (length > max) {
-		sl_code code =
-		    sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-				   "%s has %zu bytes, at most %zu are allowed", field, length, max);
-		sl_err_field(err, field, "too long");
-		return code;
+		return too_long(field, length, max, err);
 	}
-	return text_is_valid(value) ? SL_OK
-				    : malformed(field, SL_REASON_MALFORMED, value,
-						"UTF-8 text without control characters", err);
+	return is_utf8(value, false) ? SL_OK
+				     : malformed(field, SL_REASON_MALFORMED, value,
+						 "UTF-8 text without control characters", err);
 }
 
 sl_code check_text(const char *field, const char *value, size_t max, struct sl_err *err)

@@ -8,6 +8,7 @@
 #include "base/mem/own.h"
 #include "server/services/service_internal.h"
 #include "sluice/v1/app.pb-c.h"
+#include "sluice/v1/config.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
 #include "sluice/v1/promotion.pb-c.h"
 #include "sluice/v1/release.pb-c.h"
@@ -170,6 +171,23 @@ static bool show_concern(struct holding *h, void *message)
 	return sees_at(h, NULL, ((Sluice__V1__InstanceConcern *)message)->environment);
 }
 
+/* Of a name that was never set where the caller sees, not even the name. */
+static bool show_config(struct holding *h, void *message)
+{
+	Sluice__V1__ConfigName *config = message;
+	bool known = false;
+	size_t kept = 0;
+	for (size_t i = 0; i < config->n_values; i++) {
+		Sluice__V1__ConfigValue *value = config->values[i];
+		if (sees_at(h, NULL, value->environment)) {
+			config->values[kept++] = value;
+			known = known || value->revision != 0;
+		}
+	}
+	config->n_values = kept;
+	return known;
+}
+
 static bool show_app_status(struct holding *h, void *message)
 {
 	Sluice__V1__AppStatus *status = message;
@@ -210,6 +228,7 @@ static const struct {
     {&sluice__v1__instance_status__descriptor, show_instance_status},
     {&sluice__v1__instance_concern__descriptor, show_concern},
     {&sluice__v1__app_status__descriptor, show_app_status},
+    {&sluice__v1__config_name__descriptor, show_config},
 };
 
 /* --- the walk --------------------------------------------------------------------------- */

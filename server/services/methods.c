@@ -23,14 +23,18 @@ static const struct {
     {access_methods, SL_COUNT(access_methods)},
     {audit_methods, SL_COUNT(audit_methods)},
     {identity_methods, SL_COUNT(identity_methods)},
+    {config_methods, SL_COUNT(config_methods)},
 };
 
 const char *const services_names[] = {
-    "sluice.v1.AccessService",  "sluice.v1.AdminService",      "sluice.v1.AgentService",
-    "sluice.v1.AppService",     "sluice.v1.AuditService",      "sluice.v1.EnvironmentService",
-    "sluice.v1.FleetService",   "sluice.v1.IdentityService",   "sluice.v1.PromotionService",
-    "sluice.v1.ReleaseService", "sluice.v1.RepositoryService", "sluice.v1.VersionService",
-    "sluice.v1.WatchService",   "sluice.v1.WorkspaceService",  NULL,
+    "sluice.v1.AccessService",      "sluice.v1.AdminService",
+    "sluice.v1.AgentService",       "sluice.v1.AppService",
+    "sluice.v1.AuditService",       "sluice.v1.ConfigService",
+    "sluice.v1.EnvironmentService", "sluice.v1.FleetService",
+    "sluice.v1.IdentityService",    "sluice.v1.PromotionService",
+    "sluice.v1.ReleaseService",     "sluice.v1.RepositoryService",
+    "sluice.v1.VersionService",     "sluice.v1.WatchService",
+    "sluice.v1.WorkspaceService",   NULL,
 };
 
 enum { METHODS_MAX = 160 };

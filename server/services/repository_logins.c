@@ -10,12 +10,6 @@
 #include "server/records/wire.h"
 #include "server/services/noun_checks.h"
 
-static struct vault *vault_of(const struct decision *d)
-{
-	const struct services *services = d->services;
-	return services != NULL ? services->vault : NULL;
-}
-
 /* --- what comes in ----------------------------------------------------------------------- */
 
 static struct login_new new_of(const Sluice__V1__RepositoryCredentials *credentials)
@@ -99,8 +93,8 @@ static sl_code fill(struct decision *d, Sluice__Store__V1__RepositoryRecord *rep
 			const struct login_new login = new_of(rows[i].credentials);
 			code = logins_check(&login, repository->url, err);
 			code = code != SL_OK ? code
-					     : logins_set(vault_of(d), d, repository, rows[i].slot,
-							  &login, &key, err);
+					     : logins_set(service_vault(d), d, repository,
+							  rows[i].slot, &login, &key, err);
 		}
 	}
 	return code;
@@ -267,8 +261,8 @@ sl_code repository_generate_decide(struct decision *d, const void *message, void
 		return code;
 	}
 	response->waits = *login_at(repository, slot_of(request->use, false)) != NULL;
-	code = logins_generate(vault_of(d), d, repository, slot_of(request->use, response->waits),
-			       &public, err);
+	code = logins_generate(service_vault(d), d, repository,
+			       slot_of(request->use, response->waits), &public, err);
 	if (code == SL_OK) {
 		repositories_put(d, repository);
 		response->public_key = (char *)public;
@@ -291,9 +285,10 @@ sl_code repository_rotate_decide(struct decision *d, const void *message, void *
 	Sluice__V1__RotateRepositoryKeyResponse *response = reply;
 	Sluice__Store__V1__RepositoryRecord *repository = NULL;
 	sl_code code = find(d, request->repository, &repository, err);
-	code = code != SL_OK ? code
-			     : logins_move(vault_of(d), d, repository, slot_of(request->use, true),
-					   slot_of(request->use, false), err);
+	code = code != SL_OK
+		   ? code
+		   : logins_move(service_vault(d), d, repository, slot_of(request->use, true),
+				 slot_of(request->use, false), err);
 	if (code == SL_OK) {
 		repositories_put(d, repository);
 		response->repository = wire_repository(d->arena, repository);

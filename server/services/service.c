@@ -206,6 +206,12 @@ struct service_call {
 	uint32_t workspace;
 };
 
+struct vault *service_vault(const struct decision *d)
+{
+	const struct services *services = d->services;
+	return services != NULL ? services->vault : NULL;
+}
+
 struct wire service_wire(const struct service_read *read)
 {
 	return (struct wire){

@@ -70,6 +70,9 @@ struct service_read {
 					      looked up already; NULL: not yet */
 };
 
+/* What a decision seals with; NULL: the vault is locked. */
+struct vault *service_vault(const struct decision *d);
+
 /* How records become messages there. */
 struct wire service_wire(const struct service_read *read);
 
@@ -141,7 +144,7 @@ struct service_method {
 extern const struct service_method workspace_methods[5], environment_methods[2],
     repository_methods[12], app_methods[7], version_methods[15], promotion_methods[4],
     release_methods[6], fleet_methods[20], agent_methods[1], watch_methods[1], admin_methods[4],
-    access_methods[17], audit_methods[5], identity_methods[1];
+    access_methods[17], audit_methods[5], identity_methods[1], config_methods[6];
 
 /* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
 const struct rpc_method *services_rpc_methods(size_t *ret_count);
@@ -207,6 +210,9 @@ SL_MUST_USE sl_code check_text(const char *field, const char *value, size_t max,
 /* The same, may be empty. */
 SL_MUST_USE sl_code check_text_or_empty(const char *field, const char *value, size_t max,
 					struct sl_err *err);
+/* At most `max` bytes of UTF-8, of any characters; the value is never shown. */
+SL_MUST_USE sl_code check_value(const char *field, const char *value, size_t max,
+				struct sl_err *err);
 /* A name or an id was given, and is short enough for a key. */
 SL_MUST_USE sl_code check_reference(const char *field, const char *value, struct sl_err *err);
 /* Labels: keys by check_name's rule, values `[A-Za-z0-9._-]{0,63}`, each key once, at most `max`.

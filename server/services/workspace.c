@@ -102,10 +102,9 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 static sl_code rotate_decide(struct decision *d, const void *message, void *reply,
 			     struct sl_err *err)
 {
-	const struct services *services = d->services;
 	(void)message;
 	(void)reply;
-	return vault_rotate_workspace(services != NULL ? services->vault : NULL, d, err);
+	return vault_rotate_workspace(service_vault(d), d, err);
 }
 
 #define ROW(method) "/sluice.v1.WorkspaceService/" #method

@@ -8,7 +8,7 @@ import grpc
 import pytest
 import harness
 
-NAMES = ["Access", "Admin", "Agent", "App", "Audit", "Environment", "Fleet", "Identity", "Promotion", "Release", "Repository", "Version", "Watch", "Workspace"]
+NAMES = ["Access", "Admin", "Agent", "App", "Audit", "Config", "Environment", "Fleet", "Identity", "Promotion", "Release", "Repository", "Version", "Watch", "Workspace"]
 
 
 def compile_support(out):

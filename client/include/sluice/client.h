@@ -33,6 +33,7 @@
 #include "sluice/v1/admin.pb-c.h"
 #include "sluice/v1/app.pb-c.h"
 #include "sluice/v1/audit.pb-c.h"
+#include "sluice/v1/config.pb-c.h"
 #include "sluice/v1/door.pb-c.h"
 #include "sluice/v1/environment.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
@@ -231,6 +232,12 @@ typedef struct sluice_call {
 	X(renew_certificate, RenewCertificate, IdentityService)                                    \
 	X(login, Login, DoorService)                                                               \
 	X(who_am_i, WhoAmI, AccessService)                                                         \
+	X(set_config_value, SetConfigValue, ConfigService)                                         \
+	X(unset_config_value, UnsetConfigValue, ConfigService)                                     \
+	X(get_config_name, GetConfigName, ConfigService)                                           \
+	X(list_config_names, ListConfigNames, ConfigService)                                       \
+	X(delete_config_name, DeleteConfigName, ConfigService)                                     \
+	X(reveal_secret, RevealSecret, ConfigService)                                              \
 	X(create_principal, CreatePrincipal, AccessService)                                        \
 	X(get_principal, GetPrincipal, AccessService)                                              \
 	X(list_principals, ListPrincipals, AccessService)                                          \

@@ -133,6 +133,7 @@ static sl_code command_decide(struct store_cmd *cmd, const struct store_view *vi
 	    .reason = c->options != NULL ? c->options->reason : "",
 	    .expected_revision = c->options != NULL ? c->options->expected_revision : 0,
 	    .secret = c->secret,
+	    .services = &c->w->services,
 	    .object = SLUICE__V1__AUDIT_OBJECT__INIT,
 	};
 	for (size_t i = 0; i < DECISION_IDS; i++) {
@@ -195,6 +196,7 @@ const struct service_method *world_method(const char *name)
 	    {repository_methods, SL_COUNT(repository_methods)},
 	    {app_methods, SL_COUNT(app_methods)},
 	    {version_methods, SL_COUNT(version_methods)},
+	    {config_methods, SL_COUNT(config_methods)},
 	};
 	for (size_t i = 0; i < SL_COUNT(tables); i++) {
 		for (size_t j = 0; j < tables[i].count; j++) {

@@ -10,6 +10,7 @@
 #include "sluice/v1/access.pb-c.h"
 #include "sluice/v1/admin.pb-c.h"
 #include "sluice/v1/agent.pb-c.h"
+#include "sluice/v1/config.pb-c.h"
 #include "sluice/v1/environment.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
 #include "sluice/v1/identity.pb-c.h"
@@ -184,6 +185,7 @@ const ProtobufCServiceDescriptor *const calls_services[CALLS_SERVICES] = {
     &sluice__v1__agent_service__descriptor,      &sluice__v1__watch_service__descriptor,
     &sluice__v1__admin_service__descriptor,      &sluice__v1__access_service__descriptor,
     &sluice__v1__audit_service__descriptor,      &sluice__v1__identity_service__descriptor,
+    &sluice__v1__config_service__descriptor,
 };
 
 static const ProtobufCMethodDescriptor *method_of(const char *name)

@@ -19,7 +19,7 @@ const char *calls_principal(struct world *w, uint32_t workspace, const char *nam
 			    const char *const *grants, size_t count);
 
 /* All services of the API. */
-#define CALLS_SERVICES 14
+#define CALLS_SERVICES 15
 extern const ProtobufCServiceDescriptor *const calls_services[CALLS_SERVICES];
 /* A request of a method from "field=value field.part=value", in w->arena; values $V and $E are
  * those given. A repeated field gets one element. */

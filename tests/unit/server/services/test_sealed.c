@@ -90,6 +90,10 @@ static const struct sample {
     {"DeleteRole", "role=looker", true},
     {"CreateAccessToken", "principal=tess", true},
     {"RevokeAccessToken", "token=tok_aaaaaaaaaaaaaaaaaaaa", true},
+    {"SetConfigValue", "name=URL kind=1 environment=$E value=x", false}, /* there is no key */
+    {"UnsetConfigValue", "name=NOSUCH environment=$E", false},
+    {"DeleteConfigName", "name=NOSUCH", false},
+    {"RevealSecret", "name=NOSUCH environment=$E", false},
     {"Compact", "revision=2", true},
     {"Resume", "", true},
     {"CutAudit", "", false},

@@ -13,6 +13,7 @@
 #include "server/logins/logins.h"
 #include "server/vault/vault.h"
 #include "tests/lib/tmpdir.h"
+#include "tests/unit/server/vault/keys.h"
 
 enum { WS = WORKSPACE_DEFAULT };
 
@@ -23,59 +24,13 @@ struct fix {
 	const char *repository; /* id */
 };
 
-static char *key_path(const struct fix *f, const char *name)
-{
-	static char path[600];
-	(void)snprintf(path, sizeof(path), "%s/keys/%s", f->dir, name);
-	return path;
-}
-
-static void write_file(const char *path, const char *text)
-{
-	FILE *file = fopen(path, "we");
-	assert_non_null(file);
-	assert_int_equal(fchmod(fileno(file), 0600), 0);
-	assert_true(fputs(text, file) >= 0);
-	assert_int_equal(fclose(file), 0);
-}
-
-static void write_master(const struct fix *f, const char *name)
-{
-	uint8_t key[VAULT_KEY_BYTES];
-	char text[SL_BASE64_SIZE(VAULT_KEY_BYTES)];
-	sl_random(key, sizeof(key));
-	write_file(key_path(f, name), sl_base64(text, key, sizeof(key)));
-}
-
-static void copy_key(const struct fix *f, const char *from, const char *to)
-{
-	char text[200] = "";
-	FILE *in = fopen(key_path(f, from), "re");
-	assert_non_null(in);
-	assert_true(fread(text, 1, sizeof(text) - 1, in) > 0);
-	(void)fclose(in);
-	write_file(key_path(f, to), text);
-}
-
-static struct vault *open_vault(const struct fix *f)
-{
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct vault *vault = NULL;
-	if (vault_open(f->dir, "", &vault, &err) != SL_OK) {
-		fail_msg("%s", err.msg);
-	}
-	return vault;
-}
-
 static int setup(void **state)
 {
 	struct fix *f = calloc(1, sizeof(*f));
 	assert_non_null(f);
 	assert_int_equal(world_setup((void **)&f->w), 0);
 	f->dir = tmpdir_new();
-	assert_int_equal(mkdir(key_path(f, ""), 0700), 0);
-	write_master(f, "master.key");
-	f->vault = open_vault(f);
+	f->vault = keys_new(f->dir);
 	Sluice__V1__CreateRepositoryRequest request = SLUICE__V1__CREATE_REPOSITORY_REQUEST__INIT;
 	request.name = (char *)"app";
 	request.url = (char *)"https://git.example.org/app.git";
@@ -308,8 +263,8 @@ static void test_vault_with_another_master_key_does_not_start(void **state)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	set_token(f, f->vault, "first-token");
 	assert_int_equal(check(f, f->vault, &err), SL_OK);
-	write_master(f, "master.key");
-	SL_AUTO(vault_free_auto) struct vault *other = open_vault(f);
+	keys_master(f->dir, "master.key");
+	SL_AUTO(vault_free_auto) struct vault *other = keys_open(f->dir);
 	assert_int_equal(check(f, other, &err), SL_FAILED_PRECONDITION);
 	assert_non_null(strstr(err.msg, "is not the one that this store was written with"));
 	expect_code(f, other, SL_FAILED_PRECONDITION);
@@ -320,8 +275,8 @@ static void test_vault_without_a_master_key_is_locked(void **state)
 	struct fix *f = *state;
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	set_token(f, f->vault, "first-token");
-	assert_int_equal(unlink(key_path(f, "master.key")), 0);
-	SL_AUTO(vault_free_auto) struct vault *locked = open_vault(f);
+	assert_int_equal(unlink(keys_path(f->dir, "master.key")), 0);
+	SL_AUTO(vault_free_auto) struct vault *locked = keys_open(f->dir);
 	assert_true(vault_is_locked(locked));
 	assert_int_equal(check(f, locked, &err), SL_OK);
 	expect_code(f, locked, SL_FAILED_PRECONDITION);
@@ -335,10 +290,10 @@ static void test_vault_refuses_files_that_others_may_read(void **state)
 	struct fix *f = *state;
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct vault *vault = NULL;
-	assert_int_equal(chmod(key_path(f, "master.key"), 0644), 0);
+	assert_int_equal(chmod(keys_path(f->dir, "master.key"), 0644), 0);
 	assert_int_equal(vault_open(f->dir, "", &vault, &err), SL_FAILED_PRECONDITION);
 	sl_err_clear(&err);
-	write_file(key_path(f, "master.key"), "not base64\n");
+	keys_write(keys_path(f->dir, "master.key"), "not base64\n");
 	assert_int_equal(vault_open(f->dir, "", &vault, &err), SL_FAILED_PRECONDITION);
 }
 
@@ -394,14 +349,14 @@ static void test_vault_rotates_the_master_key(void **state)
 {
 	struct fix *f = *state;
 	set_token(f, f->vault, "first-token");
-	copy_key(f, "master.key", "kept");
+	keys_copy(f->dir, "master.key", "kept");
 	new_master(f);
 	settle(f, f->vault);
 	expect_token(f, f->vault, "first-token");
-	SL_AUTO(vault_free_auto) struct vault *now = open_vault(f);
+	SL_AUTO(vault_free_auto) struct vault *now = keys_open(f->dir);
 	expect_token(f, now, "first-token");
-	copy_key(f, "kept", "master.key");
-	SL_AUTO(vault_free_auto) struct vault *old = open_vault(f);
+	keys_copy(f->dir, "kept", "master.key");
+	SL_AUTO(vault_free_auto) struct vault *old = keys_open(f->dir);
 	expect_code(f, old, SL_FAILED_PRECONDITION); /* nothing opens with the old key */
 }
 
@@ -412,20 +367,20 @@ static void test_vault_master_rotation_goes_on_after_each_step(void **state)
 	set_token(f, f->vault, "first-token");
 	/* Only KEY.next is there. */
 	new_master(f);
-	copy_key(f, "master.key", "kept");
-	SL_AUTO(vault_free_auto) struct vault *one = open_vault(f);
+	keys_copy(f->dir, "master.key", "kept");
+	SL_AUTO(vault_free_auto) struct vault *one = keys_open(f->dir);
 	expect_token(f, one, "first-token");
 	settle(f, one);
 	expect_token(f, one, "first-token");
 	/* All is wrapped with it, and it is not in its place. */
-	copy_key(f, "master.key", "master.key.next");
-	copy_key(f, "kept", "master.key");
-	SL_AUTO(vault_free_auto) struct vault *two = open_vault(f);
+	keys_copy(f->dir, "master.key", "master.key.next");
+	keys_copy(f->dir, "kept", "master.key");
+	SL_AUTO(vault_free_auto) struct vault *two = keys_open(f->dir);
 	expect_token(f, two, "first-token");
 	settle(f, two);
 	expect_token(f, two, "first-token");
 	/* It is done. */
-	SL_AUTO(vault_free_auto) struct vault *three = open_vault(f);
+	SL_AUTO(vault_free_auto) struct vault *three = keys_open(f->dir);
 	settle(f, three);
 	expect_token(f, three, "first-token");
 }
@@ -459,8 +414,8 @@ static void test_vault_reset_forgets_values_and_keeps_names(void **state)
 	set_token(f, f->vault, "first-token");
 	assert_int_equal(world_run(f->w, forget_all, NULL, &count), SL_OK);
 	assert_int_equal(count, 1);
-	write_master(f, "master.key"); /* any key will do now */
-	SL_AUTO(vault_free_auto) struct vault *fresh = open_vault(f);
+	keys_master(f->dir, "master.key"); /* any key will do now */
+	SL_AUTO(vault_free_auto) struct vault *fresh = keys_open(f->dir);
 	assert_int_equal(check(f, fresh, &err), SL_OK);
 	expect_code(f, fresh, SL_NOT_FOUND);
 	set_token(f, fresh, "second-token");

@@ -1,0 +1,20 @@
+/* config_value: how values of environments are shown, side by side. */
+#ifndef SL_CLIENT_CLI_CONFIG_VALUE_H
+#define SL_CLIENT_CLI_CONFIG_VALUE_H
+
+#include "client/cli/cli.h"
+
+/* A column for each environment, between a first one and, when `last` is not NULL, a last one.
+ * NULL: cli->error says why. */
+struct config_columns {
+	const Sluice__V1__ListEnvironmentsResponse *list;
+	const char *headings[16];
+};
+bool config_columns_init(struct cli *cli, const char *first, const char *last,
+			 struct config_columns *ret_columns);
+
+/* The cell of a value; NULL: it is not to be seen. */
+void config_put_value(struct table *table, Sluice__V1__ConfigKind kind,
+		      const Sluice__V1__ConfigValue *value);
+
+#endif
