@@ -111,7 +111,13 @@ static enum git_failure add_file(struct reader *r, const char *path, bool runnab
 		return failure;
 	}
 	int rc = git_index_add(r->index, &entry);
-	return rc == 0 ? GIT_OK : work_fail_git(r->work, ERROR_MIRROR, rc, "add a file");
+	if (rc != 0) {
+		return work_fail_git(r->work, ERROR_MIRROR, rc, "add a file");
+	}
+	/* For a file where a folder is, or the other way round, the index drops what it had. */
+	return git_index_entrycount(r->index) == r->files
+		   ? GIT_OK
+		   : break_rule(r, GIT_BUNDLE_REFUSED, GIT_RULE_NAME_TWIN, path);
 }
 
 /* *ret_more is false at the end. */

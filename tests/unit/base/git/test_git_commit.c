@@ -306,7 +306,7 @@ static void test_git_commit_refuses_names_that_no_bundle_may_have(void **state)
 {
 	struct fixture *f = *state;
 	static const struct {
-		struct content files[3];
+		struct content files[4];
 		enum git_rule rule;
 	} rows[] = {
 	    {{{"../out", "x", false}}, GIT_RULE_NAME_DOT_DOT},
@@ -315,6 +315,8 @@ static void test_git_commit_refuses_names_that_no_bundle_may_have(void **state)
 	    {{{"/etc/passwd", "x", false}}, GIT_RULE_NAME_EMPTY},
 	    {{{"a", "x", false}, {"a", "y", false}}, GIT_RULE_NAME_TWIN},
 	    {{{"Readme", "x", false}, {"README", "y", false}}, GIT_RULE_NAME_TWIN},
+	    {{{"a", "x", false}, {"a/b", "y", false}}, GIT_RULE_NAME_TWIN},
+	    {{{"a/b/c", "x", false}, {"a/d", "y", false}, {"a/b", "z", false}}, GIT_RULE_NAME_TWIN},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		char path[600];
