@@ -1,0 +1,138 @@
+/* Targets: archive_read, which puts an uploaded archive into a mirror.
+ * Property: no crash; what is refused is named. What is taken becomes a tree of exactly the files
+ * of the archive: as many, under their paths, with their bytes and whether they can be run; and no
+ * file is made anywhere but among the mirror's objects. */
+#include "base/git/libgit2_internal.h"
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes/bytes.h"
+#include "base/git/archive.h"
+#include "base/git/work_internal.h"
+#include "base/mem/own.h"
+#include "tests/lib/tmpdir.h"
+
+enum { FRESH_AFTER = 5000, PATH_ROOM = 8192 };
+
+static char *home, file[256], folder[256];
+static git_repository *repo;
+static git_odb *odb;
+
+static void expect(int holds)
+{
+	if (!holds) {
+		abort();
+	}
+}
+
+static void end(void)
+{
+	git_odb_free(odb);
+	git_repository_free(repo);
+	tmpdir_free(home);
+	home = NULL;
+}
+
+/* Objects of a mirror are never removed: now and then it is a new one. */
+static void begin(void)
+{
+	static unsigned inputs;
+	if (home == NULL && inputs == 0) {
+		expect(git_libgit2_init() > 0 && atexit(end) == 0);
+	}
+	if (inputs++ % FRESH_AFTER != 0) {
+		return;
+	}
+	end();
+	home = tmpdir_new();
+	expect(snprintf(file, sizeof(file), "%s/archive", home) < (int)sizeof(file));
+	expect(snprintf(folder, sizeof(folder), "%s/a.git", home) < (int)sizeof(folder));
+	expect(git_repository_init(&repo, folder, 1) == 0 && git_repository_odb(&odb, repo) == 0);
+}
+
+static size_t names_in(const char *path)
+{
+	DIR *list = opendir(path);
+	size_t count = 0;
+	expect(list != NULL);
+	while (readdir(list) != NULL) {
+		count++;
+	}
+	(void)closedir(list);
+	return count;
+}
+
+/* One file of the archive, cut off its front. */
+static void expect_file(const git_tree *tree, struct sl_bytes *rest)
+{
+	char path[PATH_ROOM];
+	git_tree_entry *entry = NULL;
+	git_blob *blob = NULL;
+	const uint8_t *at = rest->data;
+	size_t path_size = sl_get_be32(at);
+	expect(path_size < sizeof(path));
+	memcpy(path, at + GIT_ARCHIVE_HEAD, path_size);
+	path[path_size] = '\0';
+	at += GIT_ARCHIVE_HEAD + path_size;
+	size_t size = (size_t)sl_get_be64(at + 1);
+	expect(git_tree_entry_bypath(&entry, tree, path) == 0);
+	expect(git_tree_entry_filemode(entry) ==
+	       (at[0] == 1 ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB));
+	expect(git_blob_lookup(&blob, repo, git_tree_entry_id(entry)) == 0);
+	at += GIT_ARCHIVE_MIDDLE;
+	expect(git_blob_rawsize(blob) == (git_object_size_t)size &&
+	       (size == 0 || memcmp(git_blob_rawcontent(blob), at, size) == 0));
+	git_blob_free(blob);
+	git_tree_entry_free(entry);
+	at += size;
+	*rest = SL_BYTES(at, rest->size - (size_t)(at - (const uint8_t *)rest->data));
+}
+
+static int count_file(const char *root, const git_tree_entry *entry, void *ctx)
+{
+	size_t *count = ctx;
+	(void)root;
+	*count += git_tree_entry_type(entry) == GIT_OBJECT_BLOB;
+	return 0;
+}
+
+static void expect_tree(const git_oid *id, struct sl_bytes archive)
+{
+	git_tree *tree = NULL;
+	size_t files = 0, counted = 0;
+	expect(git_tree_lookup(&tree, repo, id) == 0);
+	for (; archive.size > 0; files++) {
+		expect_file(tree, &archive);
+	}
+	expect(git_tree_walk(tree, GIT_TREEWALK_PRE, count_file, &counted) == 0);
+	expect(files == counted);
+	git_tree_free(tree);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	begin();
+	FILE *out = fopen(file, "wbe");
+	expect(out != NULL && fwrite(data, 1, size, out) == size && fclose(out) == 0);
+	size_t names = names_in(home), in_mirror = names_in(folder);
+	struct git_job job = {.op = GIT_COMMIT, .archive = file, .limits = GIT_LIMITS_DEFAULT};
+	struct git_result result = {.failure = GIT_OK};
+	struct work work = {
+	    .job = &job, .result = &result, .repo = repo, .odb = odb, .staging = -1};
+	git_oid tree;
+	job.limits.files = 64;
+	job.limits.bytes = 4096;
+	job.limits.file_bytes = 2048;
+	if (archive_read(&work, &tree) == GIT_OK) {
+		expect_tree(&tree, SL_BYTES(data, size));
+	} else {
+		expect(result.failure != GIT_OK && result.text[0] != '\0');
+	}
+	expect(names_in(home) == names && names_in(folder) == in_mirror);
+	return 0;
+}
