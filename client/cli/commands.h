@@ -37,8 +37,8 @@ extern const struct cli_command cli_cmd_backup, cli_cmd_admin_stats, cli_cmd_adm
 extern const struct cli_command cli_cmd_audit_ls, cli_cmd_audit_head, cli_cmd_audit_verify,
     cli_cmd_audit_export, cli_cmd_audit_cut;
 
-extern const struct cli_command cli_cmd_login, cli_cmd_context_ls, cli_cmd_context_show,
-    cli_cmd_context_use, cli_cmd_context_rm;
+extern const struct cli_command cli_cmd_login, cli_cmd_logout, cli_cmd_context_ls,
+    cli_cmd_context_show, cli_cmd_context_use, cli_cmd_context_rm;
 
 /* contexts.c. With -o json prints the context, with -o name its name. True then. */
 struct login_context;

@@ -31,6 +31,7 @@ int cli_end_table(struct table *table)
 /* In the order of --help. */
 static const struct sl_command *const commands[] = {
     ROW(login),
+    ROW(logout),
     ROW(context_ls),
     ROW(context_show),
     ROW(context_use),

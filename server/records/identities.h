@@ -128,6 +128,11 @@ sl_code renewal_refuse_copy(const struct renewal *renewal, struct sl_err *err);
 /* Revokes an identity that is good; changes nothing of another. */
 void identity_revoke(struct decision *d, Sluice__Store__V1__IdentityRecord *identity,
 		     const char *reason);
+/* The identity that d's caller shows, of a principal of d's workspace. SL_FAILED_PRECONDITION /
+ * NOT_SUPPORTED_THERE: it shows none, or an instance's. */
+SL_MUST_USE sl_code revocations_decide_own(struct decision *d,
+					   Sluice__Store__V1__IdentityRecord **ret_identity,
+					   struct sl_err *err);
 /* The instance's identity and its unused token; with neither a success that changes nothing. */
 SL_MUST_USE sl_code revocations_decide_instance(struct decision *d, const char *instance,
 						Sluice__Store__V1__InstanceRecord **ret_instance,

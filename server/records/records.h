@@ -204,6 +204,7 @@ struct decision {
 	uint32_t workspace;
 	const char *workspace_name;
 	const char *principal;
+	const char *identity_id;    /* of the certificate that it calls with; NULL or "": none */
 	const char *method;         /* "Promote" */
 	const char *reason;         /* WriteOptions.reason */
 	uint64_t expected_revision; /* WriteOptions.expected_revision */

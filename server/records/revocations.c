@@ -19,6 +19,33 @@ void identity_revoke(struct decision *d, Sluice__Store__V1__IdentityRecord *iden
 	access_changed(d);
 }
 
+sl_code revocations_decide_own(struct decision *d, Sluice__Store__V1__IdentityRecord **ret_identity,
+			       struct sl_err *err)
+{
+	Sluice__Store__V1__IdentityRecord *identity = NULL;
+	sl_code code = d->identity_id != NULL && d->identity_id[0] != '\0'
+			   ? identity_get(d->view, d->arena, d->identity_id, &identity, err)
+			   : SL_NOT_FOUND;
+	if (code == SL_NOT_FOUND ||
+	    (code == SL_OK &&
+	     identity->kind != SLUICE__STORE__V1__IDENTITY_KIND__IDENTITY_KIND_PRINCIPAL)) {
+		return sl_err_because(
+		    err, SL_FAILED_PRECONDITION, SL_REASON_NOT_SUPPORTED_THERE,
+		    "the call was made without a certificate of a login: there is none to end");
+	}
+	if (code == SL_OK && identity->workspace != d->workspace) {
+		return workspace_not_found(d->workspace_name, err);
+	}
+	code = code != SL_OK
+		   ? code
+		   : decision_expect(d, "identity", identity->id, identity->revision, err);
+	if (code == SL_OK) {
+		identity_revoke(d, identity, d->reason[0] != '\0' ? d->reason : "logout");
+		*ret_identity = identity;
+	}
+	return code;
+}
+
 sl_code revocations_decide_instance(struct decision *d, const char *name_or_id,
 				    Sluice__Store__V1__InstanceRecord **ret_instance,
 				    struct sl_err *err)

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/mem/own.h"
-#include "server/records/principals.h"
+#include "server/records/identities.h"
 #include "server/records/workspaces.h"
 #include "server/services/access_tokens.h"
 #include "server/services/noun_checks.h"
@@ -28,6 +28,21 @@ static sl_code whoami_read(struct service_read *read, const void *message, void 
 			   : workspace_name(read->view, read->arena, caller->workspace,
 					    &response->workspace, err);
 	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
+/* --- Logout --------------------------------------------------------------------------- */
+
+static sl_code logout_decide(struct decision *d, const void *message, void *reply,
+			     struct sl_err *err)
+{
+	(void)message;
+	Sluice__V1__LogoutResponse *response = reply;
+	Sluice__Store__V1__IdentityRecord *identity = NULL;
+	sl_code code = revocations_decide_own(d, &identity, err);
+	if (code == SL_OK) {
+		response->identity_id = identity->id;
+	}
+	return code;
 }
 
 /* --- principals ------------------------------------------------------------------------- */
@@ -401,8 +416,10 @@ static sl_code delete_role_decide(struct decision *d, const void *message, void 
 	&sluice__v1__##name##_request__descriptor, &sluice__v1__##name##_response__descriptor
 #define ALL_OF_IT .scope = ACCESS_WORKSPACE, .where = ACCESS_EVERYWHERE
 
-const struct service_method access_methods[17] = {
+const struct service_method access_methods[18] = {
     {ROW(WhoAmI), ACCESS_VIEW, TYPES(who_am_i), .read = whoami_read, .scope = ACCESS_SELF},
+    {ROW(Logout), ACCESS_VIEW, TYPES(logout), .decide = logout_decide, .shrinks = true,
+     .scope = ACCESS_SELF},
     {ROW(CreatePrincipal), ACCESS_ADMINISTER, TYPES(create_principal),
      .check = create_principal_check, .decide = create_principal_decide, ALL_OF_IT},
     {ROW(GetPrincipal), ACCESS_ADMINISTER, TYPES(get_principal), .check = get_principal_check,

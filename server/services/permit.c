@@ -184,12 +184,19 @@ static sl_code only_agents(const struct permit *p, struct sl_err *err)
 	return p->asker->caller->kind == ACCESS_INSTANCE ? SL_OK : missing(p, err);
 }
 
+/* What a login does with itself is nothing for agents: theirs are revoked. */
+static sl_code permit_self(const struct permit *p, struct sl_err *err)
+{
+	bool changes = p->bound->method->decide != NULL;
+	return changes && p->asker->caller->kind == ACCESS_INSTANCE ? missing(p, err) : SL_OK;
+}
+
 static sl_code permit_scope(struct permit *p, struct sl_err *err)
 {
 	const struct access_caller *caller = p->asker->caller;
 	enum access_scope scope = p->bound->method->scope;
 	if (scope == ACCESS_SELF) {
-		return SL_OK;
+		return permit_self(p, err);
 	}
 	if (scope == ACCESS_ONE_AGENT) {
 		return only_agents(p, err);

@@ -99,10 +99,11 @@ SPECIAL = {
     "GetWorkspace": {}, "CreateWorkspace": {"name": "fresh"}, "DeleteWorkspace": {"workspace": "default"}, "CreateRole": {"name": "fresh", "rights": [{"verbs": [1]}]},
     "DiffVersions": {"app": "shop", "version": "v1", "from": "v1"}, "CreateVersion": {"app": "shop", "name": "fresh"}, "ListAuditRecords": {}, "UpdateVersion":
     {"app": "shop", "version": "v1", "new_name": "other"}, "UpdateInstance": {"instance": "prod-1", "labels": {"a": "b"}}, "UpdateApp": {"app": "shop", "display_name": "x"},
+    "Logout": {"write": {"validate_only": True}},  # else it is the last call
 }
 # A request of a form that is not known here; test_rights.c has one for each method.
 UNKNOWN_FORM = "INVALID_ARGUMENT"
-OWN = {"WhoAmI", "RenewCertificate"}  # of whoever calls
+OWN = {"WhoAmI", "Logout", "RenewCertificate"}  # of whoever calls
 ANYBODYS = OWN | {"ListEnvironments", "GetEnvironment", "ListWorkspaces", "GetWorkspace"}  # of its own workspace
 
 

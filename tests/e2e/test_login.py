@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import pty
+import shutil
 import signal
 import stat
 import subprocess
@@ -332,6 +333,48 @@ def test_a_revoked_one_is_out_at_once(server, tmp_path):
 
 
 # --- the locked-out ----------------------------------------------------------------------------
+
+
+def test_logout_ends_the_identity_there_and_the_key_here(server, tmp_path):
+    admin = admin_of(server, tmp_path / "admin")
+    admin("principal", "add", "alice", "--role", "viewer")
+    alice, elsewhere = Person(tmp_path / "alice"), Person(tmp_path / "elsewhere")
+    for person in (alice, elsewhere):
+        person("login", stdin=admin("token", "create", "alice", "--login").stdout)
+    mine = alice.json("whoami")["identityId"]
+    shutil.copytree(alice.home, tmp_path / "thief", symlinks=True)
+    thief = Person(tmp_path / "thief")
+    watching = thief.start("watch")
+    assert "alice" in alice("logout").stdout
+    assert alice.json("context", "ls")["contexts"] == []
+    assert not os.path.exists(alice.path("contexts/default"))
+    assert watching.wait(30) != 0  # a copy of the files is worth nothing any more
+    assert thief("whoami", code=3).stderr
+    assert elsewhere.json("whoami")["identityId"] != mine
+    assert alice("logout", code=64).stderr.count("no context is in use") == 1
+    record = [r for r in admin.audit() if r["entry"]["method"] == "Logout"]
+    assert [(r["entry"]["principal"], r["entry"].get("refusal")) for r in record] == [("alice", None)]
+
+
+def test_logout_of_another_workspace_and_of_one_of_several(server, tmp_path):
+    admin = admin_of(server, tmp_path / "admin")
+    admin("workspace", "add", "team")
+    admin("principal", "add", "bert", "--role", "viewer", "--workspace", "team")
+    bert = Person(tmp_path / "bert")
+    bert("login", "--context", "team", stdin=admin("token", "create", "bert", "--login", "--workspace", "team").stdout)
+    bert("login", "--context", "again", stdin=admin("token", "create", "bert", "--login", "--workspace", "team").stdout)
+    assert bert("logout", "--context", "team", "-o", "name").stdout == "team\n"
+    assert [c["name"] for c in bert.json("context", "ls")["contexts"]] == ["again"]
+    assert bert.json("whoami")["principal"] == "bert"
+
+
+def test_logout_without_the_server_keeps_the_context(server, tmp_path):
+    admin = admin_of(server, tmp_path / "admin")
+    server.stop()
+    assert admin("logout", "--timeout", "1s", code=None).returncode != 0
+    assert admin.json("context", "show")["name"] == "default"
+    server.start()
+    admin("logout")
 
 
 def test_sluiced_token_on_a_running_server(server, tmp_path):

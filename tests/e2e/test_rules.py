@@ -103,7 +103,7 @@ WRITES = [
 # Successes that find nothing to change here.
 UNCHANGED = {"RetryInstance", "RefreshRepository", "RevokeInstance", "ClearInstanceAlerts"}
 # Those of a server that knows who calls, and of one with a master key.
-SECURE_ONLY = {"CreateAccessToken", "RevokeAccessToken", "InviteInstance", "GenerateRepositoryKey", "RotateRepositoryKey", "RotateWorkspaceKey",
+SECURE_ONLY = {"CreateAccessToken", "RevokeAccessToken", "InviteInstance", "GenerateRepositoryKey", "RotateRepositoryKey", "RotateWorkspaceKey", "Logout",
                "SetConfigValue", "UnsetConfigValue", "DeleteConfigName", "RevealSecret"}
 
 

@@ -232,6 +232,7 @@ typedef struct sluice_call {
 	X(renew_certificate, RenewCertificate, IdentityService)                                    \
 	X(login, Login, DoorService)                                                               \
 	X(who_am_i, WhoAmI, AccessService)                                                         \
+	X(logout, Logout, AccessService)                                                           \
 	X(set_config_value, SetConfigValue, ConfigService)                                         \
 	X(unset_config_value, UnsetConfigValue, ConfigService)                                     \
 	X(get_config_name, GetConfigName, ConfigService)                                           \

@@ -79,6 +79,7 @@ static const struct sample {
     {"SelectVersion", "app=shop version=$V environment=$E", true},
     {"SelectVersion", "app=shop version=$V environment=development instance=dev-1", true},
     {"ClearSelection", "app=shop environment=$E", true},
+    {"Logout", "", false}, /* nobody shows a certificate */
     {"CreatePrincipal", "name=alice kind=1", true},
     {"DisablePrincipal", "principal=tess", true},
     {"EnablePrincipal", "principal=tess", true},
