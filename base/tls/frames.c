@@ -1,6 +1,6 @@
 #include "base/tls/frames.h"
 
-#include <stdbool.h>
+#include "base/bytes/bytes.h"
 
 enum {
 	PREFACE_BYTES = 24,
@@ -11,21 +11,51 @@ enum {
 	END_HEADERS = 4,
 };
 
-enum kind { DATA = 0, HEADERS = 1, PUSH_PROMISE = 5, WINDOW_UPDATE = 8, CONTINUATION = 9 };
+enum kind {
+	DATA = 0,
+	HEADERS = 1,
+	RST_STREAM = 3,
+	PUSH_PROMISE = 5,
+	WINDOW_UPDATE = 8,
+	CONTINUATION = 9,
+};
 
-/* What it takes to read a lot, or to ask for something. */
-static bool is_cheap(uint8_t kind, uint8_t flags, uint32_t size)
+static void open_stream(struct tls_frames *frames, uint32_t stream, uint64_t now_us)
 {
-	if (kind == DATA) {
-		return size == 0 && (flags & END_STREAM) == 0;
+	uint64_t passed_us = now_us - frames->recent_us;
+	if (stream <= frames->last) {
+		return; /* headers at a stream's end */
 	}
-	return kind != HEADERS && kind != WINDOW_UPDATE;
+	frames->last = stream;
+	if (passed_us >= TLS_FRAMES_YOUNG_US) {
+		bool long_ago = passed_us >= 2 * TLS_FRAMES_YOUNG_US;
+		frames->young_from = long_ago ? stream : frames->recent_from;
+		frames->recent_from = stream;
+		frames->recent_us = now_us;
+	}
 }
 
-static bool spend(struct tls_frames *frames, uint64_t now_us)
+static bool is_young(const struct tls_frames *frames, uint32_t stream, uint64_t now_us)
+{
+	return stream >= frames->young_from && now_us - frames->recent_us < 2 * TLS_FRAMES_YOUNG_US;
+}
+
+/* How many tokens it takes: nothing for what it takes to read a lot, or to ask for something. */
+static unsigned price(const struct tls_frames *frames, uint8_t kind, uint8_t flags, uint32_t stream,
+		      uint64_t now_us)
+{
+	bool says_something = kind == DATA && (frames->payload != 0 || (flags & END_STREAM) != 0);
+	if (says_something || kind == HEADERS || kind == WINDOW_UPDATE) {
+		return 0;
+	}
+	bool young = kind == RST_STREAM && is_young(frames, stream, now_us);
+	return (young ? TLS_FRAMES_YOUNG : 1) * (frames->stranger ? TLS_FRAMES_STRANGER : 1);
+}
+
+static bool spend(struct tls_frames *frames, unsigned tokens, uint64_t now_us)
 {
 	uint64_t from_us = frames->spent_us > now_us ? frames->spent_us : now_us;
-	frames->spent_us = from_us + TOKEN_US;
+	frames->spent_us = from_us + (uint64_t)tokens * TOKEN_US;
 	return frames->spent_us - now_us <= (uint64_t)TLS_FRAMES_BURST * TOKEN_US;
 }
 
@@ -33,17 +63,21 @@ static const char *begin(struct tls_frames *frames, uint64_t now_us)
 {
 	const uint8_t *head = frames->head;
 	uint8_t kind = head[3], flags = head[4];
+	uint32_t stream = sl_get_be32(head + 5) & INT32_MAX;
 	frames->payload = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
 	frames->head_size = 0;
 	if (kind == HEADERS || kind == PUSH_PROMISE || kind == CONTINUATION) {
 		uint32_t before = kind == CONTINUATION ? frames->block : 0;
-		frames->block = before + frames->payload; /* at most 64 K + 16 M */
+		frames->block = before + frames->payload; /* at most 32 K + 16 M */
 		if (frames->block > TLS_FRAMES_BLOCK_MAX) {
 			return "a block of headers without end";
 		}
 		frames->block = (flags & END_HEADERS) != 0 ? 0 : frames->block;
 	}
-	return !is_cheap(kind, flags, frames->payload) || spend(frames, now_us)
+	if (kind == HEADERS) {
+		open_stream(frames, stream, now_us);
+	}
+	return spend(frames, price(frames, kind, flags, stream, now_us), now_us)
 		   ? NULL
 		   : "a flood of frames that cost nothing";
 }

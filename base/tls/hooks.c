@@ -23,7 +23,8 @@ static bool is_admitted(X509 *x509)
 	tls_admit_fn *ask = atomic_load_explicit(&admit, memory_order_acquire);
 	struct tls_cert cert;
 	return tls_x509_facts(x509, &cert) && cert.for_client && !cert.is_ca &&
-	       cert.name_count == 1 && cert.uri[0] != '\0' && ask != NULL && ask(admit_ctx, &cert);
+	       cert.name_count == 1 && cert.uri[0] != '\0' && !tls_is_out(cert.fingerprint) &&
+	       ask != NULL && ask(admit_ctx, &cert);
 }
 
 static int on_verify(int ok, X509_STORE_CTX *store)

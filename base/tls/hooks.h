@@ -4,6 +4,7 @@
  * - TLS 1.3 only, and no session tickets: a resumed session is not verified again, so
  *   an expired or revoked certificate would come back in
  * - a say in each client's handshake, before gRPC reads a byte of HTTP/2
+ * - a look at what clients say (frames.h); who is hung up on for it stays out (offenders.h)
  * - less memory a connection: idle buffers given back, smaller buffers between gRPC
  *   and OpenSSL, the CA not sent along with a leaf
  * - nothing of OpenSSL is taken down at exit, where threads of gRPC may still need it

@@ -1,5 +1,7 @@
 /* Takes the place of libssl's SSL_read(), for which gRPC asks when bytes of a connection came: in
- * servers, what clients say is looked at before gRPC has it. */
+ * servers, what clients say is looked at before gRPC has it. Who is hung up on for it stays out for
+ * a while, with all of its connections. */
+#include <assert.h>
 #include <dlfcn.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -11,6 +13,10 @@
 #include "base/clock/clock.h"
 #include "base/log/log.h"
 #include "base/tls/frames.h"
+#include "base/tls/offenders.h"
+#include "base/tls/tls_internal.h"
+
+static_assert((int)TLS_OFFENDER_KEY == TLS_FINGERPRINT_BYTES, "offenders go by their key");
 
 enum { LOG_EVERY_US = 1000000 };
 
@@ -19,6 +25,17 @@ typedef int read_fn(SSL *ssl, void *buffer, int size);
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static read_fn *libssl_read;
 static int frames_index;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tls_offenders offenders;      /* under the lock */
+static atomic_uint_least64_t quiet_from_us; /* nobody is out from then on */
+
+/* One connection of a server. */
+struct line {
+	struct tls_frames frames;
+	bool has_key;
+	uint8_t key[TLS_FINGERPRINT_BYTES];
+};
 
 static void forget(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
 {
@@ -36,25 +53,60 @@ static void prepare(void)
 	}
 }
 
+static struct line *line_new(SSL *ssl)
+{
+	struct tls_cert cert;
+	X509 *x509 = SSL_get0_peer_certificate(ssl);
+	struct line *line = calloc(1, sizeof(*line));
+	if (line == NULL || SSL_set_ex_data(ssl, frames_index, line) == 0) {
+		free(line);
+		return NULL;
+	}
+	line->frames.stranger = x509 == NULL;
+	line->has_key = x509 != NULL && tls_x509_facts(x509, &cert);
+	if (line->has_key) {
+		memcpy(line->key, cert.fingerprint, sizeof(line->key));
+	}
+	return line;
+}
+
 /* NULL: nothing is to be looked at, or there is no memory to do so. */
-static struct tls_frames *frames_of(SSL *ssl)
+static struct line *line_of(SSL *ssl)
 {
 	const unsigned char *protocol = NULL;
 	unsigned length = 0;
-	struct tls_frames *frames = SSL_get_ex_data(ssl, frames_index);
-	if (frames != NULL || SSL_is_server(ssl) == 0) {
-		return frames;
+	struct line *line = SSL_get_ex_data(ssl, frames_index);
+	if (line != NULL || SSL_is_server(ssl) == 0) {
+		return line;
 	}
 	SSL_get0_alpn_selected(ssl, &protocol, &length);
-	if (length != 2 || memcmp(protocol, "h2", 2) != 0) {
-		return NULL;
+	bool is_http2 = length == 2 && memcmp(protocol, "h2", 2) == 0;
+	return is_http2 ? line_new(ssl) : NULL;
+}
+
+bool tls_is_out(const uint8_t key[static TLS_FINGERPRINT_BYTES])
+{
+	uint64_t now_us = sl_clock_mono_us();
+	if (now_us >= atomic_load_explicit(&quiet_from_us, memory_order_relaxed)) {
+		return false;
 	}
-	frames = calloc(1, sizeof(*frames));
-	if (frames != NULL && SSL_set_ex_data(ssl, frames_index, frames) == 0) {
-		free(frames);
-		frames = NULL;
+	(void)pthread_mutex_lock(&lock);
+	bool out = tls_offenders_has(&offenders, key, now_us);
+	(void)pthread_mutex_unlock(&lock);
+	return out;
+}
+
+static void put_out(const struct line *line, uint64_t now_us)
+{
+	if (!line->has_key) {
+		return;
 	}
-	return frames;
+	(void)pthread_mutex_lock(&lock);
+	uint64_t until_us = tls_offenders_add(&offenders, line->key, now_us);
+	if (until_us > atomic_load_explicit(&quiet_from_us, memory_order_relaxed)) {
+		atomic_store_explicit(&quiet_from_us, until_us, memory_order_relaxed);
+	}
+	(void)pthread_mutex_unlock(&lock);
 }
 
 /* One line a second is enough. */
@@ -75,16 +127,19 @@ __attribute__((visibility("default"))) int SSL_read(SSL *ssl, void *buffer, int 
 {
 	(void)pthread_once(&once, prepare);
 	int got = libssl_read(ssl, buffer, size);
-	struct tls_frames *frames = got > 0 ? frames_of(ssl) : NULL;
-	if (frames == NULL) {
+	struct line *line = got > 0 ? line_of(ssl) : NULL;
+	if (line == NULL) {
 		return got;
 	}
 	uint64_t now_us = sl_clock_mono_us();
-	const char *wrong = tls_frames_take(frames, buffer, (size_t)got, now_us);
-	if (wrong == NULL) {
+	const char *wrong = tls_frames_take(&line->frames, buffer, (size_t)got, now_us);
+	if (wrong != NULL) {
+		tell(wrong, now_us);
+		put_out(line, now_us);
+	}
+	if (wrong == NULL && !(line->has_key && tls_is_out(line->key))) {
 		return got;
 	}
-	tell(wrong, now_us);
 	ERR_raise(ERR_LIB_SSL, SSL_R_UNEXPECTED_RECORD); /* gRPC hangs up */
 	return -1;
 }

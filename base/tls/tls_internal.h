@@ -38,4 +38,7 @@ bool tls_x509_facts(X509 *cert, struct tls_cert *ret_cert);
 /* Puts the spec's names into the certificate. */
 SL_MUST_USE sl_code tls_add_names(X509 *cert, const struct tls_spec *spec, struct sl_err *err);
 
+/* Was the holder of this key hung up on of late for what it sent (read.c)? Any thread. */
+bool tls_is_out(const uint8_t key[static TLS_FINGERPRINT_BYTES]);
+
 #endif

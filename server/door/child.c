@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ enum {
 	OPEN_FILES = 256,
 	PEM_SIZE = 32 << 10,
 	ADDRESS_SIZE = 128,
+	NICENESS = 10,
 };
 #define ADDRESS_BYTES UINT64_C(268435456)
 
@@ -293,13 +295,22 @@ static sl_code read_start(struct child *child, struct sl_err *err)
 	return whole ? SL_OK : sl_err_no_memory(err);
 }
 
+/* Strangers come after everybody else, for whom the parent works. */
+static sl_code step_back(struct sl_err *err)
+{
+	return setpriority(PRIO_PROCESS, 0, NICENESS) == 0
+		   ? SL_OK
+		   : sl_err_set(err, SL_INTERNAL, "setpriority: %s", strerror(errno));
+}
+
 static sl_code confine(const struct child *child, struct sl_err *err)
 {
 	const struct confine_limits limits = {.address_bytes = ADDRESS_BYTES,
 					      .open_files = OPEN_FILES};
 	const char *colon = strrchr(child->address, ':');
 	unsigned long port = colon == NULL ? 0 : strtoul(colon + 1, NULL, 10);
-	sl_code code = confine_basics(err);
+	sl_code code = step_back(err);
+	code = code != SL_OK ? code : confine_basics(err);
 	code = code != SL_OK ? code : confine_limits(&limits, err);
 	return code != SL_OK ? code : confine_to_listening((uint16_t)port, NULL, err);
 }

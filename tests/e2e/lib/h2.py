@@ -2,6 +2,7 @@
 import socket
 import ssl
 import struct
+import time
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
@@ -80,6 +81,23 @@ class Peer:
             if not more:
                 return
             data += more
+
+    def hung_up(self, seconds):
+        """Has the server hung up, or does it within that time? What it says until then is thrown away."""
+        until = time.monotonic() + seconds
+        try:
+            while time.monotonic() < until:
+                self.socket.settimeout(max(0.001, until - time.monotonic()))
+                if not self.socket.recv(65536):
+                    self.close()
+                    return True
+        except TimeoutError:
+            pass
+        except OSError:
+            self.close()
+            return True
+        self.socket.settimeout(5)
+        return False
 
     def close(self):
         self.socket.close()

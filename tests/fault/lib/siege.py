@@ -1,16 +1,19 @@
 """What faults by hostile peers share: how they connect, a caller that keeps time, the memory of a process, how soon somebody new is answered."""
+import multiprocessing
 import os
 import re
 import ssl
-import threading
 import time
 
+import grpc
 import harness
 import secure
 
 UNIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../packaging/systemd/sluiced.service")
 DOOR_CAP_KIB = 256 << 10  # what the door's child may map; server/door
 BACK_S = 2                # so soon a server that was not killed answers somebody new
+CALM_S = 3
+APART = multiprocessing.get_context("spawn")
 
 
 def memory_cap():
@@ -48,49 +51,62 @@ class Cost:
             return 0, 0, 0
 
 
-class Paced(threading.Thread):
-    """Somebody else, who calls a hundred times a second over a connection of its own."""
+def pace(pipe, port, credentials):
+    """What the process of Paced does: calls, and between two calls answers "lap", until it is told to end."""
+    target = f"127.0.0.1:{port}"
+    channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(*credentials)) if credentials else grpc.insecure_channel(target)
+    call, took, asked = channel.unary_unary("/sluice.v1.EnvironmentService/ListEnvironments"), [], "lap"
+    while asked != "end":
+        began = time.monotonic()
+        try:
+            call(b"", timeout=60, wait_for_ready=True)
+        except grpc.RpcError:
+            pass  # the server that it called was killed: as long as it took
+        seconds = time.monotonic() - began
+        took.append(seconds * 1000)
+        asked = pipe.recv() if pipe.poll(max(0, 0.01 - seconds)) else ""
+        if asked == "lap":
+            took.sort()
+            pipe.send((took[len(took) * 99 // 100], took[-1]))
+            took.clear()
+
+
+class Paced:
+    """Somebody else, who calls a hundred times a second over a connection of its own, in a process of its own: what keeps this one busy is not counted."""
 
     def __init__(self, server):
-        super().__init__(daemon=True)
-        self._client, self._took, self._lock, self._stopping = server.connect(), [], threading.Lock(), threading.Event()
-        self._client.ListEnvironments()
-
-    def run(self):
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            try:
-                self._client.ListEnvironments(timeout=60)
-            except harness.Refused:
-                pass  # the server that it called was killed: as long as it took
-            took = time.monotonic() - began
-            with self._lock:
-                self._took.append(took * 1000)
-            self._stopping.wait(max(0, 0.01 - took))
-        self._client.close()
-
-    def stop(self):
-        self._stopping.set()
+        self._pipe, there = APART.Pipe()
+        credentials = (server.ca, *server.admin) if isinstance(server, secure.SecureServer) else None
+        self._process = APART.Process(target=pace, args=(there, server.reach, credentials), daemon=True)
+        self._process.start()
+        self.lap()
 
     def lap(self):
-        """(99th percentile, longest) in ms since the last lap, also of the call that is being waited for."""
-        with self._lock:
-            took, self._took = sorted(self._took), []
-        return (took[len(took) * 99 // 100], took[-1]) if took else (0, 0)
+        """(99th percentile, longest) in ms since the last lap, with the call that is being waited for."""
+        self._pipe.send("lap")
+        return self._pipe.recv()
+
+    def stop(self):
+        self._pipe.send("end")
+        self._process.join(60)
 
 
-def context(server, certificate=None, key=None):
-    """For h2.Peer. Without a certificate: a stranger's."""
+def context_of(ca, certificate=None, key=None):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.load_verify_locations(cadata=server.ca.decode())
+    made.load_verify_locations(cadata=ca.decode())
     made.set_alpn_protocols(["h2"])
     if certificate is not None:
         made.load_cert_chain(certificate, key)
     return made
 
 
-def attacker(server):
-    """Somebody who may look and nothing else: the context of a peer that was let in."""
+def context(server, certificate=None, key=None):
+    """For h2.Peer. Without a certificate: a stranger's."""
+    return context_of(server.ca, certificate, key)
+
+
+def attacker_files(server):
+    """Somebody who may look and nothing else: certificate and key of a peer that was let in."""
     admin, folder = server.client(), server.folder + "-attacker"
     admin.CreatePrincipal(name="mallory", kind="PRINCIPAL_KIND_BOT", grants=[{"role": "viewer"}])
     _, request = secure.make_key(folder)
@@ -98,7 +114,11 @@ def attacker(server):
     path = os.path.join(folder, "cert.pem")
     with open(path, "w", encoding="ascii") as file:
         file.write(reply.certificate)
-    return context(server, path, os.path.join(folder, "key.pem"))
+    return path, os.path.join(folder, "key.pem")
+
+
+def attacker(server):
+    return context(server, *attacker_files(server))
 
 
 def answers_new(server):
@@ -134,9 +154,8 @@ class Siege:
     def __init__(self, run, server):
         self.run, self.server, self.tls = run, server, isinstance(server, secure.SecureServer)
         self.paced = Paced(server)
-        self.paced.start()
         self.request = secure.make_key(server.folder + "-again")[1] if self.tls else None
-        time.sleep(1)
+        time.sleep(CALM_S)
         self.calm = self.paced.lap()
         run.note(f"{self.name}: p99 of others in peace {self.calm[0]:.1f} ms")
 
@@ -170,4 +189,3 @@ class Siege:
 
     def end(self):
         self.paced.stop()
-        self.paced.join(60)

@@ -97,6 +97,15 @@ struct ends {
 	SSL *server, *client;
 };
 
+static int speak_http2(SSL *ssl, const unsigned char **out, unsigned char *size,
+		       const unsigned char *offered, unsigned offered_size, void *ctx)
+{
+	(void)ssl, (void)ctx, (void)offered_size;
+	*out = offered + 1;
+	*size = offered[0];
+	return SSL_TLSEXT_ERR_OK;
+}
+
 /* As gRPC sets them up: versions and verification on the context, after its birth. */
 static void ends_init(struct ends *ends, const struct fixture *f, const char *cert, int max_version)
 {
@@ -121,6 +130,8 @@ static void ends_init(struct ends *ends, const struct fixture *f, const char *ce
 		SSL_set_max_proto_version(ends->client, TLS1_2_VERSION);
 	}
 	BIO *a = NULL, *b = NULL;
+	SSL_CTX_set_alpn_select_cb(ends->server_ctx, speak_http2, NULL);
+	assert_int_equal(SSL_set_alpn_protos(ends->client, (const uint8_t *)"\2h2", 3), 0);
 	assert_int_equal(BIO_new_bio_pair(&a, 0, &b, 0), 1);
 	SSL_set_bio(ends->server, a, a);
 	SSL_set_bio(ends->client, b, b);
@@ -255,6 +266,48 @@ static void test_hooks_speak_tls_1_3_only_and_give_no_tickets(void **state)
 	ends_fini(&ends);
 }
 
+/* Says `text` so often; whether the server still reads. */
+static bool is_heard(struct ends *ends, const void *text, int size, int times)
+{
+	char read[4096];
+	bool heard = true;
+	for (int i = 0; heard && i < times; i++) {
+		assert_int_equal(SSL_write(ends->client, text, size), size);
+		heard = SSL_read(ends->server, read, sizeof(read)) > 0;
+	}
+	ERR_clear_error();
+	return heard;
+}
+
+static void test_hooks_who_floods_is_out_with_all_connections(void **state)
+{
+	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+	static const uint8_t ping[17] = {0, 0, 8, 6};
+	struct fixture *f = *state;
+	const struct certs_shape shape = {.uris = {URI}, .eku = "clientAuth"};
+	SL_AUTO(sl_free_auto) char *cert = certs_issue(&shape, f->key, f->ca, f->ca_key);
+	SL_AUTO(sl_free_auto) char *own_key = SL_TAKE(f->key);
+	struct ends flooding, idle;
+	f->key = certs_key();
+	SL_AUTO(sl_free_auto) char *other = certs_issue(&shape, f->key, f->ca, f->ca_key);
+	char *other_key = f->key;
+	f->key = own_key;
+	ends_init(&flooding, f, cert, 0);
+	ends_init(&idle, f, cert, 0);
+	assert_true(shake_hands(&flooding) && shake_hands(&idle));
+	assert_true(is_heard(&flooding, preface, sizeof(preface) - 1, 1));
+	assert_true(is_heard(&idle, preface, sizeof(preface) - 1, 1));
+	assert_true(is_heard(&flooding, ping, sizeof(ping), 1000));
+	assert_true(is_let_in(f, cert, 0));
+	assert_false(is_heard(&flooding, ping, sizeof(ping), 5000));
+	assert_false(is_heard(&idle, ping, sizeof(ping), 1));
+	assert_false(is_let_in(f, cert, 0));
+	f->key = other_key;
+	assert_true(is_let_in(f, other, 0)); /* the same name, another key */
+	ends_fini(&flooding);
+	ends_fini(&idle);
+}
+
 static void test_hooks_bio_pair_is_smaller(void **state)
 {
 	(void)state;
@@ -274,6 +327,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_hooks_refuse_without_asking, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_hooks_leaf_used_as_ca_is_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_hooks_speak_tls_1_3_only_and_give_no_tickets,
+					    setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_hooks_who_floods_is_out_with_all_connections,
 					    setup, teardown),
 	    cmocka_unit_test(test_hooks_bio_pair_is_smaller),
 	};
