@@ -75,6 +75,7 @@
 	X(VAULT_LOCKED, "the server has no master key: nothing sealed can be written or read")     \
 	X(CONFIG_NOT_FOUND, "no such constant or secret, or it is unset there")                    \
 	X(CONFIG_KIND_FIXED, "the name is of the other kind, which is fixed for its life")         \
+	X(SOURCE_NOT_FOUND, "no such data source")                                                 \
 	X(LOGIN_NOT_FOUND, "the repository has no such credentials")                               \
 	X(KEY_REFUSED, "the private key is of a kind or form that cannot be used")                 \
 	X(MANIFEST_REFUSED, "the manifest's signature, key, instance or order does not fit")

@@ -23,6 +23,22 @@ bool config_columns_init(struct cli *cli, const char *first, const char *last,
 	return true;
 }
 
+bool config_lists_read(struct cli *cli, struct config_lists *ret_lists)
+{
+	Sluice__V1__ListConfigNamesRequest names = SLUICE__V1__LIST_CONFIG_NAMES_REQUEST__INIT;
+	Sluice__V1__ListSourcesRequest sources = SLUICE__V1__LIST_SOURCES_REQUEST__INIT;
+	names.workspace = sources.workspace = cli->workspace;
+	ret_lists->names = cli_list(cli, SLUICE_RPC_ListConfigNames, &names.base);
+	ret_lists->sources =
+	    ret_lists->names != NULL ? cli_list(cli, SLUICE_RPC_ListSources, &sources.base) : NULL;
+	return ret_lists->sources != NULL;
+}
+
+bool config_is_there(Sluice__V1__ConfigState state)
+{
+	return state != SLUICE__V1__CONFIG_STATE__CONFIG_STATE_UNSET;
+}
+
 /* One line of it, cut between characters. */
 static void put_text(struct table *table, const char *value)
 {

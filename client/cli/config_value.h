@@ -1,4 +1,4 @@
-/* config_value: how values of environments are shown, side by side. */
+/* config_value: values of environments, read and shown side by side. */
 #ifndef SL_CLIENT_CLI_CONFIG_VALUE_H
 #define SL_CLIENT_CLI_CONFIG_VALUE_H
 
@@ -12,6 +12,16 @@ struct config_columns {
 };
 bool config_columns_init(struct cli *cli, const char *first, const char *last,
 			 struct config_columns *ret_columns);
+
+/* All that there is. */
+struct config_lists {
+	const Sluice__V1__ListConfigNamesResponse *names;
+	const Sluice__V1__ListSourcesResponse *sources;
+};
+/* False: cli->error says why. */
+bool config_lists_read(struct cli *cli, struct config_lists *ret_lists);
+/* There is a value, of whatever bytes. */
+bool config_is_there(Sluice__V1__ConfigState state);
 
 /* The cell of a value; NULL: it is not to be seen. */
 void config_put_value(struct table *table, Sluice__V1__ConfigKind kind,

@@ -48,6 +48,7 @@ static const struct {
     {"APP_NOT_FOUND", "run: sluice app ls"},
     {"VERSION_NOT_FOUND", "run: sluice version ls APP"},
     {"INSTANCE_NOT_FOUND", "run: sluice instance ls"},
+    {"SOURCE_NOT_FOUND", "run: sluice source ls"},
     {"CONFIG_NOT_FOUND", "run: sluice const ls; sluice secret ls"},
     {"RELEASE_NOT_FOUND", "run: sluice release history APP"},
     {"NAME_TAKEN", "choose another name"},

@@ -154,6 +154,14 @@ static void describe(const Sluice__V1__Event *e, char *text, size_t size)
 		    text, size, "%s (%s)", e->config->name,
 		    text_enum(word, &sluice__v1__config_kind__descriptor, (int)e->config->kind));
 		break;
+	case SLUICE__V1__EVENT__OBJECT_POLICY:
+		(void)snprintf(text, size, "%s: contract %s", e->policy->environment,
+			       text_enum(word, &sluice__v1__gate_strictness__descriptor,
+					 (int)e->policy->contract));
+		break;
+	case SLUICE__V1__EVENT__OBJECT_SOURCE:
+		(void)snprintf(text, size, "%s (%s)", e->source->name, e->source->kind);
+		break;
 	default:
 		break;
 	}

@@ -91,6 +91,16 @@ static void of_config(Sluice__V1__AuditObject *object, const Sluice__V1__Event *
 	fill(&object->name, event->config->name);
 }
 
+static void of_source(Sluice__V1__AuditObject *object, const Sluice__V1__Event *event)
+{
+	fill(&object->name, event->source->name);
+}
+
+static void of_policy(Sluice__V1__AuditObject *object, const Sluice__V1__Event *event)
+{
+	fill(&object->name, event->policy->environment);
+}
+
 /* By kind of object. Of a change's events that of the first row says what it was about. */
 static const struct {
 	Sluice__V1__Event__ObjectCase object;
@@ -107,6 +117,8 @@ static const struct {
     {SLUICE__V1__EVENT__OBJECT_INSTANCE, of_instance},
     {SLUICE__V1__EVENT__OBJECT_STATUS, of_status},
     {SLUICE__V1__EVENT__OBJECT_CONFIG, of_config},
+    {SLUICE__V1__EVENT__OBJECT_SOURCE, of_source},
+    {SLUICE__V1__EVENT__OBJECT_POLICY, of_policy},
 };
 
 static size_t kind_of(const Sluice__V1__Event *event)

@@ -18,6 +18,7 @@ SAME(GATE_IN_PRODUCTION, SLUICE__V1__GATE_KIND__GATE_KIND_IN_PRODUCTION);
 SAME(GATE_NOT_BLOCKED, SLUICE__V1__GATE_KIND__GATE_KIND_NOT_BLOCKED);
 SAME(GATE_CONTENT, SLUICE__V1__GATE_KIND__GATE_KIND_CONTENT);
 SAME(GATE_UNCHANGED, SLUICE__V1__GATE_KIND__GATE_KIND_UNCHANGED);
+SAME(GATE_CONTRACT, SLUICE__V1__GATE_KIND__GATE_KIND_CONTRACT);
 SAME(GATE_PREFETCHED, SLUICE__V1__GATE_KIND__GATE_KIND_PREFETCHED);
 SAME(GATE_RELEASED_BEFORE, SLUICE__V1__GATE_KIND__GATE_KIND_RELEASED_BEFORE);
 SAME(GATE_PASS, SLUICE__V1__GATE_STATE__GATE_STATE_PASS);
@@ -166,7 +167,7 @@ static sl_code evaluate(const struct plan_base *base, struct plan *plan, struct 
 	if (!gates_evaluate(&plan->input, base->in.arena, &plan->gates)) {
 		return sl_err_no_memory(err);
 	}
-	gates_plan_hash(&plan->input, &plan->gates, 0, plan->hash);
+	gates_plan_hash(&plan->input, &plan->gates, plan->policy_revision, plan->hash);
 	return SL_OK;
 }
 
@@ -188,6 +189,7 @@ sl_code plan_promote(const struct plan_base *base, Sluice__Store__V1__VersionRec
 	sl_code code = gather_content(base, ret_plan, err);
 	code = code != SL_OK ? code : gather_publication(base, ret_plan, err);
 	code = code != SL_OK ? code : gather_base(base, ret_plan, err);
+	code = code != SL_OK ? code : plan_gather_contract(base, ret_plan, err);
 	return code != SL_OK ? code : evaluate(base, ret_plan, err);
 }
 
@@ -199,6 +201,7 @@ sl_code plan_release(const struct plan_base *base, Sluice__Store__V1__VersionRec
 	struct desired_reach reach;
 	sl_code code = gather_content(base, ret_plan, err);
 	code = code != SL_OK ? code : gather_publication(base, ret_plan, err);
+	code = code != SL_OK ? code : plan_gather_contract(base, ret_plan, err);
 	code = code != SL_OK ? code
 			     : desired_count_staged(&base->in, base->app, ENV_PRODUCTION,
 						    version->id, &reach, err);

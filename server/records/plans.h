@@ -35,6 +35,7 @@ struct plan {
 	struct gates_input input;
 	struct gates gates;
 	uint8_t hash[SL_HASH_BYTES];
+	uint64_t policy_revision; /* of what the target's policy decided; 0: nothing */
 	uint32_t stack_depth; /* rollback: of the target's newest entry in the stack; 0: it is not
 				 in it */
 	/* Rollback: entries passed by on the way to PREVIOUS, with why. */

@@ -9,4 +9,8 @@
 SL_MUST_USE sl_code plan_gather_right(const struct plan_base *base, struct plan *plan,
 				      struct sl_err *err);
 
+/* What the contract gate looks at. */
+SL_MUST_USE sl_code plan_gather_contract(const struct plan_base *base, struct plan *plan,
+					 struct sl_err *err);
+
 #endif

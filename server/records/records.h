@@ -68,7 +68,9 @@
 	X(JOIN_TOKENS, "join_tokens")       /* id, without a workspace number */                   \
 	X(WORKSPACE_KEYS, "workspace_keys") /* number */                                           \
 	X(SEALED, "sealed")                 /* kind, name, environment */                          \
-	X(CONFIG_NAMES, "config_names")     /* name */
+	X(CONFIG_NAMES, "config_names")     /* name */                                             \
+	X(SOURCES, "sources")               /* name */                                             \
+	X(POLICIES, "policies")             /* environment */
 
 enum record_table {
 #define X(table, name) TABLE_##table,

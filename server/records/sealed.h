@@ -7,6 +7,7 @@ enum sealed_kind {
 	SEALED_REPOSITORY_LOGIN = 1, /* name: repository id, '/', name of the slot */
 	SEALED_CONSTANT = 2,         /* name, environment */
 	SEALED_SECRET = 3,           /* likewise */
+	SEALED_SOURCE = 4,           /* likewise: all options of a data source */
 };
 
 #endif

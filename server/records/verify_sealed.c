@@ -4,8 +4,10 @@
 
 #include "server/records/config_names.h"
 #include "server/records/logins.h"
+#include "server/records/sources.h"
 #include "server/records/verify_internal.h"
 #include "server/rules/names.h"
+#include "server/rules/source_kinds.h"
 
 enum { MASTER_ID_BYTES = 16, WRAPPED_BYTES = 72, SEALED_BYTES_MIN = 40 };
 
@@ -122,6 +124,79 @@ static void check_setting(struct verify *v, uint32_t ws, uint32_t kind, const ch
 	}
 }
 
+static void check_source_setting(struct verify *v, uint32_t ws,
+				 const Sluice__Store__V1__SourceRecord *r,
+				 const Sluice__Store__V1__SourceSettingRecord *setting)
+{
+	Sluice__Store__V1__SealedRecord *sealed = NULL;
+	struct record_key key = KEY(ws, key_u32(k, SEALED_SOURCE), key_text(k, r->name),
+				    key_u32(k, setting->environment));
+	verify_environment(v, setting->environment);
+	verify_revision(v, setting->revision);
+	if (!source_setting_is_there(setting)) {
+		return;
+	}
+	if (record_get(v->view, &v->arena, TABLE_SEALED, &key,
+		       &sluice__store__v1__sealed_record__descriptor, &sealed, NULL) != SL_OK ||
+	    sealed->revision != setting->revision) {
+		verify_fault(v, "is not what is sealed in %s",
+			     environment_name(setting->environment));
+	}
+}
+
+static void check_source(struct verify *v)
+{
+	Sluice__Store__V1__SourceRecord *r =
+	    verify_unpack(v, &sluice__store__v1__source_record__descriptor);
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key), before = 0;
+	const char *name = verify_key_id(&key);
+	if (!verify_key_end(v, &key) || r == NULL) {
+		return;
+	}
+	verify_revision(v, r->revision);
+	if (strcmp(r->name, name) != 0 || config_name_broken_rule(name) != NULL) {
+		verify_fault(v, "is stored under the key of another");
+		return;
+	}
+	if (source_kind_of(r->kind) == NULL) {
+		verify_fault(v, "is of kind '%.60s', which there is not", r->kind);
+	}
+	for (size_t i = 0; i < r->n_settings; i++) {
+		if (r->settings[i]->environment <= before) {
+			verify_fault(v, "has settings out of order");
+		}
+		before = r->settings[i]->environment;
+		check_source_setting(v, ws, r, r->settings[i]);
+	}
+}
+
+static void check_policy(struct verify *v)
+{
+	Sluice__Store__V1__PolicyRecord *r =
+	    verify_unpack(v, &sluice__store__v1__policy_record__descriptor);
+	struct verify_key key = verify_key_of(v);
+	(void)verify_key_u32(&key);
+	uint32_t environment = verify_key_u32(&key);
+	if (!verify_key_end(v, &key) || r == NULL) {
+		return;
+	}
+	verify_revision(v, r->revision);
+	verify_environment(v, environment);
+	if (r->environment != environment) {
+		verify_fault(v, "is stored under the key of another");
+	}
+}
+
+static void check_options(struct verify *v, uint32_t ws, const char *name, uint32_t environment)
+{
+	Sluice__Store__V1__SourceRecord *owner = NULL;
+	sl_code code = source_find(v->view, &v->arena, ws, name, &owner, NULL);
+	if (code != SL_OK || !source_setting_is_there(source_setting_in(owner, environment))) {
+		verify_fault(v, "is of no data source that is set");
+	}
+}
+
 static void check_sealed(struct verify *v)
 {
 	Sluice__Store__V1__SealedRecord *r =
@@ -144,13 +219,15 @@ static void check_sealed(struct verify *v)
 		check_login(v, ws, name, r->revision);
 	} else if (kind == SEALED_CONSTANT || kind == SEALED_SECRET) {
 		check_setting(v, ws, kind, name, environment);
+	} else if (kind == SEALED_SOURCE) {
+		check_options(v, ws, name, environment);
 	} else {
 		verify_fault(v, "is of kind %u, which nobody owns", kind);
 	}
 }
 
-const struct verify_check verify_sealed[3] = {
-    {TABLE_WORKSPACE_KEYS, check_key},
-    {TABLE_SEALED, check_sealed},
-    {TABLE_CONFIG_NAMES, check_config_name},
+const struct verify_check verify_sealed[5] = {
+    {TABLE_WORKSPACE_KEYS, check_key},       {TABLE_SEALED, check_sealed},
+    {TABLE_CONFIG_NAMES, check_config_name}, {TABLE_SOURCES, check_source},
+    {TABLE_POLICIES, check_policy},
 };

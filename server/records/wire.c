@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/pb/pb.h"
-#include "server/records/config_names.h"
 #include "server/records/versions.h"
 
 struct wire wire_of(const struct decision *d)
@@ -39,40 +38,6 @@ Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena,
 	workspace->created_by = record->created_by;
 	workspace->revision = record->revision;
 	return workspace;
-}
-
-static Sluice__V1__ConfigValue *config_value(struct sl_arena *arena, uint32_t environment,
-					     const Sluice__Store__V1__ConfigValueRecord *record)
-{
-	NEW(value, Sluice__V1__ConfigValue, sluice__v1__config_value__init);
-	value->environment = (char *)environment_name(environment);
-	value->state = SLUICE__V1__CONFIG_STATE__CONFIG_STATE_UNSET;
-	if (record != NULL) {
-		value->state = record->state;
-		value->set_at = wire_time(arena, record->at_ms);
-		value->set_by = record->by;
-		value->revision = record->revision;
-		value->revealed_at = wire_time(arena, record->revealed_ms);
-		value->revealed_by = record->revealed_by;
-	}
-	return value;
-}
-
-Sluice__V1__ConfigName *wire_config_name(struct sl_arena *arena,
-					 const Sluice__Store__V1__ConfigNameRecord *record)
-{
-	NEW(config, Sluice__V1__ConfigName, sluice__v1__config_name__init);
-	config->name = record->name;
-	config->kind = record->kind;
-	config->created_at = wire_time(arena, record->created_ms);
-	config->created_by = record->created_by;
-	config->revision = record->revision;
-	config->values = SL_ARENA_ARRAY(arena, Sluice__V1__ConfigValue *, ENV_COUNT);
-	for (uint32_t e = 1; config->values != NULL && e <= ENV_COUNT; e++) {
-		config->values[config->n_values++] =
-		    config_value(arena, e, config_value_in(record, e));
-	}
-	return config;
 }
 
 static Sluice__V1__RepositoryLogin *login(struct sl_arena *arena,

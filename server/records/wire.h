@@ -31,6 +31,11 @@ Sluice__V1__Workspace *wire_workspace(struct sl_arena *arena,
 /* How its values are, in each environment, and not what they are. */
 Sluice__V1__ConfigName *wire_config_name(struct sl_arena *arena,
 					 const Sluice__Store__V1__ConfigNameRecord *record);
+Sluice__V1__EnvironmentPolicy *wire_policy(struct sl_arena *arena,
+					   const Sluice__Store__V1__PolicyRecord *record);
+/* Likewise its options. */
+Sluice__V1__DataSource *wire_source(struct sl_arena *arena,
+				    const Sluice__Store__V1__SourceRecord *record);
 Sluice__V1__Repository *wire_repository(struct sl_arena *arena,
 					const Sluice__Store__V1__RepositoryRecord *record);
 /* released_version: number of the released version; UINT32_MAX: read it. */

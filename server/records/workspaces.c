@@ -146,12 +146,19 @@ sl_code workspaces_delete(struct decision *d, const char *name, struct sl_err *e
 	code = code != SL_OK ? code
 			     : refuse_if_any(d, TABLE_CONFIG_NAMES, record->number, name,
 					     "constants or secrets", err);
+	code = code != SL_OK
+		   ? code
+		   : refuse_if_any(d, TABLE_SOURCES, record->number, name, "data sources", err);
 	if (code != SL_OK) {
 		return code;
 	}
 	struct record_key by_name = {.size = 0};
 	key_text(&by_name, name);
 	decision_delete(d, TABLE_WORKSPACES, &by_name);
+	for (uint32_t e = 1; e <= ENV_COUNT; e++) {
+		struct record_key policy = KEY(record->number, key_u32(k, e));
+		decision_delete(d, TABLE_POLICIES, &policy);
+	}
 	code = delete_keys(d, record->number, err); /* nothing is sealed with them any more */
 	if (code != SL_OK) {
 		return code;

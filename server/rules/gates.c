@@ -204,6 +204,42 @@ static void unchanged(struct evaluation *e)
 
 /* --- any act ---------------------------------------------------------------- */
 
+/* "secret KEY, data source main (postgres) and 2 more" */
+static const char *lacking_text(const struct evaluation *e)
+{
+	const struct gates_input *in = e->in;
+	const char *text = "";
+	for (size_t i = 0; text != NULL && i < in->lacking_count; i++) {
+		text = sl_arena_printf(e->arena, "%s%s%s", text, i > 0 ? ", " : "", in->lacking[i]);
+	}
+	return in->lacking_count == in->lacking_total
+		   ? text
+		   : sl_arena_printf(e->arena, "%s and %zu more", text,
+				     in->lacking_total - in->lacking_count);
+}
+
+static void contract(struct evaluation *e)
+{
+	const struct gates_input *in = e->in;
+	if (in->required == 0) {
+		return;
+	}
+	if (in->lacking_total == 0) {
+		add(e, GATE_CONTRACT, "contract", GATE_PASS,
+		    sl_arena_printf(e->arena, "%s has all %zu that version %s requires",
+				    in->target.name, in->required, in->version));
+		return;
+	}
+	struct gate *gate =
+	    add(e, GATE_CONTRACT, "contract", in->contract_blocks ? GATE_BLOCK : GATE_WARN,
+		sl_arena_printf(e->arena, "%s lacks what version %s requires: %s", in->target.name,
+				in->version, lacking_text(e)));
+	gate->cleared_by = sl_arena_printf(
+	    e->arena, "setting it in %s; the app is not ready there before", in->target.name);
+	evidence(e, gate, "lacking",
+		 sl_arena_printf(e->arena, "%zu/%zu", in->lacking_total, in->required));
+}
+
 static void not_blocked(struct evaluation *e)
 {
 	const struct gates_input *in = e->in;
@@ -284,10 +320,12 @@ bool gates_evaluate(const struct gates_input *input, struct sl_arena *arena,
 		not_blocked(&e);
 		content(&e);
 		unchanged(&e);
+		contract(&e);
 		break;
 	case GATES_RELEASE:
 		in_production(&e);
 		not_blocked(&e);
+		contract(&e);
 		prefetched(&e);
 		break;
 	case GATES_ROLLBACK:

@@ -5,8 +5,8 @@
  * a snapshot), everything that it finds goes out as a list, every gate in it, in
  * the order of enum gate_kind. A gate that nothing configures is left out.
  *
- *   PROMOTE   permission, order, not-blocked, content, unchanged
- *   RELEASE   permission, in-production, not-blocked, prefetched
+ *   PROMOTE   permission, order, not-blocked, content, unchanged, contract
+ *   RELEASE   permission, in-production, not-blocked, contract, prefetched
  *   ROLLBACK  permission, in-production, not-blocked, released-before
  *
  * Texts lie in the arena that the caller gives; a list whose arena has failed must
@@ -114,6 +114,12 @@ struct gates_input {
 
 	const char *base; /* name of the version it derives from; NULL: none, or it is gone */
 	struct sl_bytes base_digest; /* size 0: not known */
+
+	size_t required; /* things that it requires of its environment (sluice.json); 0: none */
+	const char *const *lacking; /* "secret KEY": of those that the target lacks, the first */
+	size_t lacking_count;       /* of those named */
+	bool contract_blocks;       /* the target's policy: it holds back, and does not only warn */
+	size_t lacking_total;       /* of all */
 
 	uint32_t instances; /* RELEASE: of the target that the app is placed on */
 	uint32_t staged;    /* of those, with the version on disk, verified */

@@ -1,10 +1,11 @@
-/* ConfigService: constants and secrets, one value per environment. */
+/* ConfigService: constants and secrets, one value per environment; data sources are in source.c. */
 #include <string.h>
 
 #include "base/crypto/secret.h"
 #include "base/mem/own.h"
 #include "server/rules/names.h"
 #include "server/services/noun_checks.h"
+#include "server/services/source.h"
 #include "server/settings/settings.h"
 
 /* --- what comes in ----------------------------------------------------------------------- */
@@ -294,7 +295,7 @@ static sl_code reveal_decide(struct decision *d, const void *message, void *repl
 #define ROW(method) "/sluice.v1.ConfigService/" #method
 
 /* clang-format off */
-const struct service_method config_methods[6] = {
+const struct service_method config_methods[11] = {
 	{ ROW(SetConfigValue), ACCESS_CONFIGURE, &sluice__v1__set_config_value_request__descriptor,
 	  &sluice__v1__set_config_value_response__descriptor, .check = set_check, .decide = set_decide,
 	  .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_FIELD },
@@ -311,5 +312,18 @@ const struct service_method config_methods[6] = {
 	{ ROW(RevealSecret), ACCESS_REVEAL, &sluice__v1__reveal_secret_request__descriptor,
 	  &sluice__v1__reveal_secret_response__descriptor, .check = reveal_check, .decide = reveal_decide,
 	  .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_FIELD },
+	{ ROW(CreateSource), ACCESS_CONFIGURE, &sluice__v1__create_source_request__descriptor,
+	  &sluice__v1__create_source_response__descriptor, .check = source_create_check, .decide = source_create_decide,
+	  .scope = ACCESS_WORKSPACE },
+	{ ROW(SetSource), ACCESS_CONFIGURE, &sluice__v1__set_source_request__descriptor,
+	  &sluice__v1__set_source_response__descriptor, .check = source_set_check, .decide = source_set_decide,
+	  .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_FIELD },
+	{ ROW(GetSource), ACCESS_VIEW, &sluice__v1__get_source_request__descriptor,
+	  &sluice__v1__get_source_response__descriptor, .check = source_get_check, .read = source_get_read, .scope = ACCESS_WORKSPACE },
+	{ ROW(ListSources), ACCESS_VIEW, &sluice__v1__list_sources_request__descriptor,
+	  &sluice__v1__list_sources_response__descriptor, .read = source_list_read, .scope = ACCESS_WORKSPACE },
+	{ ROW(DeleteSource), ACCESS_CONFIGURE, &sluice__v1__delete_source_request__descriptor,
+	  &sluice__v1__delete_source_response__descriptor, .check = source_delete_check, .decide = source_delete_decide, .shrinks = true,
+	  .scope = ACCESS_WORKSPACE, .where = ACCESS_EVERYWHERE },
 };
 /* clang-format on */

@@ -123,7 +123,8 @@ static bool show_plan(struct holding *h, void *message)
 	plan->n_skipped = 0;
 	for (size_t i = 0; i < plan->n_gates; i++) {
 		Sluice__V1__Gate *gate = plan->gates[i];
-		if (gate->kind == SLUICE__V1__GATE_KIND__GATE_KIND_PREFETCHED) {
+		if (gate->kind == SLUICE__V1__GATE_KIND__GATE_KIND_PREFETCHED ||
+		    gate->kind == SLUICE__V1__GATE_KIND__GATE_KIND_CONTRACT) {
 			gate->reason = (char *)protobuf_c_empty_string;
 			gate->n_evidence = 0;
 		}
@@ -188,6 +189,23 @@ static bool show_config(struct holding *h, void *message)
 	return known;
 }
 
+static bool show_source(struct holding *h, void *message)
+{
+	Sluice__V1__DataSource *source = message;
+	bool set = false, known = false;
+	size_t kept = 0;
+	for (size_t i = 0; i < source->n_settings; i++) {
+		Sluice__V1__SourceSetting *setting = source->settings[i];
+		set = set || setting->revision != 0;
+		if (sees_at(h, NULL, setting->environment)) {
+			source->settings[kept++] = setting;
+			known = known || setting->revision != 0;
+		}
+	}
+	source->n_settings = kept;
+	return known || !set;
+}
+
 static bool show_app_status(struct holding *h, void *message)
 {
 	Sluice__V1__AppStatus *status = message;
@@ -229,6 +247,7 @@ static const struct {
     {&sluice__v1__instance_concern__descriptor, show_concern},
     {&sluice__v1__app_status__descriptor, show_app_status},
     {&sluice__v1__config_name__descriptor, show_config},
+    {&sluice__v1__data_source__descriptor, show_source},
 };
 
 /* --- the walk --------------------------------------------------------------------------- */

@@ -46,7 +46,7 @@ static sl_code read_kinds(const Sluice__V1__WatchRequest *request, struct watch_
 			  struct sl_err *err)
 {
 	for (size_t i = 0; i < request->n_kinds; i++) {
-		if ((unsigned)request->kinds[i] > SLUICE__V1__EVENT_KIND__EVENT_KIND_CONFIG) {
+		if ((unsigned)request->kinds[i] > SLUICE__V1__EVENT_KIND__EVENT_KIND_POLICY) {
 			sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
 						      "kinds has %d, which is no EventKind",
 						      (int)request->kinds[i]);

@@ -5,6 +5,7 @@
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
 #include "server/records/sealed.h"
+#include "server/records/sources.h"
 
 static struct vault_place place_of(uint32_t workspace,
 				   const Sluice__Store__V1__ConfigNameRecord *record,
@@ -233,5 +234,6 @@ sl_code settings_delete(struct decision *d, const Sluice__Store__V1__ConfigNameR
 
 sl_code settings_forget(struct decision *d, struct sl_err *err)
 {
-	return config_names_forget(d, err);
+	sl_code code = config_names_forget(d, err);
+	return code != SL_OK ? code : sources_forget(d, err);
 }

@@ -1,4 +1,5 @@
 """Constants and secrets, one value per environment, over TLS and by the command line; and never a secret where it does not belong."""
+import json
 import os
 import subprocess
 
@@ -80,6 +81,86 @@ def test_all_environments_side_by_side(admin, tmp_path):
     assert admin("const", "ls", "-o", "name").stdout == admin("secret", "ls", "-o", "name").stdout == ""
 
 
+def test_data_sources(server, admin, tmp_path):
+    admin("source", "add", "main", "--kind", "postgres")
+    admin("source", "add", "main", "--kind", "redis", code=3)
+    admin("source", "add", "other", "--kind", "oracle", code=64)
+    admin("const", "set", "DB_HOST", "--env", "staging", "--value", "db")
+    file = tmp_path / "password"
+    file.write_text(MARKS[0] + "\n")
+    said = admin("source", "set", "main", "--env", "staging", "host={{constants.DB_HOST}}", "user=shop", "--secret", f"password=@{file}").stdout
+    assert "still missing: database" in said
+    assert rows(admin("source", "ls").stdout) == [["NAME", "development", "staging", "production", "KIND"],
+                                                   ["main", "(unset)", "missing:", "database", "(unset)", "postgres"]]
+    admin("source", "set", "main", "--env", "staging", "database=shop", "--secret", "password=-", stdin="********")
+    admin("source", "set", "main", "--env", "production", "host=prod", "database=shop", "user=shop", "--secret", "password=-", stdin=MARKS[0] + "-2")
+    assert rows(admin("source", "ls").stdout)[1] == ["main", "(unset)", "set", "set", "postgres"]
+    shown = rows(admin("source", "show", "main").stdout)
+    assert ["host", "(unset)", "{{constants.DB_HOST}}", "prod"] in shown and ["password", "(unset)", "********", "********"] in shown
+    assert "as it was" in admin("source", "set", "main", "--env", "production", "host=prod", "--secret", "password=-", stdin=MARKS[0] + "-2").stdout
+    assert "unknown" in admin("source", "set", "main", "--env", "staging", "hosts=x", code=64).stderr
+    assert "secret" in admin("source", "set", "main", "--env", "staging", "password=x", code=64).stderr
+    assert "NO_SUCH" in admin("source", "set", "main", "--env", "staging", "host={{constants.NO_SUCH}}", code=2).stderr
+    assert "KEY=-" in admin("source", "set", "main", "--env", "staging", "--secret", "password=x", code=64).stderr
+    admin("source", "set", "main", "--env", "staging", "--unset", "database")
+    dev = let_in(admin, tmp_path, "dev", ["view", "--env", "development"], ["configure", "--env", "development"])
+    assert dev("source", "ls", "-o", "name").stdout == ""
+    dev("source", "show", "main", code=3)
+    dev("source", "set", "main", "--env", "staging", "user=x", code=2)
+    admin("source", "set", "main", "--env", "development", "host=dev")
+    assert rows(dev("source", "ls").stdout)[1][-3:] == ["(hidden)", "(hidden)", "postgres"] and "prod" not in dev("source", "show", "main", "-o", "json").stdout
+    client = client_of(server, tmp_path / "first")
+    told = str(client.ListAuditRecords(page={"page_size": 1000})) + str(client.ExportAudit()) + str(client.ListSources()) + str(watched(client, from_revision=1))
+    assert MARKS[0] not in told and "main" in told
+    admin("source", "rm", "main", "--yes")
+    assert server.stop() == 0
+    file.unlink()
+    assert holding(str(tmp_path), MARKS) == []
+    assert not any(mark in line for line in server.program.lines for mark in MARKS)
+    server.verify()
+
+
+def test_config_as_a_file(admin, tmp_path):
+    admin("const", "set", "URL", "--env", "development", "--value", "http://dev\n\"quoted\"")
+    admin("const", "set", "URL", "--env", "staging", "--value", "")
+    admin("secret", "set", "KEY", "--env", "production", stdin=MARKS[0])
+    admin("source", "add", "main", "--kind", "postgres")
+    admin("source", "set", "main", "--env", "staging", "host={{constants.URL}}", "--secret", "password=-", stdin=MARKS[0])
+    file = tmp_path / "config.json"
+    file.write_text(admin("config", "export").stdout)
+    held = json.loads(file.read_text())
+    assert MARKS[0] not in file.read_text()
+    assert held == {"constants": {"URL": {"development": "http://dev\n\"quoted\"", "staging": ""}}, "secrets": {"KEY": {"production": {}}},
+                    "sources": {"main": {"kind": "postgres", "options": {"development": {}, "staging": {"host": "{{constants.URL}}"}, "production": {}},
+                                         "secrets": {"development": {}, "staging": {"password": {}}, "production": {}}}}}
+    assert admin("config", "apply", "-f", str(file)).stdout == "0 changes\n"
+    # In another workspace all of it is new.
+    admin("workspace", "add", "team")
+    before = admin("-w", "team", "config", "apply", "-f", str(file), "--dry-run").stdout
+    assert "+ constant URL in development" in before and "! secret KEY in production" in before and "+ source main (postgres)" in before
+    assert json.loads(admin("-w", "team", "config", "export").stdout) == {"constants": {}, "secrets": {}, "sources": {}}
+    value = tmp_path / "value"
+    value.write_text(MARKS[1] + "\n")
+    held["secrets"]["KEY"]["production"] = {"env": "GIVEN"}
+    held["sources"]["main"]["secrets"]["staging"]["password"] = {"file": str(value)}
+    held["constants"]["URL"]["staging"] = "changed"
+    file.write_text(json.dumps(held))
+    assert "GIVEN" not in admin.env and "not set" in admin("-w", "team", "config", "apply", "-f", str(file), code=64).stderr
+    assert json.loads(admin("-w", "team", "config", "export").stdout)["constants"] == {}  # nothing was done
+    admin.env["GIVEN"] = MARKS[0]
+    done = admin("-w", "team", "config", "apply", "-f", str(file)).stdout
+    assert "+ secret KEY in production" in done and not any(mark in done for mark in MARKS)
+    assert admin("-w", "team", "config", "apply", "-f", str(file)).stdout == "0 changes\n"
+    assert admin("-w", "team", "secret", "reveal", "KEY", "--env", "production").stdout == MARKS[0]
+    assert "~ constant URL in staging:  -> changed" in admin("config", "apply", "-f", str(file), "--dry-run").stdout
+    for bad in ('{"constant": {}}', '{"constants": {"A": {"nowhere": "x"}}}', '{"constants": {"A": {"staging": 1}}}', '{"secrets": {"A": {"staging": "x"}}}',
+                '{"secrets": {"A": {"staging": {"file": "-"}}}}', '{"sources": {"main": {"kind": "postgres", "host": {}}}}', "[]", "{"):
+        file.write_text(bad)
+        admin("config", "apply", "-f", str(file), code=64)
+    file.write_text('{"sources": {"main": {"kind": "redis"}}}')
+    assert "fixed for its life" in admin("config", "apply", "-f", str(file), code=2).stderr
+
+
 # --- rights ---------------------------------------------------------------------------------------
 
 
@@ -141,6 +222,60 @@ def test_watchers_get_names_of_what_they_see(server, admin, tmp_path):
     dev = server.login(str(tmp_path / "dev"), client.CreateAccessToken(principal="dev").secret)[0]
     some = [e for c in watched(dev, from_revision=start, kinds=[11]) for e in c.events]
     assert [(e.config.name, [v.environment for v in e.config.values]) for e in some] == [("BOTH", ["development"])]
+
+
+# --- what a version requires --------------------------------------------------------------------------
+
+
+def test_the_plan_says_what_the_target_lacks(server, admin, tmp_path):
+    repository = harness.Repository(str(tmp_path / "git"))
+    needs = {"constants": ["URL"], "secrets": ["KEY"], "data_sources": [{"name": "main", "kind": "postgres"}]}
+    repository.commit({"apps/shop/index.html": "one", "apps/shop/sluice.json": json.dumps({"requires": needs})})
+    admin("repo", "add", "apps", "file://" + repository.bare)
+    admin("app", "create", "shop", "--repo", "apps")
+    client = client_of(server, tmp_path / "first")
+    harness.wait_content(client, "shop", "v1")
+
+    def gate(**fields):
+        found = {g.id: (g.state, g.reason) for g in client.Plan(app="shop", version="v1", action=1, **fields).plan.gates}
+        return found["contract"]
+
+    assert gate() == (2, "staging lacks what version v1 requires: constant URL, secret KEY, data source main (postgres)")
+    before = client.Plan(app="shop", version="v1", action=1).plan.plan_hash
+    admin("const", "set", "URL", "--env", "development", "--value", "not there")  # never another environment's
+    admin("const", "set", "URL", "--env", "staging", "--value", "")
+    admin("const", "set", "KEY", "--env", "staging", "--value", "of another kind")
+    admin("source", "add", "main", "--kind", "postgres")
+    admin("source", "set", "main", "--env", "staging", "host=db")
+    assert gate() == (2, "staging lacks what version v1 requires: secret KEY, data source main (postgres)")
+    assert client.Plan(app="shop", version="v1", action=1).plan.plan_hash == before
+    admin("const", "rm", "KEY", "--yes")
+    admin("secret", "set", "KEY", "--env", "staging", stdin="x")
+    admin("source", "set", "main", "--env", "staging", "database=shop", "user=shop")
+    assert gate() == (1, "staging has all 3 that version v1 requires")
+    assert client.Plan(app="shop", version="v1", action=1).plan.plan_hash != before
+    assert "contract" in admin("plan", "shop", "v1", "--to", "staging").stdout
+    bob = let_in(admin, tmp_path, "bob", ["view", "--env", "development"])
+    assert "KEY" not in bob("plan", "shop", "v1", "--to", "staging", "-o", "json", code=None).stdout
+    admin("promote", "shop", "v1", "--to", "staging", "--yes")
+    harness.wait_published(client, "shop", "v1")
+    def production():
+        return client.Plan(app="shop", version="v1", action=1).plan
+
+    shown = production()
+    admin("env", "set", "production", "--contract", "block")
+    assert rows(admin("env", "ls").stdout)[3][-1] == "BLOCK" and rows(admin("env", "ls").stdout)[2][-1] == "WARN"
+    held = refused(client.Promote, app="shop", version="v1", **{"from": "staging"})
+    assert held.reason == "GATE_BLOCKED" and [g[0] for g in held.gates] == ["contract"]
+    assert refused(client.Promote, app="shop", version="v1", plan_hash=shown.plan_hash, **{"from": "staging"}).reason == "STALE_PLAN"
+    admin("promote", "shop", "v1", "--to", "production", "--yes", code=2)
+    assert not bob.json("env", "ls")["environments"][2].get("policy")
+    bob("env", "set", "production", "--contract", "warn", code=2)
+    admin("env", "set", "production", "--contract", "warn")
+    assert production().plan_hash != shown.plan_hash  # another revision of the policy
+    said = admin("promote", "shop", "v1", "--to", "production", "--yes").stdout  # it warns, and lets through
+    assert "production lacks what version v1 requires" in said
+    assert "contract" in [g.id for g in client.Plan(app="shop", version="v1", action=2).plan.gates]
 
 
 # --- every write ------------------------------------------------------------------------------------

@@ -99,12 +99,15 @@ WRITES = [
     ("EnablePrincipal", {"principal": "ada"}, "principal"),
     ("DeletePrincipal", {"principal": "ada"}, "principal"),
     ("DeleteRole", {"role": "ops"}, "role"),
+    ("SetEnvironmentPolicy", {"environment": "staging", "contract": 2}, "policy"),
+    ("CreateSource", {"name": "main", "kind": "postgres"}, None),
+    ("DeleteSource", {"source": "main"}, "source"),
 ]
 # Successes that find nothing to change here.
 UNCHANGED = {"RetryInstance", "RefreshRepository", "RevokeInstance", "ClearInstanceAlerts"}
 # Those of a server that knows who calls, and of one with a master key.
 SECURE_ONLY = {"CreateAccessToken", "RevokeAccessToken", "InviteInstance", "GenerateRepositoryKey", "RotateRepositoryKey", "RotateWorkspaceKey", "Logout",
-               "SetConfigValue", "UnsetConfigValue", "DeleteConfigName", "RevealSecret"}
+               "SetConfigValue", "UnsetConfigValue", "DeleteConfigName", "RevealSecret", "SetSource"}
 
 
 def settle(client, method, request):

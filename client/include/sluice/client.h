@@ -164,6 +164,7 @@ typedef struct sluice_call {
 	X(rotate_workspace_key, RotateWorkspaceKey, WorkspaceService)                              \
 	X(delete_workspace, DeleteWorkspace, WorkspaceService)                                     \
 	X(list_environments, ListEnvironments, EnvironmentService)                                 \
+	X(set_environment_policy, SetEnvironmentPolicy, EnvironmentService)                        \
 	X(get_environment, GetEnvironment, EnvironmentService)                                     \
 	X(create_repository, CreateRepository, RepositoryService)                                  \
 	X(get_repository, GetRepository, RepositoryService)                                        \
@@ -239,6 +240,11 @@ typedef struct sluice_call {
 	X(list_config_names, ListConfigNames, ConfigService)                                       \
 	X(delete_config_name, DeleteConfigName, ConfigService)                                     \
 	X(reveal_secret, RevealSecret, ConfigService)                                              \
+	X(create_source, CreateSource, ConfigService)                                              \
+	X(set_source, SetSource, ConfigService)                                                    \
+	X(get_source, GetSource, ConfigService)                                                    \
+	X(list_sources, ListSources, ConfigService)                                                \
+	X(delete_source, DeleteSource, ConfigService)                                              \
 	X(create_principal, CreatePrincipal, AccessService)                                        \
 	X(get_principal, GetPrincipal, AccessService)                                              \
 	X(list_principals, ListPrincipals, AccessService)                                          \

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crypto/aead.h"
+#include "server/records/sealed.h"
 #include "server/records/verify.h"
 #include "server/records/workspaces.h"
 
@@ -282,6 +284,69 @@ static void test_verify_finds_records_under_other_keys(void **state)
 	sound(f->w);
 }
 
+static struct sl_bytes packed(struct world *w, const ProtobufCMessage *record)
+{
+	size_t size = protobuf_c_message_get_packed_size(record);
+	uint8_t *bytes = sl_arena_alloc(&w->arena, size + 1);
+	return SL_BYTES(bytes, protobuf_c_message_pack(record, bytes));
+}
+
+/* What is said to be sealed, and what is sealed, are one. */
+static void test_verify_finds_config_without_values_and_values_without_config(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t sealed_bytes[SL_AEAD_EXTRA_BYTES];
+	Sluice__Store__V1__ConfigValueRecord value = SLUICE__STORE__V1__CONFIG_VALUE_RECORD__INIT,
+					     *values[] = {&value, &value};
+	Sluice__Store__V1__ConfigNameRecord name = SLUICE__STORE__V1__CONFIG_NAME_RECORD__INIT;
+	Sluice__Store__V1__SourceOptionRecord option =
+						  SLUICE__STORE__V1__SOURCE_OPTION_RECORD__INIT,
+					      *options[] = {&option};
+	Sluice__Store__V1__SourceSettingRecord setting =
+						   SLUICE__STORE__V1__SOURCE_SETTING_RECORD__INIT,
+					       *settings[] = {&setting};
+	Sluice__Store__V1__SourceRecord source = SLUICE__STORE__V1__SOURCE_RECORD__INIT;
+	Sluice__Store__V1__SealedRecord sealed = SLUICE__STORE__V1__SEALED_RECORD__INIT;
+	struct record_key name_at = KEY(WORLD, key_text(k, "KEY"));
+	struct record_key source_at = KEY(WORLD, key_text(k, "main"));
+	name.name = (char *)"KEY";
+	name.kind = SLUICE__V1__CONFIG_KIND__CONFIG_KIND_SECRET;
+	name.values = values;
+	name.n_values = 1;
+	value.environment = ENV_STAGING;
+	value.state = SLUICE__V1__CONFIG_STATE__CONFIG_STATE_SET;
+	plant_and_find(f->w, TABLE_CONFIG_NAMES, name_at, packed(f->w, &name.base),
+		       "nothing is sealed there");
+	name.n_values = 2;
+	plant_and_find(f->w, TABLE_CONFIG_NAMES, name_at, packed(f->w, &name.base), "out of order");
+	name.kind = SLUICE__V1__CONFIG_KIND__CONFIG_KIND_UNSPECIFIED;
+	plant_and_find(f->w, TABLE_CONFIG_NAMES, name_at, packed(f->w, &name.base), "is of kind");
+	source.name = (char *)"main";
+	source.kind = (char *)"redis";
+	source.settings = settings;
+	source.n_settings = 1;
+	setting.environment = ENV_STAGING;
+	setting.options = options;
+	setting.n_options = 1;
+	option.state = SLUICE__V1__CONFIG_STATE__CONFIG_STATE_SET;
+	plant_and_find(f->w, TABLE_SOURCES, source_at, packed(f->w, &source.base),
+		       "is not what is sealed");
+	source.kind = (char *)"oracle";
+	plant_and_find(f->w, TABLE_SOURCES, source_at, packed(f->w, &source.base), "'oracle'");
+	sealed.sealed = (ProtobufCBinaryData){.data = sealed_bytes, .len = sizeof(sealed_bytes)};
+	for (uint32_t kind = SEALED_CONSTANT; kind <= SEALED_SOURCE; kind++) {
+		struct record_key at =
+		    KEY(WORLD, key_u32(k, kind), key_text(k, "KEY"), key_u32(k, ENV_STAGING));
+		plant_and_find(f->w, TABLE_SEALED, at, packed(f->w, &sealed.base), "is of no ");
+	}
+	Sluice__Store__V1__PolicyRecord policy = SLUICE__STORE__V1__POLICY_RECORD__INIT;
+	struct record_key policy_at = KEY(WORLD, key_u32(k, ENV_STAGING));
+	policy.environment = ENV_PRODUCTION;
+	plant_and_find(f->w, TABLE_POLICIES, policy_at, packed(f->w, &policy.base),
+		       "the key of another");
+	sound(f->w);
+}
+
 /* What is left out somewhere is missed where it is referred to. */
 static void test_verify_misses_what_is_gone(void **state)
 {
@@ -326,13 +391,6 @@ static void test_verify_misses_what_is_gone(void **state)
 		uproot_and_find(f->w, cases[i].table, cases[i].key, cases[i].where, cases[i].what);
 	}
 	sound(f->w);
-}
-
-static struct sl_bytes packed(struct world *w, const ProtobufCMessage *record)
-{
-	size_t size = protobuf_c_message_get_packed_size(record);
-	uint8_t *bytes = sl_arena_alloc(&w->arena, size + 1);
-	return SL_BYTES(bytes, protobuf_c_message_pack(record, bytes));
 }
 
 static void test_verify_finds_versions_that_cannot_be(void **state)
@@ -531,6 +589,7 @@ int main(void)
 	    SOUND(test_verify_finds_rubbish_in_every_table),
 	    SOUND(test_verify_finds_records_under_other_keys),
 	    SOUND(test_verify_misses_what_is_gone),
+	    SOUND(test_verify_finds_config_without_values_and_values_without_config),
 	    SOUND(test_verify_finds_versions_that_cannot_be),
 	    SOUND(test_verify_finds_work_that_nobody_does),
 	    SOUND(test_verify_finds_releases_pins_and_tombstones_that_cannot_be),

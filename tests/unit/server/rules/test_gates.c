@@ -123,6 +123,34 @@ static void parked(struct gates_input *in)
 	in->publication = GATES_PARKED;
 	in->publish_text = "pre-receive hook declined";
 }
+static void all_there(struct gates_input *in)
+{
+	in->required = 3;
+}
+
+static void lacks_one(struct gates_input *in)
+{
+	static const char *const lacking[] = {"secret KEY"};
+	in->required = 3;
+	in->lacking = lacking;
+	in->lacking_count = in->lacking_total = 1;
+}
+
+static void lacks_one_strictly(struct gates_input *in)
+{
+	lacks_one(in);
+	in->contract_blocks = true;
+}
+
+static void lacks_many(struct gates_input *in)
+{
+	static const char *const lacking[] = {"constant URL", "data source main (postgres)"};
+	in->required = 9;
+	in->lacking = lacking;
+	in->lacking_count = 2;
+	in->lacking_total = 5;
+}
+
 static void same_digest(struct gates_input *in)
 {
 	in->base_digest = in->digest;
@@ -249,6 +277,15 @@ static const struct gate_case {
      "before both are READY", NULL, 0},
     {GATES_PROMOTE, DEV, STAGING, resolving, GATE_UNCHANGED, GATE_PASS, "before both are READY",
      NULL, 0},
+    /* contract */
+    {GATES_PROMOTE, DEV, STAGING, all_there, GATE_CONTRACT, GATE_PASS,
+     "staging has all 3 that version v2 requires", NULL, 0},
+    {GATES_PROMOTE, DEV, STAGING, lacks_one, GATE_CONTRACT, GATE_WARN,
+     "staging lacks what version v2 requires: secret KEY", "setting it in staging", 0},
+    {GATES_PROMOTE, DEV, STAGING, lacks_one_strictly, GATE_CONTRACT, GATE_BLOCK, "secret KEY",
+     "setting it in staging", 0},
+    {GATES_RELEASE, PRODUCTION, PRODUCTION, lacks_many, GATE_CONTRACT, GATE_WARN,
+     "constant URL, data source main (postgres) and 3 more", "setting it in production", 0},
     /* in production */
     {GATES_RELEASE, PRODUCTION, PRODUCTION, nothing, GATE_IN_PRODUCTION, GATE_PASS, "in production",
      NULL, 0},
@@ -322,6 +359,12 @@ static void test_gates_are_all_evaluated_in_order(void **state)
 	    {GATES_PROMOTE, nothing, {GATE_ORDER, GATE_NOT_BLOCKED, GATE_CONTENT, GATE_UNCHANGED}},
 	    {GATES_RELEASE, nothing, {GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_PREFETCHED}},
 	    {GATES_ROLLBACK, nothing, {GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_RELEASED_BEFORE}},
+	    {GATES_PROMOTE,
+	     lacks_one,
+	     {GATE_ORDER, GATE_NOT_BLOCKED, GATE_CONTENT, GATE_UNCHANGED, GATE_CONTRACT}},
+	    {GATES_RELEASE,
+	     all_there,
+	     {GATE_IN_PRODUCTION, GATE_NOT_BLOCKED, GATE_CONTRACT, GATE_PREFETCHED}},
 	    {GATES_PROMOTE,
 	     permitted,
 	     {GATE_PERMISSION, GATE_ORDER, GATE_NOT_BLOCKED, GATE_CONTENT, GATE_UNCHANGED}},

@@ -1,0 +1,51 @@
+/* sources: options of data sources, those of one environment sealed as one value.
+ *
+ * As settings.h; the records of what is set are plain (records/sources.h). */
+#ifndef SL_SERVER_SETTINGS_SOURCES_H
+#define SL_SERVER_SETTINGS_SOURCES_H
+
+#include "server/records/sources.h"
+#include "server/settings/settings.h"
+
+enum { SOURCE_OPTIONS_MAX = 64, SOURCE_BYTES_MAX = 48 << 10 };
+
+struct source_change {
+	const char *name, *value;
+	bool secret;
+};
+struct source_wish {
+	uint32_t environment;
+	const struct source_change *changes; /* each name once */
+	size_t change_count;
+	char *const *unset; /* names */
+	size_t unset_count;
+};
+
+/* Shapes are checked before. SL_INVALID_ARGUMENT / MALFORMED: an option that the kind has not, that
+ * is secret where it is not said so (or not where it is), or whose value breaks its rule or is no
+ * template; SL_FAILED_PRECONDITION / CONFIG_NOT_FOUND: it refers to no constant or secret;
+ * VAULT_LOCKED; SL_ABORTED / STALE_REVISION. Nothing changes when all is there already, as far as
+ * the caller may know. */
+SL_MUST_USE sl_code sources_set(struct vault *vault, struct decision *d,
+				Sluice__Store__V1__SourceRecord *record,
+				const struct source_wish *wish, struct sl_err *err);
+SL_MUST_USE sl_code sources_delete(struct decision *d,
+				   const Sluice__Store__V1__SourceRecord *record,
+				   struct sl_err *err);
+
+/* The options' values in one environment; {0} is empty. */
+struct source_values {
+	char *packed; /* owned; secret memory: names and values, each with its NUL */
+	size_t size;
+};
+void source_values_fini(struct source_values *values);
+/* SL_NOT_FOUND: nothing is set there. SL_DATA_LOSS, SL_FAILED_PRECONDITION / VAULT_LOCKED: it does
+ * not open. */
+SL_MUST_USE sl_code sources_open(struct vault *vault, const struct store_view *view,
+				 uint32_t workspace, const Sluice__Store__V1__SourceRecord *record,
+				 uint32_t environment, struct source_values *ret_values,
+				 struct sl_err *err);
+/* NULL: there is none of this name. */
+const char *source_value_of(const struct source_values *values, const char *name);
+
+#endif
