@@ -63,6 +63,39 @@ def test_without_a_reserve_a_full_disk_stops_the_server_and_loses_nothing_acknow
     client.RegisterInstance(name="again", environment="production")
 
 
+def test_a_mirror_without_space_owes_and_waits_and_is_whole_when_there_is_some(world):
+    """The server's mirrors on a disk of their own: what needs Git waits and says why; all of it is done once, in order, afterwards."""
+    repository = world.repository()
+    repository.commit({"apps/shop/index.html": "one\n"}, "by hand")
+    folder = world.path("server")
+    disk = world.add(SmallDisk(os.path.join(folder, "mirrors"), 12))
+    server = world.server(folder=folder)
+    client = server.client()
+    client.CreateRepository(name="apps", url=world.git_host("git").url(repository))
+    client.CreateApp(name="shop", repository="apps")
+    harness.wait_content(client, "shop", "v1")
+    harness.until(lambda: not client.ListOwed(repository="apps").items, 40, "an empty outbox")
+    upload = client.UploadContent(app="shop", data=harness.archive({"index.html": "pushed\n"}), last=True).upload
+    repository.commit({"apps/shop/big.txt": os.urandom(3 << 20).hex()}, "big")  # 6 MiB that do not compress well
+    ballast = os.path.join(disk.path, "ballast")
+    fill(ballast, 64 << 10)
+    client.CreateVersion(app="shop", name="v2")
+    client.PushVersion(app="shop", version="v1", upload=upload, message="more")
+    items = harness.until(lambda: [i for i in client.ListOwed(repository="apps").items if i.attempts], 60, "an attempt")
+    assert {(i.failure, i.parked) for i in items} == {("DISK_FULL", False)}
+    assert client.GetVersion(app="shop", version="v2").version.content.state != 2  # READY
+    client.RegisterInstance(name="dev-1", environment="development")  # the store has room
+    os.unlink(ballast)
+    client.RefreshRepository(repository="apps")
+    harness.until(lambda: not client.ListOwed(repository="apps").items, 90, "an empty outbox")
+    assert harness.wait_content(client, "shop", "v2", timeout=90).files == 2
+    harness.wait_content(client, "shop", "v1", timeout=90)
+    assert repository.log() == ["by hand", "App shop created", "big", "Version v2 of shop created", "Version v1 of shop : more"]
+    assert repository.show("apps/shop/index.html") == "pushed"
+    server.stop()
+    server.verify()
+
+
 def test_an_agent_without_space_keeps_serving_and_goes_on_when_there_is_some(world):
     repository = world.repository()
     repository.commit({"apps/shop/index.html": "one\n"})

@@ -1,11 +1,13 @@
 """F9: partitions between agents and server and between clients and server: both ways, one way, half-closed, reset, forgotten by a
-middlebox; for a moment and for seconds, also during promotions; and the server stopped for seconds."""
+middlebox; for a moment and for seconds, also during promotions; and the server stopped for seconds. Partitions between the server and the Git host
+while it pushes: what is owed and what is pushed is there once when they end."""
 import time
 
 from fleet import Fleet
 from proxy import Proxy
+from push import FLAGS, Pushes, cut, lose
 
-TEXT = "partitions: both ways, one way, half-closed, reset, forgotten; server stopped"
+TEXT = "partitions: both ways, one way, half-closed, reset, forgotten; server stopped; between server and Git host while it pushes"
 ROUNDS, FULL = 16, 400
 SHAPES = ("both", "up", "down", "half-up", "half-down", "reset", "refused", "stopped")
 
@@ -25,9 +27,9 @@ def begin(run, proxies, shape, server):
 
 
 def run(run):
-    server = run.server(["--heartbeat", "1s"])
+    server = run.server(["--heartbeat", "1s", *FLAGS])
     agents, callers = run.world.add(Proxy(lambda: server.port)), run.world.add(Proxy(lambda: server.port))
-    fleet = Fleet(run, server, reach=agents.port)
+    fleet = Fleet(run, server, reach=agents.port, git_proxy=True)
     client = server.client()
     fleet.promote(client, "v1")
     fleet.release(client, "v1")
@@ -35,7 +37,13 @@ def run(run):
     run.observe(fleet.agents, "fleet")
     server.proxied = callers.port
     run.load(server, watchers=3)
+    pushes, git = Pushes(run, fleet, client), fleet.git
+    breaks = (("refused", lambda: setattr(git, "refuse", True)), ("cut in the middle", lambda: setattr(git, "change", cut)), ("both ways", git.hold),
+              ("answers lost", lambda: setattr(git, "change", lose)))
     for number in range(run.rounds):
+        if number % len(breaks) == 0:
+            what, away = breaks[number // len(breaks) % len(breaks)]
+            pushes.through(client, f"round {number}: push, {what}", away)
         shape = SHAPES[number % len(SHAPES)]
         if fleet.number < 6:
             name = fleet.next_version(client)

@@ -1,15 +1,17 @@
-"""F10: slow links: a delay on every piece, a server that trickles, a fetch that trickles and one that stalls for good."""
+"""F10: slow links: a delay on every piece, a server that trickles, a fetch that trickles and one that stalls for good; the server's pushes trickle and
+stall, too: with the commit at the host and its answer on the way, and before anything came there."""
 import time
 
 from fleet import Fleet
 from proxy import Proxy
+from push import FLAGS, Pushes
 
-TEXT = "slow link, trickling server, trickling and stalled fetch"
+TEXT = "slow link, trickling server, trickling and stalled fetch and push"
 ROUNDS, FULL = 3, 60
 
 
 def run(run):
-    server = run.server(["--heartbeat", "1s", "--git-deadline", "5s"])
+    server = run.server(["--heartbeat", "1s", *FLAGS])
     link = run.world.add(Proxy(lambda: server.port))
     fleet = Fleet(run, server, reach=link.port, flags=["--git-deadline", "5s"], git_proxy=True)
     git = fleet.git
@@ -19,6 +21,8 @@ def run(run):
     converged = [fleet.wait_serve(1, "first release")]
     run.observe(fleet.agents, "fleet")
     server.proxied = link.port
+    pushes = Pushes(run, fleet, client)
+    stalls = (("answers held", lambda: git.hold(up=False, down=True)), ("nothing goes through", git.hold), ("300 bytes a second", lambda: trickle(git)))
     run.load(server, watchers=3)
     for number in range(run.rounds):
         link.delay = run.random.uniform(0.01, 0.1)
@@ -30,11 +34,17 @@ def run(run):
         converged.append(release(fleet, client, f"round {number}: fetch of 2 kB/s"))
         git.heal()
         converged.append(stalled(run, fleet, client, git, number))
+        what, away = stalls[number % len(stalls)]
+        pushes.through(client, f"round {number}: push, {what}", away)
         run.wait_progress(5, 60)
     server.proxied = None
     evidence = run.evidence(server)
     evidence.whole, evidence.converged = fleet.whole, converged
     run.finish(server, evidence)
+
+
+def trickle(git):
+    git.rate = 300
 
 
 def release(fleet, client, what):

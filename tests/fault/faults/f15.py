@@ -1,6 +1,6 @@
 """F15: a Git host between which and us bits flip and packs are cut off: while the server resolves and publishes, and while agents fetch.
 Damage may make an attempt fail; it never becomes content, and all is well when the damage ends. Then their mirrors are damaged on disk: bits
-flip, files are cut short, objects are gone; a mirror is mended or made anew. A tree with a link is refused."""
+flip, files are cut short, objects are gone, refs are locked for ever; a mirror is mended or made anew. A tree with a link is refused."""
 import os
 import time
 
@@ -102,9 +102,13 @@ def damage_mirrors(run, folder, number):
     files = [os.path.join(top, file) for top, _, names in os.walk(os.path.join(folder, "mirrors")) for file in names]
     objects = sorted(file for file in files if f"{os.sep}objects{os.sep}" in file)
     run.report.require(objects, "run", f"{folder}: no mirror to damage")
-    kind = ("flipped", "cut short", "gone", "refs")[number % 4]
+    kind = ("flipped", "cut short", "gone", "refs", "locked")[number % 5]
+    refs = [file for file in files if os.path.basename(file) in ("HEAD", "packed-refs") or f"{os.sep}refs{os.sep}" in file]
+    run.count(f"mirrors damaged: {kind}")
+    if kind == "locked":
+        return lock(refs)
     if kind == "refs":
-        objects = [file for file in files if os.path.basename(file) in ("HEAD", "packed-refs") or f"{os.sep}refs{os.sep}" in file]
+        objects = refs
     for file in objects if kind in ("gone", "refs") else run.random.sample(objects, max(len(objects) // 2, 1)):
         size = os.path.getsize(file)
         os.chmod(file, 0o600)
@@ -119,7 +123,14 @@ def damage_mirrors(run, folder, number):
                 byte = out.read(1)[0]
                 out.seek(at)
                 out.write(bytes([byte ^ (1 << run.random.randrange(8))]))
-    run.count(f"mirrors damaged: {kind}")
+    return None
+
+
+def lock(files):
+    """As of a process that was killed while it wrote them."""
+    for file in files:
+        with open(file + ".lock", "w", encoding="ascii") as out:
+            out.write("half")
 
 
 def settled(client, name):
