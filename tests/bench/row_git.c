@@ -54,7 +54,8 @@ struct git_bench {
 	char url[GITSERVER_URL_SIZE];
 	char *dir, *mirror; /* mirror: the one that publishes */
 	struct bundle bundles[VERSIONS];
-	unsigned made; /* mirrors and clones so far */
+	unsigned made;                    /* mirrors and clones so far */
+	uint64_t fetched_bytes[VERSIONS]; /* by an agent, the last time */
 };
 
 static void run_job(const struct git_job *job, struct git_result *result, const char *doing)
@@ -100,6 +101,7 @@ static void publish(struct git_bench *g, unsigned version)
 	job.ref = bundle->ref;
 	job.commit = found.commit;
 	job.message = "bench";
+	job.other_commit = version > 0 ? g->bundles[version - 1].commit : "";
 	job.unix_s = DATE_S;
 	run_job(&job, &published, "publish");
 	memcpy(bundle->commit, published.commit, sizeof(bundle->commit));
@@ -156,7 +158,7 @@ static void make_repository(struct git_bench *g)
 /* --- both sides ------------------------------------------------------------------------ */
 
 /* As agent/pull does it. Returns milliseconds. */
-static double pull_by_agent(const struct git_bench *g, const char *name, unsigned version)
+static double pull_by_agent(struct git_bench *g, const char *name, unsigned version)
 {
 	const struct bundle *bundle = &g->bundles[version];
 	char mirror[PATH_BYTES], staging[PATH_BYTES];
@@ -176,6 +178,7 @@ static double pull_by_agent(const struct git_bench *g, const char *name, unsigne
 	    .commit = bundle->commit,
 	};
 	run_job(&fetch, &result, "fetch");
+	g->fetched_bytes[version] = result.fetched_bytes;
 	git_result_fini(&result);
 	const struct git_job checkout = {
 	    .op = GIT_CHECKOUT,
@@ -241,6 +244,10 @@ void row_git(struct bench *bench)
 		    "P14: over git daemon; the agent's side starts two confined workers, verifies "
 		    "tree and digest, makes its mirror, and syncs the files to disk; git's side "
 		    "does none of these");
+	report_note(bench->report,
+		    "P14: the agent fetches %llu KiB of the first version, %llu of the next",
+		    (unsigned long long)(g.fetched_bytes[0] >> 10),
+		    (unsigned long long)(g.fetched_bytes[1] >> 10));
 	gitserver_free(g.server);
 	free(g.dir);
 	free(g.mirror);
