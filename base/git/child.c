@@ -67,7 +67,9 @@ static bool set_options(struct work *work)
 	rc |= git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 1);
 	rc |= git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECTS, (size_t)limits->pack_objects);
 	rc |= git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECT_SIZE, (size_t)limits->pack_bytes);
-	rc |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)(256 * mib));
+	/* By default a window is a gigabyte: all of a big pack would be in memory at once. */
+	rc |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)(8 * mib));
+	rc |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)(64 * mib));
 	rc |= git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)(32 * mib));
 	rc |= git_libgit2_opts(GIT_OPT_SET_USER_AGENT, "sluice");
 	if (rc != 0) {
