@@ -276,6 +276,9 @@ enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit
 {
 	struct work *work = remote->work;
 	SL_AUTO(git_reference_free_auto) git_reference *held = NULL;
+	if (remote_is_local(remote)) {
+		return remote_push_local(remote, commit, to);
+	}
 	char name[96]; /* one per job: two may push the same commit at once */
 	(void)snprintf(name, sizeof(name), "refs/sluice/outbox/%s-%d", git_oid_tostr_s(commit),
 		       getpid());

@@ -39,6 +39,9 @@ enum git_failure remote_download(struct remote *remote, char **refspecs, size_t 
 enum git_failure remote_push(struct remote *remote, const char *from, const char *to);
 /* The same of a commit. */
 enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit, const char *to);
+/* --- local.c: the same into a repository of this machine --- */
+bool remote_is_local(const struct remote *remote);
+enum git_failure remote_push_local(struct remote *remote, const git_oid *commit, const char *to);
 /* Notes what remote->ref_refused means: REF_PROTECTED when a rule or hook said no, else
  * PUSH_REFUSED. */
 enum git_failure remote_fail_ref(struct remote *remote);

@@ -27,6 +27,13 @@ def upload(client, files):
     return client.UploadContent(app="shop", data=harness.archive(files), last=True).upload
 
 
+def upload_pieces(client, files, size=2_000_000):
+    whole, name = harness.archive(files), ""
+    for at in range(0, len(whole), size):
+        name = client.UploadContent(app="shop", upload=name, offset=at, data=whole[at:at + size], last=at + size >= len(whole)).upload
+    return name
+
+
 def push(client, files, message="more", version="v1", **fields):
     return client.PushVersion(app="shop", version=version, upload=upload(client, files), message=message, **fields).version
 
@@ -181,6 +188,24 @@ def test_killed_at_each_step_there_is_exactly_one_commit(shop, world, hook, afte
     assert content.commit == repository.refs()["refs/heads/main"]
     assert server.stop() == 0
     server.verify()
+
+
+def test_nobody_who_pushes_meanwhile_is_overwritten_in_a_local_repository(world):
+    """Somebody's push lands after Sluice has looked at the branch and before it sets it: while the objects are being copied."""
+    repository = world.repository()
+    repository.commit(FILES, "by hand")
+    client = world.server().client()
+    client.CreateRepository(name="apps", url=world.git_host("file").url(repository))
+    client.CreateApp(name="shop", repository="apps", no_commit=True)
+    harness.wait_content(client, "shop", "v1")
+    packs, sent = os.path.join(repository.bare, "objects", "pack"), upload_pieces(client, {**NEW, "big": os.urandom(100_000_000)})
+    client.PushVersion(app="shop", version="v1", upload=sent, message="big")
+    harness.until(lambda: os.path.isdir(packs) and os.listdir(packs), 60, "objects on their way")
+    theirs = repository.commit({"README": "changed meanwhile\n"}, "somebody's")
+    content = harness.wait_content(client, "shop", "v1", timeout=90)
+    assert content.commit == repository.refs()["refs/heads/main"] and not [ref for ref in repository.refs() if "incoming" in ref]
+    assert repository.log() == ["by hand", "somebody's", "Version v1 of shop : big"], theirs
+    harness.git("fsck", "--strict", cwd=repository.bare)
 
 
 # --- the command ---------------------------------------------------------------------------
