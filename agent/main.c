@@ -3,6 +3,7 @@
  *   sluice-agent enroll --join FILE --state DIR
  *   sluice-agent [run] [--server HOST:PORT --instance NAME] --state DIR
  *   sluice-agent status|check [--state DIR]
+ *   sluice-agent reset APP [--state DIR]
  *   sluice-agent man [markdown]
  *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
  */
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/activate/activate.h"
 #include "agent/config/config.h"
 #include "agent/identity/identity.h"
 #include "agent/loop/loop.h"
@@ -147,6 +149,19 @@ static int check(const struct agent_config *config)
 	return count == 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
+static int reset(const struct agent_config *config, const char *slug)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	bool name = slug[0] != '\0' && slug[0] != '.' && strchr(slug, '/') == NULL;
+	if (!name || !activate_has_work(config->state_dir, slug)) {
+		(void)sl_err_set(&err, SL_NOT_FOUND, "'%.64s' has no working copy below '%s/apps'",
+				 slug, config->state_dir);
+		return failed("reset", &err, EXIT_FAILED);
+	}
+	sl_code code = activate_set_work_aside(config->state_dir, slug, &err);
+	return code == SL_OK ? EXIT_SUCCESS : failed("reset", &err, EXIT_FAILED);
+}
+
 static int man(const char *form)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
@@ -169,6 +184,9 @@ static int act(const struct sl_found *found, const struct agent_config *config,
 {
 	if (strcmp(found->command->name, "man") == 0) {
 		return man(args->count > 0 ? args->items[0] : NULL);
+	}
+	if (strcmp(found->command->name, "reset") == 0) {
+		return reset(config, args->items[0]);
 	}
 	for (size_t i = 0; i < SL_COUNT(actions); i++) {
 		if (strcmp(actions[i].name, found->command->name) == 0) {

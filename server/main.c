@@ -323,7 +323,8 @@ static sl_code agent_login(void *ctx, const struct store_view *view,
 {
 	const struct login_reader reader = {.workspace = request->workspace,
 					    .identity_id = request->identity_id,
-					    .repository_id = request->repository_id};
+					    .repository_id = request->repository_id,
+					    .push = request->push};
 	return logins_box(ctx, view, &reader, ret_box, ret_revision, err);
 }
 

@@ -235,3 +235,60 @@ sl_code activate_free_bytes(const char *dir, uint64_t *ret_bytes, struct sl_err 
 	*ret_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	return SL_OK;
 }
+
+/* --- working copies ---------------------------------------------------------------------- */
+
+void activate_work_path(const char *dir, const char *slug, char ret_path[static ACTIVATE_PATH_SIZE])
+{
+	struct path path = app_path(dir, slug, "work");
+	memcpy(ret_path, path.text, sizeof(path.text));
+}
+
+bool activate_has_work(const char *dir, const char *slug)
+{
+	return is_dir(app_path(dir, slug, "work").text);
+}
+
+sl_code activate_set_work_aside(const char *dir, const char *slug, struct sl_err *err)
+{
+	struct path app = app_path(dir, slug, "");
+	struct path work = app_path(dir, slug, "work"), before = app_path(dir, slug, "work.before");
+	if (!is_dir(work.text)) {
+		return SL_OK;
+	}
+	sl_code code = to_trash(dir, before.text, app.text, err);
+	if (code == SL_OK && rename(work.text, before.text) != 0) {
+		code = io_error(err, "set aside", work.text);
+	}
+	return code != SL_OK ? code : sync_dir(app.text, err);
+}
+
+sl_code activate_place_work(const char *dir, const char *staged, const char *slug,
+			    struct sl_err *err)
+{
+	struct path app = app_path(dir, slug, ""), work = app_path(dir, slug, "work");
+	sl_code code = activate_prepare_app(dir, slug, err);
+	code = code != SL_OK ? code : activate_set_work_aside(dir, slug, err);
+	if (code == SL_OK &&
+	    renameat2(AT_FDCWD, staged, AT_FDCWD, work.text, RENAME_NOREPLACE) != 0) {
+		code = io_error(err, "place", work.text);
+	}
+	return code != SL_OK ? code : sync_dir(app.text, err);
+}
+
+sl_code activate_save_work(const char *dir, const char *slug, struct sl_err *err)
+{
+	uint8_t random[4];
+	char hex[2 * sizeof(random) + 1], name[ACTIVATE_NAME_SIZE * 2];
+	struct path work = app_path(dir, slug, "work"), saved = path_of(dir, "saved", "", "");
+	if (!is_dir(work.text)) {
+		return SL_OK;
+	}
+	sl_random(random, sizeof(random));
+	(void)snprintf(name, sizeof(name), "%s-%s", slug, sl_hex(hex, random, sizeof(random)));
+	sl_code code = make_dir(saved.text, dir, err);
+	if (code == SL_OK && rename(work.text, path_of(dir, "saved", name, "").text) != 0) {
+		code = io_error(err, "save", work.text);
+	}
+	return code != SL_OK ? code : sync_dir(saved.text, err);
+}

@@ -4,6 +4,9 @@
  *   DIR/staging/<anything>                 being written, or being removed
  *   DIR/apps/<slug>/versions/<folder>/     whole: appears by one rename
  *   DIR/apps/<slug>/current -> versions/<folder>
+ *   DIR/apps/<slug>/work/                  working copy of a draft, its owner's to write in
+ *   DIR/apps/<slug>/work.before/           the one before it
+ *   DIR/saved/<slug>-<random>/             working copies of apps that are gone
  *
  * Every function leaves, at whichever instruction the machine stops, either
  * what was there before or what was asked for; what lies in staging is thrown
@@ -52,6 +55,19 @@ SL_MUST_USE sl_code activate_discard_mirror(const char *dir, const char *reposit
 /* Removes at most `budget` entries of staging, but for the folder at path `keep`
  * (may be NULL). True when nothing else is left. */
 bool activate_sweep(const char *dir, const char *keep, unsigned budget);
+
+/* --- working copies ---------------------------------------------------------------------- */
+
+void activate_work_path(const char *dir, const char *slug,
+			char ret_path[static ACTIVATE_PATH_SIZE]);
+bool activate_has_work(const char *dir, const char *slug);
+/* Moves a staged folder to its place. What was there stays as work.before. */
+SL_MUST_USE sl_code activate_place_work(const char *dir, const char *staged, const char *slug,
+					struct sl_err *err);
+/* Makes `work` work.before; success when there is none. */
+SL_MUST_USE sl_code activate_set_work_aside(const char *dir, const char *slug, struct sl_err *err);
+/* Moves it to DIR/saved, since the app's folder is to go; success when there is none. */
+SL_MUST_USE sl_code activate_save_work(const char *dir, const char *slug, struct sl_err *err);
 
 /* Calls on_name for each folder below apps/, or with a slug below its versions/. */
 void activate_list(const char *dir, const char *slug, void (*on_name)(const char *name, void *ctx),

@@ -134,6 +134,14 @@ static const struct sl_flag run_flags[] = {
      .min = 100,
      .max = 3600000,
      .help = "Pause between probes of a healthy app; three misses in a row make it DEGRADED."},
+    {.name = "work-every",
+     .kind = SL_FLAG_DURATION,
+     .offset = AT(work_every_ms),
+     .fallback = "30s",
+     .min = 100,
+     .max = 86400000,
+     .help = "Pause between looks at the working copies of drafts (development only): what is "
+	     "edited there is told, and one with nothing edited follows its draft."},
     {.name = "keep",
      .kind = SL_FLAG_INT,
      .offset = AT(keep),
@@ -223,6 +231,11 @@ static const struct sl_flag status_flags[] = {
     {.name = NULL},
 };
 
+static const struct sl_flag reset_flags[] = {
+    STATE_FLAG,
+    {.name = NULL},
+};
+
 static const struct sl_flag check_flags[] = {
     STATE_FLAG,
     {.name = "server",
@@ -295,6 +308,17 @@ static const struct sl_command check_command = {
     .flags = check_flags,
     .env_prefix = "SLUICE_",
 };
+static const struct sl_command reset_command = {
+    .name = "reset",
+    .synopsis = "APP",
+    .summary = "give up what is edited in the working copy of an app's draft",
+    .description = "Renames DIR/apps/APP/work to work.before, in the place of the one that was "
+		   "there. The running agent makes it anew from the draft.",
+    .args_min = 1,
+    .args_max = 1,
+    .flags = reset_flags,
+    .env_prefix = "SLUICE_",
+};
 static const struct sl_command man_command = {
     .name = "man",
     .synopsis = "[roff|markdown]",
@@ -302,7 +326,8 @@ static const struct sl_command man_command = {
     .args_max = 1,
 };
 static const struct sl_command *const commands[] = {
-    &run_command, &enroll_command, &status_command, &check_command, &man_command, NULL};
+    &run_command, &enroll_command, &status_command, &check_command, &reset_command, &man_command,
+    NULL};
 
 const struct sl_program agent_program = {
     .name = "sluice-agent",

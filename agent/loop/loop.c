@@ -319,7 +319,7 @@ static void add_fd(struct pollfd *fds, nfds_t *count, int fd, short events)
 /* Everything that can have news. False: out of memory. */
 static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signalled)
 {
-	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(4 + 2 * loop->run_count, sizeof(*fds));
+	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(5 + 2 * loop->run_count, sizeof(*fds));
 	nfds_t count = 0;
 	if (fds == NULL) {
 		return false;
@@ -328,6 +328,7 @@ static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signal
 	add_fd(fds, &count, loop->session != NULL ? session_fd(loop->session) : -1, POLLIN);
 	add_fd(fds, &count, renew_fd(loop), POLLIN);
 	add_fd(fds, &count, loop->pull != NULL ? pull_fd(loop->pull) : -1, POLLIN);
+	add_fd(fds, &count, drafts_fd(loop), POLLIN);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		const struct run *run = loop->runs[i];
 		add_fd(fds, &count, run->hook != NULL ? child_fd(run->hook) : -1, POLLIN);
@@ -376,6 +377,7 @@ static void stop(struct loop *loop)
 	session_free(loop->session);
 	tls_files_fini(&loop->tls);
 	pull_free(loop->pull);
+	drafts_stop(loop);
 	logins_fini(&loop->logins);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_free(loop->runs[i]);

@@ -28,6 +28,33 @@
  */
 enum { RUN_QUIET, RUN_HOOKING, RUN_PROBING };
 
+/* What is known of a working copy, beside what is kept on disk, and the order to push it. */
+enum { DRAFT_FILES_MAX = 10, DRAFT_FILE_SIZE = 256 };
+struct draft {
+	bool looked; /* and nothing was done about what was seen yet */
+	bool behind; /* the draft is at another commit */
+	uint32_t edited;
+	char files[DRAFT_FILES_MAX][DRAFT_FILE_SIZE];
+	char error[STATE_ERROR_SIZE];
+	uint64_t look_at_ms;             /* monotonic: not before */
+	Sluice__V1__AgentPush *order;    /* owned; NULL: none since the start */
+	struct logins login;             /* of the order */
+	uint64_t push_at_ms;             /* monotonic: not before */
+	unsigned failed;                 /* tries of the order */
+	Sluice__V1__AgentPushed *answer; /* owned; NULL: the order is not done */
+	bool answer_due;
+};
+
+/* The one job for working copies that is under way. */
+enum draft_kind { DRAFT_NOTHING, DRAFT_MAKE, DRAFT_COMPARE, DRAFT_COMPARE_NEW, DRAFT_PUSH };
+struct draft_task {
+	enum draft_kind kind;
+	struct git_worker *worker;
+	char app_id[STATE_ID_SIZE];
+	struct state_work wanted; /* MAKE, COMPARE_NEW: what the copy is then */
+	char staging[ACTIVATE_PATH_SIZE];
+};
+
 struct run {
 	struct sl_sm sm;
 	struct state_app *app; /* borrowed from the state; the run goes before it */
@@ -44,6 +71,7 @@ struct run {
 	bool farewell; /* its folder is gone; the entry follows once the server knows */
 	bool told;     /* told_hash is what the server knows */
 	uint8_t told_hash[SL_HASH_BYTES];
+	struct draft draft;
 };
 
 /* A renewal under way: one call, asked and answered without waiting. */
@@ -73,6 +101,7 @@ struct loop {
 	char pull_app[STATE_ID_SIZE], pull_version[STATE_ID_SIZE];
 	uint8_t pull_digest[SL_HASH_BYTES];
 	struct state_pulling pulling; /* as written last */
+	struct draft_task task;       /* never beside a pull */
 
 	bool dirty;              /* the state differs from its file */
 	uint64_t save_at_ms;     /* monotonic: not before, after a failed save */
@@ -81,6 +110,8 @@ struct loop {
 	bool time_known;         /* the server has told its time */
 	uint64_t time_unix_ms;   /* what it told */
 	uint64_t time_mono_ms;   /* when */
+	uint64_t greet_mono_ms;  /* when the last Hello was made */
+	uint64_t time_slack_ms;  /* so much later it may be at the server, at most */
 	uint64_t proven_mono_ms; /* when the state's proven_unix_ms was so */
 
 	uint64_t refusals;        /* of what the server sent, since the start */
@@ -131,6 +162,24 @@ void renew_step(struct loop *loop);
 int renew_fd(const struct loop *loop); /* -1: none */
 void renew_stop(struct loop *loop);
 bool loop_open_session(struct loop *loop); /* loop.c; what fails is logged */
+
+/* drafts.c: working copies of drafts, in development. */
+/* One step of the job that is under way, or the next one is begun. */
+void drafts_step(struct loop *loop);
+int drafts_fd(const struct loop *loop); /* -1: none */
+/* Of the app's copy, for reports; NULL: there is none. In the arena. */
+Sluice__V1__WorkingCopy *drafts_view(const struct loop *loop, const struct run *run,
+				     struct sl_arena *arena);
+void drafts_stop(struct loop *loop);
+void draft_fini(struct draft *draft);
+
+/* pushes.c: orders to push a working copy. */
+void pushes_order(struct loop *loop, const Sluice__V1__AgentPush *order);
+/* Begins the push that is due. False: none is. */
+bool pushes_begin(struct loop *loop, struct run *run);
+void pushes_end(struct loop *loop, struct run *run, const struct git_result *result);
+/* False: the session takes no more now. */
+bool pushes_tell(struct loop *loop, struct run *run);
 
 /* report.c: tells the server. */
 void report_step(struct loop *loop);

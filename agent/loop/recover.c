@@ -54,6 +54,11 @@ static void on_app_folder(const char *name, void *ctx)
 		return;
 	}
 	activate_current(listing->loop->dir, name, current);
+	if (current[0] == '\0' && activate_has_work(listing->loop->dir, name)) {
+		log_warn("found", "app=%s msg=\"a working copy, of nobody knows what: it stays\"",
+			 name);
+		return;
+	}
 	if (current[0] == '\0') {
 		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 		if (activate_discard_app(listing->loop->dir, name, &err) != SL_OK) {

@@ -74,6 +74,7 @@ static Sluice__V1__AgentReport *make_report(const struct loop *loop, const struc
 	report->n_staged_version_ids =
 	    staged_ids(loop, run->app, arena, &report->staged_version_ids);
 	report->percent = view->percent / 25 * 25;
+	report->working_copy = drafts_view(loop, run, arena);
 	return report;
 }
 
@@ -199,7 +200,7 @@ void report_step(struct loop *loop)
 	for (size_t i = 0; on && i < loop->run_count; i++) {
 		struct sl_arena arena;
 		sl_arena_init(&arena, 0);
-		on = tell(loop, loop->runs[i], &arena);
+		on = tell(loop, loop->runs[i], &arena) && pushes_tell(loop, loop->runs[i]);
 		sl_arena_fini(&arena);
 	}
 }
@@ -229,6 +230,7 @@ void report_greet(void *ctx, Sluice__V1__AgentHello *hello, struct sl_arena *are
 {
 	struct loop *loop = ctx;
 	const struct state *state = loop->state;
+	loop->greet_mono_ms = sl_clock_mono_ms();
 	hello->workspace = text(loop->config->workspace);
 	hello->instance = text(loop->config->instance);
 	hello->instance_id = text(state->instance_id);

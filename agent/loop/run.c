@@ -35,6 +35,7 @@ void run_free(struct run *run)
 	if (run != NULL) {
 		child_free(run->hook);
 		probe_free(run->probe);
+		draft_fini(&run->draft);
 		free(run);
 	}
 }

@@ -52,6 +52,7 @@ static void on_pace(struct loop *loop, const Sluice__V1__Pace *pace)
 		loop->time_known = true;
 		loop->time_unix_ms = server_ms;
 		loop->time_mono_ms = sl_clock_mono_ms();
+		loop->time_slack_ms = loop->time_mono_ms - loop->greet_mono_ms;
 		state->clock_offset_ms = (int64_t)server_ms - (int64_t)sl_clock_unix_ms();
 	}
 	state->connected_unix_ms = loop_now_unix_ms(loop);
@@ -169,6 +170,9 @@ void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_LOGIN:
 		on_login(loop, message->login);
+		return;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_PUSH:
+		pushes_order(loop, message->push);
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_COMMAND:
 		if (message->command->kind ==

@@ -207,7 +207,8 @@ static bool discard_app(struct loop *loop, struct run *run)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct state_app *app = run->app;
 	bool owns = !reconcile_clashes(loop->state, app);
-	sl_code code = owns ? activate_discard_app(loop->dir, app->slug, &err) : SL_OK;
+	sl_code code = owns ? activate_save_work(loop->dir, app->slug, &err) : SL_OK;
+	code = owns && code == SL_OK ? activate_discard_app(loop->dir, app->slug, &err) : code;
 	if (code != SL_OK) {
 		log_warn("forget-failed", "app=%s why=%s", app->slug, SL_QUOTE(err.msg));
 		run->hold_until_ms = sl_clock_mono_ms() + HOLD_MS;
@@ -295,6 +296,7 @@ void work_step(struct loop *loop)
 	if (loop->pull != NULL) {
 		step_pull(loop);
 	}
+	drafts_step(loop);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_step(loop, loop->runs[i]);
 	}
@@ -303,12 +305,13 @@ void work_step(struct loop *loop)
 			return;
 		}
 	}
-	if (loop->pull == NULL && fetch.kind == RECONCILE_FETCH) {
+	if (loop->pull == NULL && drafts_fd(loop) < 0 && fetch.kind == RECONCILE_FETCH) {
 		start_pull(loop, fetcher, &fetch);
 		loop_wake_at(loop, loop->pull == NULL ? 1 : pull_deadline_mono_ms(loop->pull));
 	}
 	if (loop->sweeping) {
-		const char *keep = loop->pull != NULL ? pull_staging(loop->pull) : NULL;
+		const char *making = loop->task.kind == DRAFT_MAKE ? loop->task.staging : NULL;
+		const char *keep = loop->pull != NULL ? pull_staging(loop->pull) : making;
 		loop->sweeping = !activate_sweep(loop->dir, keep, SWEEP_BUDGET);
 		loop_wake_at(loop, loop->sweeping ? 1 : 0);
 	}

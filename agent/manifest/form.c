@@ -69,13 +69,14 @@ static sl_code check_bundle(const Sluice__V1__ManifestApp *app, const Sluice__V1
 
 static sl_code check_keep(const Sluice__V1__ManifestApp *app, struct sl_err *err)
 {
-	bool found = app->activate[0] == '\0';
+	bool found = app->activate[0] == '\0', work = false;
 	for (size_t i = 0; i < app->n_keep; i++) {
 		sl_code code = check_bundle(app, app->keep[i], err);
 		if (code != SL_OK) {
 			return code;
 		}
 		found = found || strcmp(app->keep[i]->version_id, app->activate) == 0;
+		work = work || strcmp(app->keep[i]->version_id, app->work) == 0;
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(app->keep[i]->version_id, app->keep[j]->version_id) == 0) {
 				return bad(err, app, "keep", app->keep[i]->version_id,
@@ -88,6 +89,9 @@ static sl_code check_keep(const Sluice__V1__ManifestApp *app, struct sl_err *err
 	}
 	if (app->take_down && app->activate[0] != '\0') {
 		return bad(err, app, "activate", app->activate, "empty beside take_down");
+	}
+	if (app->work[0] != '\0' && !work) {
+		return bad(err, app, "work", app->work, "in keep");
 	}
 	return found ? SL_OK : bad(err, app, "activate", app->activate, "in keep");
 }

@@ -51,7 +51,8 @@ static stored_app *encode_app(const struct state_app *app, struct sl_arena *aren
 	stored_app *to = SL_ARENA_NEW(arena, stored_app);
 	stored_flip *flip = SL_ARENA_NEW(arena, stored_flip);
 	stored_version **versions = SL_ARENA_ARRAY(arena, stored_version *, app->version_count);
-	if (to == NULL || flip == NULL || versions == NULL) {
+	Sluice__Agent__V1__StoredWork *work = SL_ARENA_NEW(arena, Sluice__Agent__V1__StoredWork);
+	if (to == NULL || flip == NULL || versions == NULL || work == NULL) {
 		return NULL;
 	}
 	sluice__agent__v1__stored_app__init(to);
@@ -74,6 +75,15 @@ static stored_app *encode_app(const struct state_app *app, struct sl_arena *aren
 	to->flipped_ms = app->flipped_unix_ms;
 	to->degraded = app->degraded;
 	to->wanted_id = text(app->wanted_id);
+	if (app->work.version_id[0] != '\0') {
+		sluice__agent__v1__stored_work__init(work);
+		work->version_id = text(app->work.version_id);
+		work->commit = text(app->work.commit);
+		work->tree = text(app->work.tree);
+		work->repository_id = text(app->work.repository_id);
+		work->url = text(app->work.url);
+		to->work = work;
+	}
 	return to;
 }
 
@@ -197,6 +207,16 @@ static bool decode_app(const stored_app *from, struct state *state)
 		app->flip.reason = back ? STATE_FLIP_ROLLBACK : STATE_FLIP_ACTIVATE;
 		whole = state_text(app->flip.to, sizeof(app->flip.to), from->flip->to) &&
 			state_text(app->flip.from, sizeof(app->flip.from), from->flip->from);
+	}
+	if (whole && from->work != NULL) {
+		struct state_work *work = &app->work;
+		whole = state_text(work->version_id, sizeof(work->version_id),
+				   from->work->version_id) &&
+			state_text(work->commit, sizeof(work->commit), from->work->commit) &&
+			state_text(work->tree, sizeof(work->tree), from->work->tree) &&
+			state_text(work->repository_id, sizeof(work->repository_id),
+				   from->work->repository_id) &&
+			state_text(work->url, sizeof(work->url), from->work->url);
 	}
 	if (whole) {
 		app->flipped_unix_ms = from->flipped_ms;

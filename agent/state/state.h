@@ -57,6 +57,16 @@ struct state_flip {
 	char from[STATE_FOLDER_SIZE];  /* "": there was no link */
 };
 
+enum { STATE_OID_SIZE = 41, STATE_URL_SIZE = 1024 };
+
+/* A working copy of a draft. */
+struct state_work {
+	char version_id[STATE_ID_SIZE]; /* "": there is none that is known */
+	char commit[STATE_OID_SIZE];    /* it was made from, or pushed as */
+	char tree[STATE_OID_SIZE];      /* what differs from this is edited */
+	char repository_id[STATE_ID_SIZE], url[STATE_URL_SIZE]; /* it is pushed nowhere else */
+};
+
 struct state_app {
 	char id[STATE_ID_SIZE]; /* "": found on disk, nobody knows which */
 	char slug[STATE_SLUG_SIZE];
@@ -68,6 +78,7 @@ struct state_app {
 	uint64_t flipped_unix_ms;
 	bool degraded;
 	char wanted_id[STATE_ID_SIZE]; /* what the manifest last told to activate */
+	struct state_work work;
 };
 
 /* Whom the agent believes: agent/trust has the rules. */

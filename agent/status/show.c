@@ -146,6 +146,12 @@ static void put_app(struct sl_json_writer *json, const struct row *row)
 	sl_json_put_text(json, "error", row->error);
 	sl_json_put_bool(json, "orphaned", row->orphaned);
 	sl_json_put_bool(json, "updateAvailable", row->held);
+	if (app->work.version_id[0] != '\0') {
+		sl_json_open_object(json, "workingCopy");
+		sl_json_put_text(json, "versionId", app->work.version_id);
+		sl_json_put_text(json, "commit", app->work.commit);
+		sl_json_close(json);
+	}
 	sl_json_open_list(json, "staged");
 	for (size_t i = 0; i < app->version_count; i++) {
 		if (app->versions[i]->on_disk) {

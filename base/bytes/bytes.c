@@ -134,3 +134,22 @@ bool sl_unhex(uint8_t *out, size_t size, const char *hex)
 	}
 	return true;
 }
+
+size_t sl_utf8_length(const unsigned char *text)
+{
+	if (text[0] < 0x80) {
+		return 1;
+	}
+	size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+	if (text[0] < 0xc2 || text[0] > 0xf4) {
+		return 0;
+	}
+	for (size_t i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80) {
+			return 0;
+		}
+	}
+	bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+	bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
+	return overlong || beyond ? 0 : length;
+}

@@ -50,6 +50,10 @@ static inline struct sl_bytes sl_buf_bytes(const struct sl_buf *buf)
 /* Copies a text into a buffer of `size` bytes, cut to fit, always with a NUL. */
 void sl_text_copy(char *out, size_t size, const char *text);
 
+/* Bytes of the UTF-8 sequence at `text`, which ends with a NUL; 0 when it is none (RFC 3629:
+ * shortest form, no surrogates, up to U+10FFFF). */
+size_t sl_utf8_length(const unsigned char *text);
+
 /* Big-endian integers: keys that sort as numbers do. */
 void sl_put_be32(uint8_t out[static 4], uint32_t value);
 void sl_put_be64(uint8_t out[static 8], uint64_t value);

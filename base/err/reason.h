@@ -34,6 +34,12 @@
 	X(LAST_VERSION, "an app keeps at least one version")                                       \
 	X(APP_IN_USE, "the app has a release or a pin")                                            \
 	X(REPOSITORY_IN_USE, "apps refer to the repository")                                       \
+	X(NO_DRAFT, "the app has no draft that could take a push")                                 \
+	X(NO_WORKING_COPY, "the instance has no working copy of that draft")                       \
+	X(LEASE_HELD, "another development instance writes on the app; metadata has which")        \
+	X(LEASE_NOT_FOUND, "no instance holds the app's lease")                                    \
+	X(PUSH_UNDER_WAY, "an instance is about to push this version")                             \
+	X(AGENT_OFFLINE, "the instance's agent is not connected")                                  \
 	X(WORKSPACE_IN_USE, "the workspace still has repositories, apps, instances or config")     \
 	X(CONTENT_NOT_READY, "the version's content is not READY")                                 \
 	X(LAST_ENVIRONMENT, "there is no environment after this one")                              \

@@ -13,7 +13,7 @@ struct advance {
 	bool there;               /* false: the repository is empty */
 	git_oid tip;              /* of the branch now */
 	git_tree *below;          /* of the tip; owned; NULL: the repository is empty */
-	git_oid content;          /* of the archive */
+	git_oid content;          /* of what was given */
 	git_oid commit;           /* the own one */
 	enum git_failure refused; /* what the host's last no was, with its words: */
 	char refusal[512];        /* of the last push; "": there was none */
@@ -183,7 +183,7 @@ static enum git_failure add_content(struct advance *a, struct edits *edits)
 	const struct git_job *job = a->work->job;
 	git_oid id;
 	git_filemode_t mode;
-	if (job->archive[0] == '\0') {
+	if (!content_is_given(job)) {
 		return GIT_OK;
 	}
 	bool there = entry_at(a->below, job->path, &id, &mode);
@@ -240,7 +240,7 @@ static enum git_failure make_tree(struct advance *a, git_oid *ret_tree)
 	const struct git_job *job = a->work->job;
 	struct edits edits = {.count = 0};
 	a->work->result->unchanged = false;
-	if (job->archive[0] != '\0' && job->path[0] == '\0') {
+	if (content_is_given(job) && job->path[0] == '\0') {
 		return replace_all(a, ret_tree);
 	}
 	enum git_failure failure = add_move(a, &edits);
@@ -299,6 +299,23 @@ static void note(struct advance *a, const git_oid *commit, const git_oid *tip)
 	(void)git_oid_tostr(result->tip, sizeof(result->tip), tip);
 }
 
+/* Nothing is made: what is meant is on the branch, or it is not. */
+static enum git_failure find_only(struct advance *a)
+{
+	const struct git_job *job = a->work->job;
+	git_oid meant;
+	bool there = a->there && job->revision[0] != '\0' &&
+		     git_oid_fromstr(&meant, job->revision) == 0 &&
+		     history_has(a->work, &a->tip, &meant);
+	if (!there) {
+		return work_fail(a->work, GIT_COMMIT_GONE, "'%s' of '%s' has no commit of %s",
+				 a->work->result->ref, a->work->url, job->operation);
+	}
+	a->work->result->unchanged = true;
+	note(a, &meant, &a->tip);
+	return GIT_OK;
+}
+
 /* One look at the branch and one push on top of it. *ret_again: somebody else may have been faster.
  */
 static enum git_failure round_once(struct advance *a, bool *ret_again)
@@ -312,6 +329,9 @@ static enum git_failure round_once(struct advance *a, bool *ret_again)
 	if (failure != GIT_OK || own) {
 		note(a, &a->commit, &a->tip);
 		return failure;
+	}
+	if (work->job->look) {
+		return find_only(a);
 	}
 	failure = make_tree(a, &tree);
 	if (failure != GIT_OK || work->result->unchanged) {
@@ -355,12 +375,11 @@ static enum git_failure run(struct advance *a)
 enum git_failure do_commit(struct work *work)
 {
 	struct advance a = {.work = work};
-	enum git_failure failure =
-	    work->job->archive[0] != '\0' ? archive_read(work, &a.content) : GIT_OK;
+	bool given = content_is_given(work->job);
+	enum git_failure failure = given ? content_read(work, &a.content) : GIT_OK;
 	failure = failure != GIT_OK ? failure : run(&a);
 	git_tree_free(a.below);
-	if (failure != GIT_OK || work->job->archive[0] == '\0') {
-		return failure;
-	}
-	return inspect(work, work->result->commit, work->job->path);
+	return failure != GIT_OK || !(given || work->job->look)
+		   ? failure
+		   : inspect(work, work->result->commit, work->job->path);
 }

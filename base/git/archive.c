@@ -1,10 +1,15 @@
-/* From an archive to a folder in the mirror; the writing end is archive.h. */
+/* From files on the disk to a folder in the mirror: of an archive, whose writing end is archive.h,
+ * or of a folder. */
 #include "base/git/work_internal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/git/archive.h"
+#include "base/git/folder.h"
 #include "base/git/text_internal.h"
 
 enum { BLOCK = 65536 };
@@ -14,6 +19,7 @@ struct reader {
 	FILE *file;
 	git_index *index;
 	uint64_t files, bytes;
+	enum git_failure failure; /* of a folder's file */
 };
 
 static void fclose_auto(FILE **file)
@@ -25,7 +31,7 @@ static void fclose_auto(FILE **file)
 
 static enum git_failure cut_off(struct reader *r)
 {
-	return work_fail(r->work, GIT_WORKER_FAILED, "the archive ends in the middle of a file");
+	return work_fail(r->work, GIT_WORKER_FAILED, "what was given ends in the middle of a file");
 }
 
 static bool take(struct reader *r, void *to, size_t bytes)
@@ -147,22 +153,77 @@ static enum git_failure read_one(struct reader *r, bool *ret_more)
 	return add_file(r, path, middle[0] == 1, sl_get_be64(middle + 1));
 }
 
-enum git_failure archive_read(struct work *work, git_oid *ret_tree)
+/* --- of an archive ---------------------------------------------------------------------- */
+
+static enum git_failure read_archive(struct reader *r)
 {
-	SL_AUTO(fclose_auto) FILE *file = fopen(work->job->archive, "re");
-	SL_AUTO(git_index_free_auto) git_index *index = NULL;
+	SL_AUTO(fclose_auto) FILE *file = fopen(r->work->job->archive, "re");
 	if (file == NULL) {
-		return work_fail_errno(work, "open archive", work->job->archive);
+		return work_fail_errno(r->work, "open archive", r->work->job->archive);
 	}
+	r->file = file;
+	enum git_failure failure = GIT_OK;
+	for (bool more = true; more && failure == GIT_OK;) {
+		failure = read_one(r, &more);
+	}
+	return failure;
+}
+
+/* --- of a folder -------------------------------------------------------------------------- */
+
+enum git_failure folder_walk(struct work *work, struct git_folder_walk *walk)
+{
+	static const enum git_rule rules[] = {
+	    [GIT_FOLDER_LINK] = GIT_RULE_LINK,
+	    [GIT_FOLDER_SPECIAL] = GIT_RULE_SPECIAL_FILE,
+	    [GIT_FOLDER_TOO_DEEP] = GIT_RULE_TOO_DEEP,
+	    [GIT_FOLDER_UNREADABLE] = GIT_RULE_NONE,
+	};
+	int fd = open(work->job->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		return work_fail_errno(work, "open folder", work->job->folder);
+	}
+	if (git_folder_walk(walk, fd) || walk->fault == GIT_FOLDER_FINE) {
+		return GIT_OK;
+	}
+	enum git_rule rule = rules[walk->fault];
+	return work_break(work, rule == GIT_RULE_NONE ? GIT_WORKER_FAILED : GIT_BUNDLE_REFUSED,
+			  rule, "%s", walk->text);
+}
+
+static bool take_file(void *ctx, const char *path, int fd, const struct stat *file)
+{
+	struct reader *r = ctx;
+	SL_AUTO(fclose_auto) FILE *stream = fdopen(dup(fd), "re");
+	r->file = stream;
+	r->failure = stream == NULL ? work_fail_errno(r->work, "read file", path)
+				    : add_file(r, path, (file->st_mode & S_IXUSR) != 0,
+					       (uint64_t)file->st_size);
+	return r->failure == GIT_OK;
+}
+
+static enum git_failure read_folder(struct reader *r)
+{
+	struct git_folder_walk walk = {.take = take_file, .ctx = r};
+	enum git_failure failure = folder_walk(r->work, &walk);
+	return failure != GIT_OK ? failure : r->failure;
+}
+
+bool content_is_given(const struct git_job *job)
+{
+	return job->archive[0] != '\0' || job->folder[0] != '\0';
+}
+
+enum git_failure content_read(struct work *work, git_oid *ret_tree)
+{
+	SL_AUTO(git_index_free_auto) git_index *index = NULL;
 	int rc = git_index_new(&index);
 	if (rc != 0) {
 		return work_fail_git(work, ERROR_MIRROR, rc, "begin a folder");
 	}
-	struct reader r = {.work = work, .file = file, .index = index};
-	enum git_failure failure = GIT_OK;
-	for (bool more = true; more && failure == GIT_OK;) {
-		failure = read_one(&r, &more);
-	}
+	struct reader r = {.work = work, .index = index};
+	enum git_failure failure =
+	    work->job->archive[0] != '\0' ? read_archive(&r) : read_folder(&r);
 	if (failure != GIT_OK) {
 		return failure;
 	}
@@ -170,5 +231,6 @@ enum git_failure archive_read(struct work *work, git_oid *ret_tree)
 	if (rc != 0) {
 		return work_fail_git(work, ERROR_MIRROR, rc, "write the folder");
 	}
+	(void)git_oid_tostr(work->result->given, sizeof(work->result->given), ret_tree);
 	return inspect_contract(work, ret_tree);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum { FOLDER_OPEN = 0755, FOLDER_DONE = 0555, FILE_DONE = 0444, RUNNABLE_DONE = 0555 };
+enum { OWNERS = 0200 }; /* what is to be worked in */
 
 /* Opens a path below `dir`, whatever somebody puts in its way: no link is followed, nothing above
  * is reached. */
@@ -59,7 +60,8 @@ static enum git_failure write_file(struct work *work, const struct bundle_file *
 	if (failure != GIT_OK) {
 		return failure;
 	}
-	mode_t mode = file->runnable ? RUNNABLE_DONE : FILE_DONE;
+	mode_t mode =
+	    (file->runnable ? RUNNABLE_DONE : FILE_DONE) | (work->job->writable ? OWNERS : 0);
 	SL_AUTO(sl_fd_auto)
 	int fd = open_below(work->staging, file->path, O_WRONLY | O_CREAT | O_EXCL, mode);
 	if (fd < 0 || !sl_file_write(fd, git_odb_object_data(object), file->size) ||
@@ -82,7 +84,8 @@ static enum git_failure write_file(struct work *work, const struct bundle_file *
 static enum git_failure close_folder(struct work *work, const char *path)
 {
 	SL_AUTO(sl_fd_auto) int fd = open_below(work->staging, path, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0 || fchmod(fd, FOLDER_DONE) != 0) {
+	mode_t mode = FOLDER_DONE | (work->job->writable ? OWNERS : 0);
+	if (fd < 0 || fchmod(fd, mode) != 0) {
 		return work_fail_errno(work, "finish folder", path);
 	}
 	if (work->job->sync_each && fsync(fd) != 0) {

@@ -42,7 +42,8 @@ static bool take_job(struct protocol_record *record, struct git_job *ret_job)
 	const char **texts[] = {&job.url,     &job.revision,     &job.ref,         &job.commit,
 				&job.path,    &job.other_commit, &job.other_path,  &job.message,
 				&job.staging, &job.want_tree,    &job.author,      &job.operation,
-				&job.archive, &job.move_from,    &job.record_path, &job.record};
+				&job.archive, &job.move_from,    &job.record_path, &job.record,
+				&job.folder};
 	for (size_t i = 0; i < SL_COUNT(texts); i++) {
 		*texts[i] = or_empty(*texts[i]);
 	}
@@ -99,6 +100,7 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 	    {job->mirror, CONFINE_WRITE},
 	    {file ? url.path : nowhere, source},
 	    {job->archive[0] != '\0' ? job->archive : nowhere, CONFINE_READ},
+	    {job->folder[0] != '\0' ? job->folder : nowhere, CONFINE_READ},
 	    /* what looking up a name takes */
 	    {"/etc/resolv.conf", CONFINE_READ},
 	    {"/etc/hosts", CONFINE_READ},
@@ -124,6 +126,7 @@ static bool confine_local(const struct git_job *job, struct sl_err *err)
 	const struct confine_path paths[] = {
 	    {job->mirror, CONFINE_READ},
 	    {job->staging[0] != '\0' ? job->staging : nowhere, CONFINE_WRITE},
+	    {job->folder[0] != '\0' ? job->folder : nowhere, CONFINE_READ},
 	    {"/dev/urandom", CONFINE_READ},
 	    {"/dev/null", CONFINE_WRITE},
 	};

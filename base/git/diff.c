@@ -30,8 +30,8 @@ static enum git_failure tell(struct work *work, char change, const struct bundle
 }
 
 /* Both lists are in order of path: one pass. */
-static enum git_failure merge(struct work *work, const struct bundle *before,
-			      const struct bundle *after)
+enum git_failure diff_send(struct work *work, const struct bundle *before,
+			   const struct bundle *after)
 {
 	size_t b = 0, a = 0, told = 0;
 	while (b < before->count || a < after->count) {
@@ -69,5 +69,5 @@ enum git_failure do_diff(struct work *work)
 	enum git_failure failure = read_side(work, job->commit, job->path, &before);
 	failure = failure != GIT_OK ? failure
 				    : read_side(work, job->other_commit, job->other_path, &after);
-	return failure != GIT_OK ? failure : merge(work, &before, &after);
+	return failure != GIT_OK ? failure : diff_send(work, &before, &after);
 }

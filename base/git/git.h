@@ -50,9 +50,9 @@ enum git_op {
 	GIT_FETCH,
 	/* Writes the folder `path` ("" = the root) of `commit` below `staging`, an
 	 * empty folder, view-only (0444/0555, staging itself too: it can still be
-	 * renamed within its folder), beneath its descriptor, syncs it, and
-	 * compares tree id and digest when given. Nothing outside staging is touched.
-	 * After a failure staging may hold anything: remove it. No network. */
+	 * renamed within its folder) or, `writable`, for its owner to work in (0644/0755), beneath
+	 * its descriptor, syncs it, and compares tree id and digest when given. Nothing outside
+	 * staging is touched. After a failure staging may hold anything: remove it. No network. */
 	GIT_CHECKOUT,
 	/* Lists what differs from (commit, path) to (other_commit, other_path): 'A' is in the other
 	   only. No network. */
@@ -64,19 +64,24 @@ enum git_op {
 	GIT_LS_PUSH,
 	/* Puts one commit onto the branch `ref` ("main", "refs/heads/main"; "": the default
 	 * one; of an empty repository: main) and pushes it, never forced. On top of the tip, folder
-	 * `move_from` becomes `path`, the files of `archive` become folder `path`, and file
-	 * `record_path` holds `record`; each but the last only when given. Author `author`,
+	 * `move_from` becomes `path`, the files of `archive` or `folder` become folder `path`, and
+	 * file `record_path` holds `record`; each but the last only when given. Author `author`,
 	 * committer `sluice <sluice@localhost>`, time `unix_s`, `message` and the trailer
 	 * `Sluice-Operation: OPERATION`: a commit with it that the branch has already is the one.
 	 * When nothing would change there is no commit. Whoever pushes in between is fetched, and
-	 * it is done again on top of that. With `archive`, what changed below `path` since
+	 * it is done again on top of that. With content, what changed below `path` since
 	 * `other_commit`
 	 * ("": nothing counts) in the same files is, unless `onto`, a CONFLICT, listed in `log`, as
 	 * is a folder at `path` that `move_from` would replace. `commit` ("": none) was on the
 	 * branch before: when it is not any more that is HISTORY_REWRITTEN, and nothing is written.
-	 * Result: commit (with nothing changed the tip), tip, ref, `unchanged`; with
-	 * `archive` also what RESOLVE says of the folder. */
+	 * With `look` nothing is made: the commit with the trailer is looked for, then `revision`
+	 * ("": none) on the branch; neither is there: COMMIT_GONE.
+	 * Result: commit (with nothing changed the tip), tip, ref, `unchanged`; with content
+	 * `given`, and with content or `look` what RESOLVE says of the folder. */
 	GIT_COMMIT,
+	/* Lists what differs from the folder `want_tree` to the files of `folder`, as DIFF. What no
+	 * bundle may have there is BUNDLE_REFUSED. No network. */
+	GIT_COMPARE,
 	/* Lists the commits that changed the folder `path`, newest first, from `other_commit`
 	 * back to `commit` ("": to the first), at most GIT_LOG_MAX. No network. */
 	GIT_LOG,
@@ -199,14 +204,17 @@ struct git_job {
 				   `--insecure`) */
 	struct git_login login; /* never logged; wiped after the job was sent */
 	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
-	/* COMMIT; author is a name, archive the absolute path of a file (archive.h) */
-	const char *author, *operation, *move_from, *record_path, *record, *archive;
+	/* COMMIT; author is a name, archive the absolute path of a file (archive.h), folder of a
+	 * folder (folder.h) */
+	const char *author, *operation, *move_from, *record_path, *record, *archive, *folder;
 	const char *want_tree;      /* hex tree id; NULL: any */
 	const uint8_t *want_digest; /* SL_HASH_BYTES; NULL: any */
 	uint64_t unix_s;
 	struct git_limits limits; /* a field that is 0 is its default */
 	unsigned deadline_ms;     /* 0: 300 000 */
 	bool onto;                /* COMMIT: what both changed is as the archive has it */
+	bool look;                /* COMMIT: make none */
+	bool writable;            /* checkout: not view-only */
 	bool sync_each;           /* checkout: fsync every file instead of one syncfs */
 };
 
@@ -232,6 +240,7 @@ struct git_result {
 	char commit[GIT_OID_TEXT]; /* resolved, fetched or published */
 	char tip[GIT_OID_TEXT];    /* COMMIT: where the branch is now */
 	char tree[GIT_OID_TEXT];   /* of the folder */
+	char given[GIT_OID_TEXT];  /* COMMIT: tree of the content as it was given */
 	char ref[GIT_REF_MAX]; /* through which it was resolved: "refs/heads/main"; "" for a bare
 				  commit id */
 	uint8_t digest[SL_HASH_BYTES];

@@ -12,7 +12,8 @@ enum {
 	NEEDS_REF = 4,
 	NEEDS_STAGING = 8,
 	NEEDS_OTHER = 16,
-	NEEDS_WORDS = 32
+	NEEDS_WORDS = 32,
+	NEEDS_FOLDER = 64
 };
 
 static const struct op_row {
@@ -28,6 +29,7 @@ static const struct op_row {
     [GIT_LS] = {"LS", NEEDS_URL},
     [GIT_LS_PUSH] = {"LS_PUSH", NEEDS_URL},
     [GIT_COMMIT] = {"COMMIT", NEEDS_URL | NEEDS_WORDS},
+    [GIT_COMPARE] = {"COMPARE", NEEDS_FOLDER},
     [GIT_LOG] = {"LOG", NEEDS_OTHER},
 };
 
@@ -138,8 +140,8 @@ static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 	     job_is_oid(or_empty(job->commit)), "must be 40 lower-case hex digits"},
 	    {"other_commit", or_empty(job->other_commit), (needs & NEEDS_OTHER) != 0,
 	     job_is_oid(or_empty(job->other_commit)), "must be 40 lower-case hex digits"},
-	    {"want_tree", or_empty(job->want_tree), false, job_is_oid(or_empty(job->want_tree)),
-	     "must be 40 lower-case hex digits"},
+	    {"want_tree", or_empty(job->want_tree), (needs & NEEDS_FOLDER) != 0,
+	     job_is_oid(or_empty(job->want_tree)), "must be 40 lower-case hex digits"},
 	    {"ref", or_empty(job->ref), (needs & NEEDS_REF) != 0,
 	     job_ref_is_fine(or_empty(job->ref)), "must be a legal Git ref"},
 	    {"path", or_empty(job->path), false, path_is_fine(or_empty(job->path)),
@@ -154,6 +156,8 @@ static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 	     "must be a relative path of legal names with single slashes"},
 	    {"archive", or_empty(job->archive), false, or_empty(job->archive)[0] == '/',
 	     "must be an absolute path"},
+	    {"folder", or_empty(job->folder), (needs & NEEDS_FOLDER) != 0,
+	     or_empty(job->folder)[0] == '/', "must be an absolute path"},
 	    {"author", or_empty(job->author), (needs & NEEDS_WORDS) != 0,
 	     is_one_line(or_empty(job->author), "<>"), "must be one line without < and >"},
 	    {"operation", or_empty(job->operation), (needs & NEEDS_WORDS) != 0,

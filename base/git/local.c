@@ -1,5 +1,5 @@
-/* Pushing into a repository of this machine (file://). libgit2's own way looks at the branch when it
- * connects and sets it when all objects are there, whatever it has become meanwhile: somebody
+/* Pushing into a repository of this machine (file://). libgit2's own way looks at the branch when
+ * it connects and sets it when all objects are there, whatever it has become meanwhile: somebody
  * else's push would be gone. So the branch is looked at again under Git's own lock. */
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +24,7 @@ static enum git_failure open_target(struct work *work, git_repository **ret_targ
 	if (url_parse(work->job->url, &url, NULL) != SL_OK) {
 		return work_fail(work, GIT_WORKER_FAILED, "'%s' is no URL", work->url);
 	}
-	int rc =
-	    git_repository_open_ext(ret_target, url.path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+	int rc = git_repository_open_ext(ret_target, url.path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
 	if (rc != 0) {
 		return work_fail_git(work, ERROR_PUSH, rc, "open the repository");
 	}

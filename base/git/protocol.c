@@ -52,6 +52,9 @@ static const struct field job_fields[] = {
     JOB(TEXT, record_path),
     JOB(TEXT, record),
     JOB(TEXT, archive),
+    JOB(TEXT, folder),
+    JOB(FLAG, look),
+    JOB(FLAG, writable),
     JOB(FLAG, onto),
     JOB(TEXT, want_tree),
     JOB(HASH_AT, want_digest),
@@ -78,6 +81,7 @@ static const struct field result_fields[] = {
     RESULT(CHARS, author),         RESULT(NUMBER, commit_unix_s),
     RESULT(FLAG, diff_cut),        RESULT(CHARS, tip),
     RESULT(FLAG, log_cut),         RESULT(FLAG, unchanged),
+    RESULT(CHARS, given),
 };
 
 static const struct field log_fields[] = {

@@ -110,9 +110,13 @@ enum git_failure merge_folders(struct work *work, const git_oid *base, const git
 
 /* --- archive.c: files on their way into Git --------------------------------------------------- */
 
-/* Writes the files of the job's archive into the mirror, checked by every rule; *ret_tree is their
- * folder. */
-enum git_failure archive_read(struct work *work, git_oid *ret_tree);
+bool content_is_given(const struct git_job *job);
+/* Writes the files of the job's archive or folder into the mirror, checked by every rule; *ret_tree
+ * is their folder. */
+enum git_failure content_read(struct work *work, git_oid *ret_tree);
+/* Walks the job's folder; when walk->take() ended it, that is GIT_OK here. */
+struct git_folder_walk;
+enum git_failure folder_walk(struct work *work, struct git_folder_walk *walk);
 
 /* --- bundle.c: the files of a folder, checked against every rule ------------------------ */
 
@@ -136,6 +140,10 @@ struct bundle {
  * done with it. Fill nothing on failure but what bundle_fini() frees. */
 enum git_failure bundle_read(struct work *work, const git_oid *tree, struct bundle *ret_bundle);
 void bundle_fini(struct bundle *bundle);
+
+/* diff.c: sends what differs. */
+enum git_failure diff_send(struct work *work, const struct bundle *before,
+			   const struct bundle *after);
 
 /* --- digest.c */
 
@@ -168,6 +176,7 @@ enum git_failure do_checkout(struct work *work);
 enum git_failure do_diff(struct work *work);
 enum git_failure do_commit(struct work *work);
 enum git_failure do_log(struct work *work);
+enum git_failure do_compare(struct work *work);
 
 SL_DEFINE_AUTO(git_odb_object *, git_odb_object_free);
 SL_DEFINE_AUTO(git_commit *, git_commit_free);

@@ -190,6 +190,10 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	cli_fact(cli, "placed on", "%s", app->n_placement == 0 ? "all instances" : "");
 	cli_fact(cli, "released", "%s", cli_ref(app->released));
 	cli_fact(cli, "versions", "%u", app->version_count);
+	if (response->lease != NULL) {
+		cli_fact(cli, "written by", "%s, for %s, until %s", response->lease->instance,
+			 response->lease->by, text_time(text, response->lease->expires_at));
+	}
 	cli_fact(cli, "made", "%s by %s", text_time(text, app->created_at), app->created_by);
 	return CLI_DONE;
 }

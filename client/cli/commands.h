@@ -8,8 +8,9 @@ extern const struct cli_command cli_cmd_workspace_add, cli_cmd_workspace_ls, cli
     cli_cmd_workspace_rekey;
 extern const struct cli_command cli_cmd_env_ls, cli_cmd_env_set;
 extern const struct cli_command cli_cmd_repo_add, cli_cmd_repo_ls, cli_cmd_repo_show, cli_cmd_push,
-    cli_cmd_repo_owed, cli_cmd_repo_retry, cli_cmd_repo_drop, cli_cmd_repo_refresh, cli_cmd_repo_rm,
-    cli_cmd_repo_set, cli_cmd_repo_test, cli_cmd_repo_keygen, cli_cmd_repo_rotate;
+    cli_cmd_lease_break, cli_cmd_repo_owed, cli_cmd_repo_retry, cli_cmd_repo_drop,
+    cli_cmd_repo_refresh, cli_cmd_repo_rm, cli_cmd_repo_set, cli_cmd_repo_test, cli_cmd_repo_keygen,
+    cli_cmd_repo_rotate;
 extern const struct cli_command cli_cmd_const_set, cli_cmd_const_ls, cli_cmd_const_show,
     cli_cmd_const_unset, cli_cmd_const_rm, cli_cmd_secret_set, cli_cmd_secret_ls,
     cli_cmd_secret_reveal, cli_cmd_secret_unset, cli_cmd_secret_rm, cli_cmd_source_add,

@@ -42,6 +42,10 @@ enum cli_exit cli_exit_of(int code)
 static const struct {
 	const char *reason, *advice;
 } advices[] = {
+    {"NO_DRAFT", "run: sluice version create APP NAME"},
+    {"NO_WORKING_COPY", "run: sluice status APP, to see which instance has one"},
+    {"LEASE_HELD", "push from that instance; or run: sluice lease break APP"},
+    {"AGENT_OFFLINE", "start the agent there; or push a folder: sluice push DIR --app APP"},
     {"WORKSPACE_NOT_FOUND", "run: sluice workspace ls"},
     {"ENVIRONMENT_NOT_FOUND", "run: sluice env ls"},
     {"REPOSITORY_NOT_FOUND", "run: sluice repo ls"},

@@ -203,6 +203,10 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	for (size_t i = 0; i < in->n_alerts; i++) {
 		cli_fact(cli, "alert", "%s", in->alerts[i]->text);
 	}
+	for (size_t i = 0; i < response->n_leases; i++) {
+		cli_fact(cli, i == 0 ? "writes on" : "", "%s until %s", response->leases[i]->app,
+			 text_time(text, response->leases[i]->expires_at));
+	}
 	if (in->agent != NULL) {
 		cli_fact(
 		    cli, "agent", "%s",

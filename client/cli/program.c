@@ -79,6 +79,7 @@ static const struct sl_command *const commands[] = {
     ROW(app_rm),
     ROW(version_create),
     ROW(push),
+    ROW(lease_break),
     ROW(version_set),
     ROW(version_ls),
     ROW(version_show),

@@ -1,5 +1,5 @@
-/* sluice push: a folder of this machine becomes the content of a draft, as one commit. */
-#include <dirent.h>
+/* sluice push: a folder of this machine, or the working copy of a development instance, becomes the
+ * content of a draft, as one commit. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,13 +10,14 @@
 
 #include "base/bytes/bytes.h"
 #include "base/git/archive.h"
+#include "base/git/folder.h"
 #include "base/mem/own.h"
 #include "client/cli/commands.h"
 
-enum { PIECE = 1 << 20, DEPTH_MAX = 64, PATH_ROOM = 4096 };
+enum { PIECE = 1 << 20 };
 
 struct push_flags {
-	const char *app, *version, *message;
+	const char *app, *version, *instance, *message;
 	bool onto, wait;
 };
 #define PUSH(field) offsetof(struct push_flags, field)
@@ -25,8 +26,15 @@ static const struct sl_flag push_flags[] = {
      .kind = SL_FLAG_TEXT,
      .offset = PUSH(app),
      .max = 64,
-     .required = true,
-     .help = "The app whose folder in the repository it becomes."},
+     .help = "A folder of this machine is pushed: the app whose folder in the repository it "
+	     "becomes."},
+    {.name = "instance",
+     .kind = SL_FLAG_TEXT,
+     .offset = PUSH(instance),
+     .max = 64,
+     .placeholder = "NAME",
+     .help = "The development instance whose working copy is pushed; without it the one that holds "
+	     "the app's lease, or the only one that has a working copy."},
     {.name = "version",
      .kind = SL_FLAG_TEXT,
      .offset = PUSH(version),
@@ -106,8 +114,9 @@ static ssize_t read_some(struct upload *u, int fd, uint64_t left)
 	return got;
 }
 
-static bool add_file(struct upload *u, int fd, const char *path, const struct stat *file)
+static bool add_file(void *ctx, const char *path, int fd, const struct stat *file)
 {
+	struct upload *u = ctx;
 	uint64_t left = (uint64_t)file->st_size;
 	git_archive_head(&u->piece, path, (file->st_mode & S_IXUSR) != 0, left);
 	u->files++;
@@ -128,62 +137,6 @@ static bool add_file(struct upload *u, int fd, const char *path, const struct st
 
 /* --- the folder ---------------------------------------------------------------------------- */
 
-static bool add_folder(struct upload *u, int fd, const char *path, unsigned depth);
-
-static bool add_entry(struct upload *u, int at, const char *name, const char *path, unsigned depth)
-{
-	struct stat file;
-	int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 && errno == ELOOP) {
-		return failed(u, cli_complain(CLI_FAILED, "'%s' is a link: an app has none", path));
-	}
-	if (fd < 0 || fstat(fd, &file) != 0) {
-		bool told =
-		    failed(u, cli_complain(CLI_FAILED, "open '%s': %s", path, strerror(errno)));
-		if (fd >= 0) {
-			(void)close(fd);
-		}
-		return told;
-	}
-	if (S_ISDIR(file.st_mode)) {
-		return add_folder(u, fd, path, depth + 1);
-	}
-	bool fine =
-	    S_ISREG(file.st_mode)
-		? add_file(u, fd, path, &file)
-		: failed(u, cli_complain(CLI_FAILED, "'%s' is neither a file nor a folder", path));
-	(void)close(fd);
-	return fine;
-}
-
-/* Takes the descriptor. The folder's own Git is not of the app. */
-static bool add_folder(struct upload *u, int fd, const char *path, unsigned depth)
-{
-	DIR *dir = depth < DEPTH_MAX ? fdopendir(fd) : NULL;
-	bool fine = dir != NULL;
-	if (!fine) {
-		(void)close(fd);
-		return failed(
-		    u, cli_complain(CLI_FAILED, "folder '%s' is too deep or cannot be read", path));
-	}
-	for (struct dirent *entry = readdir(dir); fine && entry != NULL; entry = readdir(dir)) {
-		const char *name = entry->d_name;
-		bool skipped = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-			       (path[0] == '\0' && strcmp(name, ".git") == 0);
-		char full[PATH_ROOM];
-		int bytes =
-		    snprintf(full, sizeof(full), "%s%s%s", path, path[0] == '\0' ? "" : "/", name);
-		if (!skipped && bytes >= (int)sizeof(full)) {
-			fine =
-			    failed(u, cli_complain(CLI_FAILED, "'%s': a path is too long", path));
-		} else if (!skipped) {
-			fine = add_entry(u, dirfd(dir), name, full, depth);
-		}
-	}
-	(void)closedir(dir);
-	return fine;
-}
-
 static bool upload_folder(struct upload *u, const char *folder)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -191,7 +144,13 @@ static bool upload_folder(struct upload *u, const char *folder)
 		return failed(u,
 			      cli_complain(CLI_FAILED, "folder '%s': %s", folder, strerror(errno)));
 	}
-	return add_folder(u, fd, "", 0) && send_piece(u, true);
+	struct git_folder_walk walk = {.take = add_file, .ctx = u};
+	if (!git_folder_walk(&walk, fd)) {
+		return walk.fault == GIT_FOLDER_FINE
+			   ? false /* it was said why */
+			   : failed(u, cli_complain(CLI_FAILED, "%s", walk.text));
+	}
+	return send_piece(u, true);
 }
 
 /* --- the command ---------------------------------------------------------------------------------
@@ -244,11 +203,27 @@ static void tell_conflicts(struct cli *cli, const char *app, const char *version
 	}
 }
 
-static int push(struct cli *cli, const struct sl_args *args, void *config)
+/* Waits, if it is to, and says what became of it. `what` is "7 files", or "working copy of dev-1".
+ */
+static int follow(struct cli *cli, const struct push_flags *flags, const ProtobufCMessage *response,
+		  const Sluice__V1__Version *version, const char *what)
 {
-	const struct push_flags *flags = config;
+	int code = flags->wait ? cli_wait_content(cli, cli->app, version->id) : CLI_DONE;
+	if (code != CLI_DONE) {
+		tell_conflicts(cli, cli->app, version->id);
+	}
+	if (!cli_printed(cli, response, version->name) && code == CLI_DONE) {
+		cli_say(cli, "version %s of %s: %s %s\n", version->name, version->app, what,
+			flags->wait ? "in Git" : "on the way into Git");
+	}
+	return code;
+}
+
+static int push_folder(struct cli *cli, const struct push_flags *flags, const char *folder)
+{
 	Sluice__V1__PushVersionRequest request = SLUICE__V1__PUSH_VERSION_REQUEST__INIT;
 	Sluice__V1__PushVersionResponse *response = NULL;
+	char what[TEXT_SIZE];
 	cli->app = flags->app;
 	bool named = flags->version != NULL && flags->version[0] != '\0';
 	cli->version = named ? flags->version : newest_draft(cli, flags->app);
@@ -256,7 +231,7 @@ static int push(struct cli *cli, const struct sl_args *args, void *config)
 		return CLI_FAILED;
 	}
 	struct upload upload = {.cli = cli, .app = flags->app};
-	bool sent = upload_folder(&upload, args->items[0]);
+	bool sent = upload_folder(&upload, folder);
 	sl_buf_fini(&upload.piece);
 	if (!sent) {
 		return upload.code;
@@ -271,22 +246,87 @@ static int push(struct cli *cli, const struct sl_args *args, void *config)
 	if (!CLI_CALL(cli, push_version, &request, &response)) {
 		return cli_fail(cli);
 	}
-	int code = flags->wait ? cli_wait_content(cli, cli->app, response->version->id) : CLI_DONE;
-	if (code != CLI_DONE) {
-		tell_conflicts(cli, cli->app, response->version->id);
+	(void)snprintf(what, sizeof(what), "%lu files are", (unsigned long)upload.files);
+	return follow(cli, flags, &response->base, response->version, what);
+}
+
+/* --- of an instance ------------------------------------------------------------------------- */
+
+/* The only one with a working copy of the app; NULL: it was said why none. */
+static const char *only_instance(struct cli *cli, const char *app)
+{
+	Sluice__V1__GetStatusRequest request = SLUICE__V1__GET_STATUS_REQUEST__INIT;
+	Sluice__V1__GetStatusResponse *status = NULL;
+	const char *found = NULL;
+	unsigned count = 0;
+	request.workspace = cli->workspace;
+	request.app = cli_str(app);
+	request.with_instances = true;
+	if (!CLI_CALL(cli, get_status, &request, &status)) {
+		(void)cli_fail(cli);
+		return NULL;
 	}
-	if (!cli_printed(cli, &response->base, response->version->name) && code == CLI_DONE) {
-		cli_say(cli, "version %s of %s: %lu files %s\n", response->version->name,
-			response->version->app, (unsigned long)upload.files,
-			flags->wait ? "are in Git" : "are on their way into Git");
+	for (size_t i = 0; i < status->n_instances; i++) {
+		if (status->instances[i]->working_copy != NULL) {
+			found = status->instances[i]->instance;
+			count++;
+		}
 	}
-	return code;
+	if (status->n_apps > 0 && status->apps[0]->lease != NULL) {
+		return status->apps[0]->lease->instance;
+	}
+	if (count != 1) {
+		(void)cli_complain(
+		    CLI_FAILED, "%s development instance has a working copy of %s: say --instance",
+		    count == 0 ? "no" : "more than one", app);
+	}
+	return count == 1 ? found : NULL;
+}
+
+static int push_instance(struct cli *cli, const struct push_flags *flags, const char *app)
+{
+	Sluice__V1__PushWorkingCopyRequest request = SLUICE__V1__PUSH_WORKING_COPY_REQUEST__INIT;
+	Sluice__V1__PushWorkingCopyResponse *response = NULL;
+	bool named = flags->instance != NULL && flags->instance[0] != '\0';
+	char what[TEXT_SIZE];
+	cli->app = app;
+	cli->version = flags->version;
+	const char *instance = named ? flags->instance : only_instance(cli, app);
+	if (instance == NULL) {
+		return CLI_FAILED;
+	}
+	(void)snprintf(what, sizeof(what), "the working copy of %s is", instance);
+	request.workspace = cli->workspace;
+	request.write = &cli->write;
+	request.app = cli_str(app);
+	request.version = cli_str(flags->version);
+	request.instance = cli_str(instance);
+	request.message = cli_str(flags->message);
+	request.onto = flags->onto;
+	if (!CLI_CALL(cli, push_working_copy, &request, &response)) {
+		return cli_fail(cli);
+	}
+	return follow(cli, flags, &response->base, response->version, what);
+}
+
+static int push(struct cli *cli, const struct sl_args *args, void *config)
+{
+	const struct push_flags *flags = config;
+	bool folder = flags->app != NULL && flags->app[0] != '\0';
+	bool instance = flags->instance != NULL && flags->instance[0] != '\0';
+	if (folder && instance) {
+		return cli_complain(CLI_USAGE, "push takes DIR --app A, or APP --instance I");
+	}
+	return folder ? push_folder(cli, flags, args->items[0])
+		      : push_instance(cli, flags, args->items[0]);
 }
 
 const struct cli_command cli_cmd_push = {
     .about = {.name = "push",
-	      .synopsis = "DIR --app A -m MESSAGE",
-	      .summary = "Commit a folder as an app's on its repository's branch; a draft takes it",
+	      .synopsis = "DIR --app A | APP [--instance I] -m MESSAGE",
+	      .summary =
+		  "Commit a folder, or an instance's working copy, as an app's; a draft takes "
+		  "it",
 	      .args_min = 1,
 	      .args_max = 1,
 	      .flags = push_flags,
@@ -294,7 +334,40 @@ const struct cli_command cli_cmd_push = {
 		  (const struct sl_example[]){
 		      {"sluice push build --app shop -m 'New cart'",
 		       "What is in build becomes the newest draft of shop."},
+		      {"sluice push shop --instance dev-1 -m 'New cart'",
+		       "What was edited in apps/shop/work of dev-1 does."},
 		      {NULL, NULL}}},
     .run = push,
     .config_size = sizeof(struct push_flags),
+};
+
+/* --- leases ----------------------------------------------------------------------------------- */
+
+static int break_lease(struct cli *cli, const struct sl_args *args, void *config)
+{
+	Sluice__V1__BreakLeaseRequest request = SLUICE__V1__BREAK_LEASE_REQUEST__INIT;
+	Sluice__V1__BreakLeaseResponse *response = NULL;
+	(void)config;
+	cli->app = args->items[0];
+	request.workspace = cli->workspace;
+	request.write = &cli->write;
+	request.app = cli_str(cli->app);
+	if (!CLI_CALL(cli, break_lease, &request, &response)) {
+		return cli_fail(cli);
+	}
+	const char *holder = response->lease != NULL ? response->lease->instance : "(gone)";
+	if (!cli_printed(cli, &response->base, holder)) {
+		cli_say(cli, "%s: %s held the lease; any instance may push now\n", cli->app,
+			holder);
+	}
+	return CLI_DONE;
+}
+
+const struct cli_command cli_cmd_lease_break = {
+    .about = {.name = "lease break",
+	      .synopsis = "APP",
+	      .summary = "End the lease of the development instance that writes on an app",
+	      .args_min = 1,
+	      .args_max = 1},
+    .run = break_lease,
 };

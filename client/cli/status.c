@@ -169,6 +169,14 @@ static const char *instance_symbol(const Sluice__V1__InstanceStatus *s)
 	return phase_color(s) == TEXT_BAD ? "✗" : "…";
 }
 
+static const char *work_mark(const Sluice__V1__WorkingCopy *copy)
+{
+	if (copy == NULL || copy->edited == 0) {
+		return copy != NULL && copy->behind ? "behind" : "";
+	}
+	return copy->behind ? "edited, behind" : "edited";
+}
+
 static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse *status)
 {
 	static const char *const headings[] = {
@@ -185,8 +193,9 @@ static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse 
 		table_put(table, TEXT_PLAIN, "%s", cli_ref(s->desired));
 		table_put(table, s->converged ? TEXT_GOOD : TEXT_BUSY, "%s", cli_ref(s->active));
 		table_put(table, phase_color(s), "%s", phase_text(text, s));
-		table_put(table, TEXT_BUSY, "%s%s%s", s->paused ? "paused " : "",
-			  s->orphaned ? "orphaned " : "", s->update != NULL ? "update " : "");
+		table_put(table, TEXT_BUSY, "%s%s%s%s", s->paused ? "paused " : "",
+			  s->orphaned ? "orphaned " : "", s->update != NULL ? "update " : "",
+			  work_mark(s->working_copy));
 		table_put(table, TEXT_BAD, "%s", s->error);
 	}
 	return cli_end_table(table);
@@ -202,6 +211,10 @@ static int detail(const struct cli *cli, const Sluice__V1__GetStatusResponse *st
 			app->released != NULL ? cli_ref(app->released) : "");
 		for (size_t u = 0; u < app->n_share_urls; u++) {
 			cli_say(cli, "  %s\n", app->share_urls[u]);
+		}
+		if (app->lease != NULL) {
+			cli_say(cli, "  written by %s, for %s\n", app->lease->instance,
+				app->lease->by);
 		}
 		int code = environments(cli, app);
 		if (code != CLI_DONE) {

@@ -27,6 +27,7 @@ struct fleet;
 struct fleet_login_request {
 	uint32_t workspace;
 	const char *identity_id, *repository_id;
+	bool push; /* for one push; else to read */
 };
 
 struct fleet_options {
@@ -76,6 +77,17 @@ void fleet_agent_drained(struct fleet *fleet, struct rpc_stream *stream);
 Sluice__V1__AgentView *fleet_agent_view(struct fleet *fleet, struct sl_arena *arena,
 					const char *instance_id);
 
+/* An instance's working copy of an app, as far as memory knows. */
+struct fleet_working_copy {
+	bool connected;      /* its agent is */
+	char version_id[32]; /* that it is of; "": there is none */
+};
+void fleet_working_copy_read(struct fleet *fleet, const char *instance_id, const char *app_id,
+			     struct fleet_working_copy *ret_copy);
+/* In the arena; NULL for NULL. */
+Sluice__V1__WorkingCopy *fleet_working_copy_dup(struct sl_arena *arena,
+						const Sluice__V1__WorkingCopy *copy);
+
 /* How one instance stands to one app: as its agent said since the server started, else as stored.
  */
 struct fleet_standing {
@@ -97,6 +109,7 @@ struct fleet_standing {
 	bool orphaned;
 	char *const *staged; /* ids of the versions on disk, verified */
 	size_t staged_count;
+	const Sluice__V1__WorkingCopy *working_copy; /* as its agent said; NULL: none */
 	const char *failed_version_id,
 	    *failed_error; /* a kept version, not the subject, that FAILED; "" */
 };

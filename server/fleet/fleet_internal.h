@@ -51,6 +51,14 @@ struct fleet_app {
 	struct fleet_entry *entries[ENV_COUNT + 1];
 	struct fleet_pin *pins; /* of single instances; owned */
 	size_t pin_count;
+	struct fleet_push *push; /* that waits for an instance; owned; NULL: none */
+};
+
+/* An order to push: a serialized AgentPush without login. */
+struct fleet_push {
+	char instance_id[FLEET_ID_ROOM], operation[FLEET_ID_ROOM];
+	size_t size;
+	uint8_t bytes[];
 };
 
 /* What one session is told of one app. */
@@ -75,8 +83,9 @@ struct fleet_status {
 	char *error;                   /* owned; NULL: none */
 	char (*staged)[FLEET_ID_ROOM]; /* owned */
 	size_t staged_count;
-	char failed[FLEET_ID_ROOM]; /* a kept version that is not the subject and FAILED */
-	char *failed_error;         /* owned */
+	Sluice__V1__WorkingCopy *work; /* owned; memory only; NULL: none */
+	char failed[FLEET_ID_ROOM];    /* a kept version that is not the subject and FAILED */
+	char *failed_error;            /* owned */
 };
 
 struct fleet_pulse {
@@ -145,6 +154,7 @@ struct fleet_session {
 	uint64_t end_mono_ms;            /* not 0: the stream is ended then */
 	struct fleet_told_login *logins; /* owned */
 	size_t login_count;
+	char told_push[FLEET_ID_ROOM]; /* operation of the order that was sent last */
 };
 
 STAILQ_HEAD(fleet_apps, fleet_app);
@@ -270,6 +280,19 @@ void fleet_slots_remove_deleted(struct fleet_session *session, const struct stor
 /* hello.c: without the lock */
 sl_code fleet_hello(struct fleet *fleet, struct rpc_stream *stream, struct sl_arena *arena,
 		    const Sluice__V1__AgentHello *message, struct sl_err *err);
+
+/* pushes.c */
+/* Of the app's record as it is in the view: the order that waits. */
+sl_code fleet_push_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app,
+			struct sl_arena *arena, struct sl_err *err);
+bool fleet_push_is_for(const struct fleet_app *app, const struct fleet_unit *unit);
+/* Sends the orders that the agent was not told of. False: not now. */
+bool fleet_pushes_tell(struct fleet *fleet, struct fleet_session *session);
+/* Writes what an agent answered. The lock is not held while it is submitted. */
+void fleet_push_answered(struct fleet *fleet, struct fleet_session *session,
+			 const Sluice__V1__AgentPushed *answer);
+/* True if it differs from what was known. */
+bool fleet_status_set_work(struct fleet_status *status, const Sluice__V1__WorkingCopy *work);
 
 /* session.c */
 sl_code fleet_session_send(struct fleet_session *session, const Sluice__V1__SyncResponse *response,

@@ -94,6 +94,7 @@ static void from_memory(struct visit *v, const struct fleet_unit *unit,
 	standing->orphaned = status->orphaned;
 	standing->staged = staged;
 	standing->staged_count = staged == NULL ? 0 : status->staged_count;
+	standing->working_copy = status->work;
 	standing->failed_version_id = status->failed;
 	standing->failed_error = or_empty(status->failed_error);
 }

@@ -77,6 +77,13 @@ static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1
 	return true;
 }
 
+static bool is_draft(const struct source *source, uint32_t number)
+{
+	const Sluice__Store__V1__VersionRecord *version =
+	    desired_version_record(source->desired, number);
+	return version != NULL && version->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_DRAFT;
+}
+
 static struct fleet_entry *encode(const struct source *source, const struct desired_choice *choice,
 				  uint32_t environment, struct sl_arena *arena)
 {
@@ -91,6 +98,10 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 		if (fill_bundle(source, choice->keep[i], bundle)) {
 			message.activate = choice->keep[i] == choice->selected ? bundle->version_id
 									       : message.activate;
+			bool work = environment == ENV_DEVELOPMENT &&
+				    choice->keep[i] == choice->selected &&
+				    is_draft(source, choice->keep[i]);
+			message.work = work ? bundle->version_id : message.work;
 			keep[message.n_keep++] = bundle;
 		}
 	}
@@ -206,6 +217,7 @@ static void clear_app(struct fleet_app *app)
 		fleet_entry_unref(SL_TAKE(app->entries[i]));
 	}
 	free_pins(app);
+	free(SL_TAKE(app->push));
 }
 
 void fleet_apps_free(struct fleet *fleet)
@@ -288,7 +300,6 @@ static sl_code compute(struct fleet_app *app, const struct store_view *view, str
 sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app,
 		       struct sl_err *err)
 {
-	(void)fleet;
 	struct record_key key = KEY(app->workspace, key_text(k, app->id));
 	struct sl_bytes value;
 	sl_code code = store_get(view, TABLE_APPS, key_bytes(&key), &value, err);
@@ -311,7 +322,8 @@ sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struc
 	app->record = record;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
-	return compute(app, view, &arena, err);
+	code = fleet_push_read(fleet, view, app, &arena, err);
+	return code != SL_OK ? code : compute(app, view, &arena, err);
 }
 
 sl_code fleet_apps_load(struct fleet *fleet, const struct store_view *view, struct sl_err *err)

@@ -170,13 +170,10 @@ static void send_manifest(struct fleet *fleet, struct fleet_session *session,
 }
 
 /* Sends the manifest if the agent does not have it. */
-static void look(struct fleet *fleet, struct fleet_session *session)
+static void look_at_manifest(struct fleet *fleet, struct fleet_session *session)
 {
 	uint8_t core[FLEET_CORE_BYTES];
 	struct fleet_unit *unit = session->unit;
-	if (unit == NULL || session->end_mono_ms != 0 || fleet->recovering) {
-		return;
-	}
 	fleet_manifest_core(session, core);
 	session->pending = false;
 	if (unit->sent_sequence != 0 && memcmp(core, unit->sent_core, FLEET_CORE_BYTES) == 0) {
@@ -190,6 +187,17 @@ static void look(struct fleet *fleet, struct fleet_session *session)
 	 * to take down) needs a revision of its own. */
 	session->pending = true;
 	fleet->want_revision = fleet->want_revision || session->told == fleet->position;
+}
+
+static void look(struct fleet *fleet, struct fleet_session *session)
+{
+	if (session->unit == NULL || session->end_mono_ms != 0 || fleet->recovering) {
+		return;
+	}
+	look_at_manifest(fleet, session);
+	if (!fleet_pushes_tell(fleet, session)) {
+		session->pending = true; /* when the outbox is empty again, or at a tick */
+	}
 }
 
 void fleet_sessions_send(struct fleet *fleet)
@@ -418,6 +426,9 @@ static sl_code take(struct fleet *fleet, struct rpc_stream *stream, struct sl_ar
 		return fleet_hello(fleet, stream, arena, request->hello, err);
 	}
 	hear(fleet, session, request);
+	if (request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_PUSHED) {
+		fleet_push_answered(fleet, session, request->pushed);
+	}
 	return SL_OK;
 }
 

@@ -129,6 +129,9 @@ void fleet_session_place(struct fleet *fleet, struct fleet_session *session, str
 		return;
 	}
 	uint32_t retries = instance_retries(unit->record, app->id);
+	if (fleet_push_is_for(app, unit)) {
+		fleet_session_touch(fleet, session);
+	}
 	if (found && session->slots[at].entry == entry && session->slots[at].retries == retries) {
 		return;
 	}

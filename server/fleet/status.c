@@ -92,6 +92,7 @@ static void status_fini(struct fleet_status *status)
 	free(status->error);
 	free(status->staged);
 	free(status->failed_error);
+	(void)fleet_status_set_work(status, NULL);
 }
 
 void fleet_statuses_free(struct fleet_unit *unit)
@@ -293,6 +294,7 @@ void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit,
 	changed = set_id(status->active, report->active_version_id) || changed;
 	changed =
 	    set_staged(status, report->staged_version_ids, report->n_staged_version_ids) || changed;
+	changed = fleet_status_set_work(status, report->working_copy) || changed;
 	if (is_about_subject(unit, status, report)) {
 		changed = set_phase(fleet, status, report) || changed;
 	} else {
@@ -320,6 +322,7 @@ static void take_inventory(struct fleet *fleet, struct fleet_unit *unit,
 	(void)set_id(status->active, item->active_version_id);
 	(void)set_staged(status, item->staged_version_ids, item->n_staged_version_ids);
 	if (item->last != NULL && is_sane(item->last)) {
+		(void)fleet_status_set_work(status, item->last->working_copy);
 		(void)set_phase(fleet, status, item->last);
 		status->sequence = item->last->sequence;
 	}

@@ -158,7 +158,7 @@ static void drop_upload(const struct gitsync *g, const struct gitsync_item *item
 {
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
-	if (!is_commit(item->owed) || item->owed->version == 0) {
+	if (!is_commit(item->owed) || item->owed->commit->upload[0] == '\0') {
 		return;
 	}
 	const char *path = gitsync_upload_path(&arena, g->data, item->owed->commit->upload);

@@ -5,6 +5,7 @@
 #include "base/mem/own.h"
 #include "server/gitsync/jobs.h"
 #include "server/records/commits.h"
+#include "server/records/pushes.h"
 #include "server/records/versions.h"
 
 enum { BACKOFF_MIN_MS = 1000 };
@@ -52,10 +53,22 @@ static sl_code decide_publish(struct decision *d, const struct result_cmd *c, st
 	return versions_decide_publish_result(d, &result, err);
 }
 
+/* An instance was to push, and nothing of it is there. */
+static void tell_none(struct decision *d, const struct result_cmd *c,
+		      struct version_content_result *content)
+{
+	const Sluice__Store__V1__OwedCommit *commit = c->item->owed->commit;
+	if (commit->instance_id[0] != '\0' && c->result->failure == GIT_COMMIT_GONE) {
+		content->reason = push_reason(commit);
+		content->text = push_text(d->arena, commit);
+	}
+}
+
 static sl_code decide_commit(struct decision *d, const struct result_cmd *c, struct sl_err *err)
 {
 	const struct git_result *r = c->result;
-	const struct version_content_result content = content_result(d, c);
+	struct version_content_result content = content_result(d, c);
+	tell_none(d, c, &content);
 	const struct commit_result result = {
 	    .repository_id = c->item->owed->repository_id,
 	    .revision = c->item->owed->revision,

@@ -299,13 +299,13 @@ sl_code logins_box(struct vault *vault, const struct store_view *view,
 				      &repository, err);
 	code =
 	    code != SL_OK ? code : identity_get(view, &arena, reader->identity_id, &identity, err);
-	if (code != SL_OK || login_revision(repository) == 0 ||
-	    identity->box_key.len != SL_BOX_PUBLIC_BYTES) {
+	bool needed = login_revision(repository) != 0 || (reader->push && repository->push != NULL);
+	if (code != SL_OK || !needed || identity->box_key.len != SL_BOX_PUBLIC_BYTES) {
 		return code != SL_OK ? code : SL_NOT_FOUND;
 	}
-	if (repository->pull != NULL) {
-		code =
-		    open_slot(vault, view, reader->workspace, repository, LOGIN_PULL, &login, err);
+	enum login_slot slot = reader->push ? LOGIN_PUSH : LOGIN_PULL;
+	if (*login_at(repository, slot) != NULL) {
+		code = open_slot(vault, view, reader->workspace, repository, slot, &login, err);
 	}
 	if (code != SL_OK) {
 		return code;

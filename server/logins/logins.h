@@ -59,11 +59,12 @@ SL_MUST_USE sl_code logins_open(struct vault *vault, const struct store_view *vi
 				struct login_wish wish, struct repository_login *ret_login,
 				struct sl_err *err);
 
-/* What the agent with this identity is told to read the repository: a box that only its key opens,
- * see AgentLogin. Never what is to push. SL_NOT_FOUND: it needs nothing, or has no key. */
+/* What the agent with this identity is told to read the repository, or for one push to write on it:
+ * a box that only its key opens, see AgentLogin. SL_NOT_FOUND: it needs nothing, or has no key. */
 struct login_reader {
 	uint32_t workspace;
 	const char *identity_id, *repository_id;
+	bool push; /* for a push that it was ordered; else to read */
 };
 SL_MUST_USE sl_code logins_box(struct vault *vault, const struct store_view *view,
 			       const struct login_reader *reader, struct sl_buf *ret_box,

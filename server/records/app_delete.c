@@ -63,7 +63,7 @@ static sl_code delete_statuses(struct decision *d, const char *app_id, struct sl
 static sl_code delete_all(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 			  struct sl_err *err)
 {
-	static const enum record_table by_app[] = {TABLE_OPENED, TABLE_RELEASES,
+	static const enum record_table by_app[] = {TABLE_LEASES, TABLE_OPENED, TABLE_RELEASES,
 						   TABLE_RELEASE_STACK};
 	sl_code code = delete_versions(d, app, err);
 	for (size_t i = 0; code == SL_OK && i < SL_COUNT(by_app); i++) {

@@ -48,8 +48,10 @@ static void put_attempt(struct decision *d, Sluice__Store__V1__OwedRecord *owed,
 	owed->attempts++;
 	owed->next_ms = result->transient ? result->next_ms : 0;
 	owed->parked = !result->transient;
-	owed->commit->failure = (char *)result->failure;
-	owed->commit->text = (char *)result->text;
+	if (owed->commit->instance_id[0] == '\0') { /* else what the instance said stays */
+		owed->commit->failure = (char *)result->failure;
+		owed->commit->text = (char *)result->text;
+	}
 	struct record_key key = owed_key_of(d->workspace, owed);
 	decision_put(d, TABLE_OWED, &key, &owed->base);
 }

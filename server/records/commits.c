@@ -5,6 +5,7 @@
 
 #include "base/mem/own.h"
 #include "server/records/apps.h"
+#include "server/records/pushes.h"
 #include "server/records/versions.h"
 #include "server/records/versions_internal.h"
 
@@ -98,6 +99,40 @@ sl_code commits_path_wanted(struct decision *d, const char *repository_id, const
 	return code;
 }
 
+sl_code commits_find_move(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+			  bool *ret_moves, struct sl_err *err)
+{
+	struct path_search search = {.app_id = app->id};
+	sl_code code = each_owed(d, app->repository_id, note_move, &search, err);
+	*ret_moves = search.found != NULL;
+	return code;
+}
+
+struct operation_search {
+	const char *operation;
+	Sluice__Store__V1__OwedRecord *found;
+};
+
+static sl_code note_operation(struct decision *d, Sluice__Store__V1__OwedRecord *owed, void *ctx,
+			      struct sl_err *err)
+{
+	struct operation_search *search = ctx;
+	(void)d, (void)err;
+	if (owed->commit != NULL && strcmp(owed->commit->id, search->operation) == 0) {
+		search->found = owed;
+	}
+	return SL_OK;
+}
+
+sl_code commits_find(struct decision *d, const char *repository_id, const char *operation,
+		     Sluice__Store__V1__OwedRecord **ret_owed, struct sl_err *err)
+{
+	struct operation_search search = {.operation = operation};
+	sl_code code = each_owed(d, repository_id, note_operation, &search, err);
+	*ret_owed = search.found;
+	return code == SL_OK && search.found == NULL ? SL_NOT_FOUND : code;
+}
+
 /* --- owing ------------------------------------------------------------------------------ */
 
 static bool wants_commits(const Sluice__Store__V1__RepositoryRecord *repository,
@@ -119,7 +154,13 @@ static void fill_push(const struct words *words, Sluice__Store__V1__OwedRecord *
 {
 	owed->version = words->version->number;
 	owed->generation = words->version->content->generation;
-	owed->commit->upload = (char *)words->push->upload;
+	if (words->push->instance_id != NULL) {
+		owed->commit->instance_id = (char *)words->push->instance_id;
+		owed->commit->expires_ms = words->push->expires_ms;
+		owed->next_ms = words->push->expires_ms + PUSH_GRACE_MS;
+	} else {
+		owed->commit->upload = (char *)words->push->upload;
+	}
 	owed->commit->made_from = words->version->content->made_from;
 	owed->commit->onto = words->push->onto;
 }
@@ -350,11 +391,21 @@ static sl_code drop_push(struct decision *d, Sluice__Store__V1__OwedRecord *owed
 			 struct sl_err *err)
 {
 	const Sluice__Store__V1__VersionRecord *version = ctx;
-	(void)err;
-	if (owed->version == version->number && strcmp(owed->app_id, version->app_id) == 0) {
-		struct record_key key = owed_key_of(d->workspace, owed);
-		decision_delete(d, TABLE_OWED, &key);
+	if (owed->version != version->number || strcmp(owed->app_id, version->app_id) != 0) {
+		return SL_OK;
 	}
+	const Sluice__Store__V1__OwedCommit *commit = owed->commit;
+	bool under_way = commit != NULL && commit->instance_id[0] != '\0' && !commit->answered &&
+			 commit->expires_ms > d->now_ms;
+	if (under_way) {
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_PUSH_UNDER_WAY,
+				      "instance %s is about to push this version, for %lu s at "
+				      "most: wait for it",
+				      commit->instance_id,
+				      (unsigned long)(commit->expires_ms - d->now_ms) / 1000);
+	}
+	struct record_key key = owed_key_of(d->workspace, owed);
+	decision_delete(d, TABLE_OWED, &key);
 	return SL_OK;
 }
 

@@ -48,8 +48,10 @@ SL_MUST_USE sl_code commits_owe_promoted(struct decision *d,
 
 /* What a version is pushed as. */
 struct commit_push {
-	const char *upload;  /* file in DIR/uploads */
-	const char *message; /* one line */
+	const char *upload;      /* file in DIR/uploads; NULL: an instance pushes */
+	const char *instance_id; /* NULL: none does */
+	uint64_t expires_ms;     /* of an instance's push */
+	const char *message;     /* one line */
 	bool onto;
 };
 /* The version's content, just reset, is what this commit will be. SL_FAILED_PRECONDITION /
@@ -57,18 +59,41 @@ struct commit_push {
 SL_MUST_USE sl_code commits_owe_push(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 				     const Sluice__Store__V1__VersionRecord *version,
 				     const struct commit_push *push, struct sl_err *err);
-/* Other content is asked for, or the version goes: no push of it is owed any more. */
+/* Other content is asked for, or the version goes: no push of it is owed any more.
+ * SL_FAILED_PRECONDITION / PUSH_UNDER_WAY: an instance may be at it. */
 SL_MUST_USE sl_code commits_forget_push(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 					uint32_t version, struct sl_err *err);
 
 /* The app goes: nothing is owed for it any more. */
 SL_MUST_USE sl_code commits_forget_app(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 				       struct sl_err *err);
+/* True in *ret_moves: a commit that moves the app's folder is owed. */
+SL_MUST_USE sl_code commits_find_move(struct decision *d, const Sluice__Store__V1__AppRecord *app,
+				      bool *ret_moves, struct sl_err *err);
+/* The commit that is owed with this operation. SL_NOT_FOUND leaves *err alone. */
+SL_MUST_USE sl_code commits_find(struct decision *d, const char *repository_id,
+				 const char *operation, Sluice__Store__V1__OwedRecord **ret_owed,
+				 struct sl_err *err);
 /* The name of the app (another than `app_id`) whose folder is to be moved to this path; NULL: none.
  */
 SL_MUST_USE sl_code commits_path_wanted(struct decision *d, const char *repository_id,
 					const char *path, const char *app_id, const char **ret_app,
 					struct sl_err *err);
+
+/* --- what a commit says, for who makes it; in the arena ------------------------------------- */
+
+/* "" for ".", which is the root for people. */
+const char *commit_folder_of(const char *path);
+/* ".sluice/apps/<app id>.json"; "": an app that is the whole repository has no record, which would
+ * be part of it. */
+const char *commit_record_path(struct sl_arena *arena, const Sluice__Store__V1__AppRecord *app);
+/* The app's record: the same state makes the same bytes. NULL: out of memory. */
+char *commit_record(struct sl_arena *arena, const Sluice__Store__V1__OwedCommit *commit,
+		    const char *path);
+/* Where the branch was when Sluice wrote on it last; "": it is another branch, or the first time.
+ * `branch` may be NULL. */
+const char *commit_known_tip(const Sluice__Store__V1__RepositoryRecord *repository,
+			     const Sluice__Store__V1__BranchRecord *branch, struct sl_arena *arena);
 
 /* --- commands --------------------------------------------------------------------------------- */
 

@@ -43,6 +43,7 @@
 	X(RELEASE_SIGNATURES, "release_signatures") /* app id, number */                           \
 	X(OWED, "owed")         /* kind, app id, number; commits: kind, repository id, revision */ \
 	X(BRANCHES, "branches") /* repository id */                                                \
+	X(LEASES, "leases")     /* app id */                                                       \
 	X(FACTS, "facts")       /* app id, number, environment */                                  \
 	X(NOTES, "notes")       /* app id, number, revision */                                     \
 	X(PROMOTIONS, "promotions")                    /* app id, revision; value: empty */        \
@@ -210,8 +211,8 @@ struct decision {
 	const char *method;         /* "Promote" */
 	const char *reason;         /* WriteOptions.reason */
 	uint64_t expected_revision; /* WriteOptions.expected_revision */
-	const void *services; /* the service layer's own, for its replies; nothing is decided on it.
-				 NULL: none */
+	const void *services; /* the service layer's own, for its replies; nothing is decided on it
+				 but whether an agent is there. NULL: none */
 	const char *ids[DECISION_IDS]; /* 20 random characters each */
 	const uint8_t *secret; /* 32 random bytes, for what answers with a secret; NULL: none */
 	/* What the caller may do; NULL: everything (the server itself). The generic path has asked

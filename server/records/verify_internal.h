@@ -63,7 +63,7 @@ struct verify_check {
 	void (*check)(struct verify *v);
 };
 extern const struct verify_check verify_records[12];   /* verify_records.c */
-extern const struct verify_check verify_work[6];       /* verify_work.c */
+extern const struct verify_check verify_work[7];       /* verify_work.c */
 extern const struct verify_check verify_access[6];     /* verify_access.c */
 extern const struct verify_check verify_identities[1]; /* verify_identities.c */
 extern const struct verify_check verify_sealed[5];     /* verify_sealed.c */

@@ -149,8 +149,23 @@ static void check_branch(struct verify *v)
 	}
 }
 
-const struct verify_check verify_work[6] = {
+static void check_lease(struct verify *v)
+{
+	Sluice__Store__V1__LeaseRecord *r =
+	    verify_unpack(v, &sluice__store__v1__lease_record__descriptor);
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *app_id = verify_key_id(&key);
+	if (verify_key_end(v, &key) && r != NULL) {
+		struct record_key app = KEY(ws, key_text(k, app_id));
+		verify_need(v, TABLE_APPS, &app, "an app");
+		verify_revision(v, r->revision);
+	}
+}
+
+const struct verify_check verify_work[7] = {
     {TABLE_BRANCHES, check_branch},
+    {TABLE_LEASES, check_lease},
     {TABLE_PUBLICATIONS, check_publication},
     {TABLE_RELEASE_SIGNATURES, check_release_signature},
     {TABLE_OWED, check_owed},

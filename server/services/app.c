@@ -1,8 +1,10 @@
 /* AppService: what users use. */
 #include <string.h>
 
+#include "base/clock/clock.h"
 #include "base/mem/own.h"
 #include "server/records/apps.h"
+#include "server/records/pushes.h"
 #include "server/records/wire.h"
 #include "server/services/noun_checks.h"
 #include "server/services/service.h"
@@ -138,11 +140,14 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 	Sluice__V1__GetAppResponse *response = reply;
 	Sluice__Store__V1__AppRecord *app = NULL;
 	sl_code code = app_find(read->view, read->arena, read->workspace, request->app, &app, err);
-	if (code == SL_OK) {
-		struct wire wire = service_wire(read);
-		response->app = wire_app(&wire, app, UINT32_MAX);
+	if (code != SL_OK) {
+		return code;
 	}
-	return code;
+	struct wire wire = service_wire(read);
+	response->app = wire_app(&wire, app, UINT32_MAX);
+	return rights_allow(read->rights, ACCESS_VIEW, app->slug, ENV_DEVELOPMENT)
+		   ? lease_show(&wire, app, sl_clock_unix_ms(), &response->lease, err)
+		   : SL_OK;
 }
 
 /* --- ListApps ------------------------------------------------------------------------ */

@@ -129,5 +129,6 @@ Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 	status->orphaned = standing->orphaned;
 	const Sluice__Store__V1__VersionRecord *held = app_look_held(look, standing);
 	status->update = held == NULL ? NULL : wire_version_ref(arena, held);
+	status->working_copy = fleet_working_copy_dup(arena, standing->working_copy);
 	return status;
 }

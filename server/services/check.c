@@ -69,27 +69,6 @@ sl_code check_version_name(const char *field, const char *value, struct sl_err *
 	return good ? SL_OK : malformed(field, SL_REASON_NAME_INVALID, value, rule, err);
 }
 
-/* Bytes of the UTF-8 sequence at `text`, 0 when it is none (RFC 3629: shortest form, no surrogates,
- * up to U+10FFFF). */
-static size_t utf8_length(const unsigned char *text)
-{
-	if (text[0] < 0x80) {
-		return 1;
-	}
-	size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-	if (text[0] < 0xc2 || text[0] > 0xf4) {
-		return 0;
-	}
-	for (size_t i = 1; i < length; i++) {
-		if ((text[i] & 0xc0) != 0x80) {
-			return 0;
-		}
-	}
-	bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-	bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-	return overlong || beyond ? 0 : length;
-}
-
 static bool is_control(unsigned char c)
 {
 	return (c < 0x20 && c != '\t' && c != '\n') || c == 0x7f;
@@ -99,7 +78,7 @@ static bool is_utf8(const char *value, bool controls)
 {
 	const unsigned char *at = (const unsigned char *)value;
 	while (*at != '\0') {
-		size_t length = is_control(*at) && !controls ? 0 : utf8_length(at);
+		size_t length = is_control(*at) && !controls ? 0 : sl_utf8_length(at);
 		if (length == 0) {
 			return false;
 		}

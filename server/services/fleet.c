@@ -1,10 +1,11 @@
 /* FleetService: instances; what runs where is in status.c, why in explain.c, until when in wait.c,
  * pins in selection.c. */
 #include "server/fleet/fleet.h"
+#include "base/clock/clock.h"
 #include "base/mem/own.h"
 #include "server/records/identities.h"
 #include "server/records/instances.h"
-#include "server/records/wire.h"
+#include "server/records/pushes.h"
 #include "server/services/enrolment.h"
 #include "server/services/fleet_internal.h"
 #include "server/services/moves.h"
@@ -114,6 +115,22 @@ static sl_code with_agent(const struct service_read *read,
 	return code;
 }
 
+/* Of apps that the caller sees. */
+static sl_code list_leases(const struct service_read *read, const char *instance_id,
+			   Sluice__V1__GetInstanceResponse *response, struct sl_err *err)
+{
+	const struct wire wire = service_wire(read);
+	size_t count = 0;
+	sl_code code = leases_of_instance(&wire, instance_id, sl_clock_unix_ms(), &response->leases,
+					  &count, err);
+	for (size_t i = 0; code == SL_OK && i < count; i++) {
+		if (service_sees_app(read, response->leases[i]->app_id)) {
+			response->leases[response->n_leases++] = response->leases[i];
+		}
+	}
+	return code;
+}
+
 static sl_code get_read(struct service_read *read, const void *message, void *reply,
 			struct sl_err *err)
 {
@@ -125,7 +142,7 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 	if (code == SL_OK) {
 		code = with_agent(read, record, &response->instance, err);
 	}
-	return code;
+	return code != SL_OK ? code : list_leases(read, record->id, response, err);
 }
 
 static sl_code list_check(const void *message, struct sl_err *err)
@@ -338,7 +355,7 @@ static sl_code retry_decide(struct decision *d, const void *message, void *reply
 #define TYPES(name)                                                                                \
 	&sluice__v1__##name##_request__descriptor, &sluice__v1__##name##_response__descriptor
 
-const struct service_method fleet_methods[20] = {
+const struct service_method fleet_methods[22] = {
     {ROW(RegisterInstance), ACCESS_MANAGE_INSTANCES, TYPES(register_instance),
      .check = register_check, .decide = register_decide, .scope = ACCESS_WORKSPACE,
      .where = ACCESS_IN_FIELD},
@@ -377,6 +394,11 @@ const struct service_method fleet_methods[20] = {
      .decide = selection_clear_decide, .scope = ACCESS_APP, .where = ACCESS_IN_FIELD},
     {ROW(ListSelections), ACCESS_VIEW, TYPES(list_selections), .check = selection_list_check,
      .read = selection_list_read, .scope = ACCESS_ITEMS},
+    {ROW(PushWorkingCopy), ACCESS_EDIT, TYPES(push_working_copy), .check = working_copy_push_check,
+     .decide = working_copy_push_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT},
+    {ROW(BreakLease), ACCESS_MANAGE_INSTANCES, TYPES(break_lease),
+     .check = working_copy_break_lease_check, .decide = working_copy_break_lease_decide,
+     .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT},
     {ROW(GetStatus), ACCESS_VIEW, TYPES(get_status), .check = status_check, .read = status_read,
      .hot = true, .scope = ACCESS_ITEMS},
     {ROW(Explain), ACCESS_VIEW, TYPES(explain), .check = explain_check, .read = explain_read,

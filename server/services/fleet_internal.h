@@ -52,6 +52,12 @@ SL_MUST_USE sl_code status_read(struct service_read *read, const void *message, 
 /* Fills in response->concerns; without memory the read's arena has failed. */
 void concerns_list(struct service_read *read, uint32_t environment,
 		   Sluice__V1__GetStatusResponse *response);
+SL_MUST_USE sl_code working_copy_push_check(const void *message, struct sl_err *err);
+SL_MUST_USE sl_code working_copy_push_decide(struct decision *d, const void *message, void *reply,
+					     struct sl_err *err);
+SL_MUST_USE sl_code working_copy_break_lease_check(const void *message, struct sl_err *err);
+SL_MUST_USE sl_code working_copy_break_lease_decide(struct decision *d, const void *message,
+						    void *reply, struct sl_err *err);
 SL_MUST_USE sl_code explain_check(const void *message, struct sl_err *err);
 SL_MUST_USE sl_code explain_read(struct service_read *read, const void *message, void *reply,
 				 struct sl_err *err);

@@ -90,6 +90,14 @@ void push_upload_start(struct service_call *call, const void *message)
 	}
 }
 
+sl_code push_check_message(const char *message, struct sl_err *err)
+{
+	sl_code code = check_text("message", message, MESSAGE_MAX, err);
+	return code != SL_OK || strpbrk(message, "\n\t") == NULL
+		   ? code
+		   : check_refused("message", "must be one line", err);
+}
+
 /* --- PushVersion ----------------------------------------------------------------------- */
 
 sl_code push_check(const void *message, struct sl_err *err)
@@ -98,10 +106,7 @@ sl_code push_check(const void *message, struct sl_err *err)
 	sl_code code = check_reference("app", request->app, err);
 	code = code != SL_OK ? code : check_reference("version", request->version, err);
 	code = code != SL_OK ? code : check_upload(request->upload, err);
-	code = code != SL_OK ? code : check_text("message", request->message, MESSAGE_MAX, err);
-	return code != SL_OK || strpbrk(request->message, "\n\t") == NULL
-		   ? code
-		   : check_refused("message", "must be one line", err);
+	return code != SL_OK ? code : push_check_message(request->message, err);
 }
 
 sl_code push_decide(struct decision *d, const void *message, void *reply, struct sl_err *err)

@@ -2,8 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock/clock.h"
 #include "base/mem/own.h"
-#include "server/records/wire.h"
+#include "server/records/pushes.h"
 #include "server/services/fleet_internal.h"
 
 enum { SHARE_URLS_MAX = 16 };
@@ -138,6 +139,13 @@ static sl_code app_status(struct service_read *read, const struct app_look *look
 	status->app = look->app->name;
 	status->environments = list;
 	status->released = app_look_ref(look, look->desired.input.released);
+	const struct wire wire = service_wire(read);
+	bool seen = rights_allow(read->rights, ACCESS_VIEW, look->app->slug, ENV_DEVELOPMENT);
+	sl_code code =
+	    seen ? lease_show(&wire, look->app, sl_clock_unix_ms(), &status->lease, err) : SL_OK;
+	if (code != SL_OK) {
+		return code;
+	}
 	c->look = look;
 	c->status = status;
 	for (uint32_t i = 1; i <= ENV_COUNT; i++) {

@@ -12,6 +12,7 @@ from harness import Program, Repository
 from login_hosts import SshHost, TlsHost
 from secure import SecureServer
 
+FAILPOINTS = os.path.join(harness.ROOT, "tests/fault/sluiced_failpoints")
 PUSH, PULL = "push-marker-5gk2v9xq", "pull-marker-8wd4m1zt"
 
 
@@ -52,14 +53,14 @@ class World:
         reply = json.loads(self.cli("repo", "test", "apps", "-o", "json", *argv, code=code))
         return {c["name"]: c.get("failure") or c["state"].rsplit("_", 1)[1] for c in reply["checks"]}
 
-    def agent(self, name="dev-1"):
-        self.admin.RegisterInstance(name=name, environment="development")
+    def agent(self, name="dev-1", environment="development"):
+        self.admin.RegisterInstance(name=name, environment=environment)
         reply = self.admin.InviteInstance(instance=name)
         join = self.file(f"{name}.json", json.dumps({"server": f"127.0.0.1:{self.server.port}", "door": f"127.0.0.1:{reply.door_port}", "ca": reply.ca,
                                                      "workspace": "default", "instance": name, "token": reply.secret}))
         done = subprocess.run([harness.AGENT, "enroll", "--join", join, "--state", self.path(name)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        program = Program([harness.AGENT, "run", "--state", self.path(name), "--allow-local-repos"])
+        program = Program([harness.AGENT, "run", "--state", self.path(name), "--allow-local-repos", "--work-every", "200ms"])
         self.things.append(program)
         return program
 
@@ -173,8 +174,73 @@ def test_keys_over_ssh_are_made_here_and_rotated(world):
     assert "SHA-1" in world.said[-1]
 
 
-def rotate(world):
-    return subprocess.run([harness.SLUICED, "keys", "rotate-master", "--data", world.path("server")], capture_output=True, text=True, timeout=90)
+def owed(world):
+    return list(world.admin.ListOwed(repository="apps").items)
+
+
+@pytest.mark.parametrize("scheme", ["https", "ssh"])
+def test_commits_of_its_own_are_made_with_the_credentials_to_push(world, scheme):
+    """Every kind of automatic commit; none with credentials that only read: it is parked, and made when they may write."""
+    if scheme == "https":
+        tls_host(world)
+        may_write = lambda: world.cli("repo", "set", "apps", "--push-token-file", world.path("push.token"), "--push-user", "writer")  # noqa: E731
+        world.cli("repo", "set", "apps", "--push-token-file", world.path("pull.token"), "--push-user", "reader")
+    else:
+        host = world.add(SshHost(world.path("ssh")))
+        world.cli("repo", "add", "apps", host.url(world.repository), "--known-hosts", host.known_hosts)
+        push = world.cli("repo", "keygen", "apps", "--push").strip()
+        host.allow(push, write=False)
+
+        def may_write():
+            os.unlink(host.authorized)
+            host.allow(push)
+    world.admin.CreateApp(name="shop", repository="apps")
+    parked = harness.until(lambda: [item for item in owed(world) if item.parked], 40, "a parked commit")
+    assert [item.failure for item in parked] == ["WRITE_REFUSED"] and world.repository.log() == ["change"], parked
+    may_write()
+    world.admin.RetryOwed(repository="apps", owed=parked[0].id)
+    harness.until(lambda: not owed(world), 40, "an empty outbox")
+    world.admin.CreateVersion(app="shop", name="v2")
+    world.admin.UpdateVersion(app="shop", version="v2", new_name="v2-beta")
+    world.admin.RenameApp(app="shop", new_name="store")
+    harness.until(lambda: not owed(world), 60, "an empty outbox")
+    lines = [line.split("|") for line in world.repository.log("%s|%an|%cn")]
+    assert [line[0] for line in lines[1:]] == ["App shop created", "Version v2 of shop created", "Version v2-beta of shop: Version v2 is renamed to v2-beta",
+                                               "Version v2-beta of store: App shop is renamed to store"]
+    assert {(line[1], line[2]) for line in lines[1:]} == {("admin", "sluice")}
+    assert world.admin.GetApp(app="store").app.path == "apps/store"
+    for marker in (PUSH, PULL):
+        assert marker not in "\n".join(world.server.program.lines) and marker not in world.repository.log("%B%an%ae")
+
+
+@pytest.mark.parametrize("scheme", ["https", "ssh"])
+def test_an_instance_pushes_with_credentials_that_it_is_given_for_the_push(world, scheme):
+    if scheme == "https":
+        tls_host(world)
+    else:
+        host = world.add(SshHost(world.path("ssh")))
+        world.cli("repo", "add", "apps", host.url(world.repository), "--known-hosts", host.known_hosts)
+        host.allow(world.cli("repo", "keygen", "apps", "--push").strip())
+        host.allow(world.cli("repo", "keygen", "apps", "--pull").strip(), write=False)
+    program = world.agent()
+    world.admin.CreateApp(name="shop", repository="apps", no_commit=True)
+    copy = world.path("dev-1/apps/shop/work/index.html")
+    harness.until(lambda: os.path.exists(copy), 60, "a working copy")
+    with open(copy, "w", encoding="ascii") as file:
+        file.write("two")
+    harness.until(lambda: world.admin.GetStatus(app="shop", with_instances=True).instances[0].working_copy.edited == 1, 60, "a copy that is told of")
+    assert world.admin.PushWorkingCopy(app="shop", instance="dev-1", message="from there").lease.by == "admin"
+    content = harness.wait_content(world.admin, "shop", "v1", timeout=60)
+    assert world.repository.log("%s|%an|%cn") == ["change|Ada|Ada", "Version v1 of shop : from there|admin|sluice"]
+    assert content.commit == world.repository.refs()["refs/heads/main"] and program.running
+    world.wait_page("two")
+    for marker in (PUSH, PULL, "OPENSSH PRIVATE"):
+        assert files_with(world.path("dev-1"), marker) == [] and marker not in "\n".join(program.lines + world.server.program.lines)
+
+
+def rotate(world, failpoint=None):
+    program, env = (FAILPOINTS, {**os.environ, "SL_FAILPOINT": failpoint}) if failpoint else (harness.SLUICED, None)
+    return subprocess.run([program, "keys", "rotate-master", "--data", world.path("server")], capture_output=True, text=True, timeout=90, env=env)
 
 
 def read(path):
@@ -209,14 +275,54 @@ def test_the_master_key_changes_while_serving_and_over_kill_9(world):
     world.server.verify()
     # Without a server the command does it alone.
     assert rotate(world).returncode == 0
-    last = read(key)
     # Nothing opens with an older one: the server says so and does not start.
     for old in seen:
-        world.file("server/keys/master.key", old.decode())
-        refused = subprocess.run([harness.SLUICED, "serve", "--data", world.path("server"), "--listen", "127.0.0.1:0", "--door-listen", "127.0.0.1:0"],
-                                 capture_output=True, text=True, timeout=30, env={**os.environ, "SLUICE_MAP_SIZE": "1G"})
-        assert refused.returncode != 0 and "is not the one that this store was written with" in refused.stderr, refused
-    world.file("server/keys/master.key", last.decode())
+        refuses(world, key, old)
+    world.server.start()
+    assert world.checks()["login"] == "OK"
+
+
+def refuses(world, key, old):
+    """No server starts with an older master key."""
+    kept = read(key).decode()
+    world.file("server/keys/master.key", old.decode())
+    refused = subprocess.run([harness.SLUICED, "serve", "--data", world.path("server"), "--listen", "127.0.0.1:0", "--door-listen", "127.0.0.1:0"],
+                             capture_output=True, text=True, timeout=30, env={**os.environ, "SLUICE_MAP_SIZE": "1G"})
+    assert refused.returncode != 0 and "is not the one that this store was written with" in refused.stderr, refused
+    world.file("server/keys/master.key", kept)
+
+
+@pytest.mark.parametrize("serving", [False, True], ids=["stopped", "serving"])
+@pytest.mark.parametrize("place", ["master-written", "master-wrap", "master-rename", "master-renamed"])
+def test_a_rotation_killed_at_each_step_goes_on(world, place, serving):
+    """The command dies at the place, or where a server serves (and the place is not the command's own) the server does."""
+    tls_host(world)
+    key = world.path("server/keys/master.key")
+    before, by_server = read(key), serving and place != "master-written"
+    if not serving or by_server:
+        assert world.server.stop() == 0
+    if by_server:
+        world.server.binary, world.server.env = FAILPOINTS, {"SL_FAILPOINT": f"{place}:crash:1"}
+        world.server.start()
+        command = Program([harness.SLUICED, "keys", "rotate-master", "--data", world.path("server")])
+        assert world.server.program.wait(30) == -9
+        struck = world.server.program.lines
+        world.server.program.end()
+        command.end()
+        world.server.binary, world.server.env = harness.SLUICED, None
+    else:
+        done = rotate(world, f"{place}:crash:1")
+        assert done.returncode == -9
+        struck = done.stderr.splitlines()
+    assert [line for line in struck if line.startswith(f"failpoint name={place} ")]
+    if not serving or by_server:
+        assert os.path.exists(key + ".next") == (place != "master-renamed")
+        world.server.start()
+    harness.until(lambda: not os.path.exists(key + ".next"), 30, "the end of the rotation")
+    assert read(key) != before and world.checks()["login"] == "OK"
+    assert world.server.stop() == 0
+    world.server.verify()
+    refuses(world, key, before)
     world.server.start()
     assert world.checks()["login"] == "OK"
 

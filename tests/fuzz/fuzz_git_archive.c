@@ -1,4 +1,4 @@
-/* Targets: archive_read, which puts an uploaded archive into a mirror.
+/* Targets: content_read, which puts an uploaded archive into a mirror.
  * Property: no crash; what is refused is named. What is taken becomes a tree of exactly the files
  * of the archive: as many, under their paths, with their bytes and whether they can be run; and no
  * file is made anywhere but among the mirror's objects. */
@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	job.limits.files = 64;
 	job.limits.bytes = 4096;
 	job.limits.file_bytes = 2048;
-	if (archive_read(&work, &tree) == GIT_OK) {
+	if (content_read(&work, &tree) == GIT_OK) {
 		expect_tree(&tree, SL_BYTES(data, size));
 	} else {
 		expect(result.failure != GIT_OK && result.text[0] != '\0');

@@ -227,6 +227,8 @@ typedef struct sluice_call {
 	X(select_version, SelectVersion, FleetService)                                             \
 	X(clear_selection, ClearSelection, FleetService)                                           \
 	X(list_selections, ListSelections, FleetService)                                           \
+	X(push_working_copy, PushWorkingCopy, FleetService)                                        \
+	X(break_lease, BreakLease, FleetService)                                                   \
 	X(get_status, GetStatus, FleetService)                                                     \
 	X(explain, Explain, FleetService)                                                          \
 	X(wait_for, WaitFor, FleetService)                                                         \

@@ -27,7 +27,7 @@ class FakePlane:
         from sluice.v1 import agent_pb2
 
         self.pb, self.instance_id = agent_pb2, instance_id or an_id("ins", 1)
-        self.reports, self.hellos, self.refusals, self.beats = [], [], [], 0
+        self.reports, self.hellos, self.refusals, self.answers, self.beats = [], [], [], [], 0
         self.signer, self.epoch = None, 0  # a signer.Signer: manifests are signed by it
         self.clock_s = 0  # added to the time that is told
         self._news, self._out = threading.Condition(), queue.Queue()
@@ -67,6 +67,8 @@ class FakePlane:
                         self.refusals.append(request.refusal)
                     elif kind == "report":
                         self.reports.append(request.report)
+                    elif kind == "pushed":
+                        self.answers.append(request.pushed)
                     else:
                         self.beats += 1
                     self._news.notify_all()

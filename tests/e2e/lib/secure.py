@@ -49,7 +49,7 @@ class SecureServer(harness.Server):
             self.ca = file.read()
 
     def start(self):
-        argv = [harness.SLUICED, "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--door-listen",
+        argv = [self.binary, "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}", "--door-listen",
                 f"127.0.0.1:{self.door_port}", "--metrics-listen", "127.0.0.1:0", "--allow-local-repos"]
         self.program = harness.Program(self.prefix + argv + self.flags, env={**self.defaults, **(self.env or {})})
         found = self.program.wait_line(r"listening port=(\d+) metrics_port=(\d+) door_port=(\d+)")

@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -223,6 +224,75 @@ static void test_activate_mirrors_and_room(void **state)
 	assert_int_equal(activate_prepare("/no/such/folder", &f->err), SL_INTERNAL);
 }
 
+static void write_in(const struct fixture *f, const char *folder, const char *text)
+{
+	char path[ACTIVATE_PATH_SIZE + 16];
+	(void)snprintf(path, sizeof(path), "%s/%s/note", f->dir, folder);
+	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	(void)close(fd);
+}
+
+static void expect_in(const struct fixture *f, const char *folder, const char *want)
+{
+	char path[ACTIVATE_PATH_SIZE + 16], text[64] = "";
+	(void)snprintf(path, sizeof(path), "%s/%s/note", f->dir, folder);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_true(read(fd, text, sizeof(text) - 1) >= 0);
+	(void)close(fd);
+	assert_string_equal(text, want);
+}
+
+static void place_work(struct fixture *f, const char *text)
+{
+	char path[ACTIVATE_PATH_SIZE];
+	assert_int_equal(activate_stage(f->dir, path, &f->err), SL_OK);
+	assert_int_equal(activate_place_work(f->dir, path, "shop", &f->err), SL_OK);
+	write_in(f, "apps/shop/work", text);
+}
+
+static void test_activate_keeps_the_working_copy_before(void **state)
+{
+	struct fixture *f = *state;
+	assert_false(activate_has_work(f->dir, "shop"));
+	assert_int_equal(activate_set_work_aside(f->dir, "shop", &f->err),
+			 SL_OK); /* there is none */
+	place_work(f, "one");
+	assert_true(activate_has_work(f->dir, "shop"));
+	place_work(f, "two");
+	expect_in(f, "apps/shop/work", "two");
+	expect_in(f, "apps/shop/work.before", "one");
+	assert_int_equal(activate_set_work_aside(f->dir, "shop", &f->err), SL_OK);
+	assert_false(activate_has_work(f->dir, "shop"));
+	expect_in(f, "apps/shop/work.before", "two");
+}
+
+static void test_activate_saves_the_working_copy_of_an_app_that_goes(void **state)
+{
+	struct fixture *f = *state;
+	char path[ACTIVATE_PATH_SIZE];
+	unsigned names = 0;
+	assert_int_equal(activate_save_work(f->dir, "shop", &f->err), SL_OK); /* there is none */
+	place_work(f, "one");
+	assert_int_equal(activate_save_work(f->dir, "shop", &f->err), SL_OK);
+	assert_int_equal(activate_discard_app(f->dir, "shop", &f->err), SL_OK);
+	(void)snprintf(path, sizeof(path), "%s/saved", f->dir);
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+		if (entry->d_name[0] != '.') {
+			(void)snprintf(path, sizeof(path), "saved/%s", entry->d_name);
+			assert_memory_equal(entry->d_name, "shop-", 5);
+			names++;
+		}
+	}
+	(void)closedir(dir);
+	assert_int_equal(names, 1);
+	expect_in(f, path, "one");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -234,6 +304,8 @@ int main(void)
 	    TEST(test_activate_discards_and_sweeps_in_small_steps),
 	    TEST(test_activate_sweep_stays_inside),
 	    TEST(test_activate_mirrors_and_room),
+	    TEST(test_activate_keeps_the_working_copy_before),
+	    TEST(test_activate_saves_the_working_copy_of_an_app_that_goes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -198,7 +198,7 @@ void agents_close(struct rpc_stream *stream)
 
 void agents_send(struct rpc_stream *stream, Sluice__V1__SyncRequest *request)
 {
-	uint8_t bytes[4096];
+	uint8_t bytes[32768];
 	assert_true(sluice__v1__sync_request__get_packed_size(request) <= sizeof(bytes));
 	size_t size = sluice__v1__sync_request__pack(request, bytes);
 	fleet_agent_message(stream->fleet, stream, SL_BYTES(bytes, size));

@@ -55,6 +55,8 @@ static const struct sample {
     {"UploadContent", "app=shop", "development", true},
     {"PushVersion", "app=shop version=draft upload=upl_aaaaaaaaaaaaaaaaaaaa message=more",
      "development", false},
+    {"PushWorkingCopy", "app=shop instance=dev-1 message=more", "development", false},
+    {"BreakLease", "app=shop", "development", false},
     {"UpdateVersion", "app=shop version=draft new_name=other", "development", false},
     {"SealVersion", "app=shop version=draft", "development", false},
     {"BlockVersion", "app=shop version=tested mode=1", "staging", false},

@@ -46,6 +46,8 @@ static const struct sample {
     {"SetVersionContent", "app=shop version=$V", false},
     {"SetVersionContent", "app=shop version=$V commit=main", false},
     {"PushVersion", "app=shop version=$V upload=upl_aaaaaaaaaaaaaaaaaaaa message=more", false},
+    {"PushWorkingCopy", "app=shop version=$V instance=dev-1 message=more", false},
+    {"BreakLease", "app=shop", false},
     {"UpdateVersion", "app=shop version=$V new_name=renamed", false},
     {"UpdateVersion", "app=shop version=$V description=other", false},
     {"UpdateVersion", "app=shop version=$V", false},
