@@ -44,6 +44,8 @@ FAMILY(concerns, METRICS_GAUGE, "sluice_instance_alerts",
 FAMILY(key_epoch, METRICS_GAUGE, "sluice_manifest_key_epoch",
        "Epoch of the manifest key in use; 0: manifests are not signed.");
 FAMILY(git_done, METRICS_COUNTER, "sluice_git_jobs_done_total", "Git jobs that went well.");
+FAMILY(git_looks, METRICS_COUNTER, "sluice_git_looks_total",
+       "Looks at the refs of repositories' hosts.");
 FAMILY(git_failed, METRICS_COUNTER, "sluice_git_jobs_failed_total", "Git jobs that failed.");
 FAMILY(owed, METRICS_GAUGE, "sluice_git_owed_tags", "Tags owed to Git.");
 FAMILY(parked, METRICS_GAUGE, "sluice_git_parked_tags",
@@ -151,6 +153,7 @@ static void collect_git(const struct services *services, struct metrics_page *pa
 	    {&git_running, g.running},
 	    {&git_waiting, g.waiting},
 	    {&git_done, (double)g.done},
+	    {&git_looks, (double)g.looks},
 	    {&git_failed, (double)g.failed},
 	    {&owed, g.owed},
 	    {&parked, g.parked},

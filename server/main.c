@@ -345,6 +345,7 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	    .jobs = (unsigned)config->git_jobs,
 	    .deadline_ms = (unsigned)config->git_deadline_ms,
 	    .disk_reserve = config->disk_reserve_bytes,
+	    .poll_every_ms = config->poll_every_ms,
 	};
 	const struct access_options access = {
 	    .store = services->store,

@@ -83,8 +83,14 @@ enum git_op {
 	 * bundle may have there is BUNDLE_REFUSED. No network. */
 	GIT_COMPARE,
 	/* Lists the commits that changed the folder `path`, newest first, from `other_commit`
-	 * back to `commit` ("": to the first), at most GIT_LOG_MAX. No network. */
+	 * back to `commit` ("": to the first) and to those in `revision` (ids, spaces between;
+	 * those that the mirror lacks are passed over), at most GIT_LOG_MAX. No network. */
 	GIT_LOG,
+	/* Counts for each line of `record` (path, tab, ids with spaces between; "\n" between lines)
+	 * the commits from `other_commit` back to the ids that changed the folder. One entry of
+	 * `diff` a line, in their order: new_bytes is the number, at most GIT_LOG_MAX, old_bytes is
+	 * 1 when there may be more. No network. */
+	GIT_COUNT,
 };
 
 enum { GIT_LOG_MAX = 200 };

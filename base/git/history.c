@@ -14,16 +14,41 @@ bool history_has(struct work *work, const git_oid *tip, const git_oid *old)
 					   git_graph_descendant_of(work->repo, tip, old) == 1);
 }
 
-static enum git_failure walk_begin(struct work *work, const git_oid *from, const git_oid *to,
-				   git_revwalk **ret_walk)
+enum git_failure history_walk(struct work *work, const git_oid *tip, git_revwalk **ret_walk)
 {
 	int rc = git_revwalk_new(ret_walk, work->repo);
 	rc = rc != 0 ? rc : git_revwalk_sorting(*ret_walk, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
-	rc = rc != 0 ? rc : git_revwalk_push(*ret_walk, to);
-	if (rc == 0 && from != NULL) {
-		rc = git_revwalk_hide(*ret_walk, from);
-	}
+	rc = rc != 0 ? rc : git_revwalk_push(*ret_walk, tip);
 	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "walk the branch");
+}
+
+void history_hide(struct work *work, git_revwalk *walk, const char *ids)
+{
+	for (const char *at = ids; *at != '\0'; at += strspn(at, " ")) {
+		SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+		git_oid id;
+		size_t length = strcspn(at, " ");
+		bool there = length == GIT_OID_TEXT - 1 && git_oid_fromstrn(&id, at, length) == 0 &&
+			     git_commit_lookup(&commit, work->repo, &id) == 0;
+		if (there) {
+			(void)git_revwalk_hide(walk, &id);
+		}
+		at += length;
+	}
+}
+
+static enum git_failure walk_begin(struct work *work, const git_oid *from, const git_oid *to,
+				   git_revwalk **ret_walk)
+{
+	enum git_failure failure = history_walk(work, to, ret_walk);
+	int rc = failure == GIT_OK && from != NULL ? git_revwalk_hide(*ret_walk, from) : 0;
+	if (rc != 0) {
+		return work_fail_git(work, ERROR_MIRROR, rc, "walk the branch");
+	}
+	if (failure == GIT_OK && work->job->op == GIT_LOG) {
+		history_hide(work, *ret_walk, work->job->revision);
+	}
+	return failure;
 }
 
 /* --- our own ------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ static const struct op_row {
     [GIT_COMMIT] = {"COMMIT", NEEDS_URL | NEEDS_WORDS},
     [GIT_COMPARE] = {"COMPARE", NEEDS_FOLDER},
     [GIT_LOG] = {"LOG", NEEDS_OTHER},
+    [GIT_COUNT] = {"COUNT", NEEDS_OTHER},
 };
 
 bool job_uses_network(enum git_op op)

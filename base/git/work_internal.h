@@ -95,6 +95,10 @@ enum git_failure commit_write(struct work *work, const git_oid *tree, const git_
  */
 enum git_failure history_send(struct work *work, const git_oid *from, const git_oid *to,
 			      const char *path);
+/* From the tip back, newest first; then without the commits of `ids` (spaces between) and what is
+ * behind them. Those that the mirror does not have are passed over. */
+enum git_failure history_walk(struct work *work, const git_oid *tip, git_revwalk **ret_walk);
+void history_hide(struct work *work, git_revwalk *walk, const char *ids);
 /* True when `old` is `tip` or behind it. */
 bool history_has(struct work *work, const git_oid *tip, const git_oid *old);
 /* The commit with the job's operation in its trailer, looked for from the tip back. */
@@ -174,6 +178,7 @@ enum git_failure do_ls_push(struct work *work);
 enum git_failure do_publish(struct work *work);
 enum git_failure do_checkout(struct work *work);
 enum git_failure do_diff(struct work *work);
+enum git_failure do_count(struct work *work);
 enum git_failure do_commit(struct work *work);
 enum git_failure do_log(struct work *work);
 enum git_failure do_compare(struct work *work);

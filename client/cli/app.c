@@ -194,6 +194,11 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 		cli_fact(cli, "written by", "%s, for %s, until %s", response->lease->instance,
 			 response->lease->by, text_time(text, response->lease->expires_at));
 	}
+	if (app->news != NULL) {
+		cli_fact(cli, "new commits", "%llu%s on %s, as of %s",
+			 (unsigned long long)app->news->commits, app->news->more ? " or more" : "",
+			 app->news->ref, text_time(text, app->news->at));
+	}
 	cli_fact(cli, "made", "%s by %s", text_time(text, app->created_at), app->created_by);
 	return CLI_DONE;
 }

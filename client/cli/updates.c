@@ -21,6 +21,18 @@ static const struct sl_flag pull_flags[] = {
     {.name = NULL},
 };
 
+struct updates_flags {
+	const char *app;
+};
+static const struct sl_flag updates_flags[] = {
+    {.name = "app",
+     .kind = SL_FLAG_TEXT,
+     .offset = offsetof(struct updates_flags, app),
+     .max = 64,
+     .help = "Instead: the commits of this app's branch that belong to no version yet."},
+    {.name = NULL},
+};
+
 static void put_step(struct table *table, const Sluice__V1__Update *update)
 {
 	char text[TEXT_SIZE];
@@ -123,9 +135,36 @@ static int show_step(struct cli *cli)
 	return list_commits(cli, response->commits, response->n_commits, response->cut);
 }
 
+static int show_branch(struct cli *cli, const char *app)
+{
+	Sluice__V1__ListNewCommitsRequest request = SLUICE__V1__LIST_NEW_COMMITS_REQUEST__INIT;
+	Sluice__V1__ListNewCommitsResponse *response = NULL;
+	cli->app = app;
+	request.workspace = cli->workspace;
+	request.app = cli_str(app);
+	if (!CLI_CALL(cli, list_new_commits, &request, &response)) {
+		return cli_fail(cli);
+	}
+	if (cli_printed_json(cli, &response->base)) {
+		return CLI_DONE;
+	}
+	if (cli->output == CLI_TABLE) {
+		cli_say(cli, "%s: %s%zu new commits on %s, which is at %.12s\n", app,
+			response->cut ? "more than " : "", response->n_commits, response->ref,
+			response->tip);
+	}
+	return list_commits(cli, response->commits, response->n_commits, response->cut);
+}
+
 static int updates_run(struct cli *cli, const struct sl_args *args, void *config)
 {
-	(void)config;
+	const struct updates_flags *flags = config;
+	if ((args->count == 0) == (flags->app[0] == '\0')) {
+		return cli_complain(CLI_USAGE, "updates takes either an instance or --app");
+	}
+	if (args->count == 0) {
+		return show_branch(cli, flags->app);
+	}
 	cli->instance = args->items[0];
 	cli->app = args->count > 1 ? args->items[1] : NULL;
 	return cli->app != NULL ? show_step(cli) : list_steps(cli);
@@ -176,14 +215,17 @@ static int pull_run(struct cli *cli, const struct sl_args *args, void *config)
 const struct cli_command cli_cmd_updates = {
     .about =
 	{.name = "updates",
-	 .synopsis = "INSTANCE [APP]",
-	 .summary = "List what an instance has yet to fetch; of one app with its commits",
+	 .synopsis = "INSTANCE [APP] | --app APP",
+	 .summary =
+	     "List what an instance has yet to fetch; of one app with its commits; or what is "
+	     "new on its branch",
 	 .description =
 	     "An update is the step from the version that the instance serves to one that it is "
 	     "told to have. A MANUAL instance fetches it after sluice pull.",
-	 .args_min = 1,
-	 .args_max = 2},
+	 .args_max = 2,
+	 .flags = updates_flags},
     .run = updates_run,
+    .config_size = sizeof(struct updates_flags),
 };
 const struct cli_command cli_cmd_pull = {
     .about = {.name = "pull",

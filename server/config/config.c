@@ -62,6 +62,8 @@ static const struct sl_flag serve_flags[] = {
 	  .help = "A Git job that takes longer is ended and tried again later." },
 	{ .name = "git-jobs", .kind = SL_FLAG_INT, .offset = AT(git_jobs), .fallback = "2", .min = 1, .max = 64,
 	  .help = "Git jobs that run at once, each in a process of its own." },
+	{ .name = "poll-every", .kind = SL_FLAG_DURATION, .offset = AT(poll_every_ms), .fallback = "5m", .max = HOURS(24),
+	  .help = "Pause between looks at each repository's refs for new commits, and longer while its host is away; 0 leaves it to `repo refresh`." },
 	{ .name = "allow-local-repos", .kind = SL_FLAG_BOOL, .offset = AT(allow_local_repos),
 	  .help = "Take repositories by file:// and git://, and on hosts with loopback, link-local or private addresses." },
 	{ .name = "message-max", .kind = SL_FLAG_BYTES, .offset = AT(message_max_bytes), .fallback = "4M", .min = KIB(64), .max = MIB(64),

@@ -35,6 +35,7 @@ struct server_config {
 	uint64_t heartbeat_ms;
 	uint64_t git_deadline_ms; /* of one Git job */
 	uint64_t git_jobs;        /* Git jobs at once */
+	uint64_t poll_every_ms;   /* between looks at a repository's refs; 0: none by itself */
 	bool allow_local_repos;
 	uint64_t message_max_bytes;
 	uint64_t connections_max;    /* 0: as many as descriptors allow */

@@ -272,7 +272,7 @@ static void one_turn(struct gitsync *g, unsigned *troubles)
 		pthread_mutex_lock(&g->lock);
 		gitsync_set_idle(g, pick.item.owed->repository_id);
 		pthread_mutex_unlock(&g->lock);
-	} else if (code == SL_OK && !gitsync_look_one(g)) {
+	} else if (code == SL_OK && !gitsync_look_one(g) && !gitsync_poll_one(g, &pick.next_ms)) {
 		rest(g, seen, pick.next_ms);
 	}
 	sl_arena_fini(&pick.item.arena);
@@ -367,6 +367,7 @@ void gitsync_free(struct gitsync *g)
 	}
 	gitsync_stop(g);
 	gitsync_looks_fini(g);
+	gitsync_news_fini(g);
 	gitsync_repositories_fini(g);
 	pthread_cond_destroy(&g->upload_wake);
 	pthread_cond_destroy(&g->wake);

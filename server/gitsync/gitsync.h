@@ -25,13 +25,14 @@ struct gitsync;
 struct vault;
 
 struct gitsync_options {
-	struct store *store;   /* borrowed */
-	struct vault *vault;   /* opens credentials; borrowed. NULL: locked */
-	const char *data;      /* the server's data folder; borrowed */
-	bool allow_local;      /* file, git and http URLs, private addresses */
-	unsigned jobs;         /* at once */
-	unsigned deadline_ms;  /* of one job */
-	uint64_t disk_reserve; /* no upload takes of it; bytes */
+	struct store *store;    /* borrowed */
+	struct vault *vault;    /* opens credentials; borrowed. NULL: locked */
+	const char *data;       /* the server's data folder; borrowed */
+	bool allow_local;       /* file, git and http URLs, private addresses */
+	unsigned jobs;          /* at once */
+	unsigned deadline_ms;   /* of one job */
+	uint64_t disk_reserve;  /* no upload takes of it; bytes */
+	uint64_t poll_every_ms; /* pause between looks at a repository's refs; 0: none by itself */
 };
 
 /* Starts the threads; what is owed since the last run begins at once. */
@@ -51,14 +52,27 @@ Sluice__V1__RepositoryContact *gitsync_contact(struct gitsync *gitsync,
 					       struct sl_arena *arena, uint32_t workspace,
 					       const char *repository_id);
 
-/* Asks the host for its refs when no owed work is due, unless that has reached it by then: for
- * gitsync_contact(). Cheap; kept in memory only. Strings are copied. */
+/* Asks the host for its refs when no owed work is due: for gitsync_contact() and gitsync_news().
+ * Cheap; kept in memory only. Strings are copied. */
 void gitsync_look(struct gitsync *gitsync, const char *repository_id, const char *url);
+
+/* What the last look at an app's repository found. */
+struct gitsync_news {
+	uint64_t commits; /* on the branch that no version of the app holds */
+	bool more;        /* there may be more than were counted */
+	char tip[GIT_OID_TEXT], ref[GIT_REF_MAX]; /* of the branch */
+	uint64_t at_ms;                           /* when the host last answered */
+};
+/* False: nothing is known yet. */
+bool gitsync_news(struct gitsync *gitsync, const char *repository_id, const char *app_id,
+		  struct gitsync_news *ret_news);
 
 enum gitsync_kind {
 	GITSYNC_DIFF, /* what differs between two folders of commits */
 	GITSYNC_LOG,  /* the commits that changed folder to_path, from to_commit back to
 			 from_commit ("": all); what the mirror lacks is fetched */
+	GITSYNC_NEW,  /* those from the branch's tip, which is fetched, back to the ids in
+			 from_commit (spaces between); result: also commit and ref of the tip */
 };
 /* Something that a mirror knows. Strings are copied; NULL is "". */
 struct gitsync_question {
@@ -113,6 +127,7 @@ struct gitsync_stats {
 	unsigned owed, parked;     /* tags */
 	unsigned commits, parked_commits;
 	uint64_t done, failed; /* jobs since the start */
+	uint64_t looks;        /* at hosts' refs since the start */
 };
 void gitsync_stats_read(struct gitsync *gitsync, struct gitsync_stats *ret_stats);
 

@@ -30,7 +30,6 @@ struct look {
 	struct look *next;
 	char repository_id[32];
 	char *url; /* owned */
-	uint64_t asked_ms;
 };
 
 struct trial {
@@ -39,6 +38,28 @@ struct trial {
 	bool next;
 	void (*done)(void *ctx, const struct git_result *read, const struct git_result *write);
 	void *ctx;
+};
+
+/* News of one app: commits of the branch that no version of it holds. */
+enum { GITSYNC_ID_ROOM = 32, GITSYNC_POLL_BUCKETS = 256 };
+struct news_count {
+	char app_id[GITSYNC_ID_ROOM];
+	uint64_t commits;
+	bool more; /* there may be more than were counted */
+};
+
+/* When a repository is looked at next, and what was found. */
+struct poll {
+	struct poll *next;
+	char repository_id[GITSYNC_ID_ROOM];
+	uint64_t due_mono_ms;
+	unsigned failed;           /* looks in a row */
+	uint64_t at_ms;            /* of the last look that was answered */
+	char ref[GIT_REF_MAX];     /* of the branch */
+	struct news_count *counts; /* owned */
+	size_t count;
+	char counted_tip[GIT_OID_TEXT]; /* that they are of */
+	uint8_t counted_hash[SL_HASH_BYTES];
 };
 
 struct busy {
@@ -59,6 +80,8 @@ struct gitsync {
 	struct contact *contacts;
 	struct question *questions, **questions_end;
 	struct look *looks;
+	struct poll *polls[GITSYNC_POLL_BUCKETS];
+	uint64_t polls_met_mono_ms; /* when all repositories were met last; 0: never */
 	struct trial *trials;
 	struct busy *forgotten;       /* repositories whose mirror is to go */
 	struct upload_piece *uploads; /* in order of coming */
@@ -72,14 +95,12 @@ struct gitsync {
 /* ctx: struct gitsync *. For jobs to look at. */
 bool gitsync_is_stopping(void *ctx);
 
-/* --- repositories.c; the first four with the lock held --------------------------------- */
+/* --- repositories.c; the first three with the lock held --------------------------------- */
 
 bool gitsync_is_busy(const struct gitsync *g, const char *repository_id);
 /* Makes it busy. False: it is already, or memory is out. */
 bool gitsync_claim(struct gitsync *g, const char *repository_id);
 void gitsync_set_idle(struct gitsync *g, const char *repository_id);
-/* When the last contact was; 0: none. */
-uint64_t gitsync_contact_ms(struct gitsync *g, const char *repository_id);
 void gitsync_note_contact(struct gitsync *g, const char *repository_id,
 			  const struct git_result *result);
 /* Removes the mirrors of repositories that are gone, as they become idle. */
@@ -90,9 +111,27 @@ void gitsync_repositories_fini(struct gitsync *g);
 
 /* Does the first look whose repository is idle. False: there is none. */
 bool gitsync_look_one(struct gitsync *g);
+/* The branch's full name; "": the host's default branch. NULL: out of memory. */
+const char *gitsync_branch_ref(struct sl_arena *arena, const char *branch);
+/* Asks the host of a repository that the caller has made busy for its refs. url NULL: its own. */
+void gitsync_look_at(struct gitsync *g, const char *repository_id, const char *url);
 /* Nobody wants it any more. Caller holds the lock. */
 void gitsync_look_drop(struct gitsync *g, const char *repository_id);
 void gitsync_looks_fini(struct gitsync *g);
+
+/* --- news.c -------------------------------------------------------------------------------- */
+
+/* Looks at the first repository whose time has come. False: there is none; *next_ms (wall clock)
+ * becomes sooner when one will be due sooner. */
+bool gitsync_poll_one(struct gitsync *g, uint64_t *next_ms);
+/* A look came back; `job` is it, with its credentials. What it shows is fetched and counted. */
+void gitsync_news_looked(struct gitsync *g, const struct gitsync_repository *repository,
+			 const struct git_job *job, const struct git_result *looked);
+/* The repository is polled from now on. Caller holds the lock, as below. */
+void gitsync_news_meet(struct gitsync *g, const char *repository_id);
+/* The repository is gone. */
+void gitsync_news_drop(struct gitsync *g, const char *repository_id);
+void gitsync_news_fini(struct gitsync *g);
 
 /* --- trials.c ---------------------------------------------------------------------------- */
 

@@ -42,9 +42,9 @@ static sl_code run_job(struct gitsync *g, const struct git_job *job, struct git_
 	return git_run(job, gitsync_is_stopping, g, result, err);
 }
 
-/* Gets a commit into the mirror; through `ref`, where that is known. */
-static sl_code fetch(struct gitsync *g, const struct question *question, const char *commit,
-		     struct git_result *result, struct sl_err *err)
+/* Runs a job that the host takes part in; LS looks at the repository's branch. */
+static sl_code run_at_host(struct gitsync *g, const struct question *question, struct git_job *job,
+			   struct git_result *result, struct sl_err *err)
 {
 	SL_AUTO(repository_login_fini) struct repository_login login = {.secret = NULL};
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
@@ -57,18 +57,23 @@ static sl_code fetch(struct gitsync *g, const struct question *question, const c
 	if (code != SL_OK) {
 		return code;
 	}
-	const struct git_job job = {
-	    .op = GIT_FETCH,
-	    .url = repository.record->url,
-	    .mirror = gitsync_mirror_path(&arena, g->options.data, question->repository_id),
-	    .ref = question->to_ref,
-	    .commit = commit,
-	    .login = login.git,
-	    .allow_local = g->options.allow_local,
-	    .limits = GIT_LIMITS_DEFAULT,
-	    .deadline_ms = g->options.deadline_ms,
-	};
-	return run_job(g, &job, result, err);
+	job->url = repository.record->url;
+	job->mirror = gitsync_mirror_path(&arena, g->options.data, question->repository_id);
+	job->ref =
+	    job->op == GIT_LS ? gitsync_branch_ref(&arena, repository.record->branch) : job->ref;
+	job->login = login.git;
+	job->allow_local = g->options.allow_local;
+	job->limits = (struct git_limits)GIT_LIMITS_DEFAULT;
+	job->deadline_ms = g->options.deadline_ms;
+	return sl_arena_failed(&arena) ? sl_err_no_memory(err) : run_job(g, job, result, err);
+}
+
+/* Gets a commit into the mirror; through `ref`, where that is known. */
+static sl_code fetch(struct gitsync *g, const struct question *question, const char *commit,
+		     struct git_result *result, struct sl_err *err)
+{
+	struct git_job job = {.op = GIT_FETCH, .ref = question->to_ref, .commit = commit};
+	return run_at_host(g, question, &job, result, err);
 }
 
 /* A mirror that was lost since has what is asked about no more: it is fetched, once. */
@@ -97,13 +102,51 @@ static sl_code ask(struct gitsync *g, const struct question *question, struct gi
 	return code == SL_OK && result->failure == GIT_OK ? run_job(g, &job, result, err) : code;
 }
 
+/* The branch as it is now; then what of it is new. */
+static sl_code ask_branch(struct gitsync *g, const struct question *question,
+			  struct git_result *result, struct sl_err *err)
+{
+	struct git_result look = {.failure = GIT_OK};
+	SL_AUTO(sl_arena_fini) struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	struct git_job job = {.op = GIT_LS};
+	sl_code code = run_at_host(g, question, &job, &look, err);
+	char tip[GIT_OID_TEXT], ref[GIT_REF_MAX];
+	sl_text_copy(tip, sizeof(tip), look.commit);
+	sl_text_copy(ref, sizeof(ref), look.ref);
+	if (code != SL_OK || look.failure != GIT_OK) {
+		*result = look;
+		return code;
+	}
+	git_result_fini(&look);
+	job = (struct git_job){.op = GIT_FETCH, .ref = ref, .commit = tip};
+	code = run_at_host(g, question, &job, result, err);
+	if (code != SL_OK || result->failure != GIT_OK) {
+		return code;
+	}
+	job = (struct git_job){
+	    .op = GIT_LOG,
+	    .url = "",
+	    .mirror = gitsync_mirror_path(&arena, g->options.data, question->repository_id),
+	    .revision = question->from_commit,
+	    .other_commit = tip,
+	    .path = question->to_path,
+	    .limits = GIT_LIMITS_DEFAULT,
+	    .deadline_ms = g->options.deadline_ms};
+	code = job.mirror == NULL ? sl_err_no_memory(err) : run_job(g, &job, result, err);
+	sl_text_copy(result->commit, sizeof(result->commit), tip);
+	sl_text_copy(result->ref, sizeof(result->ref), ref);
+	return code;
+}
+
 static void answer(struct gitsync *g, struct question *question)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct git_result result = {.failure = GIT_WORKER_FAILED};
 	if (gitsync_is_stopping(g)) {
 		sl_text_copy(result.text, sizeof(result.text), "the server is stopping");
-	} else if (ask(g, question, &result, &err) != SL_OK) {
+	} else if ((question->kind == GITSYNC_NEW ? ask_branch : ask)(g, question, &result, &err) !=
+		   SL_OK) {
 		result.failure = GIT_WORKER_FAILED;
 		sl_text_copy(result.text, sizeof(result.text), err.msg);
 	}

@@ -73,17 +73,12 @@ static struct contact *contact_of(struct gitsync *g, const char *repository_id, 
 	return c;
 }
 
-uint64_t gitsync_contact_ms(struct gitsync *g, const char *repository_id)
-{
-	const struct contact *known = contact_of(g, repository_id, false);
-	return known != NULL ? known->at_ms : 0;
-}
-
 void gitsync_note_contact(struct gitsync *g, const char *repository_id,
 			  const struct git_result *result)
 {
 	pthread_mutex_lock(&g->lock);
 	struct contact *c = contact_of(g, repository_id, true);
+	gitsync_news_meet(g, repository_id);
 	if (c != NULL) {
 		c->at_ms = sl_clock_unix_ms();
 		c->failure = result->failure;
@@ -200,6 +195,7 @@ void gitsync_forget_some(struct gitsync *g)
 		}
 		pthread_mutex_lock(&g->lock);
 		drop_contact(g, gone->repository_id);
+		gitsync_news_drop(g, gone->repository_id);
 		gitsync_set_idle(g, gone->repository_id);
 		pthread_mutex_unlock(&g->lock);
 		free(gone);

@@ -6,6 +6,7 @@
 #include "server/records/apps.h"
 #include "server/records/pushes.h"
 #include "server/records/wire.h"
+#include "server/services/branch_news.h"
 #include "server/services/noun_checks.h"
 #include "server/services/service.h"
 #include "sluice/v1/app.pb-c.h"
@@ -145,6 +146,7 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 	}
 	struct wire wire = service_wire(read);
 	response->app = wire_app(&wire, app, UINT32_MAX);
+	branch_news_add(read, app, response->app);
 	return rights_allow(read->rights, ACCESS_VIEW, app->slug, ENV_DEVELOPMENT)
 		   ? lease_show(&wire, app, sl_clock_unix_ms(), &response->lease, err)
 		   : SL_OK;
@@ -226,7 +228,8 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 			break;
 		}
 		if (repository_id[0] == '\0' || strcmp(repository_id, app->repository_id) == 0) {
-			response->apps[response->n_apps++] = wire_app(&wire, app, UINT32_MAX);
+			response->apps[response->n_apps] = wire_app(&wire, app, UINT32_MAX);
+			branch_news_add(read, app, response->apps[response->n_apps++]);
 		}
 	}
 	response->page = service_page_end(read, &page, next);
@@ -349,7 +352,7 @@ static sl_code open_decide(struct decision *d, const void *message, void *reply,
 #define ROW(method) "/sluice.v1.AppService/" #method
 
 /* clang-format off */
-const struct service_method app_methods[7] = {
+const struct service_method app_methods[8] = {
 	{ ROW(CreateApp), ACCESS_EDIT, &sluice__v1__create_app_request__descriptor,
 	  &sluice__v1__create_app_response__descriptor, .check = create_check, .decide = create_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(GetApp), ACCESS_VIEW, &sluice__v1__get_app_request__descriptor,
@@ -362,6 +365,8 @@ const struct service_method app_methods[7] = {
 	  &sluice__v1__update_app_response__descriptor, .check = update_check, .decide = update_decide, .scope = ACCESS_APP, .where = ACCESS_EVERYWHERE },
 	{ ROW(DeleteApp), ACCESS_EDIT, &sluice__v1__delete_app_request__descriptor,
 	  &sluice__v1__delete_app_response__descriptor, .check = delete_check, .decide = delete_decide, .shrinks = true, .scope = ACCESS_APP, .where = ACCESS_EVERYWHERE },
+	{ ROW(ListNewCommits), ACCESS_VIEW, &sluice__v1__list_new_commits_request__descriptor,
+	  &sluice__v1__list_new_commits_response__descriptor, .check = branch_news_check, .start = branch_news_start, .scope = ACCESS_APP },
 	{ ROW(OpenApp), ACCESS_VIEW, &sluice__v1__open_app_request__descriptor,
 	  &sluice__v1__open_app_response__descriptor, .check = open_check, .decide = open_decide, .scope = ACCESS_APP },
 };

@@ -142,7 +142,7 @@ struct service_method {
 
 /* The tables of the services, one per file; joined in methods.c. */
 extern const struct service_method workspace_methods[5], environment_methods[3],
-    repository_methods[12], app_methods[7], version_methods[15], promotion_methods[4],
+    repository_methods[12], app_methods[8], version_methods[15], promotion_methods[4],
     release_methods[6], fleet_methods[22], agent_methods[1], watch_methods[1], admin_methods[4],
     access_methods[18], audit_methods[5], identity_methods[1], config_methods[11];
 

@@ -10,6 +10,7 @@
 #include "server/gitsync/gitsync.h"
 #include "server/records/updates.h"
 #include "server/records/wire.h"
+#include "server/services/branch_news.h"
 #include "server/services/fleet_internal.h"
 
 SL_DEFINE_AUTO(const struct store_view *, store_view_end);
@@ -228,27 +229,6 @@ static sl_code find_step(struct checking *c, const Sluice__V1__CheckForUpdatesRe
 				     err);
 }
 
-static sl_code updates_commits(struct sl_arena *arena, const struct git_result *result,
-			       Sluice__V1__CommitInfo ***ret_commits, size_t *ret_count,
-			       struct sl_err *err)
-{
-	Sluice__V1__CommitInfo **commits =
-	    SL_ARENA_ARRAY(arena, Sluice__V1__CommitInfo *, result->log_count + 1);
-	for (size_t i = 0; commits != NULL && i < result->log_count; i++) {
-		const struct git_log_entry *entry = &result->log[i];
-		const Sluice__Store__V1__CommitRecord record = {
-		    .commit = sl_arena_strdup(arena, entry->commit),
-		    .author = sl_arena_strdup(arena, entry->author),
-		    .subject = sl_arena_strdup(arena, entry->subject),
-		    .at_s = entry->unix_s,
-		    .files = entry->files};
-		commits[i] = wire_commit(arena, &record);
-	}
-	*ret_commits = commits;
-	*ret_count = result->log_count;
-	return sl_arena_failed(arena) ? sl_err_no_memory(err) : SL_OK;
-}
-
 static void finish(void *ctx, const struct git_result *result)
 {
 	const struct checking *c = ctx;
@@ -261,7 +241,8 @@ static void finish(void *ctx, const struct git_result *result)
 		response.failure = sl_arena_printf(arena, "%s: %s",
 						   git_failure_name(result->failure), result->text);
 	}
-	sl_code code = updates_commits(arena, result, &response.commits, &response.n_commits, &err);
+	sl_code code =
+	    branch_news_commits(arena, result, &response.commits, &response.n_commits, &err);
 	service_call_finish(c->call, code, &err, &response.base);
 }
 

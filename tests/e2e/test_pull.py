@@ -151,3 +151,42 @@ def test_the_command_line(world):
     staging.cli("instance", "set", "stg-1", code=64)
     staging.cli("instance", "add", "stg-2", "--env", "staging", "--pull", "manual")
     assert "MANUAL" in staging.cli("instance", "show", "stg-2")
+
+
+def test_new_commits_are_seen_counted_and_never_promoted(world):
+    repository, host = world.repository(), world.git_host("http")
+    repository.commit({"apps/shop/index.html": "one\n", "apps/blog/index.html": "blog\n"}, "First of all")
+    server = world.server(["--poll-every", "300ms"])
+    client = server.client()
+    client.CreateApp(name="shop", repository_url=host.url(repository), version_name="v1")
+    client.CreateApp(name="blog", repository_url=host.url(repository), version_name="v1")
+    for app in ("shop", "blog"):
+        harness.wait_content(client, app, "v1")
+
+    def news(app):
+        return client.GetApp(app=app).app.news
+
+    harness.until(lambda: news("shop").tip and news("blog").tip, 40, "a first look")
+    harness.until(lambda: news("shop").commits == 0 and news("blog").commits == 0, 40, "what Sluice commits is no news")
+    repository.commit({"apps/shop/index.html": "two\n", "apps/shop/b.html": "b\n"}, "Two files")
+    repository.commit({"README": "of no app\n"}, "Aside")
+    tip = repository.commit({"apps/shop/b.html": "c\n"}, "One file")
+    harness.until(lambda: news("shop").commits == 2, 40, "two new commits")
+    assert news("shop").tip == tip and news("shop").ref == "refs/heads/main" and news("blog").commits == 0
+    assert [a.news.commits for a in client.ListApps().apps] == [0, 2]
+    found = client.ListNewCommits(app="shop")
+    assert [(c.message, c.files) for c in found.commits] == [("One file", 1), ("Two files", 2)] and found.tip == tip and not found.cut
+    said = subprocess.run([harness.CLI, "--server", f"127.0.0.1:{server.port}", "updates", "--app", "shop"], capture_output=True, text=True, timeout=60).stdout
+    assert "2 new commits on refs/heads/main" in said and "Two files" in said
+    assert "2 on refs/heads/main" in subprocess.run([harness.CLI, "--server", f"127.0.0.1:{server.port}", "app", "show", "shop"], capture_output=True, text=True, timeout=60).stdout
+    # Nothing follows by itself; a version that is made of one takes it out of the news.
+    assert [v.name for v in client.ListVersions(app="shop").versions] == ["v1"]
+    client.CreateVersion(app="shop", name="v2", commit=found.commits[1].commit)
+    harness.wait_content(client, "shop", "v2")
+    harness.until(lambda: news("shop").commits == 1, 40, "one left")
+    # A host that goes away says so when asked, and what was found stays.
+    host.stop()
+    with pytest.raises(harness.Refused) as refused:
+        client.ListNewCommits(app="shop", timeout=60)
+    assert refused.value.code.name == "UNAVAILABLE" and "REPOSITORY_UNREACHABLE" in refused.value.text
+    assert news("shop").commits == 1

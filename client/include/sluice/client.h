@@ -184,6 +184,7 @@ typedef struct sluice_call {
 	X(rename_app, RenameApp, AppService)                                                       \
 	X(update_app, UpdateApp, AppService)                                                       \
 	X(delete_app, DeleteApp, AppService)                                                       \
+	X(list_new_commits, ListNewCommits, AppService)                                            \
 	X(open_app, OpenApp, AppService)                                                           \
 	X(create_version, CreateVersion, VersionService)                                           \
 	X(get_version, GetVersion, VersionService)                                                 \

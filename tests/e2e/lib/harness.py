@@ -208,7 +208,7 @@ class Server:
     prefix = []  # what to run it under, such as strace
     binary = SLUICED
     # In the environment, so that a test's flags win.
-    defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M"}
+    defaults = {"SLUICE_MAP_SIZE": "1G", "SLUICE_DISK_RESERVE": "1M", "SLUICE_POLL_EVERY": "0"}
 
     def __init__(self, services, folder, flags=(), env=None):
         self.services, self.folder, self.flags, self.env = services, folder, list(flags), env

@@ -349,6 +349,42 @@ static void test_git_log_lists_what_changed_the_folder(void **state)
 	job.commit = "";
 	fixture_expect(f, &job, GIT_OK);
 	assert_int_equal(f->result.log_count, 3);
+	job.revision = f->first;
+	fixture_expect(f, &job, GIT_OK);
+	assert_int_equal(f->result.log_count, 2);
+}
+
+static void test_git_count_counts_for_many_folders(void **state)
+{
+	struct fixture *f = *state;
+	char second[GIT_OID_TEXT], tip[GIT_OID_TEXT], record[1000];
+	push_by_hand(f, "apps/shop/one.txt", "1\n");
+	struct git_job job = fixture_job(f, GIT_RESOLVE);
+	fixture_expect(f, &job, GIT_OK);
+	sl_text_copy(second, sizeof(second), f->result.commit);
+	push_by_hand(f, "README", "another\n");
+	push_by_hand(f, "apps/shop/two.txt", "2\n");
+	fixture_expect(f, &job, GIT_OK);
+	sl_text_copy(tip, sizeof(tip), f->result.commit);
+	job = fixture_job(f, GIT_COUNT);
+	job.url = "";
+	job.other_commit = tip;
+	(void)snprintf(record, sizeof(record),
+		       "apps/shop\t%s\napps/shop\t%s %s\nnothing/there\t%s\n\t%s\napps/shop\t%s\n",
+		       f->first, second, f->first, f->first, f->first, tip);
+	job.record = record;
+	fixture_expect(f, &job, GIT_OK);
+	static const uint64_t want[] = {2, 1, 0, 3, 0};
+	assert_int_equal(f->result.diff_count, SL_COUNT(want));
+	for (size_t i = 0; i < SL_COUNT(want); i++) {
+		assert_int_equal(f->result.diff[i].new_bytes, want[i]);
+		assert_int_equal(f->result.diff[i].old_bytes, 0);
+	}
+	job.record = "no tab\n";
+	fixture_expect(f, &job, GIT_WORKER_FAILED);
+	job.record = record;
+	job.other_commit = "0123456789012345678901234567890123456789";
+	fixture_expect(f, &job, GIT_COMMIT_GONE);
 }
 
 int main(int argc, char **argv)
@@ -375,6 +411,7 @@ int main(int argc, char **argv)
 		 test_git_commit_of_the_same_file_is_a_conflict_with_its_commits),
 	    OVER(fixture_setup, test_git_commit_refuses_names_that_no_bundle_may_have),
 	    OVER(fixture_setup, test_git_log_lists_what_changed_the_folder),
+	    OVER(fixture_setup, test_git_count_counts_for_many_folders),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,13 @@ void gitsync_try(struct gitsync *gitsync, const struct gitsync_try_request *requ
 	request->done(request->ctx, &fine, &refused);
 }
 
+bool gitsync_news(struct gitsync *gitsync, const char *repository_id, const char *app_id,
+		  struct gitsync_news *ret_news)
+{
+	(void)gitsync, (void)repository_id, (void)app_id, (void)ret_news;
+	return false;
+}
+
 struct world_diff world_diff;
 
 void gitsync_ask(struct gitsync *gitsync, const struct gitsync_question *request)

@@ -47,6 +47,7 @@ static const struct sample {
     {"RenameApp", "app=shop new_name=store", "development", false},
     {"UpdateApp", "app=shop display_name=Shop", "", false},
     {"DeleteApp", "app=shop", "", false},
+    {"ListNewCommits", "app=shop", "", true},
     {"OpenApp", "app=shop", "", false},
     {"CreateVersion", "app=shop name=next", "development", false},
     {"GetVersion", "app=shop version=v1", "", false},
