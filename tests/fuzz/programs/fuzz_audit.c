@@ -64,11 +64,11 @@ static void add_record(FILE *out, uint64_t sequence)
 
 static void make_keys(void)
 {
-	for (uint8_t i = 0; i < SL_COUNT(keys); i++) {
-		const uint8_t seed[SL_SIGN_SEED_BYTES] = {i};
+	for (size_t i = 0; i < SL_COUNT(keys); i++) {
+		const uint8_t seed[SL_SIGN_SEED_BYTES] = {(uint8_t)i};
 		SL_AUTO(sl_signer_free_auto) struct sl_signer *signer = sl_signer_new(seed);
 		expect(signer != NULL);
-		keys[i].epoch = i + 1U;
+		keys[i].epoch = (uint32_t)i + 1;
 		memcpy(keys[i].public_key, sl_signer_public(signer), SL_SIGN_PUBLIC_BYTES);
 	}
 }
