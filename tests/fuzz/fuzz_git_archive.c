@@ -17,7 +17,7 @@
 #include "base/mem/own.h"
 #include "tests/lib/tmpdir.h"
 
-enum { FRESH_AFTER = 5000, PATH_ROOM = 8192 };
+enum { FRESH_AFTER = 500, PATH_ROOM = 8192 };
 
 static char *home, file[256], folder[256];
 static git_repository *repo;
