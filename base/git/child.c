@@ -201,9 +201,9 @@ int git_worker_main(void)
 	work.result = &result;
 	text_url(work.url, sizeof(work.url), job.url);
 	/* Before the confinement: reads the machine's certificates and seeds its random numbers. */
-	if (!sl_crypto_init() || git_libgit2_init() < 0) {
+	if (!sl_crypto_init() || git_libgit2_init == NULL || git_libgit2_init() < 0) {
 		(void)work_fail(&work, GIT_WORKER_FAILED,
-				"libgit2 or its random numbers cannot start");
+				LIBGIT2_FILE " or its random numbers cannot start");
 		return report(&work);
 	}
 	if (open_places(&work) && set_options(&work) && confine(&work)) {

@@ -1,4 +1,6 @@
 /* The parent's side: start, listen, kill at the deadline, reap. */
+#include "base/git/libgit2_internal.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,7 +14,6 @@
 #include "base/clock/clock.h"
 #include "base/confine/confine.h"
 #include "base/file/file.h"
-#include "base/git/git.h"
 #include "base/git/job_internal.h"
 #include "base/git/protocol_internal.h"
 #include "base/git/text_internal.h"
@@ -118,6 +119,7 @@ sl_code git_worker_start(const struct git_job *job, struct git_worker **ret_work
 	    .program = "sluice",
 	    .command = "git-worker",
 	    .fd = child_fd,
+	    .library = confine_is_sanitized() ? NULL : LIBGIT2_FILE, /* a sanitizer's is first */
 	    .keeps_stderr = confine_is_sanitized(), /* a sanitizer's report must be seen */
 	};
 	int rc = spawn_self(&spawn, &worker->pid);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static int to_null(posix_spawn_file_actions_t *actions, int fd, int mode)
@@ -37,8 +38,15 @@ static int spawn(const struct spawn_self *options, const posix_spawn_file_action
 		 const posix_spawnattr_t *attributes, pid_t *ret_pid)
 {
 	char *argv[] = {(char *)options->program, (char *)options->command, NULL};
-	char *env[] = {"MALLOC_ARENA_MAX=1", "HOME=/nonexistent", "PATH=/nonexistent", "LC_ALL=C",
+	char preload[64];
+	char *env[] = {"MALLOC_ARENA_MAX=1",
+		       "HOME=/nonexistent",
+		       "PATH=/nonexistent",
+		       "LC_ALL=C",
+		       options->library != NULL ? preload : NULL,
 		       NULL};
+	(void)snprintf(preload, sizeof(preload), "LD_PRELOAD=%s",
+		       options->library != NULL ? options->library : "");
 	return posix_spawn(ret_pid, "/proc/self/exe", actions, attributes, argv, env);
 }
 

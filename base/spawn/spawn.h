@@ -13,6 +13,7 @@ struct spawn_self {
 	const char *program, *command; /* argv: PROGRAM COMMAND; the file is /proc/self/exe */
 	int fd;                        /* becomes the child's SPAWN_FD; stays open here */
 	bool keeps_stderr;             /* else /dev/null, as stdin and stdout */
+	const char *library;           /* that only the child has: "libx.so.1"; NULL: none */
 };
 
 /* The child has no other descriptor, no signal blocked or ignored, and nothing of the parent's
