@@ -58,6 +58,7 @@ static sl_code open_channel(struct session *session, struct sl_err *err)
 	    .message_max = MESSAGE_MAX,
 	    .user_agent = session->options.user_agent,
 	    .keepalive_ms = KEEPALIVE_MS,
+	    .quiet = true,
 	    .ca_pem = session->options.ca_pem,
 	    .cert_pem = session->options.cert_pem,
 	    .key_pem = session->options.key_pem,

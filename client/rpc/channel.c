@@ -96,6 +96,7 @@ static void fill_args(struct arg_list *list, const struct crpc_options *options)
 	add_int(list, GRPC_ARG_ENABLE_HTTP_PROXY, 0);
 	add_int(list, GRPC_ARG_ENABLE_CHANNELZ, 0);
 	add_int(list, GRPC_ARG_TSI_MAX_FRAME_SIZE, TLS_FRAME_BYTES);
+	add_int(list, GRPC_ARG_HTTP2_BDP_PROBE, !options->quiet);
 	if (options->own_connection) {
 		add_int(list, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
 	}

@@ -24,6 +24,7 @@ struct crpc_options {
 	bool own_connection; /* do not share a TCP connection with other channels of this process */
 	size_t message_max;  /* 0: 16 MiB */
 	unsigned keepalive_ms;  /* 0: 60 000 */
+	bool quiet;             /* a word now and then: no pings that measure the bandwidth */
 	const char *user_agent; /* "sluice/0.1"; NULL: none */
 	/* PEM, copied. ca_pem: whom the server must be certified by; NULL: no TLS. cert_pem and
 	 * key_pem: who we are; both or none. Another certificate is another channel. */

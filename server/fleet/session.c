@@ -313,6 +313,7 @@ void fleet_sessions_tick(struct fleet *fleet)
 		if (session->pending) {
 			fleet_session_touch(fleet, session);
 		} else if (session->unit->sent_sequence != 0 &&
+			   now >= session->fresh_mono_ms + FLEET_REFRESH_MS / 4 * 3 &&
 			   now >= session->fresh_mono_ms + refresh_after(session)) {
 			fleet_session_not_modified(fleet, session);
 		}

@@ -87,6 +87,9 @@ grpc_server *rpc_grpc_server_new(const struct rpc_options *options)
 	    int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000),
 	    int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
 	    int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+	    /* Else what comes is answered with a ping, to measure the bandwidth: twice the work
+	     * for a heartbeat. A large message gets its window without. */
+	    int_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0),
 	    /* Clients may ping every 10 s (a little slack: timers are not exact); by
 	     default more than one ping in 5 min ends in too_many_pings. */
 	    int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 9000),

@@ -119,6 +119,10 @@ struct rpc_server {
 	atomic_bool stop_asked;
 	struct rpc_tag stopped;
 	_Atomic(struct rpc_call *) returned; /* finished by other threads, newest first; call.c */
+	_Atomic(struct rpc_woken *) woken;   /* streams with something to send, newest first */
+	struct rpc_woken *waking;            /* the same, of before, oldest first */
+	atomic_bool wake_posted;
+	struct rpc_tag wake;
 	uint64_t drain_until_ms, cut_at_ms, next_tick_ms, next_sweep_ms;
 	bool cut;
 	unsigned calls;             /* objects alive, waiting accepts included */
@@ -137,6 +141,19 @@ bool rpc_server_on_queue_thread(const struct rpc_server *server);
 void rpc_server_call_gone(struct rpc_server *server, bool was_busy);
 void rpc_server_finished(const struct rpc_bound_method *bound, sl_code code, uint64_t began_us);
 sl_code rpc_stopping(struct sl_err *err); /* fills in UNAVAILABLE / STOPPING */
+
+/* --- wake.c: streams that other threads gave something to send ----------------------- */
+
+/* Lies in the stream, which must not end before rpc_stream_woken(). */
+struct rpc_woken {
+	struct rpc_woken *next;
+	grpc_call *grpc; /* borrowed */
+};
+
+void rpc_wake_init(struct rpc_server *server);
+/* Any thread; once until it is heard of. */
+void rpc_wake(struct rpc_server *server, struct rpc_woken *woken, grpc_call *grpc);
+void rpc_stream_woken(struct rpc_woken *woken); /* stream.c; queue thread */
 
 /* --- options.c -------------------------------------------------------------------- */
 

@@ -307,6 +307,7 @@ sl_code rpc_server_new(const struct rpc_options *options, struct rpc_server **re
 	rpc_library_init();
 	sl_sm_init(&server->sm, server_states, SERVING);
 	server->stopped.fire = on_stopped;
+	rpc_wake_init(server);
 	server->options = *options;
 	if (options->tick_ms == 0) {
 		server->options.tick_ms = TICK_MS_DEFAULT;

@@ -1,9 +1,9 @@
 /* One stream: two machines, one per half, each with its own baton.
  *
- *   read:   ACCEPTING --> READING --client done or gone--> CLOSED
+ *   read:   ACCEPTING --> READING --client done or gone--> ENDING --> CLOSED
  *               |             ^  | message
  *               |shutdown     +--+
- *               +------------------------------------> CLOSED
+ *               +------------------------------------------------> CLOSED
  *
  *   write:  WAITING --> SENDING <--> IDLE
  *              |           |          |
@@ -13,7 +13,11 @@
  * gRPC lets a receive batch and a send batch of one call run side by side, so
  * the halves need no common lock. The outbox is all that other threads touch;
  * `lock` guards it. The stream is gone once both halves are CLOSED and the
- * close tag has come back. */
+ * close tag has come back.
+ *
+ * A quiet stream has one tag in the queue, since gRPC's assertions look through all of them at each
+ * event: so the close tag goes out when there is nothing more to read. ENDING lets it come first if
+ * the client is gone. */
 #include <stddef.h>
 #include <string.h>
 
@@ -27,12 +31,13 @@
 #define CUT_OFF_MS 10000 /* for the reader to take the end of its stream */
 #define OUTBOX_FIRST 8   /* slots; doubles as needed */
 
-enum { R_ACCEPTING, R_READING, R_CLOSED };
+enum { R_ACCEPTING, R_READING, R_ENDING, R_CLOSED };
 enum { W_WAITING, W_SENDING, W_IDLE, W_TRAILERS, W_CLOSED };
 
 static const struct sl_sm_state read_states[] = {
     [R_ACCEPTING] = {"R_ACCEPTING", SL_SM_TO(R_READING) | SL_SM_TO(R_CLOSED)},
-    [R_READING] = {"R_READING", SL_SM_TO(R_READING) | SL_SM_TO(R_CLOSED)},
+    [R_READING] = {"R_READING", SL_SM_TO(R_READING) | SL_SM_TO(R_ENDING)},
+    [R_ENDING] = {"R_ENDING", SL_SM_TO(R_CLOSED)},
     [R_CLOSED] = {"R_CLOSED", 0},
 };
 static const struct sl_sm_state write_states[] = {
@@ -76,10 +81,11 @@ struct rpc_stream {
 	int closed_by_client; /* written by gRPC before closed_tag fires */
 
 	pthread_mutex_t lock; /* guards the rest */
-	bool idle;            /* write_tag lies here, not in the queue */
-	bool sealed;          /* nothing more goes out but the status */
-	bool ending;          /* status is set, and final */
-	uint64_t ending_ms;   /* since when the reader has taken nothing of the end */
+	bool idle;            /* the write half rests: `woken` and write_tag lie here */
+	struct rpc_woken woken;
+	bool sealed;        /* nothing more goes out but the status */
+	bool ending;        /* status is set, and final */
+	uint64_t ending_ms; /* since when the reader has taken nothing of the end */
 	struct rpc_status status;
 	struct slot *outbox; /* owned ring of `room` slots */
 	unsigned room, first, waiting;
@@ -317,7 +323,7 @@ static void write_step(struct rpc_stream *s, bool ok)
 		send_trailers(s);
 		suspend;
 	}
-	/* Another thread may have posted the tag by now; it fires on this thread, later. */
+	/* Another thread may have woken it by now; that is heard on this thread, later. */
 	sl_sm_move(&s->write, W_IDLE);
 	suspend;
 }
@@ -327,8 +333,13 @@ static void wake_writer(struct rpc_stream *s)
 {
 	if (s->idle) {
 		s->idle = false;
-		rpc_start(s->grpc, NULL, 0, &s->write_tag);
+		rpc_wake(s->bound->server, &s->woken, s->grpc);
 	}
+}
+
+void rpc_stream_woken(struct rpc_woken *woken)
+{
+	write_step(SL_CONTAINER_OF(woken, struct rpc_stream, woken), true);
 }
 
 sl_code rpc_stream_send(struct rpc_stream *s, struct rpc_message *message, uint64_t mark)
@@ -431,11 +442,6 @@ static void open_stream(struct rpc_stream *s)
 	s->peer = grpc_call_get_peer(s->grpc);
 	rpc_stream_accept(s->bound); /* one is always armed */
 	link_in(s);
-	s->watching = true;
-	grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
-	close.data.recv_close_on_server.cancelled = &s->closed_by_client;
-	rpc_start(s->grpc, &close, 1, &s->closed_tag);
-
 	sl_sm_move(&s->write, W_SENDING);
 	grpc_op hello = {.op = GRPC_OP_SEND_INITIAL_METADATA};
 	rpc_start(s->grpc, &hello, 1, &s->write_tag);
@@ -453,6 +459,17 @@ static void open_stream(struct rpc_stream *s)
 	}
 	s->opened = true;
 	tell(s, s->bound->method->stream->opened);
+}
+
+/* An empty batch only posts its tag (grpc.h): behind the close tag, if that is there already. */
+static void read_ended(struct rpc_stream *s)
+{
+	grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+	close.data.recv_close_on_server.cancelled = &s->closed_by_client;
+	s->watching = true;
+	sl_sm_move(&s->read, R_ENDING);
+	rpc_start(s->grpc, &close, 1, &s->closed_tag);
+	rpc_start(s->grpc, NULL, 0, &s->read_tag);
 }
 
 static void read_closed(struct rpc_stream *s)
@@ -478,11 +495,14 @@ static void read_step(struct rpc_stream *s, bool ok)
 		break;
 	case R_READING:
 		if (!ok || s->incoming == NULL) {
-			read_closed(s);
-			return;
+			read_ended(s);
+			suspend;
 		}
 		deliver(s);
 		break;
+	case R_ENDING:
+		read_closed(s);
+		return;
 	default:
 		abort();
 	}

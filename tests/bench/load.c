@@ -90,7 +90,7 @@ grpc_channel *load_channel_new(int port)
 
 grpc_channel *load_channel_new_agent(int port, unsigned number)
 {
-	return channel_new(port, secure_agent_credentials(port, number), false);
+	return channel_new(port, secure_agent_credentials(port, number), true);
 }
 
 grpc_channel *load_channel_new_narrow(int port)

@@ -77,7 +77,7 @@ struct load_single;
 
 /* A connection of its own to 127.0.0.1:port, as the server there wants it (secure.h). */
 struct grpc_channel *load_channel_new(int port);
-/* The same as the agent of an instance. */
+/* The same as the agent of an instance, which does not measure its bandwidth either. */
 struct grpc_channel *load_channel_new_agent(int port, unsigned number);
 /* The same with a window of 64 KiB that never grows: gRPC takes no more for who does not read. */
 struct grpc_channel *load_channel_new_narrow(int port);
