@@ -224,9 +224,9 @@ static void on_renew(struct rpc_call *call, struct sl_bytes request, void *ctx)
 }
 
 static const struct rpc_method methods[] = {
-    {.path = "/sluice.v1.DoorService/Enroll", .handle = on_enroll},
-    {.path = "/sluice.v1.DoorService/Login", .handle = on_login},
-    {.path = "/sluice.v1.DoorService/Renew", .handle = on_renew},
+    {.path = "/sluice.v1.DoorService/Enroll", .handle = on_enroll, .hot = true},
+    {.path = "/sluice.v1.DoorService/Login", .handle = on_login, .hot = true},
+    {.path = "/sluice.v1.DoorService/Renew", .handle = on_renew, .hot = true},
 };
 
 /* --- answers ------------------------------------------------------------------------------- */

@@ -1,9 +1,9 @@
 /* One unary call.
  *
- *   ACCEPTING --shutdown--------------------+
- *       | request in                        |
- *       v                                   |
- *    WORKING   with the handler, until      |
+ *   ACCEPTING --shutdown--------------------+     READING   a call that came as any
+ *       | request in                        |        |      (stray.c): its request comes
+ *       v                                   |        |      after it
+ *    WORKING   with the handler, until  <---|--------+
  *       |      rpc_call_finish()            |
  *       v                                   v
  *   REPLYING --status sent or lost-------> DONE   freed once `closed` has fired
@@ -27,10 +27,11 @@
 #include "base/log/log.h"
 #include "server/rpc/rpc_internal.h"
 
-enum { ACCEPTING, WORKING, REPLYING, DONE };
+enum { ACCEPTING, READING, WORKING, REPLYING, DONE };
 
 static const struct sl_sm_state call_states[] = {
     [ACCEPTING] = {"ACCEPTING", SL_SM_TO(WORKING) | SL_SM_TO(DONE)},
+    [READING] = {"READING", SL_SM_TO(WORKING)},
     [WORKING] = {"WORKING", SL_SM_TO(REPLYING)},
     [REPLYING] = {"REPLYING", SL_SM_TO(DONE)},
     [DONE] = {"DONE", 0},
@@ -171,6 +172,15 @@ static void hand_over(struct rpc_call *call)
 			      bound->ctx);
 }
 
+static void work(struct rpc_call *call)
+{
+	if (call->bound->method->waits) {
+		watch_close(call);
+	}
+	sl_sm_move(&call->sm, WORKING);
+	hand_over(call);
+}
+
 static void rpc_call_step(struct rpc_call *call, bool ok)
 {
 	for (;;) {
@@ -182,11 +192,10 @@ static void rpc_call_step(struct rpc_call *call, bool ok)
 			}
 			call->began_us = sl_clock_mono_us();
 			rpc_call_accept(call->bound); /* before the handler: one is always armed */
-			if (call->bound->method->waits) {
-				watch_close(call);
-			}
-			sl_sm_move(&call->sm, WORKING);
-			hand_over(call);
+			work(call);
+			suspend;
+		case READING:
+			work(call); /* without a request it is refused */
 			suspend;
 		case WORKING:
 			sl_sm_move(&call->sm, REPLYING);
@@ -263,24 +272,41 @@ static void on_closed(struct rpc_tag *tag, bool ok)
 	}
 }
 
-void rpc_call_accept(struct rpc_bound_method *bound)
+static struct rpc_call *call_new(struct rpc_bound_method *bound, unsigned state)
 {
-	struct rpc_server *server = bound->server;
-	if (!rpc_server_accepts(server)) {
-		return;
-	}
 	struct rpc_call *call = calloc(1, sizeof(*call));
 	if (call == NULL) {
 		abort(); /* nobody to tell */
 	}
-	sl_sm_init(&call->sm, call_states, ACCEPTING);
+	sl_sm_init(&call->sm, call_states, state);
 	call->step.fire = on_step;
 	call->closed.fire = on_closed;
 	call->bound = bound;
 	call->request_slice = grpc_empty_slice();
 	rpc_status_init(&call->status);
 	grpc_metadata_array_init(&call->metadata);
-	server->calls++;
+	bound->server->calls++;
+	return call;
+}
+
+void rpc_call_take(struct rpc_bound_method *bound, grpc_call *grpc, gpr_timespec deadline)
+{
+	struct rpc_call *call = call_new(bound, READING);
+	call->grpc = grpc;
+	call->deadline = deadline;
+	call->began_us = sl_clock_mono_us();
+	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+	op.data.recv_message.recv_message = &call->request;
+	rpc_start(grpc, &op, 1, &call->step);
+}
+
+void rpc_call_accept(struct rpc_bound_method *bound)
+{
+	struct rpc_server *server = bound->server;
+	if (!rpc_server_accepts(server)) {
+		return;
+	}
+	struct rpc_call *call = call_new(bound, ACCEPTING);
 	rpc_tag_queue(&call->step);
 	grpc_call_error rc = grpc_server_request_registered_call(
 	    server->grpc, bound->registered, &call->grpc, &call->deadline, &call->metadata,

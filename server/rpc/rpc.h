@@ -42,7 +42,8 @@ struct rpc_method {
 	void (*handle)(struct rpc_call *call, struct sl_bytes request, void *ctx);
 	const struct rpc_stream_events *stream; /* instead of handle */
 	void *row;                              /* the caller's; see rpc_call_row() */
-	bool hot;                               /* many calls at once: more accepts are posted */
+	bool hot;   /* many calls at once: registered with gRPC, with accepts of its own; 160 bytes
+		     * for each connection and an event less for each call */
 	bool waits; /* answers late and looks at rpc_call_is_cancelled(): leaving clients are
 		     * noticed. Costs an event of the queue per call, so others do without */
 };

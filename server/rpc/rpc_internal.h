@@ -94,10 +94,11 @@ struct rpc_reflection;
 
 struct rpc_bound_method {
 	const struct rpc_method *method; /* borrowed */
-	void *registered;                /* gRPC's handle */
-	struct rpc_server *server;       /* borrowed */
-	void *ctx;                       /* for the handlers */
-	bool builtin;                    /* health, reflection: served while draining */
+	size_t path_size;
+	void *registered;          /* gRPC's handle; NULL: it is found by path when a call comes */
+	struct rpc_server *server; /* borrowed */
+	void *ctx;                 /* for the handlers */
+	bool builtin;              /* health, reflection: served while draining */
 };
 
 struct rpc_call;
@@ -169,8 +170,10 @@ grpc_server_credentials *rpc_credentials_new(struct rpc_server *server);
 /* --- call.c, stream.c, stray.c: post one accept each -------------------------------- */
 
 void rpc_call_accept(struct rpc_bound_method *bound);
+/* A call that has come already, without its request. Takes it. */
+void rpc_call_take(struct rpc_bound_method *bound, grpc_call *grpc, gpr_timespec deadline);
 void rpc_stream_accept(struct rpc_bound_method *bound);
-void rpc_stray_accept(struct rpc_server *server); /* calls to unknown methods */
+void rpc_stray_accept(struct rpc_server *server); /* calls to all other methods */
 
 /* Ends every stream but health watches with UNAVAILABLE / STOPPING. */
 void rpc_streams_stop(struct rpc_server *server);

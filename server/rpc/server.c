@@ -23,9 +23,8 @@
  * handler runs. So few do: Debian's gRPC has its assertions in, and looks at each event through the
  * tags of all that is armed. */
 #define HOT_ACCEPTS 8
-#define CALL_ACCEPTS 1
 #define STREAM_ACCEPTS 1
-#define STRAY_ACCEPTS 2
+#define STRAY_ACCEPTS 8
 #define TICK_MS_DEFAULT 100
 #define DRAIN_MS_DEFAULT 4000
 #define GOODBYE_MS 200 /* for clients to close by themselves, once nothing runs */
@@ -190,12 +189,23 @@ void rpc_server_stop(struct rpc_server *server)
 
 /* --- building ----------------------------------------------------------------------- */
 
+/* 0: it is not registered, but found by path. */
 static unsigned accepts_of(const struct rpc_method *method)
 {
 	if (method->stream != NULL) {
 		return STREAM_ACCEPTS;
 	}
-	return method->hot ? HOT_ACCEPTS : CALL_ACCEPTS;
+	return method->hot ? HOT_ACCEPTS : 0;
+}
+
+static bool is_bound(const struct rpc_server *server, const struct rpc_method *method)
+{
+	for (size_t i = 0; i < server->method_count; i++) {
+		if (strcmp(server->methods[i].method->path, method->path) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static sl_code bind_method(struct rpc_server *server, const struct rpc_method *method, bool builtin,
@@ -206,14 +216,18 @@ static sl_code bind_method(struct rpc_server *server, const struct rpc_method *m
 				   : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER;
 	struct rpc_bound_method bound = {
 	    .method = method,
-	    .registered = grpc_server_register_method(server->grpc, method->path, NULL, payload, 0),
+	    .path_size = strlen(method->path),
 	    .server = server,
 	    .ctx = builtin ? server : server->options.ctx,
 	    .builtin = builtin,
 	};
-	if (bound.registered == NULL) {
+	if (is_bound(server, method)) {
 		return sl_err_set(err, SL_ALREADY_EXISTS, "method '%s' is listed twice",
 				  method->path);
+	}
+	if (accepts_of(method) > 0) {
+		bound.registered =
+		    grpc_server_register_method(server->grpc, method->path, NULL, payload, 0);
 	}
 	server->methods[server->method_count++] = bound;
 	return SL_OK;

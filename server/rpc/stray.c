@@ -1,6 +1,8 @@
-/* Calls to methods that nobody registered: answered UNIMPLEMENTED at once.
- * Without this gRPC keeps them until their deadline, as many as come. */
+/* Calls to methods that are not registered with gRPC. Most are not: each connection would pay 160
+ * bytes for each of them. They are found by path here. Unknown ones are answered UNIMPLEMENTED at
+ * once: else gRPC keeps them until their deadline, as many as come. */
 #include <stddef.h>
+#include <string.h>
 
 #include "server/rpc/rpc_internal.h"
 
@@ -39,14 +41,21 @@ static void on_answered(struct rpc_tag *tag, bool ok)
 	stray_free(stray);
 }
 
-static void on_arrived(struct rpc_tag *tag, bool ok)
+static struct rpc_bound_method *find(const struct rpc_server *server, const grpc_slice *path)
 {
-	struct stray *stray = SL_CONTAINER_OF(tag, struct stray, arrived);
-	if (!ok) {
-		stray_free(stray);
-		return;
+	size_t size = GRPC_SLICE_LENGTH(*path);
+	for (size_t i = 0; i < server->method_count; i++) {
+		struct rpc_bound_method *bound = &server->methods[i];
+		if (bound->registered == NULL && bound->path_size == size &&
+		    memcmp(bound->method->path, GRPC_SLICE_START_PTR(*path), size) == 0) {
+			return bound;
+		}
 	}
-	rpc_stray_accept(stray->server);
+	return NULL;
+}
+
+static void refuse(struct stray *stray)
+{
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	size_t length = GRPC_SLICE_LENGTH(stray->details.method);
 	sl_code code = sl_err_set(&err, SL_UNIMPLEMENTED, "no method '%.*s'",
@@ -60,6 +69,23 @@ static void on_arrived(struct rpc_tag *tag, bool ok)
 	ops[1].data.recv_close_on_server.cancelled = &stray->closed_by_client;
 	rpc_status_op(&stray->status, &ops[2]);
 	rpc_start(stray->grpc, ops, SL_COUNT(ops), &stray->answered);
+}
+
+static void on_arrived(struct rpc_tag *tag, bool ok)
+{
+	struct stray *stray = SL_CONTAINER_OF(tag, struct stray, arrived);
+	if (!ok) {
+		stray_free(stray);
+		return;
+	}
+	rpc_stray_accept(stray->server);
+	struct rpc_bound_method *bound = find(stray->server, &stray->details.method);
+	if (bound == NULL) {
+		refuse(stray);
+		return;
+	}
+	rpc_call_take(bound, SL_TAKE(stray->grpc), stray->details.deadline);
+	stray_free(stray);
 }
 
 void rpc_stray_accept(struct rpc_server *server)

@@ -225,7 +225,7 @@ static sl_code history_read(struct service_read *read, const void *message, void
 const struct service_method release_methods[6] = {
     {ROW(Release), ACCESS_RELEASE, &sluice__v1__release_request__descriptor,
      &sluice__v1__release_response__descriptor, .check = release_check, .decide = release_decide,
-     .scope = ACCESS_APP, .where = ACCESS_IN_PRODUCTION},
+     .hot = true, .scope = ACCESS_APP, .where = ACCESS_IN_PRODUCTION},
     {ROW(WithdrawRelease), ACCESS_RELEASE, &sluice__v1__withdraw_release_request__descriptor,
      &sluice__v1__withdraw_release_response__descriptor, .check = withdraw_check,
      .decide = withdraw_decide, .scope = ACCESS_APP, .where = ACCESS_IN_PRODUCTION},

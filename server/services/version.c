@@ -314,7 +314,7 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 /* clang-format off */
 const struct service_method version_methods[15] = {
 	{ ROW(CreateVersion), ACCESS_EDIT, &sluice__v1__create_version_request__descriptor,
-	  &sluice__v1__create_version_response__descriptor, .check = create_check, .decide = create_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
+	  &sluice__v1__create_version_response__descriptor, .check = create_check, .decide = create_decide, .hot = true, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(GetVersion), ACCESS_VIEW, &sluice__v1__get_version_request__descriptor,
 	  &sluice__v1__get_version_response__descriptor, .check = version_get_check, .read = version_get_read, .hot = true, .scope = ACCESS_APP },
 	{ ROW(ListVersions), ACCESS_VIEW, &sluice__v1__list_versions_request__descriptor,

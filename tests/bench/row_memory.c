@@ -41,13 +41,13 @@ static const struct claim agent_bytes_alone = {
 static double each_kib(const struct bench_server *server, uint64_t before, unsigned count)
 {
 	(void)usleep(SETTLE_US);
-	return ((double)servers_resident(server) - (double)before) / count / 1024;
+	return ((double)servers_private(server) - (double)before) / count / 1024;
 }
 
 static double measure_sluiced(const char *store, unsigned count)
 {
 	struct bench_server server = servers_sluiced(store, false);
-	uint64_t before = servers_resident(&server);
+	uint64_t before = servers_private(&server);
 	struct agents *agents = agents_connect(server.port, count);
 	double kib = each_kib(&server, before, count);
 	agents_free(agents);
@@ -60,7 +60,7 @@ static double measure_etcd(unsigned count, const char *keys)
 	SL_AUTO(sl_free_auto) char *data = host_path("etcd-memory");
 	struct bench_server server = servers_etcd(data, false, keys);
 	const struct watchers_options options = {.port = server.port, .count = count, .etcd = true};
-	uint64_t before = servers_resident(&server);
+	uint64_t before = servers_private(&server);
 	struct watchers *watchers = watchers_new(&options);
 	double kib = each_kib(&server, before, count);
 	watchers_free(watchers);
@@ -87,9 +87,11 @@ void row_memory(struct bench *bench)
 		report_add(bench->report, &agent_bytes_alone, "free", agent_kib, NULL,
 			   bench->options.pairs);
 	}
-	report_note(bench->report,
-		    "%s: resident set after %u connected less before, a connection each, %s; a "
-		    "server started anew for each figure",
-		    claim->id, count, bench_transport(bench));
+	report_note(
+	    bench->report,
+	    "%s: resident set without the mapped store (the first agent has the server read "
+	    "all apps) after %u connected less before, a connection each, %s; a server "
+	    "started anew for each figure",
+	    claim->id, count, bench_transport(bench));
 	host_remove(store);
 }
