@@ -32,6 +32,10 @@ FAMILY(watchers, METRICS_GAUGE, "sluice_watch_streams", "Watch streams.");
 FAMILY(agents, METRICS_GAUGE, "sluice_agents",
        "Instances by environment and liveness of their agents.");
 FAMILY(phases, METRICS_GAUGE, "sluice_phases", "Apps on instances by the phase last reported.");
+FAMILY(modified, METRICS_GAUGE, "sluice_modified_apps",
+       "Apps on instances whose files were changed there.");
+FAMILY(corrected, METRICS_COUNTER, "sluice_corrections_total",
+       "Times that agents have put such an app back.");
 FAMILY(manifests, METRICS_COUNTER, "sluice_manifests_sent_total", "Manifests sent to agents.");
 FAMILY(reports, METRICS_COUNTER, "sluice_agent_reports_total", "Reports that agents sent.");
 FAMILY(waiters, METRICS_GAUGE, "sluice_waiting_calls", "WaitFor calls that wait.");
@@ -135,6 +139,8 @@ static void collect_fleet(const struct services *services, struct metrics_page *
 		metrics_page_sample(page, &concerns, &label, 1, f.concerns[i]);
 	}
 	const struct sample samples[] = {
+	    {&modified, (double)f.modified},
+	    {&corrected, (double)f.corrected},
 	    {&manifests, (double)f.manifests_sent},
 	    {&reports, (double)f.reports},
 	    {&refusals, (double)f.refusals},

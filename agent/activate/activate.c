@@ -135,6 +135,57 @@ sl_code activate_place(const char *dir, const char *staged, const char *slug, co
 	return sync_dir(versions.text, err);
 }
 
+void activate_folder_path(const char *dir, const char *slug, const char *folder,
+			  char ret_path[static ACTIVATE_PATH_SIZE])
+{
+	struct path versions = app_path(dir, slug, "versions");
+	struct path path = path_of(versions.text, folder, "", "");
+	memcpy(ret_path, path.text, sizeof(path.text));
+}
+
+/* What is there may be a link or a file by now: only a folder is opened up, to be moved. */
+static sl_code exchange(const char *staged, const char *place, struct sl_err *err)
+{
+	SL_AUTO(sl_fd_auto)
+	int there = open(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (there >= 0 && fchmod(there, 0755) != 0) {
+		return io_error(err, "open up", place);
+	}
+	int rc = renameat2(AT_FDCWD, staged, AT_FDCWD, place, RENAME_EXCHANGE);
+	if (rc != 0 && errno == ENOENT) {
+		rc = renameat2(AT_FDCWD, staged, AT_FDCWD, place, RENAME_NOREPLACE);
+	}
+	if (rc == 0) {
+		return SL_OK;
+	}
+	return errno == EBUSY || errno == EXDEV
+		   ? sl_err_set(err, SL_FAILED_PRECONDITION,
+				"'%s' cannot be replaced: something is mounted there", place)
+		   : io_error(err, "replace", place);
+}
+
+sl_code activate_replace(const char *dir, const char *staged, const char *slug, const char *folder,
+			 struct sl_err *err)
+{
+	struct path versions = app_path(dir, slug, "versions");
+	struct path place = path_of(versions.text, folder, "", "");
+	sl_code code = activate_prepare_app(dir, slug, err);
+	SL_AUTO(sl_fd_auto) int fd = open(staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (code != SL_OK) {
+		return code;
+	}
+	/* A folder that changes its parent must be writable to its owner. */
+	if (fd < 0 || fchmod(fd, 0755) != 0) {
+		return io_error(err, "open up", staged);
+	}
+	code = exchange(staged, place.text, err);
+	(void)fchmod(fd, 0555);
+	if (code == SL_OK && !is_same(fd, place.text)) {
+		code = sl_err_set(err, SL_INTERNAL, "'%s' is not what was staged", place.text);
+	}
+	return code == SL_OK ? sync_dir(versions.text, err) : code;
+}
+
 static bool is_dir(const char *path)
 {
 	struct stat st;
@@ -183,6 +234,15 @@ void activate_current(const char *dir, const char *slug, char ret_folder[static 
 		return;
 	}
 	memcpy(ret_folder, folder, strlen(folder) + 1);
+}
+
+bool activate_link_is(const char *dir, const char *slug, const char *folder)
+{
+	struct path link = app_path(dir, slug, "current");
+	char target[ACTIVATE_NAME_SIZE + 16], want[ACTIVATE_NAME_SIZE + 16];
+	int length = snprintf(want, sizeof(want), "versions/%s", folder);
+	ssize_t got = readlink(link.text, target, sizeof(target));
+	return got == length && memcmp(target, want, (size_t)length) == 0;
 }
 
 /* The move is durable before anybody forgets what was there. */

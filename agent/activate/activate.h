@@ -35,15 +35,26 @@ SL_MUST_USE sl_code activate_stage(const char *dir, char ret_path[static ACTIVAT
 /* Moves a staged, synced bundle to its place, durably. SL_ALREADY_EXISTS: the place is taken. */
 SL_MUST_USE sl_code activate_place(const char *dir, const char *staged, const char *slug,
 				   const char *folder, struct sl_err *err);
+/* Puts a staged, synced bundle in the place of what is there under its name, whatever it has
+ * become, in one step, durably: who serves it serves one or the other. What was there lies in
+ * staging, from where it is swept. SL_FAILED_PRECONDITION: something is mounted on it. */
+SL_MUST_USE sl_code activate_replace(const char *dir, const char *staged, const char *slug,
+				     const char *folder, struct sl_err *err);
 bool activate_has(const char *dir, const char *slug, const char *folder);
 
 /* Points `current` at `folder`, durably; "" removes it. */
 SL_MUST_USE sl_code activate_flip(const char *dir, const char *slug, const char *folder,
 				  struct sl_err *err);
+/* "DIR/apps/<slug>/versions/<folder>". */
+void activate_folder_path(const char *dir, const char *slug, const char *folder,
+			  char ret_path[static ACTIVATE_PATH_SIZE]);
 /* Where `current` points; "" when there is none, or when it points at nothing
  * that is a folder below versions/. */
 void activate_current(const char *dir, const char *slug,
 		      char ret_folder[static ACTIVATE_NAME_SIZE]);
+
+/* Is `current` the link to `folder` that a flip makes? */
+bool activate_link_is(const char *dir, const char *slug, const char *folder);
 
 /* Moves a version's, an app's or a mirror's folder into staging, from where it is swept.
  * Success when there is none. The caller sees to it that nobody serves it. */

@@ -18,6 +18,7 @@ struct agent_config {
 	const char *manifest_key, *recovery_key, *release_key; /* files; "": not given */
 	uint64_t hook_timeout_ms, probe_timeout_ms, probe_deadline_ms, probe_every_ms;
 	uint64_t work_every_ms; /* between looks at working copies */
+	uint64_t drift_every_ms, compare_every_ms;
 	uint64_t keep, prune_after_ms, disk_reserve, git_deadline_ms;
 	uint64_t max_files, max_bytes, max_file_bytes, max_depth, max_name;
 	bool allow_local, local_told; /* --allow-local-repos; it was on the command line */

@@ -263,7 +263,7 @@ void drafts_step(struct loop *loop)
 		git_result_fini(&result);
 		return;
 	}
-	bool free = loop->pull == NULL;
+	bool free = loop->pull == NULL && !drift_is_fetching(loop);
 	for (size_t i = 0; free && i < loop->run_count; i++) {
 		free = !pushes_begin(loop, loop->runs[i]);
 	}

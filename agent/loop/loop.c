@@ -115,6 +115,11 @@ sl_code loop_sync_runs(struct loop *loop, struct sl_err *err)
 		runs[count] = take_run(loop->runs, loop->run_count, state->apps[count]);
 		runs[count] = runs[count] != NULL ? runs[count] : run_new(state->apps[count]);
 		whole = runs[count] != NULL;
+		if (whole && runs[count]->compare_at_ms == 0) { /* spread over the period */
+			runs[count]->compare_at_ms =
+			    sl_clock_mono_ms() +
+			    loop_random() % (loop->config->compare_every_ms + 1);
+		}
 	}
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_free(loop->runs[i]); /* its app is gone */
@@ -319,7 +324,8 @@ static void add_fd(struct pollfd *fds, nfds_t *count, int fd, short events)
 /* Everything that can have news. False: out of memory. */
 static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signalled)
 {
-	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(5 + 2 * loop->run_count, sizeof(*fds));
+	const struct git_worker *drifting = loop->drifting.worker;
+	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(6 + 2 * loop->run_count, sizeof(*fds));
 	nfds_t count = 0;
 	if (fds == NULL) {
 		return false;
@@ -329,6 +335,7 @@ static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signal
 	add_fd(fds, &count, renew_fd(loop), POLLIN);
 	add_fd(fds, &count, loop->pull != NULL ? pull_fd(loop->pull) : -1, POLLIN);
 	add_fd(fds, &count, drafts_fd(loop), POLLIN);
+	add_fd(fds, &count, drifting != NULL ? git_worker_fd(drifting) : -1, POLLIN);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		const struct run *run = loop->runs[i];
 		add_fd(fds, &count, run->hook != NULL ? child_fd(run->hook) : -1, POLLIN);
@@ -378,6 +385,7 @@ static void stop(struct loop *loop)
 	tls_files_fini(&loop->tls);
 	pull_free(loop->pull);
 	drafts_stop(loop);
+	drift_drop(loop);
 	logins_fini(&loop->logins);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_free(loop->runs[i]);

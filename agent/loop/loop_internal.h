@@ -5,6 +5,7 @@
 #include "agent/activate/activate.h"
 #include "agent/child/child.h"
 #include "agent/config/config.h"
+#include "agent/drift/drift.h"
 #include "agent/identity/identity.h"
 #include "agent/logins/logins.h"
 #include "agent/manifest/manifest.h"
@@ -72,6 +73,25 @@ struct run {
 	bool told;     /* told_hash is what the server knows */
 	uint8_t told_hash[SL_HASH_BYTES];
 	struct draft draft;
+
+	/* What somebody changed of what is served: drift.c. Times are monotonic. */
+	uint64_t scan_at_ms, compare_at_ms, correct_at_ms; /* not before */
+	bool link_lost, content_lost;                      /* as last seen */
+	bool bad_known; /* bad_print is of a folder that was found modified */
+	uint8_t bad_print[DRIFT_PRINT_BYTES];
+	bool correct_due;
+	unsigned correct_failed; /* in a row */
+	uint64_t corrected;      /* since the start */
+};
+
+/* The one look at a folder that is under way. */
+struct drifting {
+	char app[STATE_ID_SIZE], folder[STATE_FOLDER_SIZE];
+	bool records;              /* the print of what was just written is taken */
+	struct drift_scan *scan;   /* NULL: over, or none */
+	struct git_worker *worker; /* compares or fetches; NULL: neither */
+	bool fetching, fetched;
+	uint8_t print[DRIFT_PRINT_BYTES]; /* that the scan found */
 };
 
 /* A renewal under way: one call, asked and answered without waiting. */
@@ -100,6 +120,8 @@ struct loop {
 	struct pull *pull;    /* the one Git job; NULL: none */
 	char pull_app[STATE_ID_SIZE], pull_version[STATE_ID_SIZE];
 	uint8_t pull_digest[SL_HASH_BYTES];
+	bool pull_repairs; /* what is served is put back, not staged */
+	struct drifting drifting;
 	struct state_pulling pulling; /* as written last */
 	struct draft_task task;       /* never beside a pull */
 
@@ -156,6 +178,18 @@ void work_retry_later(struct loop *loop, struct state_version *version, const ch
 /* The pull's version is no longer wanted, or is gone: stops it. */
 void work_check_pull(struct loop *loop);
 struct state_version *work_pulled(const struct loop *loop, struct run **ret_run); /* NULL: none */
+
+/* Has a version that was fetched before written anew; drift_repaired() hears of the end. */
+SL_MUST_USE sl_code work_repair(struct loop *loop, struct run *run, struct state_version *version,
+				const Sluice__V1__Bundle *bundle, struct sl_err *err);
+
+/* drift.c: local changes to what is served are found, told and put back. */
+void drift_step(struct loop *loop);
+bool drift_is_fetching(const struct loop *loop);
+void drift_repaired(struct loop *loop, struct run *run, const struct state_version *version,
+		    sl_code code, struct sl_err *err);
+void drift_forget(struct run *run); /* the app serves something else now */
+void drift_drop(struct loop *loop); /* stops what is under way */
 
 /* renew.c: the next certificate, in time; late ones at the door. */
 void renew_step(struct loop *loop);

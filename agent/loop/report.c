@@ -53,6 +53,25 @@ static const char *active_id(const struct state_app *app)
 	return active != NULL ? active->id : "";
 }
 
+static Sluice__V1__Drift *drift_of(const struct run *run, struct sl_arena *arena)
+{
+	struct state_modified *modified = run->app->modified;
+	Sluice__V1__Drift *drift =
+	    modified == NULL && run->corrected == 0 ? NULL : SL_ARENA_NEW(arena, Sluice__V1__Drift);
+	if (drift == NULL) {
+		return NULL;
+	}
+	sluice__v1__drift__init(drift);
+	drift->corrected = run->corrected;
+	drift->modified = modified != NULL ? modified->count : 0;
+	drift->files = SL_ARENA_ARRAY(arena, char *, STATE_MODIFIED_MAX);
+	for (size_t i = 0; modified != NULL && drift->files != NULL && i < modified->file_count;
+	     i++) {
+		drift->files[drift->n_files++] = modified->files[i];
+	}
+	return drift;
+}
+
 static Sluice__V1__AgentReport *make_report(const struct loop *loop, const struct run *run,
 					    const struct reconcile_view *view,
 					    struct sl_arena *arena)
@@ -75,6 +94,7 @@ static Sluice__V1__AgentReport *make_report(const struct loop *loop, const struc
 	    staged_ids(loop, run->app, arena, &report->staged_version_ids);
 	report->percent = view->percent / 25 * 25;
 	report->working_copy = drafts_view(loop, run, arena);
+	report->drift = drift_of(run, arena);
 	return report;
 }
 

@@ -166,6 +166,7 @@ static void flipped(struct loop *loop, struct run *run)
 	(void)state_text(app->active, sizeof(app->active), app->flip.to);
 	app->flipped_unix_ms = loop_now_unix_ms(loop);
 	app->degraded = false;
+	drift_forget(run);
 	run->misses = 0;
 	run->settled_ms = sl_clock_mono_ms();
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;

@@ -58,6 +58,7 @@ static void end_pull(struct loop *loop)
 	pull_free(SL_TAKE(loop->pull));
 	state_pulling_clear(loop->dir);
 	loop->pulling = (struct state_pulling){.percent = 0};
+	loop->pull_repairs = false;
 	loop->sweeping = true;
 }
 
@@ -78,8 +79,8 @@ static void show_pull(struct loop *loop)
 void work_check_pull(struct loop *loop)
 {
 	struct run *run = NULL;
-	if (loop->pull == NULL) {
-		return;
+	if (loop->pull == NULL || loop->pull_repairs) {
+		return; /* what is put back is served, whatever the manifest names now */
 	}
 	const struct state_version *version = work_pulled(loop, &run);
 	const Sluice__V1__ManifestApp *want =
@@ -135,6 +136,11 @@ static void step_pull(struct loop *loop)
 		return;
 	}
 	struct state_version *version = work_pulled(loop, &run);
+	if (version != NULL && loop->pull_repairs) {
+		drift_repaired(loop, run, version, code, &err);
+		end_pull(loop);
+		return;
+	}
 	if (version != NULL && code == SL_OK) {
 		code = place(loop, run, version, &err);
 	}
@@ -148,7 +154,8 @@ static void step_pull(struct loop *loop)
 	}
 	log_info("staged", "app=%s version=%s folder=%s", run->app->slug, version->name,
 		 version->folder);
-	version->on_disk = true;
+	version->on_disk = version->print_due = true;
+	version->print_known = false;
 	version->error[0] = '\0';
 	version->transient = false;
 	version->failed = 0;
@@ -156,9 +163,11 @@ static void step_pull(struct loop *loop)
 	tell_aside(run, version);
 }
 
-static void start_pull(struct loop *loop, struct run *run, const struct reconcile_step *step)
+/* Starts the one pull; credentials are found by the bundle. */
+static sl_code begin_pull(struct loop *loop, const struct run *run,
+			  const struct state_version *version, const Sluice__V1__Bundle *bundle,
+			  struct sl_err *err)
 {
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	const struct agent_config *config = loop->config;
 	struct pull_options options = {
 	    .dir = loop->dir,
@@ -167,22 +176,41 @@ static void start_pull(struct loop *loop, struct run *run, const struct reconcil
 	    .disk_reserve = config->disk_reserve,
 	    .sync_each = strcmp(config->sync, "each") == 0,
 	    .allow_local = config->allow_local,
+	    .from_mirror = loop->pull_repairs,
 	};
+	sl_code code =
+	    logins_find(&loop->logins, bundle->repository_id, bundle->login, &options.login, err);
+	code = code != SL_OK ? code : pull_start(&options, bundle, &loop->pull, err);
+	if (code == SL_OK) {
+		(void)state_text(loop->pull_app, sizeof(loop->pull_app), run->app->id);
+		(void)state_text(loop->pull_version, sizeof(loop->pull_version), version->id);
+		memcpy(loop->pull_digest, version->digest, SL_HASH_BYTES);
+	}
+	return code;
+}
+
+static void start_pull(struct loop *loop, struct run *run, const struct reconcile_step *step)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct state_version *version = step->version;
 	version->attempt++;
 	version->attempt_open = true;
-	sl_code code = logins_find(&loop->logins, step->bundle->repository_id, step->bundle->login,
-				   &options.login, &err);
-	code = code != SL_OK ? code : pull_start(&options, step->bundle, &loop->pull, &err);
+	sl_code code = begin_pull(loop, run, version, step->bundle, &err);
 	if (code != SL_OK) {
 		pull_failed(loop, run, version, code, &err);
 		return;
 	}
 	log_info("pulling", "app=%s version=%s ref=%s attempt=%u", run->app->slug, version->name,
 		 step->bundle->ref, version->attempt);
-	(void)state_text(loop->pull_app, sizeof(loop->pull_app), run->app->id);
-	(void)state_text(loop->pull_version, sizeof(loop->pull_version), version->id);
-	memcpy(loop->pull_digest, version->digest, SL_HASH_BYTES);
+}
+
+sl_code work_repair(struct loop *loop, struct run *run, struct state_version *version,
+		    const Sluice__V1__Bundle *bundle, struct sl_err *err)
+{
+	loop->pull_repairs = true;
+	sl_code code = begin_pull(loop, run, version, bundle, err);
+	loop->pull_repairs = code == SL_OK;
+	return code;
 }
 
 static void prune(struct loop *loop, struct run *run, struct state_version *version)
@@ -305,7 +333,9 @@ void work_step(struct loop *loop)
 			return;
 		}
 	}
-	if (loop->pull == NULL && drafts_fd(loop) < 0 && fetch.kind == RECONCILE_FETCH) {
+	drift_step(loop);
+	bool free_to_pull = loop->pull == NULL && drafts_fd(loop) < 0 && !drift_is_fetching(loop);
+	if (free_to_pull && fetch.kind == RECONCILE_FETCH) {
 		start_pull(loop, fetcher, &fetch);
 		loop_wake_at(loop, loop->pull == NULL ? 1 : pull_deadline_mono_ms(loop->pull));
 	}

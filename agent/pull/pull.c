@@ -128,7 +128,12 @@ sl_code pull_start(const struct pull_options *options, const Sluice__V1__Bundle 
 	}
 	activate_mirror_path(options->dir, pull->bundle->repository_id, pull->mirror);
 	sl_code code = check_disk(pull, err);
-	code = code == SL_OK ? start_fetch(pull, err) : code;
+	if (options->from_mirror) {
+		sl_sm_move(&pull->sm, VERIFYING);
+	}
+	code = code != SL_OK          ? code
+	       : options->from_mirror ? start_checkout(pull, err)
+				      : start_fetch(pull, err);
 	if (code == SL_OK) {
 		*ret_pull = SL_TAKE(pull);
 	}
@@ -191,13 +196,16 @@ static sl_code go_on(struct pull *pull, const struct git_result *result, bool *r
 	git_worker_free(SL_TAKE(pull->worker));
 	pull->progress = (struct git_progress){0};
 	*ret_over = false;
-	if (result->failure == GIT_MIRROR_CORRUPT && !pull->rebuilt) {
+	bool lacks = result->failure == GIT_COMMIT_GONE && pull->sm.at == VERIFYING;
+	bool corrupt = result->failure == GIT_MIRROR_CORRUPT;
+	if ((corrupt || lacks) && !pull->rebuilt) {
 		pull->rebuilt = true;
 		if (pull->sm.at == VERIFYING) {
 			sl_sm_move(&pull->sm, FETCHING);
 		}
-		sl_code code =
-		    activate_discard_mirror(pull->options.dir, pull->bundle->repository_id, err);
+		sl_code code = corrupt ? activate_discard_mirror(pull->options.dir,
+								 pull->bundle->repository_id, err)
+				       : SL_OK;
 		return code == SL_OK ? start_fetch(pull, err) : code;
 	}
 	if (result->failure != GIT_OK) {

@@ -2,7 +2,7 @@
  *
  *   FETCHING --> VERIFYING --> over
  *      ^             |
- *      +-------------+  the mirror is corrupt: made anew, once
+ *      +-------------+  the mirror is corrupt: made anew, once; or lacks it
  *
  * Each step is one child process of base/git. Threads: one; never blocks: poll
  * the descriptor until the deadline, then step. */
@@ -25,6 +25,7 @@ struct pull_options {
 	bool sync_each;
 	struct git_login login; /* copied, into memory for secrets */
 	bool allow_local;       /* file, git and http repositories, private addresses */
+	bool from_mirror;       /* it was fetched before: the host is asked only if it got lost */
 };
 
 struct pull;

@@ -5,6 +5,7 @@
 #include "agent/reconcile/reconcile.h"
 #include "agent/trust/trust.h"
 #include "base/crypto/crypto.h"
+#include "base/mem/arena.h"
 
 static bool is_bundle(const struct state_version *version, const Sluice__V1__Bundle *bundle)
 {
@@ -77,6 +78,22 @@ static struct state_version *add_version(struct state_app *app, const Sluice__V1
 	return version;
 }
 
+/* So that it can be compared and put back when no manifest names it any more. */
+static bool keep_bundle(struct state_version *version, const Sluice__V1__Bundle *bundle)
+{
+	struct sl_arena arena;
+	sl_arena_init(&arena, 0);
+	size_t size = sluice__v1__bundle__get_packed_size(bundle);
+	uint8_t *bytes = sl_arena_alloc(&arena, size + 1);
+	bool kept = bytes != NULL;
+	if (kept) {
+		(void)sluice__v1__bundle__pack(bundle, bytes);
+		kept = state_version_bundle(version, SL_BYTES(bytes, size));
+	}
+	sl_arena_fini(&arena);
+	return kept;
+}
+
 static bool merge_bundle(const struct state *state, struct state_app *app,
 			 const Sluice__V1__ManifestApp *want, const Sluice__V1__Bundle *bundle)
 {
@@ -85,6 +102,9 @@ static bool merge_bundle(const struct state *state, struct state_app *app,
 		version = add_version(app, bundle);
 	}
 	if (version == NULL) {
+		return false;
+	}
+	if (!keep_bundle(version, bundle)) {
 		return false;
 	}
 	uint64_t source = source_of(bundle);

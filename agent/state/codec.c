@@ -43,7 +43,22 @@ static stored_version *encode_version(const struct state_version *version, struc
 	to->source = version->source;
 	to->transient = version->transient;
 	to->release_missing = version->release_missing;
+	to->bundle = (ProtobufCBinaryData){.data = version->bundle, .len = version->bundle_size};
+	if (version->print_known) {
+		to->print.data = (uint8_t *)(uintptr_t)version->print;
+		to->print.len = STATE_PRINT_BYTES;
+	}
 	return to;
+}
+
+static void encode_modified(const struct state_modified *modified, struct sl_arena *arena,
+			    stored_app *to)
+{
+	to->modified_files = SL_ARENA_ARRAY(arena, char *, STATE_MODIFIED_MAX);
+	for (size_t i = 0; to->modified_files != NULL && i < modified->file_count; i++) {
+		to->modified_files[to->n_modified_files++] = text(modified->files[i]);
+	}
+	to->modified = modified->count;
 }
 
 static stored_app *encode_app(const struct state_app *app, struct sl_arena *arena)
@@ -83,6 +98,9 @@ static stored_app *encode_app(const struct state_app *app, struct sl_arena *aren
 		work->repository_id = text(app->work.repository_id);
 		work->url = text(app->work.url);
 		to->work = work;
+	}
+	if (app->modified != NULL) {
+		encode_modified(app->modified, arena, to);
 	}
 	return to;
 }
@@ -189,7 +207,30 @@ static bool decode_version(const stored_version *from, struct state_app *app)
 	version->transient = from->transient;
 	version->release_missing = from->release_missing;
 	state_error_text(version->error, from->error);
+	struct sl_bytes bundle = SL_BYTES(from->bundle.data, from->bundle.len);
+	if (bundle.size > 0 && !state_version_bundle(version, bundle)) {
+		return false;
+	}
+	version->print_known = from->print.len == STATE_PRINT_BYTES;
+	if (version->print_known) {
+		memcpy(version->print, from->print.data, STATE_PRINT_BYTES);
+	}
 	return true;
+}
+
+static bool decode_modified(const stored_app *from, struct state_app *app)
+{
+	if (from->modified == 0) {
+		return true;
+	}
+	app->modified = calloc(1, sizeof(*app->modified));
+	for (size_t i = 0; app->modified != NULL && i < from->n_modified_files; i++) {
+		state_modified_add(app->modified, from->modified_files[i]);
+	}
+	if (app->modified != NULL) {
+		app->modified->count = from->modified;
+	}
+	return app->modified != NULL;
 }
 
 static bool decode_app(const stored_app *from, struct state *state)
@@ -199,6 +240,7 @@ static bool decode_app(const stored_app *from, struct state *state)
 	bool whole = app != NULL && state_text(app->active, sizeof(app->active), from->active) &&
 		     state_text(app->previous, sizeof(app->previous), from->previous) &&
 		     state_text(app->wanted_id, sizeof(app->wanted_id), from->wanted_id);
+	whole = whole && decode_modified(from, app);
 	for (size_t i = 0; whole && i < from->n_versions; i++) {
 		whole = decode_version(from->versions[i], app);
 	}

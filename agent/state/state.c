@@ -11,12 +11,19 @@ struct state *state_new(void)
 	return calloc(1, sizeof(struct state));
 }
 
+static void version_free(struct state_version *version)
+{
+	free(version->bundle);
+	free(version);
+}
+
 static void app_free(struct state_app *app)
 {
 	for (size_t i = 0; i < app->version_count; i++) {
-		free(app->versions[i]);
+		version_free(app->versions[i]);
 	}
 	free(app->versions);
+	free(app->modified);
 	free(app);
 }
 
@@ -121,6 +128,22 @@ struct state_version *state_version_add(struct state_app *app, const char *id, c
 	return added;
 }
 
+bool state_version_bundle(struct state_version *version, struct sl_bytes bundle)
+{
+	if (sl_bytes_equal(SL_BYTES(version->bundle, version->bundle_size), bundle)) {
+		return true;
+	}
+	uint8_t *copy = malloc(bundle.size + 1);
+	if (copy == NULL) {
+		return false;
+	}
+	memcpy(copy, bundle.data, bundle.size);
+	free(version->bundle);
+	version->bundle = copy;
+	version->bundle_size = bundle.size;
+	return true;
+}
+
 void state_app_remove(struct state *state, struct state_app *app)
 {
 	for (size_t i = 0; i < state->app_count; i++) {
@@ -144,7 +167,7 @@ void state_version_remove(struct state_app *app, struct state_version *version)
 		memmove(&app->versions[i], &app->versions[i + 1],
 			(app->version_count - i - 1) * sizeof(app->versions[0]));
 		app->version_count--;
-		free(version);
+		version_free(version);
 		return;
 	}
 }
@@ -156,6 +179,14 @@ const char *state_folder(char out[static STATE_FOLDER_SIZE], const char *name,
 	(void)sl_hex(hex, digest, 6);
 	(void)snprintf(out, STATE_FOLDER_SIZE, "%.32s-%s", name, hex);
 	return out;
+}
+
+void state_modified_add(struct state_modified *modified, const char *path)
+{
+	modified->count++;
+	if (modified->file_count < STATE_MODIFIED_MAX) {
+		state_error_text(modified->files[modified->file_count++], path);
+	}
 }
 
 bool state_text(char *out, size_t size, const char *text)

@@ -23,6 +23,8 @@ enum {
 	STATE_NAME_SIZE = 32,
 	STATE_FOLDER_SIZE = 64, /* version name, dash, 12 hex digits (24 if those are taken) */
 	STATE_ERROR_SIZE = 501,
+	STATE_PRINT_BYTES = 32,
+	STATE_MODIFIED_MAX = 20,
 	STATE_BYTES_MAX = 64 << 20, /* of the file */
 };
 
@@ -42,14 +44,21 @@ struct state_version {
 	bool transient;       /* error is one that is tried again by itself */
 	bool release_missing; /* lacks the signature that is demanded: not to be activated */
 	char error[STATE_ERROR_SIZE];
+	uint8_t *bundle; /* owned; the manifest's word of where it comes from, packed; NULL: none */
+	size_t bundle_size;
+	bool print_known;
+	uint8_t print[STATE_PRINT_BYTES]; /* of the folder as it was written (agent/drift) */
 
 	/* Not kept on disk. */
+	bool print_due;       /* just written: the print is to be taken */
 	bool attempt_open;    /* the attempt has not ended */
 	unsigned failed;      /* transient failures in a row */
 	uint64_t retry_at_ms; /* monotonic; not before */
 };
 
 enum state_flip_reason { STATE_FLIP_NONE = 0, STATE_FLIP_ACTIVATE = 1, STATE_FLIP_ROLLBACK = 2 };
+
+struct state_modified;
 
 struct state_flip {
 	enum state_flip_reason reason; /* NONE: no flip is under way */
@@ -79,6 +88,14 @@ struct state_app {
 	bool degraded;
 	char wanted_id[STATE_ID_SIZE]; /* what the manifest last told to activate */
 	struct state_work work;
+	struct state_modified *modified; /* owned; NULL: what is served is as it was put there */
+};
+
+/* What somebody changed of what is served. */
+struct state_modified {
+	uint64_t count;
+	size_t file_count; /* of those: told by name, "." is the folder, "current" the link */
+	char files[STATE_MODIFIED_MAX][STATE_ERROR_SIZE];
 };
 
 /* Whom the agent believes: agent/trust has the rules. */
@@ -132,12 +149,17 @@ struct state_version *state_active(const struct state_app *app);
 struct state_app *state_app_add(struct state *state, const char *id, const char *slug);
 struct state_version *state_version_add(struct state_app *app, const char *id, const char *name,
 					const uint8_t *digest);
+/* Keeps a copy; false: out of memory, the one before stays. */
+bool state_version_bundle(struct state_version *version, struct sl_bytes bundle);
 void state_app_remove(struct state *state, struct state_app *app);
 void state_version_remove(struct state_app *app, struct state_version *version);
 
 /* "<name>-<first 12 hex digits of digest>". Returns `out`. */
 const char *state_folder(char out[static STATE_FOLDER_SIZE], const char *name,
 			 const uint8_t digest[static SL_HASH_BYTES]);
+
+/* One more file; beyond STATE_MODIFIED_MAX it is only counted. */
+void state_modified_add(struct state_modified *modified, const char *path);
 
 /* Cuts to `size`; false if something was cut. */
 bool state_text(char *out, size_t size, const char *text);

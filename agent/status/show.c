@@ -115,6 +115,17 @@ static const char *phase_text(char text[static PHASE_TEXT_SIZE], const struct ro
 	return text;
 }
 
+static void print_modified(FILE *out, const struct state_modified *modified)
+{
+	for (size_t i = 0; modified != NULL && i < modified->file_count; i++) {
+		(void)fprintf(out, "  modified: %s\n", modified->files[i]);
+	}
+	if (modified != NULL && modified->count > modified->file_count) {
+		(void)fprintf(out, "  and %" PRIu64 " more\n",
+			      modified->count - modified->file_count);
+	}
+}
+
 static void print_table(FILE *out, const struct look *look)
 {
 	const struct state *state = look->state;
@@ -124,9 +135,11 @@ static void print_table(FILE *out, const struct look *look)
 	for (size_t i = 0; i < state->app_count; i++) {
 		struct row row = row_of(look, state->apps[i]);
 		char phase[PHASE_TEXT_SIZE];
-		(void)fprintf(out, "%-24s %-26s %-26s %-15s %s%s%s\n", row.app->slug, row.serves,
+		(void)fprintf(out, "%-24s %-26s %-26s %-15s %s%s%s%s\n", row.app->slug, row.serves,
 			      row.wants, phase_text(phase, &row), row.orphaned ? "(orphaned) " : "",
-			      row.held ? "an update is available (MANUAL) " : "", row.error);
+			      row.held ? "an update is available (MANUAL) " : "",
+			      row.app->modified != NULL ? "MODIFIED " : "", row.error);
+		print_modified(out, row.app->modified);
 	}
 }
 
@@ -152,6 +165,12 @@ static void put_app(struct sl_json_writer *json, const struct row *row)
 		sl_json_put_text(json, "commit", app->work.commit);
 		sl_json_close(json);
 	}
+	sl_json_put_uint(json, "modified", app->modified != NULL ? app->modified->count : 0);
+	sl_json_open_list(json, "modifiedFiles");
+	for (size_t i = 0; app->modified != NULL && i < app->modified->file_count; i++) {
+		sl_json_put_text(json, NULL, app->modified->files[i]);
+	}
+	sl_json_close(json);
 	sl_json_open_list(json, "staged");
 	for (size_t i = 0; i < app->version_count; i++) {
 		if (app->versions[i]->on_disk) {

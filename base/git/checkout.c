@@ -11,12 +11,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FOLDER_OPEN = 0755, FOLDER_DONE = 0555, FILE_DONE = 0444, RUNNABLE_DONE = 0555 };
+enum { FOLDER_OPEN = 0755 };
 enum { OWNERS = 0200 }; /* what is to be worked in */
 
-/* Opens a path below `dir`, whatever somebody puts in its way: no link is followed, nothing above
- * is reached. */
-static int open_below(int dir, const char *path, uint64_t flags, uint64_t mode)
+int staging_open(int dir, const char *path, uint64_t flags, uint64_t mode)
 {
 	struct open_how how = {
 	    .flags = flags | O_CLOEXEC | O_NOFOLLOW,
@@ -39,7 +37,7 @@ static int open_parent(int dir, const char *path, const char **ret_name)
 	}
 	memcpy(parent, slash == NULL ? "." : path, bytes);
 	parent[bytes] = '\0';
-	return open_below(dir, parent, O_RDONLY | O_DIRECTORY, 0);
+	return staging_open(dir, parent, O_RDONLY | O_DIRECTORY, 0);
 }
 
 static enum git_failure make_folder(struct work *work, const char *path)
@@ -61,9 +59,9 @@ static enum git_failure write_file(struct work *work, const struct bundle_file *
 		return failure;
 	}
 	mode_t mode =
-	    (file->runnable ? RUNNABLE_DONE : FILE_DONE) | (work->job->writable ? OWNERS : 0);
+	    (file->runnable ? STAGING_RUNNABLE : STAGING_FILE) | (work->job->writable ? OWNERS : 0);
 	SL_AUTO(sl_fd_auto)
-	int fd = open_below(work->staging, file->path, O_WRONLY | O_CREAT | O_EXCL, mode);
+	int fd = staging_open(work->staging, file->path, O_WRONLY | O_CREAT | O_EXCL, mode);
 	if (fd < 0 || !sl_file_write(fd, git_odb_object_data(object), file->size) ||
 	    fchmod(fd, mode) != 0) {
 		return work_fail_errno(work, "write file", file->path);
@@ -83,8 +81,8 @@ static enum git_failure write_file(struct work *work, const struct bundle_file *
 /* From the deepest up, the staging folder last: what is inside is done by then. */
 static enum git_failure close_folder(struct work *work, const char *path)
 {
-	SL_AUTO(sl_fd_auto) int fd = open_below(work->staging, path, O_RDONLY | O_DIRECTORY, 0);
-	mode_t mode = FOLDER_DONE | (work->job->writable ? OWNERS : 0);
+	SL_AUTO(sl_fd_auto) int fd = staging_open(work->staging, path, O_RDONLY | O_DIRECTORY, 0);
+	mode_t mode = STAGING_FOLDER | (work->job->writable ? OWNERS : 0);
 	if (fd < 0 || fchmod(fd, mode) != 0) {
 		return work_fail_errno(work, "finish folder", path);
 	}

@@ -123,9 +123,10 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 
 static bool confine_local(const struct git_job *job, struct sl_err *err)
 {
+	enum confine_right staging = job->op == GIT_CHECKOUT ? CONFINE_WRITE : CONFINE_READ;
 	const struct confine_path paths[] = {
 	    {job->mirror, CONFINE_READ},
-	    {job->staging[0] != '\0' ? job->staging : nowhere, CONFINE_WRITE},
+	    {job->staging[0] != '\0' ? job->staging : nowhere, staging},
 	    {job->folder[0] != '\0' ? job->folder : nowhere, CONFINE_READ},
 	    {"/dev/urandom", CONFINE_READ},
 	    {"/dev/null", CONFINE_WRITE},
@@ -166,9 +167,10 @@ static bool open_places(struct work *work)
 		(void)work_fail_errno(work, "make mirror", job->mirror);
 		return false;
 	}
-	if (job->op == GIT_CHECKOUT) {
+	if (job->op == GIT_CHECKOUT || job->op == GIT_VERIFY) {
 		work->staging = open(job->staging, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (work->staging < 0) {
+		bool gone = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+		if (work->staging < 0 && !(job->op == GIT_VERIFY && gone)) {
 			(void)work_fail_errno(work, "open staging folder", job->staging);
 			return false;
 		}

@@ -91,9 +91,15 @@ enum git_op {
 	 * `diff` a line, in their order: new_bytes is the number, at most GIT_LOG_MAX, old_bytes is
 	 * 1 when there may be more. No network. */
 	GIT_COUNT,
+	/* Lists what differs in the folder `staging` on disk from the folder `path` of `commit` as
+	 * CHECKOUT wrote it: 'A' was added, 'D' is gone, 'M' is another content, mode or kind (a
+	 * link, a mount); "." is the folder itself. The first GIT_VERIFY_MAX by path; result:
+	 * files, how many there are. With none the digest is compared when given. Nothing is
+	 * written. No network. */
+	GIT_VERIFY,
 };
 
-enum { GIT_LOG_MAX = 200 };
+enum { GIT_LOG_MAX = 200, GIT_VERIFY_MAX = 20 };
 
 /* Why content could not be had: SEMANTICS' closed list, and what only a worker meets. */
 enum git_failure {

@@ -32,6 +32,7 @@ static const struct op_row {
     [GIT_COMPARE] = {"COMPARE", NEEDS_FOLDER},
     [GIT_LOG] = {"LOG", NEEDS_OTHER},
     [GIT_COUNT] = {"COUNT", NEEDS_OTHER},
+    [GIT_VERIFY] = {"VERIFY", NEEDS_COMMIT | NEEDS_STAGING},
 };
 
 bool job_uses_network(enum git_op op)

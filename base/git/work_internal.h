@@ -23,7 +23,8 @@ struct work {
 	struct git_result *result; /* failure, rule and text are set by work_fail() alone */
 	git_repository *repo;      /* owned */
 	git_odb *odb;              /* owned */
-	int staging;               /* checkout: the empty folder's descriptor; else -1 */
+	int staging;               /* checkout: the empty folder's descriptor, compare: the one to
+				      look at; else, or when there is none, -1 */
 	char url[200];             /* without credentials, for texts */
 	struct git_progress progress;
 	uint64_t told_mono_ms;         /* when progress was last sent */
@@ -165,6 +166,14 @@ void bundle_digest_add(struct bundle_digest *digest, const struct bundle_file *f
 		       const uint8_t hash[SL_HASH_BYTES]);
 void bundle_digest_end(struct bundle_digest *digest, uint8_t ret_digest[SL_HASH_BYTES]);
 
+/* --- checkout.c: the folder that a bundle is written to ------------------------------------- */
+
+/* Modes of what was written. */
+enum { STAGING_FOLDER = 0555, STAGING_FILE = 0444, STAGING_RUNNABLE = 0555 };
+/* Opens a path below `dir`, whatever somebody puts in its way: no link is followed, no mount is
+ * crossed, nothing above is reached. -1: errno says why. */
+int staging_open(int dir, const char *path, uint64_t flags, uint64_t mode);
+
 /* --- one file per operation --------------------------------------------------------------- */
 
 /* Fills tree, digest, files and bytes of (commit, path), and sends sluice.json on. */
@@ -179,6 +188,7 @@ enum git_failure do_publish(struct work *work);
 enum git_failure do_checkout(struct work *work);
 enum git_failure do_diff(struct work *work);
 enum git_failure do_count(struct work *work);
+enum git_failure do_verify(struct work *work);
 enum git_failure do_commit(struct work *work);
 enum git_failure do_log(struct work *work);
 enum git_failure do_compare(struct work *work);

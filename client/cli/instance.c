@@ -7,7 +7,7 @@
 #include "client/cli/invite.h"
 
 struct add_flags {
-	const char *environment, *url, *pull;
+	const char *environment, *url, *pull, *drift;
 	uint64_t ttl_ms;
 	struct sl_flag_list labels;
 };
@@ -34,6 +34,9 @@ static const struct sl_flag add_flags[] = {
 	struct add_flags, pull, .fallback = "auto",
 	.help = "auto: it fetches by itself what it is told to have. manual: each step waits "
 		"for `sluice pull`."),
+    INSTANCE_DRIFT_FLAG(struct add_flags, drift, .fallback = "report",
+			.help = "About files that are changed there: report says so, correct puts "
+				"them back."),
     CLI_TTL_FLAG(struct add_flags, ttl_ms),
     {.name = NULL},
 };
@@ -93,6 +96,7 @@ static int add(struct cli *cli, const struct sl_args *args, void *config)
 	request.environment = cli_str(flags->environment);
 	request.public_url = cli_str(flags->url);
 	request.pull = instance_pull_mode(flags->pull);
+	request.drift = instance_drift_policy(flags->drift);
 	request.n_labels = flags->labels.count;
 	request.labels = cli_pairs(
 	    cli, &flags->labels, &sluice__v1__register_instance_request__labels_entry__descriptor);
@@ -192,6 +196,7 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	cli_fact(cli, "url", "%s", in->public_url);
 	cli_fact(cli, "paused", "%s", in->paused ? "yes: nothing new is activated there" : "no");
 	cli_fact(cli, "pull", "%s", instance_pull_name(in));
+	cli_fact(cli, "drift", "%s", instance_drift_name(in));
 	cli_fact(cli, "registered", "%s by %s", text_time(text, in->created_at), in->created_by);
 	if (in->identity != NULL) {
 		cli_fact(cli, "identity", "%s%s", in->identity->id,

@@ -6,7 +6,7 @@
 
 /* What is "" stays as it is. */
 struct set_flags {
-	const char *url, *pull;
+	const char *url, *pull, *drift;
 };
 static const struct sl_flag set_flags[] = {
     {.name = "url",
@@ -19,6 +19,9 @@ static const struct sl_flag set_flags[] = {
 	struct set_flags, pull,
 	.help = "From now on: auto, it fetches by itself what it is told to have; manual, "
 		"each step waits for `sluice pull`."),
+    INSTANCE_DRIFT_FLAG(struct set_flags, drift,
+			.help = "About files that are changed there, from now on: report says so, "
+				"correct puts them back."),
     {.name = NULL},
 };
 
@@ -39,6 +42,20 @@ Sluice__V1__PullMode instance_pull_mode(const char *word)
 	}
 	return strcmp(word, "manual") == 0 ? SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL
 					   : SLUICE__V1__PULL_MODE__PULL_MODE_AUTO;
+}
+
+Sluice__V1__DriftPolicy instance_drift_policy(const char *word)
+{
+	if (word[0] == '\0') {
+		return SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_UNSPECIFIED;
+	}
+	return strcmp(word, "correct") == 0 ? SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT
+					    : SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_REPORT;
+}
+
+const char *instance_drift_name(const Sluice__V1__Instance *in)
+{
+	return in->drift == SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT ? "CORRECT" : "REPORT";
 }
 
 const char *instance_pull_name(const Sluice__V1__Instance *in)
@@ -102,9 +119,10 @@ static int set(struct cli *cli, const struct sl_args *args, void *config)
 	Sluice__V1__GetInstanceResponse *now = NULL;
 	Sluice__V1__UpdateInstanceRequest request = SLUICE__V1__UPDATE_INSTANCE_REQUEST__INIT;
 	Sluice__V1__UpdateInstanceResponse *response = NULL;
-	if (args->count == 1 && flags->url[0] == '\0' && flags->pull[0] == '\0') {
+	if (args->count == 1 && flags->url[0] == '\0' && flags->pull[0] == '\0' &&
+	    flags->drift[0] == '\0') {
 		return cli_complain(CLI_USAGE, "nothing is to be changed: label takes k=v, k- or "
-					       "--url, set takes --url and --pull");
+					       "--url, set takes --url, --pull and --drift");
 	}
 	const Sluice__V1__Instance *in = instance_get(cli, args->items[0], &now);
 	if (in == NULL) {
@@ -126,14 +144,16 @@ static int set(struct cli *cli, const struct sl_args *args, void *config)
 	request.instance = in->id;
 	request.public_url = cli_str(strcmp(url, "none") == 0 ? "" : url);
 	request.pull = instance_pull_mode(flags->pull);
+	request.drift = instance_drift_policy(flags->drift);
 	cli->write.expected_revision = in->revision; /* somebody else's labels would be lost */
 	if (!CLI_CALL(cli, update_instance, &request, &response)) {
 		return cli_fail(cli);
 	}
 	if (!cli_printed(cli, &response->base, response->instance->name)) {
-		cli_say(cli, "instance %s is changed: %zu labels, pull %s\n",
+		cli_say(cli, "instance %s is changed: %zu labels, pull %s, drift %s\n",
 			response->instance->name, response->instance->n_labels,
-			instance_pull_name(response->instance));
+			instance_pull_name(response->instance),
+			instance_drift_name(response->instance));
 	}
 	return CLI_DONE;
 }
@@ -154,7 +174,7 @@ const struct cli_command cli_cmd_instance_label = {
 const struct cli_command cli_cmd_instance_set = {
     .about = {.name = "instance set",
 	      .synopsis = "NAME",
-	      .summary = "Change how an instance pulls, and its URL",
+	      .summary = "Change how an instance pulls, what it does about drift, and its URL",
 	      .args_min = 1,
 	      .args_max = 1,
 	      .flags = set_flags},

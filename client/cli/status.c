@@ -193,9 +193,10 @@ static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse 
 		table_put(table, TEXT_PLAIN, "%s", cli_ref(s->desired));
 		table_put(table, s->converged ? TEXT_GOOD : TEXT_BUSY, "%s", cli_ref(s->active));
 		table_put(table, phase_color(s), "%s", phase_text(text, s));
-		table_put(table, TEXT_BUSY, "%s%s%s%s", s->paused ? "paused " : "",
+		bool modified = s->drift != NULL && s->drift->modified > 0;
+		table_put(table, TEXT_BUSY, "%s%s%s%s%s", s->paused ? "paused " : "",
 			  s->orphaned ? "orphaned " : "", s->update != NULL ? "update " : "",
-			  work_mark(s->working_copy));
+			  modified ? "MODIFIED " : "", work_mark(s->working_copy));
 		table_put(table, TEXT_BAD, "%s", s->error);
 	}
 	return cli_end_table(table);

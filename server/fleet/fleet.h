@@ -110,6 +110,7 @@ struct fleet_standing {
 	char *const *staged; /* ids of the versions on disk, verified */
 	size_t staged_count;
 	const Sluice__V1__WorkingCopy *working_copy; /* as its agent said; NULL: none */
+	const Sluice__V1__Drift *drift;              /* NULL: nothing was changed there */
 	const char *failed_version_id,
 	    *failed_error; /* a kept version, not the subject, that FAILED; "" */
 };
@@ -195,6 +196,8 @@ struct fleet_stats {
 	uint32_t waiters;                                     /* WaitFor calls */
 	uint32_t agents[ENV_COUNT + 1][FLEET_LIVENESS_COUNT]; /* by environment and Liveness */
 	uint32_t phases[FLEET_PHASE_COUNT];                   /* apps on instances, by Phase */
+	uint32_t modified;                                    /* apps on instances with drift */
+	uint64_t corrected;                                   /* times such an app was put back */
 	uint32_t concerns[FLEET_CONCERN_COUNT];               /* instances */
 	uint64_t manifests_sent, reports;
 	uint64_t refusals;  /* of manifests, keys and refreshes, by agents */

@@ -84,6 +84,7 @@ struct fleet_status {
 	char (*staged)[FLEET_ID_ROOM]; /* owned */
 	size_t staged_count;
 	Sluice__V1__WorkingCopy *work; /* owned; memory only; NULL: none */
+	Sluice__V1__Drift *drift;      /* owned, as it came; NULL: nothing was changed there */
 	char failed[FLEET_ID_ROOM];    /* a kept version that is not the subject and FAILED */
 	char *failed_error;            /* owned */
 };
@@ -188,7 +189,7 @@ struct fleet {
 	uint64_t flushed_mono_ms, flush_hold_mono_ms;
 	bool want_revision;
 	uint32_t stream_count;
-	uint64_t manifests_sent, reports, writes, refusals;
+	uint64_t manifests_sent, reports, writes, refusals, corrected;
 	struct signing_key key; /* in use; epoch 0: nothing is signed */
 	uint64_t keys_look_mono_ms;
 	uint64_t clock_ahead_ms; /* of the wall clock to the monotonic one, as agents were told; 0:

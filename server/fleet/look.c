@@ -95,6 +95,7 @@ static void from_memory(struct visit *v, const struct fleet_unit *unit,
 	standing->staged = staged;
 	standing->staged_count = staged == NULL ? 0 : status->staged_count;
 	standing->working_copy = status->work;
+	standing->drift = status->drift;
 	standing->failed_version_id = status->failed;
 	standing->failed_error = or_empty(status->failed_error);
 }
@@ -350,7 +351,9 @@ static void count_unit(struct fleet *fleet, struct fleet_unit *unit, struct flee
 	}
 	for (size_t i = 0; i < unit->status_count; i++) {
 		if (!unit->statuses[i].gone) {
+			const Sluice__V1__Drift *drift = unit->statuses[i].drift;
 			stats->phases[unit->statuses[i].phase % FLEET_PHASE_COUNT]++;
+			stats->modified += drift != NULL && drift->modified > 0 ? 1 : 0;
 		}
 	}
 }
@@ -363,6 +366,7 @@ void fleet_stats_read(struct fleet *fleet, struct fleet_stats *ret_stats)
 	ret_stats->manifests_sent = fleet->manifests_sent;
 	ret_stats->reports = fleet->reports;
 	ret_stats->refusals = fleet->refusals;
+	ret_stats->corrected = fleet->corrected;
 	ret_stats->key_epoch = fleet->key.epoch;
 	fleet_concerns_count(fleet, ret_stats->concerns);
 	for (size_t i = 0; i < FLEET_UNIT_BUCKETS; i++) {

@@ -362,10 +362,16 @@ static bool is_manual(const struct fleet_unit *unit)
 	return unit->record->pull == SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL;
 }
 
+static bool corrects(const struct fleet_unit *unit)
+{
+	return unit->record->drift == SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT;
+}
+
 void fleet_manifest_core(const struct fleet_session *session, uint8_t core[static FLEET_CORE_BYTES])
 {
 	const struct fleet_unit *unit = session->unit;
-	const uint8_t paused = (unit->record->paused ? 1 : 0) | (is_manual(unit) ? 2 : 0);
+	const uint8_t paused =
+	    (unit->record->paused ? 1 : 0) | (is_manual(unit) ? 2 : 0) | (corrects(unit) ? 4 : 0);
 	struct sl_hasher hasher;
 	uint8_t hash[SL_HASH_BYTES];
 	sl_hasher_init(&hasher);
@@ -476,4 +482,6 @@ void fleet_manifest_body(const struct fleet_session *session, uint32_t epoch, ui
 	put_number(body, 9, unit->record->paused ? 1 : 0);
 	put_number(body, 30,
 		   is_manual(unit) ? (uint64_t)SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL : 0);
+	put_number(body, 31,
+		   corrects(unit) ? (uint64_t)SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT : 0);
 }

@@ -7,7 +7,13 @@
 #include "server/fleet/fleet_internal.h"
 
 /* An agent that names more apps than this is not believed: memory has an end. */
-enum { ERROR_MAX = 500, STAGED_MAX = 256, STATUSES_MAX = 20000 };
+enum {
+	ERROR_MAX = 500,
+	STAGED_MAX = 256,
+	STATUSES_MAX = 20000,
+	DRIFT_FILES_MAX = 20,
+	DRIFT_BYTES_MAX = 12288,
+};
 
 static bool is_settled(unsigned phase)
 {
@@ -87,12 +93,64 @@ static struct fleet_status *status_put(struct fleet_unit *unit, const char *app_
 	return status;
 }
 
+static void drift_free(Sluice__V1__Drift *drift)
+{
+	if (drift != NULL) {
+		sluice__v1__drift__free_unpacked(drift, NULL);
+	}
+}
+
+/* A copy of its own, bounded like all that agents say; NULL: it says nothing. */
+static Sluice__V1__Drift *drift_dup(const Sluice__V1__Drift *from)
+{
+	uint8_t bytes[DRIFT_BYTES_MAX];
+	bool says = from != NULL && (from->modified != 0 || from->corrected != 0);
+	size_t size = says ? sluice__v1__drift__get_packed_size(from) : 0;
+	if (!says || size > sizeof(bytes) || from->n_files > DRIFT_FILES_MAX) {
+		return NULL;
+	}
+	(void)sluice__v1__drift__pack(from, bytes);
+	return sluice__v1__drift__unpack(NULL, size, bytes);
+}
+
+static bool same_drift(const Sluice__V1__Drift *a, const Sluice__V1__Drift *b)
+{
+	bool same = (a == NULL) == (b == NULL);
+	if (!same || a == NULL) {
+		return same;
+	}
+	same =
+	    a->modified == b->modified && a->corrected == b->corrected && a->n_files == b->n_files;
+	for (size_t i = 0; same && i < a->n_files; i++) {
+		same = strcmp(a->files[i], b->files[i]) == 0;
+	}
+	return same;
+}
+
+/* True if it differs from what was known. */
+static bool set_drift(struct fleet *fleet, struct fleet_status *status,
+		      const Sluice__V1__Drift *said)
+{
+	Sluice__V1__Drift *drift = drift_dup(said);
+	if (same_drift(drift, status->drift)) {
+		drift_free(drift);
+		return false;
+	}
+	uint64_t before = status->drift == NULL ? 0 : status->drift->corrected;
+	fleet->corrected +=
+	    drift != NULL && drift->corrected > before ? drift->corrected - before : 0;
+	drift_free(status->drift);
+	status->drift = drift;
+	return true;
+}
+
 static void status_fini(struct fleet_status *status)
 {
 	free(status->error);
 	free(status->staged);
 	free(status->failed_error);
 	(void)fleet_status_set_work(status, NULL);
+	drift_free(SL_TAKE(status->drift));
 }
 
 void fleet_statuses_free(struct fleet_unit *unit)
@@ -295,6 +353,7 @@ void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit,
 	changed =
 	    set_staged(status, report->staged_version_ids, report->n_staged_version_ids) || changed;
 	changed = fleet_status_set_work(status, report->working_copy) || changed;
+	changed = set_drift(fleet, status, report->drift) || changed;
 	if (is_about_subject(unit, status, report)) {
 		changed = set_phase(fleet, status, report) || changed;
 	} else {
@@ -324,6 +383,7 @@ static void take_inventory(struct fleet *fleet, struct fleet_unit *unit,
 	if (item->last != NULL && is_sane(item->last)) {
 		(void)fleet_status_set_work(status, item->last->working_copy);
 		(void)set_phase(fleet, status, item->last);
+		(void)set_drift(fleet, status, item->last->drift);
 		status->sequence = item->last->sequence;
 	}
 	settle(fleet, unit, status);

@@ -112,16 +112,19 @@ static sl_code refuse_taken(const struct decision *d, const char *name, struct s
 	return code == SL_NOT_FOUND ? SL_OK : code;
 }
 
-/* As wished, else as it is; older records have none, which is AUTO. */
-static Sluice__V1__PullMode pull_mode(const struct instance_wish *wish,
-				      const Sluice__Store__V1__InstanceRecord *instance)
+/* Sets what is wished for, and what older records lack: AUTO, REPORT. True if something changed. */
+static bool set_ways(Sluice__Store__V1__InstanceRecord *instance, const struct instance_wish *wish)
 {
-	Sluice__V1__PullMode mode = wish->pull != SLUICE__V1__PULL_MODE__PULL_MODE_UNSPECIFIED
-					? wish->pull
-					: instance->pull;
-	return mode == SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL
-		   ? mode
-		   : SLUICE__V1__PULL_MODE__PULL_MODE_AUTO;
+	const bool manual = instance->pull == SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL;
+	const bool correct = instance->drift == SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT;
+	instance->pull = wish->pull != 0 ? wish->pull
+			 : manual        ? SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL
+					 : SLUICE__V1__PULL_MODE__PULL_MODE_AUTO;
+	instance->drift = wish->drift != 0 ? wish->drift
+			  : correct        ? SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT
+					   : SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_REPORT;
+	return manual != (instance->pull == SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL) ||
+	       correct != (instance->drift == SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT);
 }
 
 sl_code instances_decide_register(struct decision *d, const struct instance_wish *wish,
@@ -148,7 +151,7 @@ sl_code instances_decide_register(struct decision *d, const struct instance_wish
 	    labels_sorted(d->arena, wish->label_keys, wish->label_values, wish->label_count);
 	instance->n_labels = wish->label_count;
 	instance->public_url = sl_arena_strdup(d->arena, wish->public_url);
-	instance->pull = pull_mode(wish, instance);
+	(void)set_ways(instance, wish);
 	instance->created_ms = d->now_ms;
 	instance->created_by = (char *)d->principal;
 	if (sl_arena_failed(d->arena)) {
@@ -183,13 +186,12 @@ sl_code instances_decide_update(struct decision *d, const char *name_or_id,
 		return sl_err_no_memory(err);
 	}
 	*ret_instance = instance;
-	if (labels_equal(labels, wish->label_count, instance->labels, instance->n_labels) &&
-	    strcmp(wish->public_url, instance->public_url) == 0 &&
-	    pull_mode(wish, instance) == pull_mode(&(struct instance_wish){.name = ""}, instance)) {
+	bool same = labels_equal(labels, wish->label_count, instance->labels, instance->n_labels) &&
+		    strcmp(wish->public_url, instance->public_url) == 0;
+	if (!set_ways(instance, wish) && same) {
 		return SL_OK;
 	}
 	placement_delete(d, instance);
-	instance->pull = pull_mode(wish, instance);
 	instance->labels = labels;
 	instance->n_labels = wish->label_count;
 	instance->public_url = sl_arena_strdup(d->arena, wish->public_url);

@@ -16,8 +16,9 @@ struct instance_wish {
 	const char *name, *environment; /* to register only */
 	char *const *label_keys, *const *label_values;
 	size_t label_count;
-	const char *public_url;    /* "": users do not reach it */
-	Sluice__V1__PullMode pull; /* UNSPECIFIED: as it is; of a new one AUTO */
+	const char *public_url;        /* "": users do not reach it */
+	Sluice__V1__PullMode pull;     /* UNSPECIFIED: as it is; of a new one AUTO */
+	Sluice__V1__DriftPolicy drift; /* UNSPECIFIED: as it is; of a new one REPORT */
 };
 
 /* Empty, or http(s)://host[:port][/path] without a trailing slash. SL_INVALID_ARGUMENT / MALFORMED.
@@ -31,8 +32,8 @@ uint32_t instance_retries(const Sluice__Store__V1__InstanceRecord *instance, con
 SL_MUST_USE sl_code instances_decide_register(struct decision *d, const struct instance_wish *wish,
 					      Sluice__Store__V1__InstanceRecord **ret_instance,
 					      struct sl_err *err);
-/* Labels, URL and how it pulls. What is so already is a success that changes nothing; so are pause
- * and resume. */
+/* Labels, URL, how it pulls and what it does about drift. What is so already is a success that
+ * changes nothing; so are pause and resume. */
 SL_MUST_USE sl_code instances_decide_update(struct decision *d, const char *instance,
 					    const struct instance_wish *wish,
 					    Sluice__Store__V1__InstanceRecord **ret_instance,

@@ -373,6 +373,9 @@ Sluice__V1__Instance *wire_instance(struct sl_arena *arena,
 	instance->pull = record->pull != SLUICE__V1__PULL_MODE__PULL_MODE_UNSPECIFIED
 			     ? record->pull
 			     : SLUICE__V1__PULL_MODE__PULL_MODE_AUTO;
+	instance->drift = record->drift != SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_UNSPECIFIED
+			      ? record->drift
+			      : SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_REPORT;
 	return instance;
 }
 

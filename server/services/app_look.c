@@ -93,6 +93,22 @@ static void copy_staged(struct sl_arena *arena, const struct fleet_standing *sta
 	}
 }
 
+static Sluice__V1__Drift *copy_drift(struct sl_arena *arena, const Sluice__V1__Drift *from)
+{
+	Sluice__V1__Drift *drift = from == NULL ? NULL : SL_ARENA_NEW(arena, Sluice__V1__Drift);
+	if (drift == NULL) {
+		return NULL;
+	}
+	sluice__v1__drift__init(drift);
+	drift->modified = from->modified;
+	drift->corrected = from->corrected;
+	drift->files = SL_ARENA_ARRAY(arena, char *, from->n_files + 1);
+	for (size_t i = 0; drift->files != NULL && i < from->n_files; i++) {
+		drift->files[drift->n_files++] = sl_arena_strdup(arena, from->files[i]);
+	}
+	return drift;
+}
+
 Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 					    const struct fleet_standing *standing)
 {
@@ -128,6 +144,7 @@ Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 	status->paused = instance->paused;
 	status->orphaned = standing->orphaned;
 	const Sluice__Store__V1__VersionRecord *held = app_look_held(look, standing);
+	status->drift = copy_drift(arena, standing->drift);
 	status->update = held == NULL ? NULL : wire_version_ref(arena, held);
 	status->working_copy = fleet_working_copy_dup(arena, standing->working_copy);
 	return status;

@@ -4,7 +4,7 @@
 #include "base/mem/own.h"
 #include "server/services/fleet_internal.h"
 
-enum { STEPS_MAX = 12 };
+enum { STEPS_MAX = 16 };
 
 sl_code explain_check(const void *message, struct sl_err *err)
 {
@@ -250,6 +250,32 @@ static void explain_phase(struct chain *c)
 		   : "wait: the agent is at work");
 }
 
+static void explain_drift(struct chain *c)
+{
+	const Sluice__V1__InstanceStatus *status = c->response->status;
+	const Sluice__V1__Drift *drift = status == NULL ? NULL : status->drift;
+	if (drift == NULL) {
+		return;
+	}
+	const char *files = "";
+	for (size_t i = 0; files != NULL && i < drift->n_files; i++) {
+		files = TEXT("%s%s%s", files, i == 0 ? ": " : ", ", drift->files[i]);
+	}
+	bool corrects = c->instance->drift == SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT;
+	if (drift->modified > 0) {
+		step(c, "drift", true,
+		     TEXT("MODIFIED: %lu files of what it serves were changed there (policy %s)%s",
+			  (unsigned long)drift->modified, corrects ? "CORRECT" : "REPORT", files),
+		     NULL);
+	}
+	if (drift->corrected > 0) {
+		step(c, "drift", true,
+		     TEXT("its agent has put the app back %lu times since it started",
+			  (unsigned long)drift->corrected),
+		     NULL);
+	}
+}
+
 static void conclude(struct chain *c)
 {
 	Sluice__V1__ExplainResponse *response = c->response;
@@ -290,6 +316,7 @@ static void walk_chain(struct chain *c)
 		explain_agent(c);
 		explain_update(c);
 		explain_phase(c);
+		explain_drift(c);
 	}
 	conclude(c);
 }

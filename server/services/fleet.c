@@ -42,11 +42,15 @@ static sl_code check_label_entries(ProtobufCMessage *const *entries, size_t coun
 
 #define ENTRIES(request) ((ProtobufCMessage *const *)(request)->labels), (request)->n_labels
 
-static sl_code check_pull(Sluice__V1__PullMode pull, struct sl_err *err)
+static sl_code check_ways(Sluice__V1__PullMode pull, Sluice__V1__DriftPolicy drift,
+			  struct sl_err *err)
 {
-	return (unsigned)pull <= SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL
+	if ((unsigned)pull > SLUICE__V1__PULL_MODE__PULL_MODE_MANUAL) {
+		return sl_err_malformed(err, "pull", "must be AUTO or MANUAL");
+	}
+	return (unsigned)drift <= SLUICE__V1__DRIFT_POLICY__DRIFT_POLICY_CORRECT
 		   ? SL_OK
-		   : sl_err_malformed(err, "pull", "must be AUTO or MANUAL");
+		   : sl_err_malformed(err, "drift", "must be REPORT or CORRECT");
 }
 
 /* In a command agents are left aside: they are not of the store, and a kept reply is for later. */
@@ -64,7 +68,7 @@ static sl_code register_check(const void *message, struct sl_err *err)
 	sl_code code = check_name("name", request->name, err);
 	code = code != SL_OK ? code : check_reference("environment", request->environment, err);
 	code = code != SL_OK ? code : check_label_entries(ENTRIES(request), err);
-	code = code != SL_OK ? code : check_pull(request->pull, err);
+	code = code != SL_OK ? code : check_ways(request->pull, request->drift, err);
 	return code != SL_OK ? code : instance_check_url(request->public_url, err);
 }
 
@@ -82,7 +86,8 @@ static sl_code register_decide(struct decision *d, const void *message, void *re
 				     .label_values = labels.values,
 				     .label_count = labels.count,
 				     .public_url = request->public_url,
-				     .pull = request->pull};
+				     .pull = request->pull,
+				     .drift = request->drift};
 	sl_code code = instances_decide_register(d, &wish, &instance, err);
 	if (code == SL_OK) {
 		response->instance = answer(d, instance);
@@ -252,7 +257,7 @@ static sl_code update_check(const void *message, struct sl_err *err)
 	const Sluice__V1__UpdateInstanceRequest *request = message;
 	sl_code code = check_reference("instance", request->instance, err);
 	code = code != SL_OK ? code : check_label_entries(ENTRIES(request), err);
-	code = code != SL_OK ? code : check_pull(request->pull, err);
+	code = code != SL_OK ? code : check_ways(request->pull, request->drift, err);
 	return code != SL_OK ? code : instance_check_url(request->public_url, err);
 }
 
@@ -268,7 +273,8 @@ static sl_code update_decide(struct decision *d, const void *message, void *repl
 				     .label_values = labels.values,
 				     .label_count = labels.count,
 				     .public_url = request->public_url,
-				     .pull = request->pull};
+				     .pull = request->pull,
+				     .drift = request->drift};
 	sl_code code = instances_decide_update(d, request->instance, &wish, &instance, err);
 	if (code == SL_OK) {
 		response->instance = answer(d, instance);

@@ -293,6 +293,69 @@ static void test_activate_saves_the_working_copy_of_an_app_that_goes(void **stat
 	expect_in(f, path, "one");
 }
 
+static bool has_css(struct fixture *f, const char *folder)
+{
+	char path[ACTIVATE_PATH_SIZE], css[ACTIVATE_PATH_SIZE + 16];
+	struct stat st;
+	activate_folder_path(f->dir, "shop", folder, path);
+	(void)snprintf(css, sizeof(css), "%s/css/site.css", path);
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0555 &&
+	       access(css, F_OK) == 0;
+}
+
+static void replace(struct fixture *f)
+{
+	char staged[ACTIVATE_PATH_SIZE];
+	stage(f, staged);
+	assert_int_equal(activate_replace(f->dir, staged, "shop", "v1", &f->err), SL_OK);
+	assert_true(has_css(f, "v1"));
+	assert_string_equal(current(f), "v1");
+	assert_true(activate_sweep(f->dir, NULL, 1000)); /* what was there is swept */
+}
+
+/* Whatever somebody has made of a version, the link to it leads to a whole one afterwards.
+ */
+static void test_activate_replaces_what_is_there(void **state)
+{
+	struct fixture *f = *state;
+	char path[ACTIVATE_PATH_SIZE], aside[ACTIVATE_PATH_SIZE + 16];
+	place(f, "v1");
+	assert_int_equal(activate_flip(f->dir, "shop", "v1", &f->err), SL_OK);
+	activate_folder_path(f->dir, "shop", "v1", path);
+	(void)snprintf(aside, sizeof(aside), "%s/aside", f->dir);
+	replace(f);
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(rename(path, aside), 0); /* gone */
+	replace(f);
+	assert_int_equal(chmod(path, 0755), 0);
+	(void)snprintf(aside, sizeof(aside), "%s/aside-2", f->dir);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(symlink(aside, path), 0); /* leads elsewhere, which stays */
+	replace(f);
+	assert_int_equal(access(aside, F_OK), 0);
+	(void)snprintf(aside, sizeof(aside), "%s/aside-3", f->dir);
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(rename(path, aside), 0);
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644); /* a file */
+	assert_true(fd >= 0 && close(fd) == 0);
+	replace(f);
+}
+
+static void test_activate_knows_its_own_link(void **state)
+{
+	struct fixture *f = *state;
+	char link[ACTIVATE_PATH_SIZE];
+	place(f, "v1");
+	assert_false(activate_link_is(f->dir, "shop", "v1"));
+	assert_int_equal(activate_flip(f->dir, "shop", "v1", &f->err), SL_OK);
+	assert_true(activate_link_is(f->dir, "shop", "v1"));
+	assert_false(activate_link_is(f->dir, "shop", "v10"));
+	(void)snprintf(link, sizeof(link), "%s/apps/shop/current", f->dir);
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(symlink("versions/v1/", link), 0);
+	assert_false(activate_link_is(f->dir, "shop", "v1"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -306,6 +369,8 @@ int main(void)
 	    TEST(test_activate_mirrors_and_room),
 	    TEST(test_activate_keeps_the_working_copy_before),
 	    TEST(test_activate_saves_the_working_copy_of_an_app_that_goes),
+	    TEST(test_activate_replaces_what_is_there),
+	    TEST(test_activate_knows_its_own_link),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

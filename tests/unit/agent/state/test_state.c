@@ -110,6 +110,13 @@ static struct state *sample(uint64_t sequence)
 	app->flip.reason = STATE_FLIP_ROLLBACK;
 	(void)state_text(app->flip.from, sizeof(app->flip.from), "v0-000000000000");
 	app->degraded = true;
+	v->print_known = true;
+	memset(v->print, 9, sizeof(v->print));
+	assert_true(state_version_bundle(v, SL_BYTES("where from", 10)));
+	app->modified = calloc(1, sizeof(*app->modified));
+	state_modified_add(app->modified, "index.html");
+	state_modified_add(app->modified, "bell\a.html");
+	app->modified->count = 40;
 	return s;
 }
 
@@ -138,6 +145,15 @@ static void test_state_comes_back_as_it_was(void **state)
 	assert_int_equal(app->flip.reason, STATE_FLIP_ROLLBACK);
 	assert_string_equal(app->flip.to, "");
 	assert_string_equal(app->flip.from, "v0-000000000000");
+	assert_true(v->print_known && v->print[0] == 9 && v->print[STATE_PRINT_BYTES - 1] == 9);
+	assert_false(app->versions[1]->print_known);
+	assert_int_equal(v->bundle_size, 10);
+	assert_memory_equal(v->bundle, "where from", 10);
+	assert_null(app->versions[1]->bundle);
+	assert_int_equal(app->modified->count, 40);
+	assert_int_equal(app->modified->file_count, 2);
+	assert_string_equal(app->modified->files[0], "index.html");
+	assert_string_equal(app->modified->files[1], "bell .html");
 	state_free(s);
 	state_free(got);
 }

@@ -1,6 +1,8 @@
 /* What agents say: kept, written coalesced, and not written again. */
 #include "tests/unit/server/fleet/agents.h"
 
+#include <stdio.h>
+
 #define TAGS SLUICE__V1__PUBLISH_MODE__PUBLISH_MODE_TAGS
 #define HEALTHY SLUICE__V1__PHASE__PHASE_HEALTHY
 #define FETCHING SLUICE__V1__PHASE__PHASE_FETCHING
@@ -251,6 +253,78 @@ static void test_a_kept_version_that_fails_is_noted_aside(void **state)
 	close_three(&t);
 }
 
+/* What was changed on an instance: shown while it is so, counted, never written. */
+static void say_drift(struct three *t, uint64_t modified, size_t files, uint64_t corrected)
+{
+	static char *names[] = {"index.html", "css/site.css"}, *many[30];
+	Sluice__V1__AgentReport report = SLUICE__V1__AGENT_REPORT__INIT;
+	Sluice__V1__Drift drift = SLUICE__V1__DRIFT__INIT;
+	for (size_t i = 0; i < SL_COUNT(many); i++) {
+		many[i] = names[0];
+	}
+	report.app_id = t->app_id;
+	report.version_id = t->version_id;
+	report.phase = HEALTHY;
+	report.attempt = 1;
+	report.sequence = agents_revision(t->a);
+	report.active_version_id = t->version_id;
+	report.staged_version_ids = &t->version_id;
+	report.n_staged_version_ids = 1;
+	drift.modified = modified;
+	drift.files = files > SL_COUNT(names) ? many : names;
+	drift.n_files = files;
+	drift.corrected = corrected;
+	report.drift = &drift;
+	agents_report(t->streams[0], &report);
+}
+
+static void note_drift(void *ctx, const struct fleet_standing *standing)
+{
+	const Sluice__V1__Drift *drift = standing->drift;
+	(void)snprintf(ctx, 200, "%d %s", drift == NULL ? 0 : (int)drift->modified,
+		       drift == NULL || drift->n_files == 0 ? "-" : drift->files[0]);
+}
+
+static const char *drift_of(struct three *t)
+{
+	static char text[200];
+	const struct store_view *view = NULL;
+	assert_int_equal(store_view_begin(t->a->s->store, &view, &t->a->s->err), SL_OK);
+	assert_int_equal(fleet_visit_one(t->a->fleet, view, STEPS_WORKSPACE, t->app_id, t->ids[0],
+					 &(struct fleet_visitor){.visit = note_drift, .ctx = text},
+					 &t->a->s->err),
+			 SL_OK);
+	store_view_end(view);
+	return text;
+}
+
+static void test_drift_is_shown_and_counted_and_not_written(void **state)
+{
+	struct three t;
+	struct fleet_stats stats;
+	open_three(&t, *state);
+	say(&t, 0, HEALTHY, "");
+	agents_settle(t.a);
+	uint64_t head = agents_revision(t.a);
+	assert_string_equal(drift_of(&t), "0 -");
+	say_drift(&t, 2, 2, 0);
+	assert_string_equal(drift_of(&t), "2 index.html");
+	fleet_stats_read(t.a->fleet, &stats);
+	assert_int_equal(stats.modified, 1);
+	say_drift(&t, 0, 0, 1);
+	assert_string_equal(drift_of(&t), "0 -");
+	say_drift(&t, 1, 1, 1);
+	say_drift(&t, 0, 0, 3);
+	fleet_stats_read(t.a->fleet, &stats);
+	assert_int_equal(stats.modified, 0);
+	assert_int_equal(stats.corrected, 3);
+	say_drift(&t, 30, 30, 3); /* more names than any agent says */
+	assert_string_equal(drift_of(&t), "0 -");
+	agents_settle(t.a);
+	assert_int_equal(agents_revision(t.a), head);
+	close_three(&t);
+}
+
 static void test_reach_and_liveness_follow_the_clock(void **state)
 {
 	struct three t;
@@ -335,6 +409,7 @@ int main(void)
 	    TEST(test_an_inventory_of_what_is_known_costs_nothing),
 	    TEST(test_old_sequences_and_nonsense_do_no_harm),
 	    TEST(test_a_kept_version_that_fails_is_noted_aside),
+	    TEST(test_drift_is_shown_and_counted_and_not_written),
 	    TEST(test_reach_and_liveness_follow_the_clock),
 	    TEST(test_after_a_restart_the_stored_status_counts),
 	};
