@@ -364,6 +364,10 @@ static bool make_source(struct apply *a, const char *name, const char *kind)
 	Sluice__V1__CreateSourceRequest request = SLUICE__V1__CREATE_SOURCE_REQUEST__INIT;
 	Sluice__V1__CreateSourceResponse *response = NULL;
 	const Sluice__V1__DataSource *now = source_now(a, name);
+	if (kind[0] == '\0') {
+		a->code = cli_complain(CLI_USAGE, "data source %s has no kind", name);
+		return false;
+	}
 	if (now != NULL && strcmp(now->kind, kind) != 0) {
 		a->code = cli_complain(CLI_REFUSED,
 				       "data source %s is of kind %s, not %s: that is "

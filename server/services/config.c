@@ -77,19 +77,19 @@ static sl_code tell(const struct service_read *read,
 		    Sluice__V1__ConfigName **ret_config, struct sl_err *err)
 {
 	Sluice__V1__ConfigName *config = wire_config_name(read->arena, record);
-	sl_code code = config != NULL ? SL_OK : sl_err_no_memory(err);
-	for (size_t i = 0; code == SL_OK && i < record->n_values; i++) {
-		uint32_t environment = record->values[i]->environment;
-		Sluice__V1__ConfigValue *value = config->values[environment - 1];
-		if (!config_value_is_there(record->values[i]) ||
-		    !rights_allow(read->rights, ACCESS_VIEW, NULL, environment)) {
+	bool whole = config != NULL && !sl_arena_failed(read->arena);
+	sl_code code = whole ? SL_OK : sl_err_no_memory(err);
+	for (uint32_t e = 1; code == SL_OK && e <= ENV_COUNT; e++) {
+		Sluice__V1__ConfigValue *value = config->values[e - 1];
+		if (!config_value_is_there(config_value_in(record, e)) ||
+		    !rights_allow(read->rights, ACCESS_VIEW, NULL, e)) {
 			continue;
 		}
 		if (record->kind == SLUICE__V1__CONFIG_KIND__CONFIG_KIND_SECRET) {
 			value->value = (char *)SETTING_MASK;
 			continue;
 		}
-		code = open_constant(read, record, environment, value, err);
+		code = open_constant(read, record, e, value, err);
 	}
 	*ret_config = config;
 	return code;

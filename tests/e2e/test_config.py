@@ -154,7 +154,7 @@ def test_config_as_a_file(admin, tmp_path):
     assert admin("-w", "team", "secret", "reveal", "KEY", "--env", "production").stdout == MARKS[0]
     assert "~ constant URL in staging:  -> changed" in admin("config", "apply", "-f", str(file), "--dry-run").stdout
     for bad in ('{"constant": {}}', '{"constants": {"A": {"nowhere": "x"}}}', '{"constants": {"A": {"staging": 1}}}', '{"secrets": {"A": {"staging": "x"}}}',
-                '{"secrets": {"A": {"staging": {"file": "-"}}}}', '{"sources": {"main": {"kind": "postgres", "host": {}}}}', "[]", "{"):
+                '{"secrets": {"A": {"staging": {"file": "-"}}}}', '{"sources": {"main": {"kind": "postgres", "host": {}}}}', '{"sources": {"main": {}}}', "[]", "{"):
         file.write_text(bad)
         admin("config", "apply", "-f", str(file), code=64)
     file.write_text('{"sources": {"main": {"kind": "redis"}}}')
