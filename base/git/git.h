@@ -97,9 +97,15 @@ enum git_op {
 	 * files, how many there are. With none the digest is compared when given. Nothing is
 	 * written. No network. */
 	GIT_VERIFY,
+	/* Finds and fetches a commit as RESOLVE does, and lists the apps that it has, by path, each
+	 * with the newest commit that changed its folder: those that .sluice/apps/<app id>.json (as
+	 * COMMIT's `record`: name, path, version) and ToolJet's .meta/meta.json name; when there
+	 * are none, the folders in apps/, else those of the root. Names of folders that are not
+	 * there are left out. Result: commit, ref, apps. */
+	GIT_APPS,
 };
 
-enum { GIT_LOG_MAX = 200, GIT_VERIFY_MAX = 20 };
+enum { GIT_LOG_MAX = 200, GIT_VERIFY_MAX = 20, GIT_APPS_MAX = 1000 };
 
 /* Why content could not be had: SEMANTICS' closed list, and what only a worker meets. */
 enum git_failure {
@@ -244,6 +250,14 @@ struct git_log_entry {
 	uint64_t files; /* that it changed below the path */
 };
 
+/* One app of a list. Names are what strangers wrote, one line each. */
+struct git_app {
+	char name[201];
+	char path[GIT_PATH_MAX];
+	char version[64];          /* "": not said */
+	struct git_log_entry last; /* commit "": none among the newest 100 000 */
+};
+
 struct git_result {
 	enum git_failure failure;
 	enum git_rule rule;
@@ -268,7 +282,10 @@ struct git_result {
 	bool diff_cut;             /* more than 10 000 entries: the rest is left out */
 	struct git_log_entry *log; /* LOG, and what a CONFLICT is with; owned */
 	size_t log_count;
-	bool log_cut;   /* more than GIT_LOG_MAX */
+	bool log_cut;         /* more than GIT_LOG_MAX */
+	struct git_app *apps; /* APPS; owned */
+	size_t app_count;
+	bool apps_cut;  /* more than GIT_APPS_MAX */
 	bool unchanged; /* COMMIT: nothing was to be written */
 };
 void git_result_fini(struct git_result *result);

@@ -100,14 +100,12 @@ static int tree_of(git_commit *commit, git_tree **ret_tree)
 	return commit == NULL ? 0 : git_commit_tree(ret_tree, commit);
 }
 
-/* How many files of the folder the commit changed against its first parent. */
-static int count_changes(struct work *work, git_commit *commit, const char *path,
-			 uint64_t *ret_files)
+/* What the commit changed below `path` ("": anywhere) against its first parent. */
+static int changes_of(struct work *work, git_commit *commit, const char *path, git_diff **ret_diff)
 {
 	SL_AUTO(git_commit_free_auto) git_commit *parent = NULL;
 	SL_AUTO(git_tree_free_auto) git_tree *before = NULL;
 	SL_AUTO(git_tree_free_auto) git_tree *after = NULL;
-	SL_AUTO(git_diff_free_auto) git_diff *diff = NULL;
 	git_diff_options opts;
 	(void)git_diff_options_init(&opts, GIT_DIFF_OPTIONS_VERSION);
 	opts.flags = GIT_DIFF_DISABLE_PATHSPEC_MATCH | GIT_DIFF_SKIP_BINARY_CHECK;
@@ -118,18 +116,30 @@ static int count_changes(struct work *work, git_commit *commit, const char *path
 	int rc = git_commit_parentcount(commit) == 0 ? 0 : git_commit_parent(&parent, commit, 0);
 	rc = rc != 0 ? rc : tree_of(parent, &before);
 	rc = rc != 0 ? rc : tree_of(commit, &after);
-	rc = rc != 0 ? rc : git_diff_tree_to_tree(&diff, work->repo, before, after, &opts);
+	return rc != 0 ? rc : git_diff_tree_to_tree(ret_diff, work->repo, before, after, &opts);
+}
+
+static int count_changes(struct work *work, git_commit *commit, const char *path,
+			 uint64_t *ret_files)
+{
+	SL_AUTO(git_diff_free_auto) git_diff *diff = NULL;
+	int rc = changes_of(work, commit, path, &diff);
 	*ret_files = rc == 0 ? git_diff_num_deltas(diff) : 0;
 	return rc;
+}
+
+static void describe(const git_commit *commit, struct git_log_entry *entry)
+{
+	git_time_t seconds = git_commit_time(commit);
+	entry->unix_s = seconds < 0 ? 0 : (uint64_t)seconds;
+	(void)git_oid_tostr(entry->commit, sizeof(entry->commit), git_commit_id(commit));
+	commit_words(commit, entry->author, entry->subject);
 }
 
 static enum git_failure send_one(struct work *work, const git_commit *commit, uint64_t files)
 {
 	struct git_log_entry entry = {.files = files};
-	git_time_t seconds = git_commit_time(commit);
-	entry.unix_s = seconds < 0 ? 0 : (uint64_t)seconds;
-	(void)git_oid_tostr(entry.commit, sizeof(entry.commit), git_commit_id(commit));
-	commit_words(commit, entry.author, entry.subject);
+	describe(commit, &entry);
 	protocol_put_log_entry(&work->record, &entry);
 	return work_send(work) ? GIT_OK : work_fail(work, GIT_WORKER_FAILED, "the parent is gone");
 }
@@ -160,6 +170,75 @@ enum git_failure history_send(struct work *work, const git_oid *from, const git_
 		failure = files > 0 ? send_one(work, commit, files) : GIT_OK;
 	}
 	work->result->log_cut = failure == GIT_OK;
+	return failure;
+}
+
+/* --- the newest commit of each app -------------------------------------------------------------
+ */
+
+struct latest {
+	struct git_app *apps; /* in bytewise order of path */
+	size_t count, left;   /* left: without a commit yet */
+};
+
+/* A folder that a path lies in. */
+struct folder {
+	const char *path;
+	size_t bytes;
+};
+
+static int compare_folder(const void *key, const void *element)
+{
+	const struct folder *folder = key;
+	const struct git_app *app = element;
+	int order = strncmp(folder->path, app->path, folder->bytes);
+	return order != 0 ? order : -(app->path[folder->bytes] != '\0');
+}
+
+/* The commit changed `path`: every app that this lies in, and that no newer commit changed, has it
+ * as its last. */
+static void note_change(struct latest *latest, const git_commit *commit, const char *path)
+{
+	for (const char *end = strchr(path, '/'); end != NULL; end = strchr(end + 1, '/')) {
+		const struct folder folder = {path, (size_t)(end - path)};
+		struct git_app *app = bsearch(&folder, latest->apps, latest->count,
+					      sizeof(*latest->apps), compare_folder);
+		if (app != NULL && app->last.commit[0] == '\0') {
+			describe(commit, &app->last);
+			latest->left--;
+		}
+	}
+}
+
+static int note_commit(struct work *work, struct latest *latest, git_commit *commit)
+{
+	SL_AUTO(git_diff_free_auto) git_diff *diff = NULL;
+	int rc = changes_of(work, commit, "", &diff);
+	for (size_t i = 0; rc == 0 && i < git_diff_num_deltas(diff); i++) {
+		note_change(latest, commit, git_diff_get_delta(diff, i)->new_file.path);
+	}
+	return rc;
+}
+
+enum git_failure history_last(struct work *work, const git_oid *tip, struct git_app *apps,
+			      size_t count)
+{
+	SL_AUTO(git_revwalk_free_auto) git_revwalk *walk = NULL;
+	struct latest latest = {.apps = apps, .count = count, .left = count};
+	git_oid id;
+	enum git_failure failure = history_walk(work, tip, &walk);
+	for (int i = 0; failure == GIT_OK && latest.left > 0 && i < LOG_WALK_MAX; i++) {
+		SL_AUTO(git_commit_free_auto) git_commit *commit = NULL;
+		if (git_revwalk_next(&id, walk) != 0) {
+			return GIT_OK;
+		}
+		int rc = git_commit_lookup(&commit, work->repo, &id);
+		bool merge = rc == 0 && git_commit_parentcount(commit) > 1;
+		rc = rc != 0 || merge ? rc : note_commit(work, &latest, commit);
+		failure =
+		    rc == 0 ? GIT_OK
+			    : work_fail_git(work, ERROR_MIRROR, rc, "read a commit of the branch");
+	}
 	return failure;
 }
 

@@ -33,6 +33,7 @@ static const struct op_row {
     [GIT_LOG] = {"LOG", NEEDS_OTHER},
     [GIT_COUNT] = {"COUNT", NEEDS_OTHER},
     [GIT_VERIFY] = {"VERIFY", NEEDS_COMMIT | NEEDS_STAGING},
+    [GIT_APPS] = {"APPS", NEEDS_URL},
 };
 
 bool job_uses_network(enum git_op op)
@@ -84,7 +85,7 @@ bool job_ref_is_fine(const char *ref)
 	}
 }
 
-static bool path_is_fine(const char *path)
+bool job_path_is_fine(const char *path)
 {
 	if (strnlen(path, GIT_PATH_MAX) >= GIT_PATH_MAX) {
 		return false;
@@ -146,15 +147,16 @@ static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 	     job_is_oid(or_empty(job->want_tree)), "must be 40 lower-case hex digits"},
 	    {"ref", or_empty(job->ref), (needs & NEEDS_REF) != 0,
 	     job_ref_is_fine(or_empty(job->ref)), "must be a legal Git ref"},
-	    {"path", or_empty(job->path), false, path_is_fine(or_empty(job->path)),
+	    {"path", or_empty(job->path), false, job_path_is_fine(or_empty(job->path)),
 	     "must be a relative path of legal names with single slashes"},
 	    {"other_path", or_empty(job->other_path), false,
-	     path_is_fine(or_empty(job->other_path)),
+	     job_path_is_fine(or_empty(job->other_path)),
 	     "must be a relative path of legal names with single slashes"},
-	    {"move_from", or_empty(job->move_from), false, path_is_fine(or_empty(job->move_from)),
+	    {"move_from", or_empty(job->move_from), false,
+	     job_path_is_fine(or_empty(job->move_from)),
 	     "must be a relative path of legal names with single slashes"},
 	    {"record_path", or_empty(job->record_path), false,
-	     path_is_fine(or_empty(job->record_path)),
+	     job_path_is_fine(or_empty(job->record_path)),
 	     "must be a relative path of legal names with single slashes"},
 	    {"archive", or_empty(job->archive), false, or_empty(job->archive)[0] == '/',
 	     "must be an absolute path"},
@@ -179,7 +181,7 @@ static sl_code check_fetch(const struct git_job *job, struct sl_err *err)
 {
 	bool has_ref = or_empty(job->ref)[0] != '\0';
 	if (has_ref && strncmp(job->ref, "refs/", 5) != 0 && job->op != GIT_RESOLVE &&
-	    job->op != GIT_COMMIT) {
+	    job->op != GIT_COMMIT && job->op != GIT_APPS) {
 		return refuse(err, "ref", job->ref, "must begin with refs/");
 	}
 	if (job->op == GIT_FETCH && !has_ref && or_empty(job->commit)[0] == '\0') {

@@ -16,5 +16,6 @@ bool job_uses_network(enum git_op op);
 const char *job_op_name(enum git_op op);
 bool job_is_oid(const char *text);
 bool job_ref_is_fine(const char *ref);
+bool job_path_is_fine(const char *path); /* "": the root, is one too */
 
 #endif

@@ -81,13 +81,20 @@ static const struct field result_fields[] = {
     RESULT(CHARS, author),         RESULT(NUMBER, commit_unix_s),
     RESULT(FLAG, diff_cut),        RESULT(CHARS, tip),
     RESULT(FLAG, log_cut),         RESULT(FLAG, unchanged),
-    RESULT(CHARS, given),
+    RESULT(CHARS, given),          RESULT(FLAG, apps_cut),
 };
 
 static const struct field log_fields[] = {
     FIELD(git_log_entry, CHARS, commit), FIELD(git_log_entry, CHARS, subject),
     FIELD(git_log_entry, CHARS, author), FIELD(git_log_entry, NUMBER, unix_s),
     FIELD(git_log_entry, NUMBER, files),
+};
+
+static const struct field app_fields[] = {
+    FIELD(git_app, CHARS, name),         FIELD(git_app, CHARS, path),
+    FIELD(git_app, CHARS, version),      FIELD(git_app, CHARS, last.commit),
+    FIELD(git_app, CHARS, last.subject), FIELD(git_app, CHARS, last.author),
+    FIELD(git_app, NUMBER, last.unix_s), FIELD(git_app, NUMBER, last.files),
 };
 
 static const struct field progress_fields[] = {
@@ -273,6 +280,11 @@ void protocol_put_log_entry(struct protocol_record *record, const struct git_log
 	put_struct(record, PROTOCOL_LOG_ENTRY, log_fields, SL_COUNT(log_fields), entry);
 }
 
+void protocol_put_app(struct protocol_record *record, const struct git_app *app)
+{
+	put_struct(record, PROTOCOL_APP, app_fields, SL_COUNT(app_fields), app);
+}
+
 void protocol_put_json(struct protocol_record *record, const void *data, size_t size)
 {
 	put_struct(record, PROTOCOL_SLUICE_JSON, NULL, 0, "");
@@ -323,6 +335,16 @@ bool protocol_get_log_entry(const struct protocol_record *record, struct git_log
 		return false;
 	}
 	*ret_entry = entry;
+	return true;
+}
+
+bool protocol_get_app(const struct protocol_record *record, struct git_app *ret_app)
+{
+	struct git_app app = {.name = ""};
+	if (!get_struct(record, PROTOCOL_APP, app_fields, SL_COUNT(app_fields), &app)) {
+		return false;
+	}
+	*ret_app = app;
 	return true;
 }
 

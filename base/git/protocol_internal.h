@@ -28,6 +28,7 @@ enum protocol_kind {
 	PROTOCOL_SLUICE_JSON, /* the bytes as they are */
 	PROTOCOL_RESULT,      /* the last one */
 	PROTOCOL_LOG_ENTRY,
+	PROTOCOL_APP,
 };
 
 /* Fixed room, so that a secret is nowhere but where it is wiped. */
@@ -41,6 +42,7 @@ void protocol_put_job(struct protocol_record *record, const struct git_job *job)
 void protocol_put_progress(struct protocol_record *record, const struct git_progress *progress);
 void protocol_put_diff_entry(struct protocol_record *record, const struct git_diff_entry *entry);
 void protocol_put_log_entry(struct protocol_record *record, const struct git_log_entry *entry);
+void protocol_put_app(struct protocol_record *record, const struct git_app *app);
 void protocol_put_json(struct protocol_record *record, const void *data, size_t size);
 void protocol_put_result(struct protocol_record *record,
 			 const struct git_result *result); /* its inline fields */
@@ -54,6 +56,7 @@ bool protocol_get_progress(const struct protocol_record *record, struct git_prog
 bool protocol_get_diff_entry(const struct protocol_record *record,
 			     struct git_diff_entry *ret_entry);
 bool protocol_get_log_entry(const struct protocol_record *record, struct git_log_entry *ret_entry);
+bool protocol_get_app(const struct protocol_record *record, struct git_app *ret_app);
 bool protocol_get_result(const struct protocol_record *record, struct git_result *ret_result);
 struct sl_bytes protocol_get_json(const struct protocol_record *record);
 

@@ -90,13 +90,19 @@ static enum git_failure resolve_on(struct remote *remote, git_oid *ret_commit)
 	return fetch_ref(remote, head, ret_commit);
 }
 
-enum git_failure do_resolve(struct work *work)
+enum git_failure resolve(struct work *work, git_oid *ret_commit)
 {
 	struct remote remote = {0};
-	git_oid commit;
 	enum git_failure failure = remote_open(&remote, work, ERROR_FETCH);
-	failure = failure != GIT_OK ? failure : resolve_on(&remote, &commit);
+	failure = failure != GIT_OK ? failure : resolve_on(&remote, ret_commit);
 	remote_close(&remote);
+	return failure;
+}
+
+enum git_failure do_resolve(struct work *work)
+{
+	git_oid commit;
+	enum git_failure failure = resolve(work, &commit);
 	if (failure != GIT_OK) {
 		return failure;
 	}

@@ -100,6 +100,9 @@ enum git_failure history_send(struct work *work, const git_oid *from, const git_
  * behind them. Those that the mirror does not have are passed over. */
 enum git_failure history_walk(struct work *work, const git_oid *tip, git_revwalk **ret_walk);
 void history_hide(struct work *work, git_revwalk *walk, const char *ids);
+/* Fills `last` of each of the apps, which are in bytewise order of their paths. */
+enum git_failure history_last(struct work *work, const git_oid *tip, struct git_app *apps,
+			      size_t count);
 /* True when `old` is `tip` or behind it. */
 bool history_has(struct work *work, const git_oid *tip, const git_oid *old);
 /* The commit with the job's operation in its trailer, looked for from the tip back. */
@@ -180,6 +183,8 @@ int staging_open(int dir, const char *path, uint64_t flags, uint64_t mode);
 enum git_failure inspect(struct work *work, const char *commit, const char *path);
 /* Checks every rule of the folder, and of its sluice.json where it has one. */
 enum git_failure inspect_contract(struct work *work, const git_oid *tree);
+/* Finds and fetches what the job's revision means; fills the result's ref. */
+enum git_failure resolve(struct work *work, git_oid *ret_commit);
 enum git_failure do_resolve(struct work *work);
 enum git_failure do_fetch(struct work *work);
 enum git_failure do_ls(struct work *work);
@@ -192,6 +197,7 @@ enum git_failure do_verify(struct work *work);
 enum git_failure do_commit(struct work *work);
 enum git_failure do_log(struct work *work);
 enum git_failure do_compare(struct work *work);
+enum git_failure do_apps(struct work *work);
 
 SL_DEFINE_AUTO(git_odb_object *, git_odb_object_free);
 SL_DEFINE_AUTO(git_commit *, git_commit_free);

@@ -45,6 +45,7 @@ void git_result_fini(struct git_result *result)
 	}
 	free(result->diff);
 	free(result->log);
+	free(result->apps);
 	free(result->sluice_json);
 	*result = (struct git_result){0};
 }
@@ -193,6 +194,29 @@ static bool keep_log_entry(struct git_worker *worker)
 	return true;
 }
 
+static bool keep_app(struct git_worker *worker)
+{
+	struct git_result *result = &worker->result;
+	struct git_app app;
+	if (result->app_count == GIT_APPS_MAX || !protocol_get_app(&worker->record, &app) ||
+	    app.path[0] == '\0' || !job_path_is_fine(app.path) ||
+	    (app.last.commit[0] != '\0' && !job_is_oid(app.last.commit))) {
+		return false;
+	}
+	if (result->apps == NULL) {
+		result->apps = calloc(GIT_APPS_MAX, sizeof(*result->apps));
+	}
+	if (result->apps == NULL) {
+		return false;
+	}
+	text_clean_self(app.name, sizeof(app.name));
+	text_clean_self(app.version, sizeof(app.version));
+	text_clean_self(app.last.subject, sizeof(app.last.subject));
+	text_clean_self(app.last.author, sizeof(app.last.author));
+	result->apps[result->app_count++] = app;
+	return true;
+}
+
 static bool keep_json(struct git_worker *worker)
 {
 	struct sl_bytes json = protocol_get_json(&worker->record);
@@ -217,6 +241,8 @@ static bool keep_result(struct git_worker *worker)
 	end.diff_count = worker->result.diff_count;
 	end.log = worker->result.log;
 	end.log_count = worker->result.log_count;
+	end.apps = worker->result.apps;
+	end.app_count = worker->result.app_count;
 	end.sluice_json = worker->result.sluice_json;
 	worker->result = end;
 	text_clean_self(worker->result.text, sizeof(end.text));
@@ -298,6 +324,9 @@ static bool take_record(struct git_worker *worker)
 		break;
 	case PROTOCOL_LOG_ENTRY:
 		fine = keep_log_entry(worker);
+		break;
+	case PROTOCOL_APP:
+		fine = keep_app(worker);
 		break;
 	case PROTOCOL_SLUICE_JSON:
 		fine = keep_json(worker);

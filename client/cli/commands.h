@@ -17,7 +17,7 @@ extern const struct cli_command cli_cmd_const_set, cli_cmd_const_ls, cli_cmd_con
     cli_cmd_source_set, cli_cmd_source_ls, cli_cmd_source_show, cli_cmd_source_rm,
     cli_cmd_config_export, cli_cmd_config_apply;
 extern const struct cli_command cli_cmd_app_create, cli_cmd_app_ls, cli_cmd_app_show,
-    cli_cmd_app_rename, cli_cmd_app_open, cli_cmd_app_rm;
+    cli_cmd_app_rename, cli_cmd_app_open, cli_cmd_app_rm, cli_cmd_import;
 extern const struct cli_command cli_cmd_version_create, cli_cmd_version_set, cli_cmd_version_ls,
     cli_cmd_version_show, cli_cmd_version_diff, cli_cmd_version_seal, cli_cmd_version_block,
     cli_cmd_version_unblock, cli_cmd_version_note, cli_cmd_version_rm;

@@ -77,6 +77,7 @@ static const struct sl_command *const commands[] = {
     ROW(app_rename),
     ROW(app_open),
     ROW(app_rm),
+    ROW(import),
     ROW(version_create),
     ROW(push),
     ROW(lease_break),

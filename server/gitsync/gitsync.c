@@ -253,7 +253,7 @@ static void one_turn(struct gitsync *g, unsigned *troubles)
 	uint64_t seen = g->wakes;
 	pthread_mutex_unlock(&g->lock);
 	gitsync_forget_some(g);
-	if (gitsync_answer_one(g) || gitsync_trial_one(g)) {
+	if (gitsync_answer_one(g) || gitsync_visit_one(g)) {
 		return;
 	}
 	struct pick pick = {.next_ms = UINT64_MAX};
@@ -356,7 +356,7 @@ void gitsync_stop(struct gitsync *g)
 	while (g->started > 0) {
 		(void)pthread_join(g->threads[--g->started], NULL);
 	}
-	gitsync_trials_fini(g);
+	gitsync_visits_fini(g);
 	gitsync_questions_fini(g); /* nobody else is left to answer them */
 }
 

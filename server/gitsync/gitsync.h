@@ -100,6 +100,26 @@ struct gitsync_try_request {
 };
 void gitsync_try(struct gitsync *gitsync, const struct gitsync_try_request *request);
 
+/* Reads what the repository's host has: GIT_RESOLVE or GIT_APPS, at a revision or, when that is "",
+ * at the tip of the repository's branch. Strings are copied. done() is called exactly once; the
+ * result is borrowed until it returns. On a thread of gitsync's, or the caller's own when nothing
+ * can be done. */
+struct gitsync_read_request {
+	const char *repository_id;
+	enum git_op op;
+	const char *revision;
+	const char *path; /* RESOLVE: the folder, "." is the root */
+	void (*done)(void *ctx, const struct git_result *result);
+	void *ctx;
+};
+void gitsync_read(struct gitsync *gitsync, const struct gitsync_read_request *request);
+
+/* What the worker found as content of a version, without what it is of; the arena and `result` own
+ * it. */
+struct version_content_result;
+struct version_content_result gitsync_content(struct sl_arena *arena,
+					      const struct git_result *result);
+
 /* Name of an upload's file: of this principal, whatever id is said; false: it cannot be one. */
 enum { GITSYNC_UPLOAD_NAME = 128 };
 bool gitsync_upload_name(char name[static GITSYNC_UPLOAD_NAME], uint32_t workspace,

@@ -32,12 +32,12 @@ struct look {
 	char *url; /* owned */
 };
 
-struct trial {
-	struct trial *next_one;
+/* What is asked of a host; first in what says what that is. */
+struct visit {
+	struct visit *next;
 	char repository_id[32];
-	bool next;
-	void (*done)(void *ctx, const struct git_result *read, const struct git_result *write);
-	void *ctx;
+	/* Does it, answers, and frees it; also when gitsync is stopping. */
+	void (*run)(struct gitsync *g, struct visit *visit);
 };
 
 /* News of one app: commits of the branch that no version of it holds. */
@@ -81,8 +81,8 @@ struct gitsync {
 	struct question *questions, **questions_end;
 	struct look *looks;
 	struct poll *polls[GITSYNC_POLL_BUCKETS];
-	uint64_t polls_met_mono_ms; /* when all repositories were met last; 0: never */
-	struct trial *trials;
+	uint64_t polls_met_mono_ms;   /* when all repositories were met last; 0: never */
+	struct visit *visits;         /* in order of coming */
 	struct busy *forgotten;       /* repositories whose mirror is to go */
 	struct upload_piece *uploads; /* in order of coming */
 	unsigned upload_count;
@@ -133,12 +133,14 @@ void gitsync_news_meet(struct gitsync *g, const char *repository_id);
 void gitsync_news_drop(struct gitsync *g, const char *repository_id);
 void gitsync_news_fini(struct gitsync *g);
 
-/* --- trials.c ---------------------------------------------------------------------------- */
+/* --- visits.c: trials.c and readings.c go through it ---------------------------------------- */
 
-/* Does the first trial whose repository is idle. False: there is none. */
-bool gitsync_trial_one(struct gitsync *g);
+/* Takes it over. False: it does not, gitsync is stopping. */
+bool gitsync_visit_add(struct gitsync *g, struct visit *visit);
+/* Does the first visit whose repository is idle. False: there is none. */
+bool gitsync_visit_one(struct gitsync *g);
 /* Answers all that wait; when no thread runs any more. */
-void gitsync_trials_fini(struct gitsync *g);
+void gitsync_visits_fini(struct gitsync *g);
 
 /* --- uploads.c --------------------------------------------------------------------------- */
 

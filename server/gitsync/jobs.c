@@ -69,18 +69,12 @@ sl_code gitsync_item_load(struct gitsync_item *item, const struct store_view *vi
 	return load_version(item, view, err);
 }
 
-/* "." is the root for people, "" for Git. */
-static const char *folder(const char *path)
-{
-	return strcmp(path, ".") == 0 ? "" : path;
-}
-
 static void resolve_job(const struct gitsync_item *item, struct git_job *job)
 {
 	job->op = GIT_RESOLVE;
 	job->revision = item->version->content->asked;
 	job->ref = item->repository->branch;
-	job->path = folder(item->version->path);
+	job->path = commit_folder_of(item->version->path);
 }
 
 static void publish_job(const struct gitsync_item *item, struct git_job *job,
@@ -93,7 +87,7 @@ static void publish_job(const struct gitsync_item *item, struct git_job *job,
 	}
 	job->op = GIT_PUBLISH;
 	job->commit = content->commit;
-	job->path = folder(item->version->path);
+	job->path = commit_folder_of(item->version->path);
 	job->ref = item->publication->ref;
 	job->other_commit = item->before != NULL ? item->before->commit : "";
 	job->unix_s = item->version->sealed_ms / 1000u;

@@ -67,8 +67,6 @@ SL_MUST_USE sl_code gitsync_item_record(struct store *store, const struct gitsyn
 SL_MUST_USE sl_code gitsync_item_drop(struct store *store, uint32_t workspace,
 				      const struct sl_bytes *key, struct sl_err *err);
 
-/* What the worker found, without what it is of; the arena and `r` own it. */
-struct version_content_result gitsync_content(struct sl_arena *arena, const struct git_result *r);
 Sluice__V1__ContentReason gitsync_reason(enum git_failure failure);
 
 /* DIR/mirrors/<id>.git */

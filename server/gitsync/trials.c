@@ -1,5 +1,4 @@
-/* Trials of hosts and credentials wait in memory, like diffs: who asked is answered, whatever
- * happens. */
+/* Trials of hosts and credentials. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +7,13 @@
 #include "server/gitsync/jobs.h"
 
 enum { TRIAL_MS = 20000 };
+
+struct trial {
+	struct visit visit;
+	bool next;
+	void (*done)(void *ctx, const struct git_result *read, const struct git_result *write);
+	void *ctx;
+};
 
 static void fail(struct git_result *result, enum git_failure failure, const char *text)
 {
@@ -53,8 +59,9 @@ static void run_one(struct gitsync *g, const struct trial *trial,
 	}
 }
 
-static void run_trial(struct gitsync *g, struct trial *trial)
+static void run_trial(struct gitsync *g, struct visit *visit)
 {
+	struct trial *trial = SL_CONTAINER_OF(visit, struct trial, visit);
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	sl_arena_init(&arena, 0);
@@ -63,7 +70,7 @@ static void run_trial(struct gitsync *g, struct trial *trial)
 	bool pushes = false;
 	if (gitsync_is_stopping(g)) {
 		fail(&read, GIT_WORKER_FAILED, "the server is stopping");
-	} else if (gitsync_repository_find(&g->options, trial->repository_id, &arena, &r, &err) !=
+	} else if (gitsync_repository_find(&g->options, visit->repository_id, &arena, &r, &err) !=
 		   SL_OK) {
 		fail(&read, GIT_WORKER_FAILED, err.msg);
 	} else {
@@ -80,65 +87,17 @@ static void run_trial(struct gitsync *g, struct trial *trial)
 	free(trial);
 }
 
-/* The first trial whose repository is idle; NULL: none. */
-static struct trial *take_trial(struct gitsync *g)
-{
-	struct trial *taken = NULL;
-	pthread_mutex_lock(&g->lock);
-	for (struct trial **at = &g->trials; *at != NULL; at = &(*at)->next_one) {
-		if (gitsync_claim(g, (*at)->repository_id)) {
-			taken = *at;
-			*at = taken->next_one;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&g->lock);
-	return taken;
-}
-
-bool gitsync_trial_one(struct gitsync *g)
-{
-	struct trial *trial = take_trial(g);
-	if (trial == NULL) {
-		return false;
-	}
-	char repository_id[sizeof(trial->repository_id)];
-	memcpy(repository_id, trial->repository_id, sizeof(repository_id));
-	run_trial(g, trial);
-	pthread_mutex_lock(&g->lock);
-	gitsync_set_idle(g, repository_id);
-	pthread_mutex_unlock(&g->lock);
-	return true;
-}
-
-void gitsync_trials_fini(struct gitsync *g)
-{
-	while (g->trials != NULL) {
-		struct trial *trial = g->trials;
-		g->trials = trial->next_one;
-		run_trial(g, trial);
-	}
-}
-
 void gitsync_try(struct gitsync *g, const struct gitsync_try_request *request)
 {
 	struct trial *trial = calloc(1, sizeof(*trial));
 	if (trial != NULL) {
-		sl_text_copy(trial->repository_id, sizeof(trial->repository_id),
+		*trial = (struct trial){.visit.run = run_trial,
+					.next = request->next,
+					.done = request->done,
+					.ctx = request->ctx};
+		sl_text_copy(trial->visit.repository_id, sizeof(trial->visit.repository_id),
 			     request->repository_id);
-		trial->next = request->next;
-		trial->done = request->done;
-		trial->ctx = request->ctx;
-		pthread_mutex_lock(&g->lock);
-		bool queued = !gitsync_is_stopping(g);
-		if (queued) {
-			trial->next_one = g->trials;
-			g->trials = trial;
-			g->wakes++;
-			pthread_cond_broadcast(&g->wake);
-		}
-		pthread_mutex_unlock(&g->lock);
-		if (queued) {
+		if (gitsync_visit_add(g, &trial->visit)) {
 			return;
 		}
 		free(trial);

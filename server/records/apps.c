@@ -91,37 +91,45 @@ static sl_code path_taken(const Sluice__Store__V1__RepositoryRecord *repository,
 	    path, repository->name);
 }
 
-/* *ret_app: the id of the app that has the folder; NULL: none. */
-static sl_code path_owner(struct decision *d, const char *repository_id, const char *path,
-			  const char **ret_app, struct sl_err *err)
+sl_code app_at_path(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
+		    const char *repository_id, const char *path,
+		    Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err)
 {
-	struct record_key prefix = path_prefix(d->workspace, repository_id, path);
+	struct record_key prefix = path_prefix(workspace, repository_id, path);
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, d->view, TABLE_APPS_BY_PATH, key_bytes(&prefix), STORE_FORWARD);
-	*ret_app = NULL;
+	store_walk_begin(&walk, view, TABLE_APPS_BY_PATH, key_bytes(&prefix), STORE_FORWARD);
 	if (!store_walk_next(&walk)) {
-		return store_walk_result(&walk, err);
+		sl_code code = store_walk_result(&walk, err);
+		return code != SL_OK ? code : SL_NOT_FOUND;
 	}
-	*ret_app = sl_arena_strdup(d->arena, app_path_key_app_id(walk.key));
-	return *ret_app != NULL ? SL_OK : records_out_of_memory(err);
+	const char *id = sl_arena_strdup(arena, app_path_key_app_id(walk.key));
+	return id != NULL ? app_get(view, arena, workspace, id, ret_app, err)
+			  : records_out_of_memory(err);
 }
 
 sl_code app_path_free(struct decision *d, const Sluice__Store__V1__RepositoryRecord *repository,
 		      const char *path, const char *own_id, struct sl_err *err)
 {
-	const char *owner = NULL, *coming = NULL;
-	sl_code code = path_owner(d, repository->id, path, &owner, err);
-	if (code == SL_OK && owner != NULL && strcmp(owner, own_id) != 0) {
-		Sluice__Store__V1__AppRecord *app = NULL;
-		code = app_get(d->view, d->arena, d->workspace, owner, &app, err);
-		return path_taken(repository, path, code == SL_OK ? app->name : owner, err);
+	Sluice__Store__V1__AppRecord *owner = NULL;
+	const char *coming = NULL;
+	sl_code code =
+	    app_at_path(d->view, d->arena, d->workspace, repository->id, path, &owner, err);
+	if (code == SL_OK && strcmp(owner->id, own_id) != 0) {
+		return path_taken(repository, path, owner->name, err);
 	}
-	code = code != SL_OK ? code
-			     : commits_path_wanted(d, repository->id, path, own_id, &coming, err);
+	code = code != SL_OK && code != SL_NOT_FOUND
+		   ? code
+		   : commits_path_wanted(d, repository->id, path, own_id, &coming, err);
 	return code != SL_OK || coming == NULL ? code : path_taken(repository, path, coming, err);
 }
 
 /* --- create --------------------------------------------------------------------------------- */
+
+static char *path_of(struct decision *d, const struct app_new *new_app)
+{
+	return new_app->path[0] != '\0' ? (char *)new_app->path
+					: sl_arena_printf(d->arena, "apps/%s", new_app->name);
+}
 
 static sl_code find_repository(struct decision *d, const struct app_new *new_app,
 			       Sluice__Store__V1__RepositoryRecord **ret_repository,
@@ -133,13 +141,22 @@ static sl_code find_repository(struct decision *d, const struct app_new *new_app
 		   : repository_find_or_make_in(d, new_app->repository_url, ret_repository, err);
 }
 
+sl_code apps_check_new(struct decision *d, const struct app_new *new_app,
+		       Sluice__Store__V1__RepositoryRecord **ret_repository, struct sl_err *err)
+{
+	const char *path = path_of(d, new_app);
+	sl_code code = path != NULL ? decision_expect_none(d, err) : records_out_of_memory(err);
+	code = code != SL_OK ? code : name_free(d, new_app->name, "", err);
+	code = code != SL_OK ? code : find_repository(d, new_app, ret_repository, err);
+	return code != SL_OK ? code : app_path_free(d, *ret_repository, path, "", err);
+}
+
 static sl_code begin_app(struct decision *d, const struct app_new *new_app,
 			 struct app_created *created, struct sl_err *err)
 {
 	Sluice__Store__V1__AppRecord *app = SL_ARENA_NEW(d->arena, Sluice__Store__V1__AppRecord);
 	char *id = decision_id(d, "app");
-	char *path = new_app->path[0] != '\0' ? (char *)new_app->path
-					      : sl_arena_printf(d->arena, "apps/%s", new_app->name);
+	char *path = path_of(d, new_app);
 	if (app == NULL || id == NULL || path == NULL) {
 		return records_out_of_memory(err);
 	}
@@ -155,7 +172,7 @@ static sl_code begin_app(struct decision *d, const struct app_new *new_app,
 	app->created_ms = d->now_ms;
 	app->created_by = (char *)d->principal;
 	created->app = app;
-	return app_path_free(d, created->repository, path, "", err);
+	return SL_OK;
 }
 
 static void put_indexes(struct decision *d, const Sluice__Store__V1__AppRecord *app)
@@ -176,6 +193,8 @@ static sl_code first_version(struct decision *d, const struct app_new *new_app,
 	    .description = "",
 	    .commit = new_app->commit,
 	    .path = created->app->path,
+	    .found = new_app->found,
+	    .ret_publication = &created->publication,
 	};
 	return version_create_in(d, created->app, &version, &created->version, err);
 }
@@ -184,9 +203,7 @@ sl_code apps_decide_create(struct decision *d, const struct app_new *new_app,
 			   struct app_created *ret_created, struct sl_err *err)
 {
 	struct app_created created = {0};
-	sl_code code = decision_expect_none(d, err);
-	code = code != SL_OK ? code : name_free(d, new_app->name, "", err);
-	code = code != SL_OK ? code : find_repository(d, new_app, &created.repository, err);
+	sl_code code = apps_check_new(d, new_app, &created.repository, err);
 	code = code != SL_OK ? code : begin_app(d, new_app, &created, err);
 	code = code != SL_OK ? code : first_version(d, new_app, &created, err);
 	if (code != SL_OK) {

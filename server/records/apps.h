@@ -5,6 +5,8 @@
 
 #include "server/records/records.h"
 
+struct version_content_result;
+
 /* Table apps_by_path: repository id, path, app id. A path that is too long for a key is replaced by
  * its hash. */
 struct record_key app_path_key(uint32_t workspace, const char *repository_id, const char *path,
@@ -21,18 +23,27 @@ struct app_new {
 	size_t placement_count;
 	const char *version_name; /* "": v1 */
 	const char *commit;
-	bool no_commit; /* none on the repository's branch */
+	bool no_commit;                             /* none on the repository's branch */
+	const struct version_content_result *found; /* versions.h: the first version is SEALED with
+						       it; NULL: a draft, for which it is looked */
 };
-/* What CreateApp made. */
+/* What CreateApp or ImportApp made. */
 struct app_created {
 	Sluice__Store__V1__AppRecord *app;
 	Sluice__Store__V1__VersionRecord *version;
 	Sluice__Store__V1__RepositoryRecord *repository; /* found or made */
+	Sluice__Store__V1__PublicationRecord
+	    *publication; /* of a version that is SEALED; else NULL */
 };
 /* SL_ALREADY_EXISTS / NAME_TAKEN: another app has this name or slug; PATH_TAKEN names the app that
  * has repository and path. SL_NOT_FOUND: no such repository. */
 SL_MUST_USE sl_code apps_decide_create(struct decision *d, const struct app_new *new_app,
 				       struct app_created *ret_created, struct sl_err *err);
+
+/* What apps_decide_create() would refuse, whatever is found in Git; *ret_repository is the one. */
+SL_MUST_USE sl_code apps_check_new(struct decision *d, const struct app_new *new_app,
+				   Sluice__Store__V1__RepositoryRecord **ret_repository,
+				   struct sl_err *err);
 
 /* *app is changed in place. Its own slug may be its name again. */
 SL_MUST_USE sl_code apps_decide_rename(struct decision *d, Sluice__Store__V1__AppRecord *app,
@@ -56,6 +67,11 @@ SL_MUST_USE sl_code apps_decide_open(struct decision *d, const Sluice__Store__V1
 				     uint32_t *ret_environment,
 				     Sluice__Store__V1__VersionRecord **ret_version,
 				     struct sl_err *err);
+
+/* The app of a repository's folder. SL_NOT_FOUND leaves *err alone: there is none. */
+SL_MUST_USE sl_code app_at_path(const struct store_view *view, struct sl_arena *arena,
+				uint32_t workspace, const char *repository_id, const char *path,
+				Sluice__Store__V1__AppRecord **ret_app, struct sl_err *err);
 
 /* SL_ALREADY_EXISTS / PATH_TAKEN: another app than `own_id` has the folder, or is to be moved
  * there. */

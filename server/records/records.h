@@ -214,6 +214,7 @@ struct decision {
 	const void *services; /* the service layer's own, for its replies; nothing is decided on it
 				 but whether an agent is there. NULL: none */
 	const char *ids[DECISION_IDS]; /* 20 random characters each */
+	const void *answer;    /* the service layer's: what was found out before; NULL: nothing */
 	const uint8_t *secret; /* 32 random bytes, for what answers with a secret; NULL: none */
 	/* What the caller may do; NULL: everything (the server itself). The generic path has asked
 	 * for the method's own right already. */

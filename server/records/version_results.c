@@ -71,6 +71,22 @@ static sl_code fill_ready(struct decision *d, Sluice__Store__V1__ContentRecord *
 	return content->digest.len == 32 ? SL_OK : records_out_of_memory(err);
 }
 
+sl_code version_content_found(struct decision *d, Sluice__Store__V1__VersionRecord *version,
+			      const char *asked, const struct version_content_result *found,
+			      struct sl_err *err)
+{
+	Sluice__Store__V1__ContentRecord *content =
+	    SL_ARENA_NEW(d->arena, Sluice__Store__V1__ContentRecord);
+	if (content == NULL) {
+		return records_out_of_memory(err);
+	}
+	sluice__store__v1__content_record__init(content);
+	content->asked = text_or_empty(asked);
+	content->generation = 1;
+	version->content = content;
+	return fill_ready(d, content, found, err);
+}
+
 static void fill_failed(struct decision *d, Sluice__Store__V1__ContentRecord *content,
 			const struct version_content_result *result)
 {

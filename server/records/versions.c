@@ -362,6 +362,10 @@ static sl_code begin_content(struct decision *d, const Sluice__Store__V1__AppRec
 			     Sluice__Store__V1__VersionRecord *version,
 			     const struct version_new *new_version, struct sl_err *err)
 {
+	if (new_version->found != NULL) {
+		return version_content_found(d, version, new_version->commit, new_version->found,
+					     err);
+	}
 	const Sluice__Store__V1__ContentRecord *from =
 	    new_version->from_content && new_version->from != NULL ? new_version->from->content
 								   : NULL;
@@ -410,10 +414,20 @@ sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app,
 	}
 	app->version_count++;
 	version_enter_in(d, version, ENV_DEVELOPMENT);
+	Sluice__Store__V1__PublicationRecord *publication = NULL;
+	if (new_version->found != NULL) {
+		code = version_seal_in(d, app, version, &publication, err);
+	}
+	if (code != SL_OK) {
+		return code;
+	}
 	version_put(d, version);
 	version_put_name(d, version);
 	put_id(d, version);
-	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_CREATED, app, version, NULL, 0);
+	version_event(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_CREATED, app, version, publication, 0);
+	if (publication != NULL) {
+		*new_version->ret_publication = publication;
+	}
 	*ret_version = version;
 	return SL_OK;
 }

@@ -63,6 +63,7 @@ SL_MUST_USE sl_code version_seal_in(struct decision *d, const Sluice__Store__V1_
  * owed to Git (or copied from `from` when that is READY and `commit` is empty). Counts it in *app
  * (the caller puts that). `from` may be NULL. Adds the VERSION CREATED event. SL_ALREADY_EXISTS /
  * NAME_TAKEN. */
+struct version_content_result;
 struct version_new {
 	const char *name, *description,
 	    *commit;      /* checked; "" where allowed; borrowed as long as the arena */
@@ -70,6 +71,10 @@ struct version_new {
 	const Sluice__Store__V1__VersionRecord *from;
 	bool from_content; /* `from` was named by the caller: without a commit its content is taken
 			    */
+	Sluice__Store__V1__PublicationRecord **ret_publication; /* with `found`: of the seal */
+	const struct version_content_result
+	    *found; /* READY: what Git has at `commit`. The version is SEALED with it. NULL: a draft
+		     */
 };
 SL_MUST_USE sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app,
 				      const struct version_new *new_version,

@@ -28,6 +28,12 @@ SL_MUST_USE sl_code version_content_reset(struct decision *d,
 					  const Sluice__Store__V1__AppRecord *app,
 					  Sluice__Store__V1__VersionRecord *version,
 					  const char *asked, struct sl_err *err);
+/* The content of a new version, READY as it was found. */
+SL_MUST_USE sl_code version_content_found(struct decision *d,
+					  Sluice__Store__V1__VersionRecord *version,
+					  const char *asked,
+					  const struct version_content_result *found,
+					  struct sl_err *err);
 /* Writes the OwedRecord, due at once. */
 void version_owe(struct decision *d, Sluice__Store__V1__OwedKind kind,
 		 const Sluice__Store__V1__AppRecord *app,

@@ -100,6 +100,26 @@ static size_t without_trailing_dashes(const char *text, size_t size)
 	return size;
 }
 
+/* What of the text may stand in a name; `otherwise` when nothing is left. */
+static void fill(char out[static NAME_MAX_BYTES + 1], const char *text, size_t bytes,
+		 const char *otherwise)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < bytes && size < NAME_MAX_BYTES; i++) {
+		size = append_allowed(out, size, text[i]);
+	}
+	size = without_trailing_dashes(out, size);
+	out[size] = '\0';
+	if (size == 0) {
+		(void)snprintf(out, NAME_MAX_BYTES + 1, "%s", otherwise);
+	}
+}
+
+void name_from_text(char out[static NAME_MAX_BYTES + 1], const char *text)
+{
+	fill(out, text, strlen(text), "app");
+}
+
 void name_from_url(char out[static NAME_MAX_BYTES + 1], const char *url)
 {
 	const char *scheme = strstr(url, "://");
@@ -115,15 +135,7 @@ void name_from_url(char out[static NAME_MAX_BYTES + 1], const char *url)
 	while (start > 0 && path[start - 1] != '/' && path[start - 1] != ':') {
 		start--;
 	}
-	size_t size = 0;
-	for (size_t i = start; i < end && size < NAME_MAX_BYTES; i++) {
-		size = append_allowed(out, size, path[i]);
-	}
-	size = without_trailing_dashes(out, size);
-	out[size] = '\0';
-	if (size == 0) {
-		(void)snprintf(out, NAME_MAX_BYTES + 1, "%s", "repository");
-	}
+	fill(out, path != NULL ? path + start : "", end - start, "repository");
 }
 
 void name_numbered(char out[static NAME_MAX_BYTES + 1], const char *base, unsigned number)

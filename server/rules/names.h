@@ -28,6 +28,10 @@ const char *config_name_broken_rule(const char *name);
  * else that is not allowed becomes "-"; "repository" when nothing is left. */
 void name_from_url(char out[static NAME_MAX_BYTES + 1], const char *url);
 
+/* The same from what something is called elsewhere: "My App" is "my-app"; "app" when nothing is
+ * left. */
+void name_from_text(char out[static NAME_MAX_BYTES + 1], const char *text);
+
 /* `<base>-<number>`, the base cut as needed. */
 void name_numbered(char out[static NAME_MAX_BYTES + 1], const char *base, unsigned number);
 

@@ -7,6 +7,7 @@
 #include "server/records/pushes.h"
 #include "server/records/wire.h"
 #include "server/services/branch_news.h"
+#include "server/services/import.h"
 #include "server/services/noun_checks.h"
 #include "server/services/service.h"
 #include "sluice/v1/app.pb-c.h"
@@ -75,21 +76,48 @@ static sl_code check_where(const Sluice__V1__CreateAppRequest *request, struct s
 	return code;
 }
 
+/* What both requests have in common. */
+struct about {
+	const char *name, *display_name, *version_name;
+	ProtobufCMessage *const *placement;
+	size_t placement_count;
+};
+
+static sl_code check_about(const struct about *about, struct sl_err *err)
+{
+	sl_code code = check_name("name", about->name, err);
+	code = code != SL_OK ? code
+			     : check_text_or_empty("display_name", about->display_name,
+						   DISPLAY_NAME_MAX, err);
+	code =
+	    code != SL_OK ? code : check_placement(about->placement, about->placement_count, err);
+	return code != SL_OK || about->version_name[0] == '\0'
+		   ? code
+		   : check_version_name("version_name", about->version_name, err);
+}
+
 static sl_code create_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__CreateAppRequest *request = message;
-	sl_code code = check_name("name", request->name, err);
-	code = code != SL_OK ? code
-			     : check_text_or_empty("display_name", request->display_name,
-						   DISPLAY_NAME_MAX, err);
+	sl_code code =
+	    check_about(&(struct about){request->name, request->display_name, request->version_name,
+					ENTRIES(request->placement), request->n_placement},
+			err);
 	code = code != SL_OK ? code : check_where(request, err);
-	code = code != SL_OK
-		   ? code
-		   : check_placement(ENTRIES(request->placement), request->n_placement, err);
-	if (code == SL_OK && request->version_name[0] != '\0') {
-		code = check_version_name("version_name", request->version_name, err);
-	}
 	return code != SL_OK ? code : check_revision_or_empty("commit", request->commit, err);
+}
+
+/* The app with its first version, as the command has made them. */
+static Sluice__V1__App *tell_created(struct decision *d, const struct app_created *created,
+				     Sluice__V1__Version **ret_version)
+{
+	struct wire wire = wire_of(d);
+	Sluice__V1__App *app = wire_app(&wire, created->app, 0);
+	if (app != NULL) {
+		app->repository = created->repository->name;
+	}
+	*ret_version = wire_version(&wire, created->version, created->app, created->publication, 0);
+	return app;
 }
 
 static sl_code create_decide(struct decision *d, const void *message, void *reply,
@@ -117,13 +145,59 @@ static sl_code create_decide(struct decision *d, const void *message, void *repl
 	if (code != SL_OK) {
 		return code;
 	}
-	struct wire wire = wire_of(d);
-	response->app = wire_app(&wire, created.app, 0);
-	if (response->app != NULL) {
-		response->app->repository = created.repository->name;
-	}
-	response->version = wire_version(&wire, created.version, created.app, NULL, 0);
+	response->app = tell_created(d, &created, &response->version);
 	return SL_OK;
+}
+
+/* --- ImportApp (import.h) ------------------------------------------------------------ */
+
+static sl_code import_app_check(const void *message, struct sl_err *err)
+{
+	const Sluice__V1__ImportAppRequest *request = message;
+	sl_code code =
+	    check_about(&(struct about){request->name, request->display_name, request->version_name,
+					ENTRIES(request->placement), request->n_placement},
+			err);
+	return code != SL_OK ? code : import_check(message, err);
+}
+
+static sl_code import_wanted(struct decision *d, const Sluice__V1__ImportAppRequest *request,
+			     struct app_new *ret_wanted, struct sl_err *err)
+{
+	*ret_wanted = (struct app_new){
+	    .name = request->name,
+	    .display_name = request->display_name,
+	    .repository = request->repository,
+	    .repository_url = "",
+	    .path = request->path,
+	    .placement = sorted(d->arena, ENTRIES(request->placement), request->n_placement),
+	    .placement_count = request->n_placement,
+	    .version_name = request->version_name,
+	    .commit = request->commit,
+	};
+	return ret_wanted->placement != NULL ? SL_OK : sl_err_no_memory(err);
+}
+
+static sl_code import_app_ask(struct decision *d, const void *message, const void **ret_question,
+			      struct sl_err *err)
+{
+	struct app_new wanted;
+	sl_code code = import_wanted(d, message, &wanted, err);
+	return code != SL_OK ? code : import_ask(d, &wanted, ret_question, err);
+}
+
+static sl_code import_app_decide(struct decision *d, const void *message, void *reply,
+				 struct sl_err *err)
+{
+	Sluice__V1__ImportAppResponse *response = reply;
+	struct app_new wanted;
+	struct app_created created = {.app = NULL};
+	sl_code code = import_wanted(d, message, &wanted, err);
+	code = code != SL_OK ? code : import_decide(d, &wanted, &created, err);
+	if (code == SL_OK) {
+		response->app = tell_created(d, &created, &response->version);
+	}
+	return code;
 }
 
 /* --- GetApp ------------------------------------------------------------------------ */
@@ -352,9 +426,12 @@ static sl_code open_decide(struct decision *d, const void *message, void *reply,
 #define ROW(method) "/sluice.v1.AppService/" #method
 
 /* clang-format off */
-const struct service_method app_methods[8] = {
+const struct service_method app_methods[9] = {
 	{ ROW(CreateApp), ACCESS_EDIT, &sluice__v1__create_app_request__descriptor,
 	  &sluice__v1__create_app_response__descriptor, .check = create_check, .decide = create_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(ImportApp), ACCESS_EDIT, &sluice__v1__import_app_request__descriptor,
+	  &sluice__v1__import_app_response__descriptor, .check = import_app_check, .ask = import_app_ask, .find = import_find,
+	  .decide = import_app_decide, .scope = ACCESS_APP, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(GetApp), ACCESS_VIEW, &sluice__v1__get_app_request__descriptor,
 	  &sluice__v1__get_app_response__descriptor, .check = get_check, .read = get_read, .hot = true, .scope = ACCESS_APP },
 	{ ROW(ListApps), ACCESS_VIEW, &sluice__v1__list_apps_request__descriptor,

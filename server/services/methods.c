@@ -107,6 +107,10 @@ static void bind_row(size_t at, const struct service_method *row)
 	if (!scope_is_said(&bound[at])) {
 		abort();
 	}
+	if ((row->ask != NULL) != (row->find != NULL) ||
+	    (row->ask != NULL && row->decide == NULL)) {
+		abort();
+	}
 	if ((row->decide != NULL) != (bound[at].write != NULL && bound[at].result != NULL)) {
 		abort(); /* mutating methods, and only they, take WriteOptions and give a
 			    WriteResult */
@@ -116,7 +120,7 @@ static void bind_row(size_t at, const struct service_method *row)
 	    .row = &bound[at],
 	    .stream = row->stream,
 	    .hot = row->hot,
-	    .waits = row->start != NULL,
+	    .waits = row->start != NULL || row->find != NULL,
 	};
 	if (row->stream == NULL) {
 		rpc_methods[at].handle = row->read != NULL     ? service_handle_read

@@ -5,6 +5,7 @@
 #include "server/records/commits.h"
 #include "server/records/repositories.h"
 #include "server/records/wire.h"
+#include "server/services/import.h"
 #include "server/services/noun_checks.h"
 #include "server/services/owed.h"
 #include "server/services/repository_logins.h"
@@ -234,7 +235,7 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 #define ROW(method) "/sluice.v1.RepositoryService/" #method
 
 /* clang-format off */
-const struct service_method repository_methods[12] = {
+const struct service_method repository_methods[13] = {
 	{ ROW(CreateRepository), ACCESS_EDIT, &sluice__v1__create_repository_request__descriptor,
 	  &sluice__v1__create_repository_response__descriptor, .check = create_check, .decide = create_decide,
 	  .after = create_after, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
@@ -264,6 +265,9 @@ const struct service_method repository_methods[12] = {
 	  .decide = repository_rotate_decide, .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 	{ ROW(TestRepository), ACCESS_EDIT, &sluice__v1__test_repository_request__descriptor,
 	  &sluice__v1__test_repository_response__descriptor, .check = repository_test_check, .start = repository_test_start,
+	  .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
+	{ ROW(ListImportable), ACCESS_EDIT, &sluice__v1__list_importable_request__descriptor,
+	  &sluice__v1__list_importable_response__descriptor, .check = import_list_check, .start = import_list_start,
 	  .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_DEVELOPMENT },
 };
 /* clang-format on */

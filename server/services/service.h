@@ -92,6 +92,12 @@ uint64_t service_call_deadline_mono_ms(const struct service_call *call);
 void service_call_finish(struct service_call *call, sl_code code, const struct sl_err *err,
 			 const ProtobufCMessage *response);
 
+/* A write that is decided again when something has been found out. */
+struct service_write;
+struct sl_arena *service_write_arena(struct service_write *write);
+/* Decides it again, with d->answer, which lies in the write's arena and is not NULL. Any thread. */
+void service_write_answer(struct service_write *write, const void *answer);
+
 /* What a method's verb is asked about. */
 enum access_scope {
 	ACCESS_SCOPE_NONE,   /* not a row */
@@ -130,6 +136,14 @@ struct service_method {
 			  struct sl_err *err);
 	void (*start)(struct service_call *call, const void *request);
 	const struct rpc_stream_events *stream;
+	/* Of `decide`, both or neither: what has to be found out before, in the arena. It may
+	 * refuse, as decide may, and is not asked for what is refused or answered anyway. */
+	sl_code (*ask)(struct decision *d, const void *request, const void **ret_question,
+		       struct sl_err *err);
+	/* Begins to find it out; ends in one service_write_answer(). On the writer thread: cheap.
+	 */
+	void (*find)(struct service_write *write, const struct services *services,
+		     const void *question);
 	/* Of `decide`: what memory is to know once it is committed; not for a kept reply and not
 	 * for validate_only. On the writer thread: cheap. May be NULL. */
 	void (*after)(const struct services *services, const void *response);
@@ -142,7 +156,7 @@ struct service_method {
 
 /* The tables of the services, one per file; joined in methods.c. */
 extern const struct service_method workspace_methods[5], environment_methods[3],
-    repository_methods[12], app_methods[8], version_methods[15], promotion_methods[4],
+    repository_methods[13], app_methods[9], version_methods[15], promotion_methods[4],
     release_methods[6], fleet_methods[22], agent_methods[1], watch_methods[1], admin_methods[4],
     access_methods[18], audit_methods[5], identity_methods[1], config_methods[11];
 

@@ -2,6 +2,7 @@
  *
  *   queue thread:  decode, check, draw time and ids, submit
  *   writer thread: a known request id? its reply again
+ *                  something is to be found out first? submit again when it has been
  *                  else decide; build reply and log record
  *                  validate_only: drop it all, answer as if
  *   after commit:  answer
@@ -20,7 +21,7 @@
 
 enum { ARENA_MAX = 64 << 20, REQUEST_ID_MAX = 64, REASON_MAX = 1000 };
 
-struct write {
+struct service_write {
 	struct store_cmd cmd;
 	struct rpc_call *call; /* borrowed until rpc_call_finish() */
 	const struct services *services;
@@ -37,6 +38,8 @@ struct write {
 	bool has_request_id;
 	uint8_t request_key[REQUEST_KEY_BYTES], payload_hash[REQUEST_KEY_BYTES];
 	bool validated;             /* validate_only: decided well, nothing written */
+	const void *question;       /* of this decision: what is to be found out; NULL: nothing */
+	const void *answer;         /* what was found out; NULL: nothing yet */
 	ProtobufCMessage *response; /* of this decision; NULL: a kept one, or none */
 	struct sl_bytes reply;
 	struct sl_bytes kept; /* the same as it is kept for a retry */
@@ -44,7 +47,7 @@ struct write {
 
 static const Sluice__V1__WriteOptions no_options = SLUICE__V1__WRITE_OPTIONS__INIT;
 
-static void write_free(struct write *w)
+static void write_free(struct service_write *w)
 {
 	sl_err_clear(&w->cmd.err);
 	sl_arena_fini(&w->arena);
@@ -90,7 +93,7 @@ static void sort_maps(ProtobufCMessage *message)
 
 /* Requests may hold secrets: without the server's token key, who has the store could try guesses.
  */
-static void hash_payload(struct write *w)
+static void hash_payload(struct service_write *w)
 {
 	uint8_t hash[SL_HASH_BYTES], key[REQUEST_KEY_BYTES + SL_HASH_BYTES] = {0};
 	const struct access *access = w->services->access;
@@ -108,7 +111,7 @@ static void hash_payload(struct write *w)
 	sl_wipe(key, sizeof(key));
 }
 
-static void hash_request(struct write *w, const char *workspace)
+static void hash_request(struct service_write *w, const char *workspace)
 {
 	struct sl_hasher hasher;
 	uint8_t hash[SL_HASH_BYTES];
@@ -125,12 +128,13 @@ static void hash_request(struct write *w, const char *workspace)
 }
 
 /* The field of a response that holds its WriteResult. */
-static Sluice__V1__WriteResult **result_field(const struct write *w, ProtobufCMessage *response)
+static Sluice__V1__WriteResult **result_field(const struct service_write *w,
+					      ProtobufCMessage *response)
 {
 	return (Sluice__V1__WriteResult **)((uint8_t *)response + w->bound->result->offset);
 }
 
-static sl_code add_result(struct write *w, ProtobufCMessage *response, uint64_t revision,
+static sl_code add_result(struct service_write *w, ProtobufCMessage *response, uint64_t revision,
 			  bool replayed, struct sl_err *err)
 {
 	Sluice__V1__WriteResult *result = SL_ARENA_NEW(&w->arena, Sluice__V1__WriteResult);
@@ -145,7 +149,7 @@ static sl_code add_result(struct write *w, ProtobufCMessage *response, uint64_t 
 }
 
 /* The change that this id made. SL_NOT_FOUND: it has not taken effect. */
-static sl_code find_kept(struct write *w, const struct store_view *view,
+static sl_code find_kept(struct service_write *w, const struct store_view *view,
 			 Sluice__Store__V1__LogRecord **ret_record, struct sl_err *err)
 {
 	uint64_t revision = requests_find(w->services->requests, w->request_key);
@@ -173,14 +177,14 @@ static sl_code find_kept(struct write *w, const struct store_view *view,
 
 static bool repeats_a_reply(struct store_cmd *cmd, const struct store_view *view)
 {
-	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
+	struct service_write *w = SL_CONTAINER_OF(cmd, struct service_write, cmd);
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	Sluice__Store__V1__LogRecord *record = NULL;
 	return w->has_request_id && find_kept(w, view, &record, &err) == SL_OK;
 }
 
 /* SL_NOT_FOUND: this id has not taken effect. */
-static sl_code replay(struct write *w, const struct store_view *view, struct sl_err *err)
+static sl_code replay(struct service_write *w, const struct store_view *view, struct sl_err *err)
 {
 	Sluice__Store__V1__LogRecord *record = NULL;
 	sl_code code = find_kept(w, view, &record, err);
@@ -208,7 +212,7 @@ static sl_code replay(struct write *w, const struct store_view *view, struct sl_
 
 /* --- deciding ---------------------------------------------------------------- */
 
-static void log_change(struct write *w, struct decision *d)
+static void log_change(struct service_write *w, struct decision *d)
 {
 	const struct decision_reply kept = {
 	    .request_key = SL_BYTES(w->request_key, REQUEST_KEY_BYTES),
@@ -228,7 +232,7 @@ static bool is_refusal(sl_code code)
 }
 
 /* A refused act leaves a trace, though it changes nothing. */
-static void note_refusal(struct write *w, struct decision *d, sl_code code,
+static void note_refusal(struct service_write *w, struct decision *d, sl_code code,
 			 const struct sl_err *err)
 {
 	if (!is_refusal(code) || w->options->validate_only) {
@@ -263,7 +267,7 @@ static void note_refusal(struct write *w, struct decision *d, sl_code code,
 }
 
 /* In recovery nobody has agreed yet that what the backup says is to be. */
-static sl_code check_recovery(const struct write *w, const struct store_view *view,
+static sl_code check_recovery(const struct service_write *w, const struct store_view *view,
 			      struct sl_err *err)
 {
 	if (w->bound->method->recovers || !store_view_is_recovering(view)) {
@@ -276,7 +280,7 @@ static sl_code check_recovery(const struct write *w, const struct store_view *vi
 }
 
 /* The reply, and what of it is kept: a secret is shown once, and never to who only asks. */
-static void pack_reply(struct write *w, ProtobufCMessage *response)
+static void pack_reply(struct service_write *w, ProtobufCMessage *response)
 {
 	w->reply = service_pack(&w->arena, response);
 	w->kept = w->reply;
@@ -291,12 +295,24 @@ static void pack_reply(struct write *w, ProtobufCMessage *response)
 	w->reply = w->options->validate_only ? w->kept : w->reply;
 }
 
-static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *err)
+/* SL_CANCELLED: there is something to be found out first. */
+static sl_code ask(struct service_write *w, struct decision *d, struct sl_err *err)
+{
+	const struct service_method *method = w->bound->method;
+	if (method->ask == NULL || w->answer != NULL) {
+		return SL_OK;
+	}
+	sl_code code = method->ask(d, w->request, &w->question, err);
+	return code == SL_OK ? SL_CANCELLED : code;
+}
+
+static sl_code decide_anew(struct service_write *w, struct decision *d, struct sl_err *err)
 {
 	ProtobufCMessage *response = NULL;
 	sl_code code = check_recovery(w, d->view, err);
 	code =
 	    code != SL_OK ? code : workspace_find(d->view, d->workspace_name, &d->workspace, err);
+	code = code != SL_OK ? code : ask(w, d, err);
 	code = code != SL_OK ? code : service_new_response(w->bound, &w->arena, &response, err);
 	if (code != SL_OK) {
 		return code;
@@ -332,7 +348,7 @@ static sl_code decide_anew(struct write *w, struct decision *d, struct sl_err *e
 	return SL_OK;
 }
 
-static sl_code replay_or_decide(struct write *w, struct decision *d, struct sl_err *err)
+static sl_code replay_or_decide(struct service_write *w, struct decision *d, struct sl_err *err)
 {
 	sl_code code = w->has_request_id ? replay(w, d->view, err) : SL_NOT_FOUND;
 	return code == SL_NOT_FOUND ? decide_anew(w, d, err) : code;
@@ -341,7 +357,7 @@ static sl_code replay_or_decide(struct write *w, struct decision *d, struct sl_e
 /* What a request did may be why its object is not found any more: repeated, it is answered all the
  * same, to the principal that was told so before. Not across workspaces: principals' names are
  * theirs. Returns `code` when nothing is kept. */
-static sl_code repeat_or(sl_code code, struct write *w, const struct store_view *view,
+static sl_code repeat_or(sl_code code, struct service_write *w, const struct store_view *view,
 			 struct sl_err *err)
 {
 	SL_AUTO(sl_err_clear) struct sl_err unused = SL_ERR_INIT;
@@ -356,9 +372,10 @@ static sl_code repeat_or(sl_code code, struct write *w, const struct store_view 
 static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
-	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
+	struct service_write *w = SL_CONTAINER_OF(cmd, struct service_write, cmd);
 	SL_AUTO(access_rights_end) struct access_hold hold = {.rights = NULL};
 	w->validated = false; /* the store may ask again */
+	w->question = NULL;
 	w->response = NULL;
 	struct decision d = {
 	    .view = view,
@@ -373,6 +390,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	    .reason = w->options->reason,
 	    .services = w->services,
 	    .caller = &w->origin,
+	    .answer = w->answer,
 	    .secret = w->bound->secret != NULL ? w->secret : NULL,
 	    .expected_revision = w->options->expected_revision,
 	    .object = SLUICE__V1__AUDIT_OBJECT__INIT,
@@ -391,7 +409,12 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 
 static void done(struct store_cmd *cmd)
 {
-	struct write *w = SL_CONTAINER_OF(cmd, struct write, cmd);
+	struct service_write *w = SL_CONTAINER_OF(cmd, struct service_write, cmd);
+	if (w->question != NULL && cmd->code == SL_CANCELLED) {
+		sl_err_clear(&cmd->err);
+		w->bound->method->find(w, w->services, w->question);
+		return;
+	}
 	sl_code code = w->validated ? SL_OK : cmd->code;
 	if (code == SL_OK && sl_arena_failed(&w->arena)) {
 		code = service_no_memory(&cmd->err);
@@ -401,6 +424,22 @@ static void done(struct store_cmd *cmd)
 	}
 	rpc_call_finish(w->call, code, &cmd->err, code == SL_OK ? w->reply : SL_BYTES_NONE);
 	write_free(w);
+}
+
+struct sl_arena *service_write_arena(struct service_write *w)
+{
+	return &w->arena;
+}
+
+void service_write_answer(struct service_write *w, const void *answer)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	w->answer = answer;
+	sl_code code = store_submit(w->services->store, &w->cmd, &err);
+	if (code != SL_OK) {
+		rpc_call_finish(w->call, code, &err, SL_BYTES_NONE);
+		write_free(w);
+	}
 }
 
 /* --- arriving ------------------------------------------------------------------ */
@@ -425,7 +464,7 @@ static sl_code check_options(const Sluice__V1__WriteOptions *options, struct sl_
 	return check_text_or_empty("write.reason", options->reason, REASON_MAX, err);
 }
 
-static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err *err)
+static sl_code write_call(struct service_write *w, struct sl_bytes bytes, struct sl_err *err)
 {
 	sl_code code = service_identify(w->services, w->call, &w->caller, err);
 	code = code != SL_OK ? code : service_decode(w->bound, &w->arena, bytes, &w->request, err);
@@ -456,12 +495,13 @@ static sl_code write_call(struct write *w, struct sl_bytes bytes, struct sl_err 
 void service_handle_write(struct rpc_call *call, struct sl_bytes bytes, void *services)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct write *w = calloc(1, sizeof(*w));
+	struct service_write *w = calloc(1, sizeof(*w));
 	if (w == NULL) {
 		rpc_call_finish(call, service_no_memory(&err), &err, SL_BYTES_NONE);
 		return;
 	}
-	*w = (struct write){.call = call, .services = services, .bound = service_bound_of(call)};
+	*w = (struct service_write){
+	    .call = call, .services = services, .bound = service_bound_of(call)};
 	w->cmd.decide = decide;
 	w->cmd.writes_nothing = repeats_a_reply;
 	w->cmd.done = done;

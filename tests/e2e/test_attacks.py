@@ -90,7 +90,7 @@ def short_folder_each(services):
 
 SAMPLE = {
     "app": "shop", "version": "v1", "environment": "production", "from": "development", "name": "fresh", "instance": "prod-1", "principal": "admin", "role": "viewer",
-    "repository": "web", "url": "https://git.example.org/fresh.git", "commit": "main", "new_name": "other", "text": "fine", "mode": 1, "kind": 1, "action": 1,
+    "repository": "web", "url": "https://git.example.org/fresh.git", "commit": "main", "path": "fresh", "new_name": "other", "text": "fine", "mode": 1, "kind": 1, "action": 1,
     "condition": 1, "owed": "some", "revision": 1, "grant": {"role": "viewer"}, "rights": [{"verbs": [1]}], "signature": bytes(64), "token": "tok_" + "a" * 20,
     "through": {"sequence": 1, "hash": bytes(32)}, "counter": 1, "nonce": bytes(16),
 }

@@ -12,7 +12,7 @@ STAGING = {"from": "staging"}
 def shop(world):
     """A server with app `shop` whose v1 is READY, and its repository."""
     repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n", "apps/blog/index.html": "blog\n"})
+    repository.commit({"apps/shop/index.html": "one\n", "apps/blog/index.html": "blog\n", "tools/index.html": "tools\n"})
     server = world.server()
     client = server.client()
     client.CreateRepository(name="apps", url=world.git_host().url(repository))
@@ -59,6 +59,8 @@ WRITES = [
     ("DeleteApp", {"app": "far"}, "app"),
     ("DeleteRepository", {"repository": "other"}, "repository"),
     ("CreateApp", {"name": "blog", "repository": "apps"}, None),
+    ("ImportApp", {"name": "tools", "repository": "apps", "path": "tools"}, None),
+    ("DeleteApp", {"app": "tools"}, "app"),
     ("RenameApp", {"app": "blog", "new_name": "news"}, "app"),
     ("UpdateApp", {"app": "news", "display_name": "News"}, "app"),
     ("OpenApp", {"app": "news"}, ""),

@@ -1,4 +1,5 @@
-/* Targets: protocol_get_job, protocol_get_progress, protocol_get_diff_entry, protocol_get_result.
+/* Targets: protocol_get_job, protocol_get_progress, protocol_get_diff_entry, protocol_get_app,
+ * protocol_get_result.
  * Property: no crash; texts end inside the record or their array, enums are in range, and what was
  * read and is written again is read as the same. */
 #include <stddef.h>
@@ -47,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct git_job job;
 	struct git_progress progress;
 	struct git_diff_entry entry;
+	struct git_app app;
 	if (size == 0 || size > sizeof(record.data)) {
 		return 0;
 	}
@@ -60,6 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (protocol_get_diff_entry(&record, &entry)) {
 		expect(entry.path != NULL && strchr("ADM", entry.change) != NULL);
 		check_text(&record, entry.path);
+	}
+	if (protocol_get_app(&record, &app)) {
+		expect(strnlen(app.path, sizeof(app.path)) < sizeof(app.path));
+		expect(strnlen(app.last.commit, GIT_OID_TEXT) < GIT_OID_TEXT);
 	}
 	(void)protocol_get_progress(&record, &progress);
 	check_result(&record);

@@ -177,8 +177,10 @@ typedef struct sluice_call {
 	X(generate_repository_key, GenerateRepositoryKey, RepositoryService)                       \
 	X(rotate_repository_key, RotateRepositoryKey, RepositoryService)                           \
 	X(test_repository, TestRepository, RepositoryService)                                      \
+	X(list_importable, ListImportable, RepositoryService)                                      \
 	X(delete_repository, DeleteRepository, RepositoryService)                                  \
 	X(create_app, CreateApp, AppService)                                                       \
+	X(import_app, ImportApp, AppService)                                                       \
 	X(get_app, GetApp, AppService)                                                             \
 	X(list_apps, ListApps, AppService)                                                         \
 	X(rename_app, RenameApp, AppService)                                                       \

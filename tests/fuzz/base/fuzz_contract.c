@@ -1,6 +1,7 @@
 /* Targets: contract_parse.
  * Property: no crash; what is refused has a rule, and what is taken keeps every rule: lists in
  * order, each name once and of its form, kinds that there are, no path that leaves the bundle. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +42,9 @@ static void check_sources(const struct contract *contract)
 
 static void check_path(const char *path)
 {
-	char slashed[CONTRACT_PATH_MAX + 3] = "/";
+	char slashed[CONTRACT_PATH_MAX + 3];
 	check(path[0] != '\0' && strlen(path) <= CONTRACT_PATH_MAX);
-	(void)strcat(strcat(slashed, path), "/");
+	(void)snprintf(slashed, sizeof(slashed), "/%s/", path);
 	check(strstr(slashed, "/../") == NULL && strstr(slashed, "/./") == NULL &&
 	      strstr(slashed, "//") == NULL && strchr(path, '\\') == NULL);
 }

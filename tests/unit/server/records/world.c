@@ -60,6 +60,16 @@ void gitsync_ask(struct gitsync *gitsync, const struct gitsync_question *request
 	request->done(request->ctx, &world_diff.result);
 }
 
+struct world_reading world_reading;
+
+void gitsync_read(struct gitsync *gitsync, const struct gitsync_read_request *request)
+{
+	(void)gitsync;
+	(void)snprintf(world_reading.asked, sizeof(world_reading.asked), "%d %s:%s",
+		       (int)request->op, request->revision, request->path);
+	request->done(request->ctx, &world_reading.result);
+}
+
 /* --- the store ---------------------------------------------------------------------- */
 
 int world_setup(void **state)

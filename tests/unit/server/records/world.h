@@ -80,6 +80,13 @@ struct world_diff {
 };
 extern struct world_diff world_diff;
 
+/* Likewise to the next reading of a host. */
+struct world_reading {
+	struct git_result result;
+	char asked[512]; /* "<job> <revision>:<path>" */
+};
+extern struct world_reading world_reading;
+
 enum { WORLD = 1 }; /* number of the workspace `default` */
 
 /* --- what many tests begin with ------------------------------------------------- */

@@ -114,6 +114,29 @@ static void test_names_from_urls(void **state)
 	}
 }
 
+static void test_names_from_what_it_is_called_elsewhere(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+	    {"My App", "my-app"},
+	    {"my-app", "my-app"},
+	    {"  CRM / v2 (old) ", "crm-v2-old"},
+	    {"B\xc3\xbcro", "b-ro"},
+	    {"\xe5\xba\x97", "app"},
+	    {"...", "app"},
+	    {"", "app"},
+	    {"a2345678901234567890123456789012345678901234567890123",
+	     "a2345678901234567890123456789012345678901234567890"},
+	};
+	for (size_t i = 0; i < SL_COUNT(cases); i++) {
+		char name[NAME_MAX_BYTES + 1];
+		name_from_text(name, cases[i].text);
+		assert_string_equal(name, cases[i].want);
+	}
+}
+
 static void test_names_numbered_fit(void **state)
 {
 	(void)state;
@@ -133,6 +156,7 @@ int main(void)
 	    cmocka_unit_test(test_names_path_has_at_most_1000_bytes),
 	    cmocka_unit_test(test_names_revisions),
 	    cmocka_unit_test(test_names_from_urls),
+	    cmocka_unit_test(test_names_from_what_it_is_called_elsewhere),
 	    cmocka_unit_test(test_names_numbered_fit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

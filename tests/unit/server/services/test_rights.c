@@ -40,8 +40,10 @@ static const struct sample {
     {"GenerateRepositoryKey", "repository=web use=1", "development", true},
     {"RotateRepositoryKey", "repository=web use=1", "development", true},
     {"TestRepository", "repository=web", "development", true},
+    {"ListImportable", "repository=web", "development", false},
     {"DeleteRepository", "repository=web", "development", false},
     {"CreateApp", "name=shop-2 repository=web", "development", false},
+    {"ImportApp", "name=shop-2 repository=web path=apps/shop-2", "development", false},
     {"GetApp", "app=shop", "", false},
     {"ListApps", "", NULL, false},
     {"RenameApp", "app=shop new_name=store", "development", false},
@@ -473,8 +475,8 @@ static void test_rights_on_another_app_see_no_app(void **state)
 static void come_right(struct cast *c, const struct sample *sample)
 {
 	const struct service_method *row = row_of(sample->method);
-	bool app =
-	    strstr(sample->fields, "app=shop") != NULL || strcmp(sample->method, "CreateApp") == 0;
+	bool app = strstr(sample->fields, "app=shop") != NULL ||
+		   strstr(sample->fields, "name=shop-2") != NULL;
 	const char *apps = app && row->scope == ACCESS_APP ? "shop*" : "*";
 	const char *grants[2] = {"view"};
 	size_t count = 1;

@@ -36,6 +36,8 @@ static const struct sample {
     {"DeleteRepository", "repository=web", false},
     {"CreateApp", "name=other repository=web", true},
     {"CreateApp", "name=other repository=web path=apps/shop", false},
+    {"ImportApp", "name=other repository=web path=apps/other", true},
+    {"ImportApp", "name=other repository=web path=apps/shop", false},
     {"RenameApp", "app=shop new_name=store", true},
     {"UpdateApp", "app=shop display_name=Shop", true},
     {"DeleteApp", "app=shop", false},
