@@ -83,7 +83,9 @@ sl_code leases_of_instance(const struct wire *w, const char *instance_id, uint64
 			if (grown == NULL) {
 				return records_out_of_memory(err);
 			}
-			memcpy(grown, leases, count * sizeof(*leases));
+			if (count > 0) {
+				memcpy(grown, leases, count * sizeof(*leases));
+			}
 			leases = grown;
 		}
 		if (lease != NULL) {

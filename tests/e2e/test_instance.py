@@ -231,8 +231,7 @@ def test_old_versions_leave_the_disk(world):
     shop.phase(HEALTHY)
     assert shop.agent.serves("shop")["index.html"] == "7\n"
     # The server knows what is there, and an agent that starts anew too.
-    staged = shop.status().staged
-    assert len(staged) == len(names), (staged, names)
+    harness.until(lambda: len(shop.status().staged) == len(names), 30, f"the server knows of {names} and nothing else")
     shop.agent.kill()
     shop.agent.start()
     shop.phase(HEALTHY)

@@ -188,7 +188,7 @@ FINE = {
     "attributes-alter-nothing": {
         ".gitattributes": ATTRIBUTES, "unix.txt": b"a\nb\n", "dos.txt": b"a\r\nb\r\n", "mixed.txt": b"a\r\nb\nc\r", "id.txt": b"$Id$\n$Format:%H$\n",
         "bytes.bin": bytes(range(256)), "sub/.gitattributes": b"* filter=lfs diff=lfs merge=lfs -text\n",
-        "sub/pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1\n",
+        "sub/no-pointer": b"# version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1\n",
     },
     "gitattributes-of-8-mb": {".gitattributes": b"* ident filter=x\n" * 500000, "index.html": b"x\n"},
     "gitmodules-alone": {".gitmodules": b'[submodule "x"]\n\tpath = x\n\turl = ext::sh -c touch% /tmp/owned\n', "index.html": b"x\n"},
