@@ -7,14 +7,8 @@
 #include <unistd.h>
 
 #include "agent/activate/activate.h"
+#include "base/file/file.h"
 #include "base/mem/own.h"
-
-static void close_dir_auto(DIR **dir)
-{
-	if (*dir != NULL) {
-		(void)closedir(*dir);
-	}
-}
 
 enum { DEPTH_MAX = 4096 };
 
@@ -62,7 +56,7 @@ static bool remove_dir(int parent, const char *name, unsigned *budget, unsigned 
 	if (fchmodat(parent, name, 0700, 0) != 0) { /* bundles are view-only */
 		return false;
 	}
-	SL_AUTO(close_dir_auto) DIR *dir = open_dir(parent, name);
+	SL_AUTO(sl_dir_auto) DIR *dir = open_dir(parent, name);
 	if (dir == NULL) {
 		return false;
 	}
@@ -81,7 +75,7 @@ bool activate_sweep(const char *dir, const char *keep, unsigned budget)
 	char path[ACTIVATE_PATH_SIZE];
 	(void)snprintf(path, sizeof(path), "%s/staging", dir);
 	const char *slash = keep != NULL ? strrchr(keep, '/') : NULL;
-	SL_AUTO(close_dir_auto) DIR *staging = open_dir(AT_FDCWD, path);
+	SL_AUTO(sl_dir_auto) DIR *staging = open_dir(AT_FDCWD, path);
 	if (staging == NULL) {
 		return true;
 	}
@@ -105,7 +99,7 @@ void activate_list(const char *dir, const char *slug, void (*on_name)(const char
 	char path[ACTIVATE_PATH_SIZE];
 	(void)snprintf(path, sizeof(path), "%s/apps%s%s%s", dir, slug != NULL ? "/" : "",
 		       slug != NULL ? slug : "", slug != NULL ? "/versions" : "");
-	SL_AUTO(close_dir_auto) DIR *list = open_dir(AT_FDCWD, path);
+	SL_AUTO(sl_dir_auto) DIR *list = open_dir(AT_FDCWD, path);
 	if (list == NULL) {
 		return;
 	}

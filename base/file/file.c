@@ -11,6 +11,13 @@ void sl_fd_auto(const int *fd)
 	}
 }
 
+void sl_dir_auto(DIR **dir)
+{
+	if (*dir != NULL) {
+		(void)closedir(*dir);
+	}
+}
+
 bool sl_file_read(int fd, void *data, size_t size)
 {
 	char *at = data;

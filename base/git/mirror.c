@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file/file.h"
 #include "base/git/job_internal.h"
 
 enum { SWEEP_DEPTH_MAX = 16, LOCK_TRIES = 100, LOCK_PAUSE_MS = 20 };
@@ -139,20 +140,13 @@ static bool is_left_over(const char *name)
 	       (bytes > tail && strcmp(name + bytes - tail, lock) == 0);
 }
 
-static void closedir_auto(DIR **dir)
-{
-	if (*dir != NULL) {
-		(void)closedir(*dir);
-	}
-}
-
 static void sweep(int at, const char *name, unsigned depth)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
 		return;
 	}
-	SL_AUTO(closedir_auto) DIR *dir = fdopendir(fd);
+	SL_AUTO(sl_dir_auto) DIR *dir = fdopendir(fd);
 	if (dir == NULL) {
 		(void)close(fd);
 		return;

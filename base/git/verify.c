@@ -24,8 +24,6 @@ struct verify {
 	bool parent_gone;
 };
 
-SL_DEFINE_AUTO(DIR *, closedir);
-
 /* The first GIT_VERIFY_MAX are told by name, all are counted. */
 static void differs(struct verify *c, char change, const char *path)
 {
@@ -142,7 +140,7 @@ static void walk_folder(struct verify *c, const char *path)
 {
 	const char *shown = *path != '\0' ? path : ".";
 	int fd = staging_open(c->work->staging, shown, O_RDONLY | O_DIRECTORY, 0);
-	SL_AUTO(closedir_auto) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	SL_AUTO(sl_dir_auto) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (dir == NULL) {
 		differs(c, 'M', shown);
 		return;

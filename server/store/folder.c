@@ -11,6 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/file/file.h"
 #include "base/mem/own.h"
 
 /* Locks and shared maps over a network do not keep two machines apart. */
@@ -160,17 +161,10 @@ sl_code folder_sync(const char *path, struct sl_err *err)
 	return SL_OK;
 }
 
-static void dir_close(DIR **dir)
-{
-	if (*dir != NULL) {
-		(void)closedir(*dir);
-	}
-}
-
 sl_code folder_close_on_exec(int fd, struct sl_err *err)
 {
 	struct stat file;
-	SL_AUTO(dir_close) DIR *dir = opendir("/proc/self/fd");
+	SL_AUTO(sl_dir_auto) DIR *dir = opendir("/proc/self/fd");
 	if (dir == NULL || fstat(fd, &file) != 0) {
 		sl_code code = errno == ENOMEM ? SL_RESOURCE_EXHAUSTED : SL_FAILED_PRECONDITION;
 		return sl_err_set(err, code, "look at the open descriptors: %s", strerror(errno));

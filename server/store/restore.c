@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/failpoint/failpoint.h"
+#include "base/file/file.h"
 #include "server/store/folder.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
@@ -88,18 +89,11 @@ sl_code store_restore_check(const char *path, struct sl_err *err)
 	return SL_OK;
 }
 
-static void dir_close(DIR **dir)
-{
-	if (*dir != NULL) {
-		(void)closedir(*dir);
-	}
-}
-
 /* Empty, but for what an earlier restore or a new file system leaves. */
 static sl_code check_empty(const char *path, struct sl_err *err)
 {
 	static const char *const harmless[] = {".", "..", "lost+found", "lock", "restoring"};
-	SL_AUTO(dir_close) DIR *dir = opendir(path);
+	SL_AUTO(sl_dir_auto) DIR *dir = opendir(path);
 	if (dir == NULL && errno == ENOENT) {
 		return SL_OK;
 	}
