@@ -5,32 +5,11 @@
 
 #include "base/mem/own.h"
 
-/* Bytes of the UTF-8 sequence at `s` (shortest form, no surrogates); 0: it is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-	if (s[0] < 0x80) {
-		return 1;
-	}
-	size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4) {
-		return 0;
-	}
-	for (size_t i = 1; i < length; i++) {
-		if ((s[i] & 0xc0) != 0x80) {
-			return 0; /* the NUL at the end stops this, too */
-		}
-	}
-	bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-	bool surrogate = s[0] == 0xed && s[1] > 0x9f;
-	bool too_large = s[0] == 0xf4 && s[1] > 0x8f;
-	return overlong || surrogate || too_large ? 0 : length;
-}
-
 json_t *json_text_of(const char *text)
 {
 	struct sl_buf buf = {0};
 	for (const char *at = text; *at != '\0';) {
-		size_t length = utf8_length((const unsigned char *)at);
+		size_t length = sl_utf8_length((const unsigned char *)at);
 		sl_buf_append(&buf, length > 0 ? at : "\xef\xbf\xbd", length > 0 ? length : 3);
 		at += length > 0 ? length : 1;
 	}

@@ -52,18 +52,28 @@ static void check_login(struct verify *v, uint32_t ws, const char *name, uint64_
 	}
 }
 
+/* NULL: nothing is sealed there. */
+static const Sluice__Store__V1__SealedRecord *
+sealed_in(struct verify *v, uint32_t ws, uint32_t kind, const char *name, uint32_t environment)
+{
+	Sluice__Store__V1__SealedRecord *sealed = NULL;
+	struct record_key key =
+	    KEY(ws, key_u32(k, kind), key_text(k, name), key_u32(k, environment));
+	return record_get(v->view, &v->arena, TABLE_SEALED, &key,
+			  &sluice__store__v1__sealed_record__descriptor, &sealed, NULL) == SL_OK
+		   ? sealed
+		   : NULL;
+}
+
 /* A sealed value of this kind that is as its owner says. */
 static void need_sealed(struct verify *v, uint32_t ws, uint32_t kind, const char *name,
 			const Sluice__Store__V1__ConfigValueRecord *value)
 {
-	Sluice__Store__V1__SealedRecord *sealed = NULL;
-	struct record_key key =
-	    KEY(ws, key_u32(k, kind), key_text(k, name), key_u32(k, value->environment));
-	sl_code code = record_get(v->view, &v->arena, TABLE_SEALED, &key,
-				  &sluice__store__v1__sealed_record__descriptor, &sealed, NULL);
-	bool empty = code == SL_OK && sealed->sealed.len == SEALED_BYTES_MIN;
+	const Sluice__Store__V1__SealedRecord *sealed =
+	    sealed_in(v, ws, kind, name, value->environment);
+	bool empty = sealed != NULL && sealed->sealed.len == SEALED_BYTES_MIN;
 	bool said = value->state == SLUICE__V1__CONFIG_STATE__CONFIG_STATE_EMPTY;
-	if (code != SL_OK) {
+	if (sealed == NULL) {
 		verify_fault(v, "says that it is set in %s, and nothing is sealed there",
 			     environment_name(value->environment));
 	} else if (sealed->revision != value->revision || empty != said) {
@@ -128,17 +138,14 @@ static void check_source_setting(struct verify *v, uint32_t ws,
 				 const Sluice__Store__V1__SourceRecord *r,
 				 const Sluice__Store__V1__SourceSettingRecord *setting)
 {
-	Sluice__Store__V1__SealedRecord *sealed = NULL;
-	struct record_key key = KEY(ws, key_u32(k, SEALED_SOURCE), key_text(k, r->name),
-				    key_u32(k, setting->environment));
 	verify_environment(v, setting->environment);
 	verify_revision(v, setting->revision);
 	if (!source_setting_is_there(setting)) {
 		return;
 	}
-	if (record_get(v->view, &v->arena, TABLE_SEALED, &key,
-		       &sluice__store__v1__sealed_record__descriptor, &sealed, NULL) != SL_OK ||
-	    sealed->revision != setting->revision) {
+	const Sluice__Store__V1__SealedRecord *sealed =
+	    sealed_in(v, ws, SEALED_SOURCE, r->name, setting->environment);
+	if (sealed == NULL || sealed->revision != setting->revision) {
 		verify_fault(v, "is not what is sealed in %s",
 			     environment_name(setting->environment));
 	}

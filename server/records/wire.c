@@ -1,4 +1,4 @@
-#include "server/records/wire.h"
+#include "server/records/wire_internal.h"
 
 #include <string.h>
 
@@ -9,14 +9,6 @@ struct wire wire_of(const struct decision *d)
 {
 	return (struct wire){.view = d->view, .arena = d->arena, .workspace = d->workspace};
 }
-
-/* A new, initialised API message in the arena, or return NULL from the caller. */
-#define NEW(variable, type, init)                                                                  \
-	type *variable = SL_ARENA_NEW(arena, type);                                                \
-	if (variable == NULL) {                                                                    \
-		return NULL;                                                                       \
-	}                                                                                          \
-	init(variable)
 
 Google__Protobuf__Timestamp *wire_time(struct sl_arena *arena, uint64_t unix_ms)
 {

@@ -1,16 +1,8 @@
 /* wire: constants, secrets, data sources, and policies of environments. */
 #include "server/records/config_names.h"
 #include "server/records/sources.h"
-#include "server/records/wire.h"
+#include "server/records/wire_internal.h"
 #include "server/rules/source_kinds.h"
-
-/* A new, initialised API message in the arena, or return NULL from the caller. */
-#define NEW(variable, type, init)                                                                  \
-	type *variable = SL_ARENA_NEW(arena, type);                                                \
-	if (variable == NULL) {                                                                    \
-		return NULL;                                                                       \
-	}                                                                                          \
-	init(variable)
 
 static Sluice__V1__ConfigValue *config_value(struct sl_arena *arena, uint32_t environment,
 					     const Sluice__Store__V1__ConfigValueRecord *record)

@@ -53,36 +53,12 @@ void rpc_status_fini(struct rpc_status *status)
 	rpc_status_init(status);
 }
 
-/* Length of the valid UTF-8 character at `at`; 0: there is none. */
-static size_t utf8_length(const unsigned char *at)
-{
-	if (at[0] < 0x80) {
-		return 1;
-	}
-	size_t length = at[0] >= 0xf0 && at[0] < 0xf5 ? 4
-			: at[0] >= 0xe0               ? 3
-			: at[0] >= 0xc2               ? 2
-						      : 0;
-	if (at[0] >= 0xf5) {
-		return 0;
-	}
-	for (size_t i = 1; i < length; i++) {
-		if ((at[i] & 0xc0) != 0x80) { /* a NUL stops here too */
-			return 0;
-		}
-	}
-	bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
-	bool surrogate = at[0] == 0xed && at[1] >= 0xa0;
-	bool beyond = at[0] == 0xf4 && at[1] >= 0x90;
-	return overlong || surrogate || beyond ? 0 : length;
-}
-
 /* Clients refuse a message with a string that is not UTF-8, and a text that was
  * cut to fit, or came from outside, may not be: what is wrong becomes '?'. */
 static void make_utf8(char *text)
 {
 	for (unsigned char *at = (unsigned char *)text; *at != '\0';) {
-		size_t length = utf8_length(at);
+		size_t length = sl_utf8_length(at);
 		if (length == 0) {
 			*at = '?';
 			length = 1;
