@@ -23,8 +23,9 @@ enum {
 	CONTRACT_NAMES_MAX = 1000, /* constants, and secrets */
 	CONTRACT_SOURCES_MAX = 600,
 	CONTRACT_RENDER_MAX = 100,
-	CONTRACT_NAME_MAX = 50,   /* bytes */
-	CONTRACT_PATH_MAX = 1024, /* bytes */
+	CONTRACT_NAME_MAX = 50,        /* bytes */
+	CONTRACT_PATH_MAX = 1024,      /* bytes */
+	CONTRACT_VALUES_MAX = 4 << 20, /* bytes of the values of one app that an agent is told */
 };
 
 /* What a sluice.json can break. */

@@ -17,18 +17,28 @@ void vouch_refresh(const struct vouch_refresh *refresh, uint8_t out[static VOUCH
 	memcpy(out + 20, refresh->digest, SL_HASH_BYTES);
 }
 
+/* Both ids with their NULs and room for `more` bytes; 0: too long. */
+static size_t put_ids(const char *first, const char *second, size_t more, size_t room, uint8_t *out)
+{
+	size_t first_size = strlen(first) + 1, second_size = strlen(second) + 1;
+	if (first_size + second_size + more > room) {
+		return 0;
+	}
+	memcpy(out, first, first_size);
+	memcpy(out + first_size, second, second_size);
+	return first_size + second_size;
+}
+
 size_t vouch_release(const char *app_id, const char *version_id,
 		     const uint8_t digest[static SL_HASH_BYTES],
 		     uint8_t out[static VOUCH_RELEASE_MAX])
 {
-	size_t app = strlen(app_id) + 1, version = strlen(version_id) + 1;
-	if (app + version + SL_HASH_BYTES > VOUCH_RELEASE_MAX) {
+	size_t at = put_ids(app_id, version_id, SL_HASH_BYTES, VOUCH_RELEASE_MAX, out);
+	if (at == 0) {
 		return 0;
 	}
-	memcpy(out, app_id, app);
-	memcpy(out + app, version_id, version);
-	memcpy(out + app + version, digest, SL_HASH_BYTES);
-	return app + version + SL_HASH_BYTES;
+	memcpy(out + at, digest, SL_HASH_BYTES);
+	return at + SL_HASH_BYTES;
 }
 
 void vouch_audit_head(const struct vouch_audit_head *head,
@@ -38,4 +48,16 @@ void vouch_audit_head(const struct vouch_audit_head *head,
 	sl_put_be64(out + 4, head->at_ms);
 	sl_put_be64(out + 12, head->sequence);
 	memcpy(out + 20, head->hash, SL_HASH_BYTES);
+}
+
+size_t vouch_config(const struct vouch_config *config, uint8_t out[static VOUCH_CONFIG_MAX])
+{
+	size_t at =
+	    put_ids(config->instance_id, config->app_id, 2 * SL_HASH_BYTES, VOUCH_CONFIG_MAX, out);
+	if (at == 0) {
+		return 0;
+	}
+	memcpy(out + at, config->stamp, SL_HASH_BYTES);
+	sl_hash(out + at + SL_HASH_BYTES, config->box.data, config->box.size, NULL, 0);
+	return at + 2 * SL_HASH_BYTES;
 }

@@ -16,12 +16,14 @@
 #define VOUCH_REFRESH "sluice refresh v1"
 #define VOUCH_RELEASE "sluice release v1"
 #define VOUCH_AUDIT_HEAD "sluice audit head v1"
+#define VOUCH_CONFIG "sluice config v1"
 
 enum {
 	VOUCH_KEY_BYTES = 36,
 	VOUCH_REFRESH_BYTES = 52,
 	VOUCH_RELEASE_MAX = 160,
 	VOUCH_AUDIT_HEAD_BYTES = 52,
+	VOUCH_CONFIG_MAX = 160,
 };
 
 /* "This is the manifest key of epoch n." */
@@ -49,5 +51,14 @@ struct vouch_audit_head {
 };
 void vouch_audit_head(const struct vouch_audit_head *head,
 		      uint8_t out[static VOUCH_AUDIT_HEAD_BYTES]);
+
+/* "This box holds the values of the app's config with this stamp on this instance." Returns its
+ * size; 0: an id is too long to be one. */
+struct vouch_config {
+	const char *instance_id, *app_id;
+	const uint8_t *stamp; /* SL_HASH_BYTES */
+	struct sl_bytes box;
+};
+size_t vouch_config(const struct vouch_config *config, uint8_t out[static VOUCH_CONFIG_MAX]);
 
 #endif
