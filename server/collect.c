@@ -47,6 +47,10 @@ FAMILY(concerns, METRICS_GAUGE, "sluice_instance_alerts",
        "Instances that somebody should look at, by kind of alert.");
 FAMILY(key_epoch, METRICS_GAUGE, "sluice_manifest_key_epoch",
        "Epoch of the manifest key in use; 0: manifests are not signed.");
+FAMILY(fetching, METRICS_GAUGE, "sluice_agents_fetching",
+       "Agents that have their turn to fetch from a Git host.");
+FAMILY(fetch_waiting, METRICS_GAUGE, "sluice_agents_waiting_to_fetch",
+       "Agents that wait for their turn to fetch.");
 FAMILY(git_done, METRICS_COUNTER, "sluice_git_jobs_done_total", "Git jobs that went well.");
 FAMILY(git_looks, METRICS_COUNTER, "sluice_git_looks_total",
        "Looks at the refs of repositories' hosts.");
@@ -145,6 +149,8 @@ static void collect_fleet(const struct services *services, struct metrics_page *
 	    {&reports, (double)f.reports},
 	    {&refusals, (double)f.refusals},
 	    {&key_epoch, f.key_epoch},
+	    {&fetching, f.fetching},
+	    {&fetch_waiting, f.fetch_waiting},
 	    {&waiters, (double)f.waiters},
 	    {&watchers, (double)watch_streams(services->watch)},
 	};

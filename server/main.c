@@ -336,7 +336,8 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 					    .signing = server->signing,
 					    .login = agent_login,
 					    .login_ctx = services->vault,
-					    .heartbeat_ms = (unsigned)config->heartbeat_ms};
+					    .heartbeat_ms = (unsigned)config->heartbeat_ms,
+					    .fetches_per_host = (unsigned)config->fetches_per_host};
 	const struct gitsync_options gitsync = {
 	    .store = services->store,
 	    .vault = services->vault,

@@ -94,6 +94,14 @@ struct drifting {
 	uint8_t print[DRIFT_PRINT_BYTES]; /* that the scan found */
 };
 
+/* The agent's turn to fetch: which host it wants it for, and which one the server was told. */
+struct turn {
+	bool given; /* the server gives turns */
+	bool has;   /* `told`'s is the agent's */
+	uint64_t asked_mono_ms;
+	char wanted[GIT_HOST_SIZE], told[GIT_HOST_SIZE]; /* "": none */
+};
+
 /* A renewal under way: one call, asked and answered without waiting. */
 struct renewing {
 	struct crpc_channel *channel;
@@ -124,6 +132,7 @@ struct loop {
 	struct drifting drifting;
 	struct state_pulling pulling; /* as written last */
 	struct draft_task task;       /* never beside a pull */
+	struct turn turn;
 
 	bool dirty;              /* the state differs from its file */
 	uint64_t save_at_ms;     /* monotonic: not before, after a failed save */
@@ -182,6 +191,14 @@ struct state_version *work_pulled(const struct loop *loop, struct run **ret_run)
 /* Has a version that was fetched before written anew; drift_repaired() hears of the end. */
 SL_MUST_USE sl_code work_repair(struct loop *loop, struct run *run, struct state_version *version,
 				const Sluice__V1__Bundle *bundle, struct sl_err *err);
+
+/* turns.c: when it may fetch from a Git host. */
+/* True: now. Else the turn is waited for. */
+bool turns_take(struct loop *loop, const char *url);
+void turns_end(struct loop *loop); /* it has fetched, or does not want to any more */
+void turns_step(struct loop *loop);
+void turns_begin_stream(struct loop *loop, bool given);
+void turns_hear(struct loop *loop, const Sluice__V1__FetchTurn *message);
 
 /* drift.c: local changes to what is served are found, told and put back. */
 void drift_step(struct loop *loop);

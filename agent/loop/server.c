@@ -55,6 +55,7 @@ static void on_pace(struct loop *loop, const Sluice__V1__Pace *pace)
 		loop->time_slack_ms = loop->time_mono_ms - loop->greet_mono_ms;
 		state->clock_offset_ms = (int64_t)server_ms - (int64_t)sl_clock_unix_ms();
 	}
+	turns_begin_stream(loop, pace->fetch_turns);
 	state->connected_unix_ms = loop_now_unix_ms(loop);
 	state->last_error[0] = '\0';
 	loop->dirty = true;
@@ -173,6 +174,9 @@ void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_PUSH:
 		pushes_order(loop, message->push);
+		return;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_FETCH_TURN:
+		turns_hear(loop, message->fetch_turn);
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_COMMAND:
 		if (message->command->kind ==

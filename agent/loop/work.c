@@ -56,6 +56,7 @@ struct state_version *work_pulled(const struct loop *loop, struct run **ret_run)
 static void end_pull(struct loop *loop)
 {
 	pull_free(SL_TAKE(loop->pull));
+	turns_end(loop);
 	state_pulling_clear(loop->dir);
 	loop->pulling = (struct state_pulling){.percent = 0};
 	loop->pull_repairs = false;
@@ -132,6 +133,9 @@ static void step_pull(struct loop *loop)
 	struct run *run = NULL;
 	if (!pull_step(loop->pull, &code, &err)) {
 		show_pull(loop);
+		if (pull_is_verifying(loop->pull)) {
+			turns_end(loop); /* what is left is done here */
+		}
 		loop_wake_at(loop, pull_deadline_mono_ms(loop->pull));
 		return;
 	}
@@ -335,7 +339,9 @@ void work_step(struct loop *loop)
 	}
 	drift_step(loop);
 	bool free_to_pull = loop->pull == NULL && drafts_fd(loop) < 0 && !drift_is_fetching(loop);
-	if (free_to_pull && fetch.kind == RECONCILE_FETCH) {
+	if (free_to_pull && fetch.kind != RECONCILE_FETCH) {
+		turns_end(loop);
+	} else if (free_to_pull && turns_take(loop, fetch.bundle->url)) {
 		start_pull(loop, fetcher, &fetch);
 		loop_wake_at(loop, loop->pull == NULL ? 1 : pull_deadline_mono_ms(loop->pull));
 	}

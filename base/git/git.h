@@ -331,6 +331,10 @@ void git_mirror_sweep(const char *mirror);
  * look-up of names. */
 SL_MUST_USE sl_code git_url_check(const char *url, bool allow_local, struct sl_err *err);
 
+/* The host that a URL names; "": none does (file), or it is no such URL. */
+enum { GIT_HOST_SIZE = 256 };
+void git_url_host(const char *url, char ret_host[static GIT_HOST_SIZE]);
+
 /* True if one name of a bundle is harmless; *ret_rule says what it breaks. Pure. */
 bool git_name_check(const char *name, size_t bytes, enum git_rule *ret_rule);
 

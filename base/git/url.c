@@ -226,6 +226,13 @@ sl_code git_url_check(const char *url, bool allow_local, struct sl_err *err)
 	return SL_OK;
 }
 
+void git_url_host(const char *text, char ret_host[static GIT_HOST_SIZE])
+{
+	struct url url;
+	bool is_one = url_parse(text, &url, NULL) == SL_OK;
+	(void)snprintf(ret_host, GIT_HOST_SIZE, "%s", is_one ? url.host : "");
+}
+
 /* Hosts that say by what name a token comes. Others take any, or the token's own name, which is
  * set. */
 const char *git_login_user(const char *text)

@@ -13,9 +13,9 @@ enum url_scheme { URL_HTTPS, URL_SSH, URL_GIT, URL_HTTP, URL_FILE, URL_SCHEME_CO
 
 struct url {
 	enum url_scheme scheme;
-	char host[256];   /* "" for file; an IPv6 address without its brackets */
-	uint16_t port;    /* the scheme's own when the URL has none; 0 for file */
-	const char *path; /* from its first '/'; points into the text that was parsed */
+	char host[GIT_HOST_SIZE]; /* "" for file; an IPv6 address without its brackets */
+	uint16_t port;            /* the scheme's own when the URL has none; 0 for file */
+	const char *path;         /* from its first '/'; points into the text that was parsed */
 };
 
 /* Shape only: SL_INVALID_ARGUMENT / URL_NOT_ALLOWED names the rule, never a credential. */

@@ -58,6 +58,8 @@ static const struct sl_flag serve_flags[] = {
 	  .help = "How long audit records are kept; 0s: for good. `sluice audit cut` removes what has been exported." },
 	{ .name = "heartbeat", .kind = SL_FLAG_DURATION, .offset = AT(heartbeat_ms), .fallback = "30s", .min = 100, .max = HOURS(1),
 	  .help = "How often an agent says that it is there. One that misses two is late, four offline." },
+	{ .name = "fetches-per-host", .kind = SL_FLAG_INT, .offset = AT(fetches_per_host), .fallback = "50", .max = 100000,
+	  .help = "Agents that fetch from one Git host at once; the others wait for their turn. 0 sets no bound." },
 	{ .name = "git-deadline", .kind = SL_FLAG_DURATION, .offset = AT(git_deadline_ms), .fallback = "5m", .min = SECONDS(1), .max = HOURS(24),
 	  .help = "A Git job that takes longer is ended and tried again later." },
 	{ .name = "git-jobs", .kind = SL_FLAG_INT, .offset = AT(git_jobs), .fallback = "2", .min = 1, .max = 64,

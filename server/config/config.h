@@ -33,6 +33,7 @@ struct server_config {
 	uint64_t log_keep_ms;   /* how long watchers can go back */
 	uint64_t audit_keep_ms; /* 0: for good */
 	uint64_t heartbeat_ms;
+	uint64_t fetches_per_host;
 	uint64_t git_deadline_ms; /* of one Git job */
 	uint64_t git_jobs;        /* Git jobs at once */
 	uint64_t poll_every_ms;   /* between looks at a repository's refs; 0: none by itself */

@@ -41,6 +41,7 @@ sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet,
 	STAILQ_INIT(&fleet->dirty);
 	TAILQ_INIT(&fleet->sessions);
 	TAILQ_INIT(&fleet->due);
+	TAILQ_INIT(&fleet->hosts);
 	const struct store_view *view = NULL;
 	sl_code code = store_view_begin(options->store, &view, err);
 	if (code != SL_OK) {

@@ -4,8 +4,8 @@
  * of it is stored. What agents say lives here; only settled phases are written to
  * the store, coalesced. After a restart agents tell everything again.
  *
- * While the store is in recovery agents report, and that is all: they are sent
- * nothing but their pace, and nothing that they say is written.
+ * While the store is in recovery agents report, and that is all: they are sent nothing but their
+ * pace and when to fetch, and nothing that they say is written.
  *
  * Threads: fleet_on_* run on watch's thread, the stream's events on the queue
  * thread, the rest on any; one lock inside. */
@@ -39,8 +39,9 @@ struct fleet_options {
 			 const struct fleet_login_request *request, struct sl_buf *ret_box,
 			 uint64_t *ret_revision, struct sl_err *err);
 	void *login_ctx;
-	unsigned heartbeat_ms;    /* asked of agents */
-	unsigned status_every_ms; /* settled phases are written this often; 0: 100 */
+	unsigned heartbeat_ms;     /* asked of agents */
+	unsigned fetches_per_host; /* agents that fetch from one Git host at once; 0: any number */
+	unsigned status_every_ms;  /* settled phases are written this often; 0: 100 */
 	/* For tests; NULL: base/clock. Liveness and deadlines use the first, stamps and expiries
 	 * the second. */
 	uint64_t (*mono_ms)(void);
@@ -200,8 +201,9 @@ struct fleet_stats {
 	uint64_t corrected;                                   /* times such an app was put back */
 	uint32_t concerns[FLEET_CONCERN_COUNT];               /* instances */
 	uint64_t manifests_sent, reports;
-	uint64_t refusals;  /* of manifests, keys and refreshes, by agents */
-	uint32_t key_epoch; /* of the manifest key in use; 0: none */
+	uint64_t refusals;                /* of manifests, keys and refreshes, by agents */
+	uint32_t key_epoch;               /* of the manifest key in use; 0: none */
+	uint32_t fetching, fetch_waiting; /* agents that have their turn, and that wait for it */
 };
 void fleet_stats_read(struct fleet *fleet, struct fleet_stats *ret_stats);
 

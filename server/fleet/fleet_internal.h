@@ -156,12 +156,16 @@ struct fleet_session {
 	struct fleet_told_login *logins; /* owned */
 	size_t login_count;
 	char told_push[FLEET_ID_ROOM]; /* operation of the order that was sent last */
+	TAILQ_ENTRY(fleet_session) turn_link;
+	struct fleet_host *host; /* where it fetches, or waits for its turn; NULL: neither */
+	uint64_t turn_mono_ms;   /* when its turn began; 0: it waits */
 };
 
 STAILQ_HEAD(fleet_apps, fleet_app);
 STAILQ_HEAD(fleet_units, fleet_unit);
 LIST_HEAD(fleet_concerns, fleet_unit);
 TAILQ_HEAD(fleet_sessions, fleet_session);
+TAILQ_HEAD(fleet_hosts, fleet_host);
 SLIST_HEAD(fleet_app_bucket, fleet_app);
 SLIST_HEAD(fleet_unit_bucket, fleet_unit);
 
@@ -183,6 +187,7 @@ struct fleet {
 	uint32_t *touched_workspaces;         /* owned; theirs */
 	size_t touched_unit_count, touched_unit_room;
 	struct fleet_sessions sessions, due;
+	struct fleet_hosts hosts; /* that agents fetch from now */
 	struct fleet_units dirty;
 	struct fleet_concerns concerns; /* units that somebody should look at */
 	unsigned flushing;              /* commands on their way */
@@ -268,6 +273,12 @@ void fleet_keys_tick(struct fleet *fleet);
 /* logins.c */
 /* Sends the logins that the agent's slots need and it was not told of. False: not now. */
 bool fleet_logins_tell(struct fleet *fleet, struct fleet_session *session);
+
+/* turns.c */
+void fleet_turn_wish(struct fleet *fleet, struct fleet_session *session, const char *host);
+void fleet_turn_drop(struct fleet *fleet, struct fleet_session *session); /* nothing: fine */
+void fleet_turns_tick(struct fleet *fleet);
+void fleet_turns_count(const struct fleet *fleet, uint32_t *ret_fetching, uint32_t *ret_waiting);
 
 /* slots.c */
 void fleet_session_touch(struct fleet *fleet, struct fleet_session *session); /* looks soon */

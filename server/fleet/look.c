@@ -369,6 +369,7 @@ void fleet_stats_read(struct fleet *fleet, struct fleet_stats *ret_stats)
 	ret_stats->corrected = fleet->corrected;
 	ret_stats->key_epoch = fleet->key.epoch;
 	fleet_concerns_count(fleet, ret_stats->concerns);
+	fleet_turns_count(fleet, &ret_stats->fetching, &ret_stats->fetch_waiting);
 	for (size_t i = 0; i < FLEET_UNIT_BUCKETS; i++) {
 		struct fleet_unit *unit = NULL;
 		SLIST_FOREACH(unit, &fleet->units[i], link)

@@ -61,6 +61,7 @@ sl_code fleet_session_pace(struct fleet *fleet, struct fleet_session *session)
 	pace.server_time = &now;
 	pace.instance_id = session->unit->id;
 	pace.protocol = PROTOCOL;
+	pace.fetch_turns = fleet->options.fetches_per_host != 0;
 	response.message_case = SLUICE__V1__SYNC_RESPONSE__MESSAGE_PACE;
 	response.pace = &pace;
 	return fleet_session_send(session, &response, 0);
@@ -318,12 +319,14 @@ void fleet_sessions_tick(struct fleet *fleet)
 			fleet_session_not_modified(fleet, session);
 		}
 	}
+	fleet_turns_tick(fleet);
 	pthread_mutex_unlock(&fleet->lock);
 }
 
 static void session_free(struct fleet *fleet, struct fleet_session *session)
 {
 	part(fleet, session);
+	fleet_turn_drop(fleet, session);
 	if (session->due) {
 		TAILQ_REMOVE(&fleet->due, session, due_link);
 	}
@@ -403,6 +406,9 @@ static void hear(struct fleet *fleet, struct fleet_session *session,
 	}
 	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_REFUSAL) {
 		hear_refusal(fleet, unit, request->refusal);
+	}
+	if (unit != NULL && request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_FETCH_WISH) {
+		fleet_turn_wish(fleet, session, request->fetch_wish->host);
 	}
 	pthread_mutex_unlock(&fleet->lock);
 }

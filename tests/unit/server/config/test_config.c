@@ -57,6 +57,7 @@ static void test_config_defaults(void **state)
 	assert_int_equal(config.requests_keep_ms, 86400000);
 	assert_true(config.log_keep_ms == 30ULL * 86400000);
 	assert_int_equal(config.heartbeat_ms, 30000);
+	assert_int_equal(config.fetches_per_host, 50);
 	assert_int_equal(config.git_deadline_ms, 300000);
 	assert_int_equal(config.git_jobs, 2);
 	assert_int_equal(config.message_max_bytes, 4 << 20);
