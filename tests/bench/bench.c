@@ -49,6 +49,10 @@ static const struct row rows[] = {
      "how cost grows with apps, versions, log records, instances, watchers"},
     {"T", row_transport, false, "what mTLS and authorisation cost a write and a read"},
     {"P17", row_size, false, "an idle agent's memory; stripped binaries"},
+    {"push", row_push, false, "pushes and pulls of 10, 1 000, 10 000 files, against git"},
+    {"updates", row_updates, false, "a check for updates beside 1, 100, 1 000 apps"},
+    {"turns", row_turns, false,
+     "200 agents pull a release from one Git host, with turns and without"},
 };
 
 /* clang-format off */

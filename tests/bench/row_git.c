@@ -1,22 +1,14 @@
 /* P14: an agent's fetch and checkout of a bundle, beside what git does for the same ref. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes/bytes.h"
-#include "base/clock/clock.h"
-#include "base/crypto/crypto.h"
-#include "base/git/git.h"
 #include "base/mem/own.h"
 #include "tests/bench/die.h"
-#include "tests/bench/host.h"
+#include "tests/bench/git_bench.h"
 #include "tests/bench/rows.h"
-#include "tests/lib/gitrepo.h"
-#include "tests/lib/gitserver.h"
 
 enum {
 	FILES = 70,
@@ -25,12 +17,10 @@ enum {
 	OTHER_TAGS_QUICK = 500,
 	BIG_FILES = 10000, /* with FILE_BYTES each: 1 GB */
 	BIG_FILES_QUICK = 500,
-	VERSIONS = 2,
-	PATH_BYTES = 600,
+	VERSIONS = GIT_BENCH_VERSIONS,
 	DATE_S = 1700000000,
 };
 
-static const char bundle_path[] = "apps/shop";
 static const char git_does[] = "git fetch --depth=1, checkout";
 
 #define GIT_CLAIM(text)                                                                            \
@@ -56,81 +46,6 @@ static const struct claim memory_claim = {.id = "P14",
 					  .unit = "MiB",
 					  .less_is_better = true};
 
-/* A published version. */
-struct bundle {
-	char commit[GIT_OID_TEXT], tree[GIT_OID_TEXT], ref[GIT_REF_MAX];
-	uint8_t digest[SL_HASH_BYTES];
-};
-
-struct git_bench {
-	struct gitrepo repo;
-	struct gitserver *server;
-	char url[GITSERVER_URL_SIZE];
-	char *dir, *mirror; /* mirror: the one that publishes */
-	struct bundle bundles[VERSIONS];
-	unsigned made;                    /* mirrors and clones so far */
-	uint64_t fetched_bytes[VERSIONS]; /* by an agent, the last time */
-};
-
-static void run_job(const struct git_job *job, struct git_result *result, const char *doing)
-{
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	need_ok(git_run(job, NULL, NULL, result, &err), &err, doing);
-	if (result->failure != GIT_OK) {
-		die("%s: %s", doing, result->text);
-	}
-}
-
-/* --- the repository ---------------------------------------------------------------- */
-
-static void write_file(const struct git_bench *g, unsigned number)
-{
-	static uint8_t bytes[FILE_BYTES];
-	char name[PATH_BYTES];
-	sl_random(bytes, sizeof(bytes)); /* does not compress: 7 MB are 7 MB on the wire */
-	(void)snprintf(name, sizeof(name), "%s/asset-%02u.bin", bundle_path, number);
-	gitrepo_write(&g->repo, name, bytes, sizeof(bytes));
-}
-
-/* What the server does when a version is sealed. */
-static void publish(struct git_bench *g, unsigned version)
-{
-	struct bundle *bundle = &g->bundles[version];
-	struct git_result found = {0}, published = {0};
-	gitrepo_commit(&g->repo, "A version", NULL);
-	struct git_job job = {
-	    .op = GIT_RESOLVE,
-	    .mirror = g->mirror,
-	    .url = g->url,
-	    .allow_local = true,
-	    .revision = "",
-	    .ref = "main",
-	    .path = bundle_path,
-	};
-	run_job(&job, &found, "resolve");
-	(void)snprintf(bundle->ref, sizeof(bundle->ref), "refs/tags/sluice/shop/v%u-%.12s",
-		       version + 1, found.tree);
-	job.op = GIT_PUBLISH;
-	job.revision = NULL;
-	job.ref = bundle->ref;
-	job.commit = found.commit;
-	job.message = "bench";
-	job.other_commit = version > 0 ? g->bundles[version - 1].commit : "";
-	job.unix_s = DATE_S;
-	run_job(&job, &published, "publish");
-	memcpy(bundle->commit, published.commit, sizeof(bundle->commit));
-	memcpy(bundle->tree, found.tree, sizeof(bundle->tree));
-	memcpy(bundle->digest, found.digest, sizeof(bundle->digest));
-	git_result_fini(&found);
-	git_result_fini(&published);
-}
-
-static void repack(const struct git_bench *g)
-{
-	gitrepo_git(g->repo.bare, NULL, 0, "repack", "-adq", NULL);
-	gitrepo_git(g->repo.bare, NULL, 0, "pack-refs", "--all", NULL);
-}
-
 static void add_other_tags(const struct git_bench *g, unsigned count)
 {
 	struct sl_buf stream = {0};
@@ -146,93 +61,7 @@ static void add_other_tags(const struct git_bench *g, unsigned count)
 	gitrepo_feed(g->repo.bare, stream.data, stream.size, NULL, 0, "fast-import", "--quiet",
 		     NULL);
 	sl_buf_fini(&stream);
-	repack(g);
-}
-
-/* With what `version` 0 is made of. */
-static void make_repository(struct git_bench *g, const char *name, unsigned files)
-{
-	g->dir = host_path("%s", name);
-	g->mirror = host_path("%s/publisher.git", name);
-	if (mkdir(g->dir, 0700) != 0) {
-		die("cannot make '%s'", g->dir);
-	}
-	gitrepo_init(&g->repo, g->dir);
-	/* Random bytes cannot be made smaller: trying takes minutes of a gigabyte. */
-	const char *const repositories[] = {g->repo.work, g->repo.bare};
-	for (size_t i = 0; i < SL_COUNT(repositories); i++) {
-		gitrepo_git(repositories[i], NULL, 0, "config", "core.compression", "0", NULL);
-		gitrepo_git(repositories[i], NULL, 0, "config", "pack.window", "0", NULL);
-	}
-	const struct gitserver_options options = {.kind = GITSERVER_GIT, .root = g->dir};
-	g->server = gitserver_new(&options);
-	(void)gitserver_url(g->server, "origin.git", g->url);
-	for (unsigned i = 0; i < files; i++) {
-		write_file(g, i);
-	}
-	publish(g, 0);
-}
-
-static void end_repository(struct git_bench *g)
-{
-	gitserver_free(g->server);
-	free(g->dir);
-	free(g->mirror);
-}
-
-/* --- both sides ------------------------------------------------------------------------ */
-
-/* As agent/pull does it. Returns milliseconds. */
-static double pull_by_agent(struct git_bench *g, const char *name, unsigned version)
-{
-	const struct bundle *bundle = &g->bundles[version];
-	char mirror[PATH_BYTES], staging[PATH_BYTES];
-	struct git_result result = {0};
-	(void)snprintf(mirror, sizeof(mirror), "%s/%s.git", g->dir, name);
-	(void)snprintf(staging, sizeof(staging), "%s/%s-v%u", g->dir, name, version);
-	if (mkdir(staging, 0700) != 0) {
-		die("cannot make '%s'", staging);
-	}
-	uint64_t started = sl_clock_mono_us();
-	const struct git_job fetch = {
-	    .op = GIT_FETCH,
-	    .mirror = mirror,
-	    .url = g->url,
-	    .allow_local = true,
-	    .ref = bundle->ref,
-	    .commit = bundle->commit,
-	};
-	run_job(&fetch, &result, "fetch");
-	g->fetched_bytes[version] = result.fetched_bytes;
-	git_result_fini(&result);
-	const struct git_job checkout = {
-	    .op = GIT_CHECKOUT,
-	    .mirror = mirror,
-	    .url = "",
-	    .commit = bundle->commit,
-	    .path = "",
-	    .staging = staging,
-	    .want_tree = bundle->tree,
-	    .want_digest = bundle->digest,
-	};
-	run_job(&checkout, &result, "checkout");
-	double took_ms = (double)(sl_clock_mono_us() - started) / 1000;
-	git_result_fini(&result);
-	return took_ms;
-}
-
-static double pull_by_git(const struct git_bench *g, const char *name, unsigned version)
-{
-	char clone[PATH_BYTES];
-	(void)snprintf(clone, sizeof(clone), "%s/%s-clone", g->dir, name);
-	if (version == 0) {
-		gitrepo_git(g->dir, NULL, 0, "init", "-q", clone, NULL);
-	}
-	uint64_t started = sl_clock_mono_us();
-	gitrepo_git(clone, NULL, 0, "fetch", "-q", "--depth=1", g->url, g->bundles[version].ref,
-		    NULL);
-	gitrepo_git(clone, NULL, 0, "checkout", "-q", "FETCH_HEAD", NULL);
-	return (double)(sl_clock_mono_us() - started) / 1000;
+	git_bench_repack(g);
 }
 
 static void measure(struct bench *bench, struct git_bench *g, const struct claim *pair_claims)
@@ -241,13 +70,13 @@ static void measure(struct bench *bench, struct git_bench *g, const struct claim
 	/* Short: more of them cost little. */
 	size_t pairs = bench->options.pairs * 3 < PAIRS_MAX ? bench->options.pairs * 3 : PAIRS_MAX;
 	for (size_t p = 0; p < pairs; p++) {
-		char name[32];
-		(void)snprintf(name, sizeof(name), "p%u", g->made++);
+		char name[GIT_BENCH_NAME];
+		git_bench_next(g, name);
 		for (unsigned version = 0; version < VERSIONS; version++) {
 			sync(); /* nobody pays for what others wrote */
-			agent_ms[version][p] = pull_by_agent(g, name, version);
+			agent_ms[version][p] = git_bench_by_agent(g, name, version);
 			sync();
-			git_ms[version][p] = pull_by_git(g, name, version);
+			git_ms[version][p] = git_bench_by_git(g, name, version);
 			(void)fprintf(stderr, "  P14 v%u: agent %.0f ms, git %.0f ms\n",
 				      version + 1, agent_ms[version][p], git_ms[version][p]);
 		}
@@ -266,7 +95,7 @@ static double pull_apart(struct git_bench *g, double *ret_peak_mib)
 	pid_t pid = pipe(fds) == 0 ? fork() : -1;
 	if (pid == 0) {
 		struct rusage usage;
-		found[0] = pull_by_agent(g, "big", 0) / 1000;
+		found[0] = git_bench_by_agent(g, "big", 0) / 1000;
 		(void)getrusage(RUSAGE_CHILDREN, &usage);
 		found[1] = (double)usage.ru_maxrss / 1024;
 		_exit(write(fds[1], found, sizeof(found)) == sizeof(found) ? 0 : 1);
@@ -286,24 +115,25 @@ static void measure_big(struct bench *bench)
 {
 	struct git_bench g = {0};
 	double peak_mib = 0;
-	make_repository(&g, "git-big", bench->options.quick ? BIG_FILES_QUICK : BIG_FILES);
-	repack(&g);
+	git_bench_begin(&g, "git-big", bench->options.quick ? BIG_FILES_QUICK : BIG_FILES,
+			FILE_BYTES);
+	git_bench_repack(&g);
 	sync();
 	double agent_s = pull_apart(&g, &peak_mib);
 	sync();
-	double git_s = pull_by_git(&g, "big", 0) / 1000;
+	double git_s = git_bench_by_git(&g, "big", 0) / 1000;
 	report_add(bench->report, &big_claim, "free", &agent_s, &git_s, 1);
 	report_add(bench->report, &memory_claim, "free", &peak_mib, NULL, 1);
-	end_repository(&g);
+	git_bench_end(&g);
 }
 
 void row_git(struct bench *bench)
 {
 	struct git_bench g = {0};
-	make_repository(&g, "git", FILES);
-	write_file(&g, FILES / 2);
-	publish(&g, 1);
-	repack(&g);
+	git_bench_begin(&g, "git", FILES, FILE_BYTES);
+	git_bench_write(&g, FILES / 2);
+	git_bench_publish(&g, 1);
+	git_bench_repack(&g);
 	measure(bench, &g, claims[0]);
 	add_other_tags(&g, bench->options.quick ? OTHER_TAGS_QUICK : OTHER_TAGS);
 	measure(bench, &g, claims[1]);
@@ -315,6 +145,6 @@ void row_git(struct bench *bench)
 		    "P14: the agent fetches %llu KiB of the first version, %llu of the next",
 		    (unsigned long long)(g.fetched_bytes[0] >> 10),
 		    (unsigned long long)(g.fetched_bytes[1] >> 10));
-	end_repository(&g);
+	git_bench_end(&g);
 	measure_big(bench);
 }

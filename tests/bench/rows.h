@@ -21,6 +21,9 @@ void row_plans(struct bench *bench);     /* P16 */
 void row_growth(struct bench *bench);    /* G: P1, P4, P10, P13, P16 at 1, 10, 100 x the data */
 void row_size(struct bench *bench);      /* P17 */
 void row_transport(struct bench *bench); /* T: the clear, mTLS, mTLS and authorisation */
+void row_push(struct bench *bench);      /* push: pushes and pulls by size, against git */
+void row_updates(struct bench *bench);   /* updates: what a check costs as apps grow */
+void row_turns(struct bench *bench);     /* turns: agents that pull from one host at once */
 void row_disk(struct bench *bench);      /* what the disk and LMDB alone can do; no claim */
 
 #endif
