@@ -30,14 +30,20 @@ struct apply {
 	bool checks; /* the first pass: is the file whole and well formed? Nothing is done */
 	bool dry_run;
 	size_t changes;
-	int code; /* CLI_DONE: so far all went well; else it has complained */
+	enum cli_exit code; /* CLI_DONE: so far all went well */
+	struct sl_err err;  /* else what is wrong; empty: it has been said */
 };
 
-static bool fail(struct apply *a, const struct sl_err *err)
+/* In the words of *err. */
+static bool fail(struct apply *a, struct sl_err *err)
 {
-	a->code = cli_complain(CLI_USAGE, "%s", err->msg);
+	a->code = CLI_USAGE;
+	sl_err_move(&a->err, err);
 	return false;
 }
+
+#define REFUSE(a, exit, ...)                                                                       \
+	((a)->code = (exit), (void)sl_err_set(&(a)->err, SL_INVALID_ARGUMENT, __VA_ARGS__), false)
 
 static bool call_failed(struct apply *a)
 {
@@ -71,8 +77,7 @@ static bool knows_environment(struct apply *a, const char *name)
 			return true;
 		}
 	}
-	a->code = cli_complain(CLI_USAGE, "no environment '%s': run: sluice env ls", name);
-	return false;
+	return REFUSE(a, CLI_USAGE, "no environment '%s': run: sluice env ls", name);
 }
 
 /* Secret memory: the value that `from` names; NULL in *ret_value: it names none. */
@@ -96,10 +101,9 @@ static bool read_from(struct apply *a, const char *name, const struct sl_json *f
 	}
 	const char *held = variable != NULL ? getenv(variable) : NULL;
 	if (variable != NULL && (held == NULL || path != NULL)) {
-		a->code = cli_complain(CLI_USAGE, "%s: %s", name,
-				       path != NULL ? "say either env or file"
-						    : "its environment variable is not set");
-		return false;
+		return REFUSE(a, CLI_USAGE, "%s: %s", name,
+			      path != NULL ? "say either env or file"
+					   : "its environment variable is not set");
 	}
 	if (held != NULL) {
 		*ret_value = sl_secret_text(held, strlen(held));
@@ -365,15 +369,12 @@ static bool make_source(struct apply *a, const char *name, const char *kind)
 	Sluice__V1__CreateSourceResponse *response = NULL;
 	const Sluice__V1__DataSource *now = source_now(a, name);
 	if (kind[0] == '\0') {
-		a->code = cli_complain(CLI_USAGE, "data source %s has no kind", name);
-		return false;
+		return REFUSE(a, CLI_USAGE, "data source %s has no kind", name);
 	}
 	if (now != NULL && strcmp(now->kind, kind) != 0) {
-		a->code = cli_complain(CLI_REFUSED,
-				       "data source %s is of kind %s, not %s: that is "
-				       "fixed for its life",
-				       name, now->kind, kind);
-		return false;
+		return REFUSE(a, CLI_REFUSED,
+			      "data source %s is of kind %s, not %s: that is fixed for its life",
+			      name, now->kind, kind);
 	}
 	if (a->checks || now != NULL) {
 		return true;
@@ -434,6 +435,16 @@ static bool apply_all(struct apply *a, const struct sl_json *root)
 	       each_value(a, root, "secrets", apply_secret) && each_source(a, root);
 }
 
+enum cli_exit config_file_check(const struct sl_json *root,
+				const Sluice__V1__ListEnvironmentsResponse *environments,
+				const struct config_lists *lists, struct sl_err *err)
+{
+	struct apply a = {.lists = *lists, .environments = environments, .checks = true};
+	(void)apply_all(&a, root);
+	sl_err_move(err, &a.err);
+	return a.code;
+}
+
 struct apply_flags {
 	const char *file;
 	bool dry_run;
@@ -464,7 +475,7 @@ static int apply(struct cli *cli, const struct sl_args *args, void *config)
 	const struct apply_flags *flags = config;
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(json_free) struct sl_json *root = NULL;
-	struct apply a = {.cli = cli, .checks = true, .dry_run = flags->dry_run};
+	struct apply a = {.cli = cli, .dry_run = flags->dry_run};
 	(void)args;
 	if (sl_json_read_file(flags->file, &root, &err) != SL_OK) {
 		return cli_complain(CLI_USAGE, "%s", err.msg);
@@ -473,10 +484,14 @@ static int apply(struct cli *cli, const struct sl_args *args, void *config)
 	if (a.environments == NULL || !config_lists_read(cli, &a.lists)) {
 		return cli_fail(cli);
 	}
-	if (apply_all(&a, root)) {
-		a.checks = false;
+	a.code = config_file_check(root, a.environments, &a.lists, &a.err);
+	if (a.code == CLI_DONE) {
 		(void)apply_all(&a, root);
 	}
+	if (a.code != CLI_DONE && a.err.code != SL_OK) {
+		(void)cli_complain(a.code, "%s", a.err.msg);
+	}
+	sl_err_clear(&a.err);
 	if (a.code == CLI_DONE && cli->output == CLI_TABLE) {
 		cli_say(cli, "%zu changes%s\n", a.changes, a.dry_run ? " would be made" : "");
 	}

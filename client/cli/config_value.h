@@ -23,6 +23,13 @@ bool config_lists_read(struct cli *cli, struct config_lists *ret_lists);
 /* There is a value, of whatever bytes. */
 bool config_is_there(Sluice__V1__ConfigState state);
 
+/* Is what `config apply` is given whole and well formed, with all values that it says where they
+ * are? Not CLI_DONE: *err says what is wrong. Nothing is done, no server is asked. */
+struct sl_json;
+enum cli_exit config_file_check(const struct sl_json *root,
+				const Sluice__V1__ListEnvironmentsResponse *environments,
+				const struct config_lists *lists, struct sl_err *err);
+
 /* The cell of a value; NULL: it is not to be seen. */
 void config_put_value(struct table *table, Sluice__V1__ConfigKind kind,
 		      const Sluice__V1__ConfigValue *value);
