@@ -466,6 +466,7 @@ static sl_code start_door(struct server *server, struct sl_err *err)
 	};
 	sl_code code = desk_new(&desk, &server->desk, err);
 	const struct door_options door = {.listen = config->door_listen,
+					  .accepts_per_second = config->door_accepts,
 					  .certificate = desk_certificate,
 					  .answer = desk_answer,
 					  .ctx = server->desk};

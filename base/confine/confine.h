@@ -48,10 +48,6 @@ SL_MUST_USE sl_code confine_reach(const struct confine_path *paths, size_t path_
 				  const uint16_t *ports, size_t port_count, int *ret_version,
 				  struct sl_err *err);
 
-/* The same for a process that only listens: no file at all, TCP connects nowhere and listens on
- * this one port (0: on one that the kernel picks). */
-SL_MUST_USE sl_code confine_to_listening(uint16_t port, int *ret_version, struct sl_err *err);
-
 /* What confine_reach() does not take away on this machine's kernel; NULL: nothing. Static. */
 const char *confine_reach_gap(void);
 const char *confine_reach_gap_of(int version); /* of a Landlock of that version; 0: none */

@@ -149,17 +149,3 @@ sl_code confine_reach(const struct confine_path *paths, size_t path_count, const
 	}
 	return enter(ruleset, err);
 }
-
-sl_code confine_to_listening(uint16_t port, int *ret_version, struct sl_err *err)
-{
-	struct ruleset all = {.fs = 0};
-	SL_AUTO(sl_fd_auto) int ruleset = -1;
-	sl_code code = open_ruleset(&all, &ruleset, ret_version, err);
-	if (code != SL_OK || ruleset < 0) {
-		return code;
-	}
-	if (all.net != 0 && !allow_port(ruleset, NET_BIND_TCP, port)) {
-		return port_failed(port, err);
-	}
-	return enter(ruleset, err);
-}

@@ -20,7 +20,8 @@ struct server_config {
 	bool insecure;
 	const char *door_listen;                /* HOST:PORT, port 0: any free one; "": no door */
 	const char *advertise, *door_advertise; /* HOST:PORT for clients; "": they know */
-	uint64_t door_rate, door_peer_rate;     /* a second; 0: no bound */
+	uint64_t door_accepts;                  /* a second; 0: no bound */
+	uint64_t door_rate, door_peer_rate;     /* likewise */
 	uint64_t agent_cert_life_ms, login_cert_life_ms;
 	uint64_t renew_late_ms; /* so long after its end a certificate may be renewed at the door */
 	const char *master_key_file; /* "": in the key folder, or a credential of systemd */

@@ -1,6 +1,6 @@
 /* The door's child: TLS and gRPC for strangers, and nothing to steal.
  *
- *   start record -> give up files -> listen -> give up system calls -> serve
+ *   start record -> give up files and ports -> listen for knocks -> give up system calls -> serve
  *
  * Calls wait in a table for their answers, which a thread reads. Whatever goes wrong ends the
  * process: the parent starts another one. */
@@ -17,10 +17,12 @@
 #include "base/confine/confine.h"
 #include "base/crypto/crypto.h"
 #include "base/crypto/secret.h"
+#include "base/handover/handover.h"
 #include "base/mem/arena.h"
 #include "base/mem/own.h"
 #include "base/spawn/spawn.h"
 #include "server/door/door_internal.h"
+#include "server/rpc/accept_guard.h"
 #include "server/rpc/rpc.h"
 #include "sluice/v1/door.pb-c.h"
 
@@ -29,12 +31,15 @@ enum {
 	PATIENCE_MS = 15000,
 	TICK_MS = 250,
 	MESSAGE_MAX = 32 << 10,
-	CONNECTION_AGE_MS = 20000,
-	CONNECTIONS_MAX = 160,
-	OPEN_FILES = 256,
+	/* One call is all that strangers come for: with 40 more of them a second, 10 s for each
+	 * handshake and these for the rest, there are less than CONNECTIONS_MAX. */
+	CONNECTION_AGE_MS = 4000,
+	CONNECTION_GRACE_MS = 4000,
+	CONNECTIONS_MAX = 768,
+	OPEN_FILES = 1024,
 	PEM_SIZE = 32 << 10,
 	ADDRESS_SIZE = 128,
-	NICENESS = 10,
+	NICENESS = 19,
 };
 #define ADDRESS_BYTES UINT64_C(268435456)
 
@@ -47,8 +52,9 @@ struct pending {
 };
 
 struct child {
-	char address[ADDRESS_SIZE];
+	char address[ADDRESS_SIZE]; /* of knocks */
 	char *cert, *key, *ca; /* secret memory */
+	int hatch;             /* connections come over it */
 	pthread_mutex_t lock;  /* guards what follows */
 	struct pending pending[PENDING_MAX];
 	uint32_t last_id;
@@ -281,9 +287,11 @@ static void *answers_main(void *arg)
 static sl_code read_start(struct child *child, struct sl_err *err)
 {
 	SL_AUTO(sl_secret_free_auto) void *bytes = sl_secret_new(DOOR_RECORD_MAX);
-	ssize_t size = bytes == NULL ? -1 : recv(SPAWN_FD, bytes, DOOR_RECORD_MAX, 0);
+	ssize_t size =
+	    bytes == NULL ? -1
+			  : handover_receive(SPAWN_FD, bytes, DOOR_RECORD_MAX, 0, &child->hatch);
 	struct door_record start;
-	if (size <= 0 || !door_read(SL_BYTES(bytes, (size_t)size), &start) ||
+	if (size <= 0 || child->hatch < 0 || !door_read(SL_BYTES(bytes, (size_t)size), &start) ||
 	    start.kind != DOOR_START ||
 	    !door_text(start.parts[0], child->address, sizeof(child->address))) {
 		return sl_err_set(err, SL_INTERNAL, "no start record came");
@@ -303,16 +311,14 @@ static sl_code step_back(struct sl_err *err)
 		   : sl_err_set(err, SL_INTERNAL, "setpriority: %s", strerror(errno));
 }
 
-static sl_code confine(const struct child *child, struct sl_err *err)
+static sl_code confine(struct sl_err *err)
 {
 	const struct confine_limits limits = {.address_bytes = ADDRESS_BYTES,
 					      .open_files = OPEN_FILES};
-	const char *colon = strrchr(child->address, ':');
-	unsigned long port = colon == NULL ? 0 : strtoul(colon + 1, NULL, 10);
 	sl_code code = step_back(err);
 	code = code != SL_OK ? code : confine_basics(err);
 	code = code != SL_OK ? code : confine_limits(&limits, err);
-	return code != SL_OK ? code : confine_to_listening((uint16_t)port, NULL, err);
+	return code != SL_OK ? code : confine_reach(NULL, 0, NULL, 0, NULL, err);
 }
 
 static unsigned generation(void *ctx)
@@ -347,17 +353,17 @@ static sl_code listen_there(struct child *child, struct rpc_server **ret_server,
 	    .connections_max = CONNECTIONS_MAX,
 	    .tls = &tls,
 	    .connection_age_ms = CONNECTION_AGE_MS,
+	    .connection_grace_ms = CONNECTION_GRACE_MS,
 	    .on_tick = on_tick,
 	    .tick_ms = TICK_MS,
 	};
+	accept_guard_source(child->hatch);
 	return rpc_server_new(&options, ret_server, err);
 }
 
-static sl_code tell_ready(int port, struct sl_err *err)
+static sl_code tell_ready(struct sl_err *err)
 {
-	char text[16];
-	(void)snprintf(text, sizeof(text), "%d", port);
-	struct door_record ready = {.kind = DOOR_READY, .parts = {sl_bytes_text(text)}, .count = 1};
+	const struct door_record ready = {.kind = DOOR_READY, .count = 0};
 	return send_record(&ready, err);
 }
 
@@ -365,7 +371,7 @@ static sl_code start(struct child *child, struct rpc_server **ret_server, struct
 {
 	pthread_t answers;
 	sl_code code = read_start(child, err);
-	code = code != SL_OK ? code : confine(child, err);
+	code = code != SL_OK ? code : confine(err);
 	code = code != SL_OK ? code : listen_there(child, ret_server, err);
 	if (code == SL_OK && !confine_is_sanitized()) {
 		code = confine_calls(CONFINE_CALLS_SERVE, err);
@@ -373,7 +379,7 @@ static sl_code start(struct child *child, struct rpc_server **ret_server, struct
 	if (code == SL_OK && pthread_create(&answers, NULL, answers_main, child) != 0) {
 		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "no thread for answers");
 	}
-	return code != SL_OK ? code : tell_ready(rpc_server_port(*ret_server), err);
+	return code != SL_OK ? code : tell_ready(err);
 }
 
 int door_child_main(void)

@@ -1,13 +1,13 @@
-/* door: the port for strangers. A child process speaks TLS and gRPC with them; what they want is
- * decided here, in the parent, one after another.
+/* door: the port for strangers. A child process speaks TLS and gRPC with them, so many a second;
+ * what they want is decided here, in the parent, one after another.
  *
- *   stranger --TLS--> child --records--> keeper thread --answer()--> server
+ *   stranger --> gate thread --connection--> child --records--> keeper thread --answer()--> server
  *
  * The child has no file, no store, no key but that of its own port, a memory cap and a short list
  * of system calls; it can be made to crash, and is started again: nobody but strangers notices.
  *
- * Threads: door_new() starts one, which lives as long as the process (the child dies with it) and
- * calls the options' functions. */
+ * Threads: door_new() starts the gate's (gate.h) and the keeper's, which lives as long as the process
+ * (the child dies with it) and calls the options' functions. */
 #ifndef SL_SERVER_DOOR_H
 #define SL_SERVER_DOOR_H
 
@@ -41,7 +41,8 @@ struct door_certificate {
 };
 
 struct door_options {
-	const char *listen; /* HOST:PORT; port 0 picks one, which stays */
+	const char *listen;          /* HOST:PORT; port 0 picks one */
+	uint64_t accepts_per_second; /* more connections wait for their turn; 0: no bound */
 	/* A certificate of the door's own for the next child. */
 	sl_code (*certificate)(void *ctx, struct door_certificate *ret_certificate,
 			       struct sl_err *err);
@@ -52,7 +53,7 @@ struct door_options {
 	void *ctx;
 };
 
-/* SL_UNAVAILABLE: the first child could not listen (the port is taken). Waits for that, some
+/* SL_UNAVAILABLE: the port is taken, or the first child does not start. Waits for that, some
  * seconds at most. */
 SL_MUST_USE sl_code door_new(const struct door_options *options, struct door **ret_door,
 			     struct sl_err *err);

@@ -7,14 +7,23 @@
 #include "server/door/door.h"
 #include "server/door/wire.h"
 
+enum { DOOR_KNOCK_SIZE = 48 };
+
 /* One child, from its start to its end: see keeper.c. */
 struct door_child {
 	pid_t pid;
-	int fd, pid_fd; /* -1: none */
+	int fd, pid_fd;             /* -1: none */
+	int hatch;                  /* connections go through it (gate.h); -1: none */
+	char knock[DOOR_KNOCK_SIZE]; /* the abstract address where it hears of them */
 };
 /* SL_INTERNAL says what the system refused. */
 SL_MUST_USE sl_code door_spawn(struct door_child *ret_child, struct sl_err *err);
 /* Kills it if it still lives; says how it ended in `how`. */
 void door_child_end(struct door_child *child, char *how, size_t how_size);
+
+/* listen.c. *ret_fd does not block; what comes of it says its first word before it is accepted.
+ * SL_UNAVAILABLE: the port is taken, or the address is wrong. */
+SL_MUST_USE sl_code door_listen(const char *address, int *ret_fd, int *ret_port,
+				struct sl_err *err);
 
 #endif

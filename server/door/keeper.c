@@ -5,10 +5,8 @@
  * The pause grows by 50 ms with each child that does not live for 10 s, up to 400 ms. The thread
  * never ends before the door does: the child's PDEATHSIG goes by the thread that spawned it. */
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,29 +15,32 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
+#include "base/crypto/crypto.h"
 #include "base/crypto/secret.h"
+#include "base/file/file.h"
+#include "base/handover/handover.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "server/door/door_internal.h"
+#include "server/door/gate.h"
 
 enum {
 	PAUSE_STEP_MS = 50,
 	PAUSE_MAX_MS = 400,
 	GOOD_LIFE_MS = 10000,
 	FIRST_READY_MS = 20000,
-	ADDRESS_SIZE = 128,
+	ADDRESS_SIZE = 80,
 	PEER_SIZE = 128,
 	TOKEN_SIZE = 128,
 };
 
 struct door {
 	struct door_options options;
-	char host[ADDRESS_SIZE]; /* numeric, in brackets if it is v6 */
+	struct gate *gate;
 	int stop_fd;
 	pthread_t thread;
 	bool thread_started, stopped;
 	uint8_t in[DOOR_RECORD_MAX], out[DOOR_RECORD_MAX];
-	atomic_int port; /* 0: any */
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	struct door_stats stats; /* under the lock, as what follows */
@@ -55,39 +56,52 @@ static void certificate_fini(struct door_certificate *certificate)
 	sl_secret_free(certificate->key_pem);
 }
 
-static sl_code send_start(struct door *door, int fd, struct sl_err *err)
+/* Where the child listens, and what it listens for: nobody else knows the name, and who guessed it
+ * could knock in vain. */
+static sl_code make_hatch(struct door_child *child, int *ret_theirs, struct sl_err *err)
+{
+	uint8_t random[16];
+	char hex[2 * sizeof(random) + 1];
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+		return sl_err_set(err, SL_INTERNAL, "door: socket pair: %s", strerror(errno));
+	}
+	sl_random(random, sizeof(random));
+	(void)snprintf(child->knock, sizeof(child->knock), "sluice-door-%s",
+		       sl_hex(hex, random, sizeof(random)));
+	child->hatch = pair[0];
+	*ret_theirs = pair[1];
+	return SL_OK;
+}
+
+static sl_code send_start(struct door *door, struct door_child *child, struct sl_err *err)
 {
 	SL_AUTO(certificate_fini) struct door_certificate own = {.cert_pem = NULL};
 	SL_AUTO(sl_secret_free_auto) void *out = sl_secret_new(DOOR_RECORD_MAX);
-	char address[ADDRESS_SIZE + 8];
+	SL_AUTO(sl_fd_auto) int theirs = -1;
+	char address[ADDRESS_SIZE];
 	sl_code code = door->options.certificate(door->options.ctx, &own, err);
+	code = code != SL_OK ? code : make_hatch(child, &theirs, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	(void)snprintf(address, sizeof(address), "%s:%d", door->host, atomic_load(&door->port));
+	(void)snprintf(address, sizeof(address), "unix-abstract:%s", child->knock);
 	struct door_record start = {.kind = DOOR_START,
 				    .parts = {sl_bytes_text(address), sl_bytes_text(own.cert_pem),
 					      sl_bytes_text(own.key_pem),
 					      sl_bytes_text(own.ca_pem)},
 				    .count = 4};
 	size_t size = out == NULL ? 0 : door_write(&start, out, DOOR_RECORD_MAX);
-	if (size == 0 || send(fd, out, size, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size) {
+	if (size == 0 || !handover_send(child->fd, out, size, theirs)) {
 		return sl_err_set(err, SL_INTERNAL, "door: send its certificate: %s",
 				  strerror(errno));
 	}
 	return SL_OK;
 }
 
-static void note_ready(struct door *door, const struct door_child *child,
-		       const struct door_record *record)
+static void note_ready(struct door *door, const struct door_child *child)
 {
-	char text[16];
-	unsigned long port =
-	    door_text(record->parts[0], text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
-	if (port == 0 || port > UINT16_MAX) {
-		return;
-	}
-	atomic_store(&door->port, (int)port);
+	gate_open(door->gate, child->hatch, child->knock);
 	pthread_mutex_lock(&door->lock);
 	door->stats.listening = true;
 	door->stats.pid = child->pid;
@@ -208,7 +222,7 @@ static bool hear(struct door *door, const struct door_child *child, size_t size)
 		return false;
 	}
 	if (record.kind == DOOR_READY) {
-		note_ready(door, child, &record);
+		note_ready(door, child);
 		return true;
 	}
 	if (!read_ask(&record, &texts, &ask)) {
@@ -260,16 +274,17 @@ static void count_start(struct door *door)
 static void live_once(struct door *door, unsigned *pause_ms)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct door_child child = {.fd = -1, .pid_fd = -1};
+	struct door_child child = {.fd = -1, .pid_fd = -1, .hatch = -1};
 	char how[64] = "";
 	uint64_t born = sl_clock_mono_ms();
 	count_start(door);
 	sl_code code = door_spawn(&child, &err);
-	code = code != SL_OK ? code : send_start(door, child.fd, &err);
+	code = code != SL_OK ? code : send_start(door, &child, &err);
 	if (code == SL_OK) {
 		serve_child(door, &child);
 	}
 	int pid = (int)child.pid;
+	gate_shut(door->gate);
 	door_child_end(&child, how, sizeof(how));
 	note_ended(door);
 	uint64_t lived = sl_clock_mono_ms() - born;
@@ -295,34 +310,6 @@ static void *keep(void *arg)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-/* The child cannot look names up: numbers only. */
-static sl_code resolve(struct door *door, const char *listen, struct sl_err *err)
-{
-	char host[256];
-	const char *colon = strrchr(listen, ':');
-	size_t length = colon == NULL ? 0 : (size_t)(colon - listen);
-	bool bracketed = length > 2 && listen[0] == '[' && listen[length - 1] == ']';
-	if (length == 0 || length >= sizeof(host)) {
-		return sl_err_set(err, SL_UNAVAILABLE, "door: '%s' is no HOST:PORT", listen);
-	}
-	(void)snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? length - 2 : length),
-		       bracketed ? listen + 1 : listen);
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	struct addrinfo *found = NULL;
-	int rc = getaddrinfo(host, NULL, &hints, &found);
-	if (rc == 0) {
-		rc = getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof(host), NULL, 0,
-				 NI_NUMERICHOST);
-		bool v6 = found->ai_family == AF_INET6;
-		(void)snprintf(door->host, sizeof(door->host), v6 ? "[%.100s]" : "%.100s", host);
-		freeaddrinfo(found);
-	}
-	atomic_store(&door->port, (int)strtoul(colon + 1, NULL, 10));
-	return rc == 0
-		   ? SL_OK
-		   : sl_err_set(err, SL_UNAVAILABLE, "door: '%s': %s", listen, gai_strerror(rc));
-}
-
 static sl_code wait_ready(struct door *door, struct sl_err *err)
 {
 	struct timespec until;
@@ -337,8 +324,7 @@ static sl_code wait_ready(struct door *door, struct sl_err *err)
 	pthread_mutex_unlock(&door->lock);
 	return ready ? SL_OK
 		     : sl_err_set(err, SL_UNAVAILABLE,
-				  "the door does not listen on %s: is the port taken?",
-				  door->options.listen);
+				  "the door's process does not start");
 }
 
 sl_code door_new(const struct door_options *options, struct door **ret_door, struct sl_err *err)
@@ -351,7 +337,7 @@ sl_code door_new(const struct door_options *options, struct door **ret_door, str
 	(void)pthread_mutex_init(&door->lock, NULL);
 	(void)pthread_cond_init(&door->news, NULL);
 	door->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	sl_code code = resolve(door, options->listen, err);
+	sl_code code = gate_new(options->listen, options->accepts_per_second, &door->gate, err);
 	if (code == SL_OK &&
 	    (door->stop_fd < 0 || pthread_create(&door->thread, NULL, keep, door) != 0)) {
 		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "door: cannot start its thread");
@@ -368,7 +354,7 @@ sl_code door_new(const struct door_options *options, struct door **ret_door, str
 
 int door_port(const struct door *door)
 {
-	return atomic_load(&door->port);
+	return gate_port(door->gate);
 }
 
 void door_stop(struct door *door)
@@ -392,6 +378,7 @@ void door_free(struct door *door)
 		door_stop(door);
 		(void)close(door->stop_fd);
 	}
+	gate_free(door->gate);
 	(void)pthread_cond_destroy(&door->news);
 	(void)pthread_mutex_destroy(&door->lock);
 	free(door);

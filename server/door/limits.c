@@ -6,16 +6,13 @@
 
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
+#include "server/door/pace.h"
 
 enum { WAYS = 8, SETS = 512, KEY_BYTES = 8, HOST_SIZE = 64, SEED_BYTES = 16 };
 
 struct slot {
 	uint8_t key[KEY_BYTES];
 	uint64_t next_us; /* when the next one would be on time; 0: free */
-};
-
-struct pace {
-	uint64_t interval_us, slack_us; /* interval 0: no bound */
 };
 
 struct limits {
@@ -25,17 +22,6 @@ struct limits {
 	struct slot slots[SETS][WAYS];
 };
 
-static struct pace pace_of(struct limit_rate rate)
-{
-	if (rate.per_second == 0) {
-		return (struct pace){.interval_us = 0};
-	}
-	uint64_t interval = 1000000 / rate.per_second;
-	interval = interval == 0 ? 1 : interval;
-	return (struct pace){.interval_us = interval,
-			     .slack_us = interval * (rate.burst > 0 ? rate.burst - 1 : 0)};
-}
-
 sl_code limits_new(struct limit_rate peer, struct limit_rate overall, struct limits **ret_limits,
 		   struct sl_err *err)
 {
@@ -43,8 +29,8 @@ sl_code limits_new(struct limit_rate peer, struct limit_rate overall, struct lim
 	if (limits == NULL) {
 		return sl_err_no_memory(err);
 	}
-	limits->peer = pace_of(peer);
-	limits->overall = pace_of(overall);
+	limits->peer = pace_of(peer.per_second, peer.burst);
+	limits->overall = pace_of(overall.per_second, overall.burst);
 	sl_random(limits->seed, sizeof(limits->seed));
 	*ret_limits = limits;
 	return SL_OK;
@@ -119,29 +105,18 @@ static struct slot *slot_of(struct limits *limits, const char *peer)
 
 /* --- how often --------------------------------------------------------------------- */
 
-static uint64_t wait_of(const struct pace *pace, uint64_t next_us, uint64_t now_us)
-{
-	bool early = pace->interval_us != 0 && next_us > now_us + pace->slack_us;
-	return early ? next_us - now_us - pace->slack_us : 0;
-}
-
-static uint64_t after(const struct pace *pace, uint64_t next_us, uint64_t now_us)
-{
-	return (next_us > now_us ? next_us : now_us) + pace->interval_us;
-}
-
 bool limits_take(struct limits *limits, const char *peer, uint64_t now_us, uint64_t *ret_wait_ms)
 {
 	struct slot *slot = slot_of(limits, peer);
-	uint64_t wait = wait_of(&limits->peer, slot->next_us, now_us);
+	uint64_t wait = pace_wait(&limits->peer, slot->next_us, now_us);
 	if (wait == 0) {
-		wait = wait_of(&limits->overall, limits->overall_next_us, now_us);
+		wait = pace_wait(&limits->overall, limits->overall_next_us, now_us);
 	}
 	if (wait != 0) {
 		*ret_wait_ms = wait / 1000 + 1;
 		return false;
 	}
-	slot->next_us = after(&limits->peer, slot->next_us, now_us);
-	limits->overall_next_us = after(&limits->overall, limits->overall_next_us, now_us);
+	slot->next_us = pace_after(&limits->peer, slot->next_us, now_us);
+	limits->overall_next_us = pace_after(&limits->overall, limits->overall_next_us, now_us);
 	return true;
 }

@@ -10,7 +10,7 @@ static const struct {
 	enum door_kind kind;
 	size_t parts;
 } kinds[] = {
-    {DOOR_START, 4}, {DOOR_READY, 1}, {DOOR_ENROLL, 5},  {DOOR_LOGIN, 3},
+    {DOOR_START, 4}, {DOOR_READY, 0}, {DOOR_ENROLL, 5},  {DOOR_LOGIN, 3},
     {DOOR_RENEW, 6}, {DOOR_OK, 1},    {DOOR_REFUSED, 3},
 };
 

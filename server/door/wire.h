@@ -15,8 +15,9 @@
 #include "base/bytes/bytes.h"
 
 enum door_kind {
-	DOOR_START = 'S',   /* parent: address, certificate, key, CA */
-	DOOR_READY = 'P',   /* child: port (decimal) */
+	DOOR_START = 'S',   /* parent: where to listen for knocks, certificate, key, CA; and the socket
+			       over which connections come */
+	DOOR_READY = 'P',   /* child */
 	DOOR_ENROLL = 'E',  /* child: peer, token, request, box key, signature */
 	DOOR_LOGIN = 'L',   /* child: peer, token, request */
 	DOOR_RENEW = 'R',   /* child: peer, certificate, request, counter (8 bytes), nonce,

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/handover/handover.h"
+
 /* The store, children and log files always find a descriptor. */
 #define RESERVED_DESCRIPTORS 64
 
@@ -21,6 +23,7 @@ static _Atomic unsigned per_second;
 static _Atomic uint64_t accepted, refused_full, refused_rate, starved;
 static _Atomic uint64_t
     spent_until_ns;            /* the whole token bucket: time up to which tokens are spent */
+static _Atomic int source = -1; /* where connections come from, if not from a listener */
 static _Atomic int spare = -1; /* given up for a moment when no descriptor is left */
 
 static int open_spare(void)
@@ -55,6 +58,16 @@ void accept_guard_set(const struct accept_guard_limits *limits)
 	}
 	atomic_store(&fd_max, highest);
 	atomic_store(&per_second, limits->per_second);
+}
+
+bool accept_guard_has_room(int fd)
+{
+	return fd <= limit_of_process();
+}
+
+void accept_guard_source(int socket)
+{
+	atomic_store(&source, socket);
 }
 
 void accept_guard_read(struct accept_guard_counts *ret_counts)
@@ -146,11 +159,44 @@ static bool admit(int fd, const struct sockaddr *from)
 	return true;
 }
 
+/* Knocks are taken before what they speak of, which was sent before them: nothing is left behind
+ * of which no knock is still to come. */
+static int accept_handed(int from_socket, int listener, struct sockaddr *from, socklen_t *from_size)
+{
+	socklen_t room = from_size != NULL ? *from_size : 0;
+	int knock;
+	while ((knock = (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		(void)close(knock);
+	}
+	for (;;) {
+		char byte;
+		int got;
+		if (handover_receive(from_socket, &byte, 1, MSG_DONTWAIT, &got) <= 0) {
+			errno = EAGAIN;
+			return -1;
+		}
+		if (from_size != NULL) {
+			*from_size = room;
+		}
+		bool there = got >= 0 && (from == NULL || getpeername(got, from, from_size) == 0);
+		if (there && admit(got, from)) {
+			return got;
+		}
+		if (got >= 0) {
+			hang_up(got);
+		}
+	}
+}
+
 /* Returns like accept4(2), but for "no descriptor" and "no memory", which are EAGAIN. */
 __attribute__((visibility("default"))) int accept4(int listener, struct sockaddr *from,
 						   socklen_t *from_size, int flags)
 {
 	socklen_t room = from_size != NULL ? *from_size : 0;
+	int handed = atomic_load_explicit(&source, memory_order_relaxed);
+	if (handed >= 0) {
+		return accept_handed(handed, listener, from, from_size);
+	}
 	for (;;) {
 		if (from_size != NULL) {
 			*from_size = room;

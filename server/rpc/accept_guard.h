@@ -5,11 +5,14 @@
  * connect faster than it accepts. The program therefore brings its own
  * accept4(), which the dynamic linker prefers to libc's: neither can happen.
  *
+ * Or somebody else accepts, who lets few in, and hands them over.
+ *
  * One per process, whatever the number of servers. Threads: set before the
  * first server starts, read from any. */
 #ifndef SL_SERVER_RPC_ACCEPT_GUARD_H
 #define SL_SERVER_RPC_ACCEPT_GUARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct accept_guard_limits {
@@ -27,6 +30,13 @@ struct accept_guard_counts {
 /* Sockets are judged by their descriptor's number, which is the lowest that is
  * free: what the process has open at this moment is added to connections_max. */
 void accept_guard_set(const struct accept_guard_limits *limits);
+/* Leaves what this process needs for itself. */
+bool accept_guard_has_room(int fd);
+
+/* From now on accept4() gives out what comes over this Unix socket (base/handover), whatever the
+ * listener is: a connection there only says that something has come, and is closed. */
+void accept_guard_source(int socket);
+
 void accept_guard_read(struct accept_guard_counts *ret_counts);
 
 #endif

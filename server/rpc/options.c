@@ -59,6 +59,8 @@ grpc_server *rpc_grpc_server_new(const struct rpc_options *options)
 	int message_max =
 	    options->message_max > 0 ? (int)options->message_max : MESSAGE_MAX_DEFAULT;
 	int age_ms = options->connection_age_ms > 0 ? (int)options->connection_age_ms : INT_MAX;
+	int grace_ms =
+	    options->connection_grace_ms > 0 ? (int)options->connection_grace_ms : INT_MAX;
 	const grpc_arg args[] = {
 	    /* Else a second server binds the same port and takes half of the calls. */
 	    int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
@@ -74,6 +76,7 @@ grpc_server *rpc_grpc_server_new(const struct rpc_options *options)
 	    /* The handshake asks whether an identity is revoked, and sees new certificates:
 	     * so clients come through it now and then. INT_MAX is gRPC's "never". */
 	    int_arg(GRPC_ARG_MAX_CONNECTION_AGE_MS, age_ms),
+	    int_arg(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, grace_ms),
 	    /* Nobody reads its statistics, every connection pays for them. */
 	    int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
 	    /* Nothing is sent compressed, and nothing read (UNIMPLEMENTED, as the protocol

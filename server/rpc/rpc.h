@@ -89,6 +89,7 @@ struct rpc_options {
 	/* Connections older than this (10 % earlier or later) get no new calls, so that clients
 	 * come back and are looked at again; what runs goes on. 0: as old as they like. */
 	unsigned connection_age_ms;
+	unsigned connection_grace_ms; /* so much later they end, whatever runs; 0: never */
 	/* Queue thread, about every tick_ms (100). May be NULL. */
 	void (*on_tick)(void *ctx);
 	unsigned tick_ms;

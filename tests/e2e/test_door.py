@@ -112,7 +112,7 @@ def test_the_child_is_confined_and_holds_no_file_of_the_server(server):
     pid = server.door_child()
     seccomp, no_new_privileges, limits = confined(pid)
     assert (seccomp, no_new_privileges) == ("0" if harness.is_sanitized() else "2", "1")
-    assert limits["Max open files"][0] == "256"
+    assert limits["Max open files"][0] == "1024"
     assert limits["Max core file size"][0] == "0"
     held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     assert not [name for name in held if server.folder in name], held

@@ -1,0 +1,266 @@
+#include "server/door/gate.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock/clock.h"
+#include "base/handover/handover.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+#include "server/door/door_internal.h"
+#include "server/door/line.h"
+#include "server/rpc/accept_guard.h"
+
+enum {
+	PLACES = 512,
+	PATIENCE_S = 10,
+	BATCH = 64, /* are taken in at once, then nobody for a moment: to connect and leave costs us
+		       little, but not nothing */
+	BATCH_PAUSE_US = 50000,
+	NO_ROOM_PAUSE_US = 100000,
+	BURST_MS = 200, /* turns that have not been taken */
+	LOG_US = 10000000,
+};
+
+struct gate {
+	int listener, port, wake_fd;
+	struct line *line;    /* the thread's, as what follows */
+	uint64_t deaf_until_us, dropped, logged_us;
+	pthread_t thread;
+	bool thread_started;
+	atomic_bool stopping;
+	pthread_mutex_t lock; /* guards what follows */
+	int hatch;            /* -1: no child */
+	const char *knock;
+};
+
+/* --- in ------------------------------------------------------------------------------ */
+
+static void drop(struct gate *gate, int fd)
+{
+	(void)close(fd);
+	gate->dropped++;
+}
+
+static void take_in(struct gate *gate, uint64_t now_us)
+{
+	for (int i = 0; i < BATCH; i++) {
+		struct sockaddr_storage from;
+		socklen_t size = sizeof(from);
+		int fd = (int)syscall(SYS_accept4, gate->listener, &from, &size,
+				      SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0 && errno == EAGAIN) {
+			return;
+		}
+		if (fd < 0 && errno != ECONNABORTED && errno != EINTR && errno != EPROTO) {
+			gate->deaf_until_us = now_us + NO_ROOM_PAUSE_US;
+			return;
+		}
+		if (fd < 0) {
+			continue;
+		}
+		int gone = accept_guard_has_room(fd)
+			       ? line_join(gate->line, fd, (struct sockaddr *)&from, now_us)
+			       : fd;
+		if (gone >= 0) {
+			drop(gate, gone);
+		}
+	}
+	gate->deaf_until_us = now_us + BATCH_PAUSE_US;
+}
+
+/* --- out ----------------------------------------------------------------------------- */
+
+static bool has_left(int fd)
+{
+	char byte;
+	ssize_t size = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return size == 0 || (size < 0 && errno != EAGAIN);
+}
+
+static void knock_at(const char *name)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t length = strlen(name);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0) {
+		memcpy(to.sun_path + 1, name, length);
+		/* Refused where many knocks are still to be heard: one of those will do. */
+		(void)!connect(fd, (struct sockaddr *)&to,
+			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length));
+		(void)close(fd);
+	}
+}
+
+static void let_in(struct gate *gate, uint64_t now_us)
+{
+	bool any = false;
+	int fd;
+	while ((fd = line_first(gate->line, now_us)) >= 0) {
+		if (has_left(fd)) {
+			line_skip(gate->line);
+			(void)close(fd);
+			continue;
+		}
+		line_serve(gate->line, now_us);
+		if (handover_send(gate->hatch, "", 1, fd)) {
+			any = true;
+			(void)close(fd);
+		} else {
+			drop(gate, fd); /* a child that takes nothing any more */
+		}
+	}
+	if (any) {
+		knock_at(gate->knock);
+	}
+}
+
+/* --- the thread ------------------------------------------------------------------------ */
+
+static void send_away_late(struct gate *gate, uint64_t now_us)
+{
+	int fd;
+	while ((fd = line_late(gate->line, now_us)) >= 0) {
+		drop(gate, fd);
+	}
+	if (gate->dropped > 0 && now_us - gate->logged_us >= LOG_US) {
+		log_warn("door-crowded", "waiting=%zu sent_away=%lu", line_length(gate->line),
+			 (unsigned long)gate->dropped);
+		gate->dropped = 0;
+		gate->logged_us = now_us;
+	}
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* In ms, for poll(); -1: for ever. */
+static int rest(const struct gate *gate, bool open, uint64_t now_us)
+{
+	uint64_t us = line_late_in(gate->line, now_us);
+	us = open ? smaller(us, line_turn_in(gate->line, now_us)) : us;
+	us = gate->deaf_until_us > now_us ? smaller(us, gate->deaf_until_us - now_us) : us;
+	return us == UINT64_MAX ? -1 : (int)smaller(us / 1000 + 1, INT_MAX);
+}
+
+static void *watch_port(void *arg)
+{
+	struct gate *gate = arg;
+	struct pollfd fds[] = {{.fd = gate->wake_fd, .events = POLLIN}, {.events = POLLIN}};
+	while (!atomic_load(&gate->stopping)) {
+		uint64_t now_us = sl_clock_mono_us();
+		if (now_us >= gate->deaf_until_us) {
+			take_in(gate, now_us);
+		}
+		pthread_mutex_lock(&gate->lock);
+		bool open = gate->hatch >= 0;
+		if (open) {
+			let_in(gate, now_us);
+		}
+		pthread_mutex_unlock(&gate->lock);
+		send_away_late(gate, now_us);
+		fds[1].fd = gate->deaf_until_us > now_us ? -1 : gate->listener;
+		(void)poll(fds, SL_COUNT(fds), rest(gate, open, now_us));
+		(void)!read(gate->wake_fd, &(uint64_t){0}, sizeof(uint64_t));
+	}
+	return NULL;
+}
+
+static void wake(struct gate *gate)
+{
+	(void)!write(gate->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+void gate_open(struct gate *gate, int hatch, const char *knock)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->hatch = hatch;
+	gate->knock = knock;
+	pthread_mutex_unlock(&gate->lock);
+	wake(gate);
+}
+
+void gate_shut(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->hatch = -1;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+/* --- life ------------------------------------------------------------------------------ */
+
+sl_code gate_new(const char *listen, uint64_t per_second, struct gate **ret_gate,
+		 struct sl_err *err)
+{
+	const struct line_rules rules = {.per_second = per_second,
+					 .burst = per_second * BURST_MS / 1000,
+					 .places = PLACES,
+					 .patience_us = PATIENCE_S * 1000000ULL};
+	struct gate *gate = calloc(1, sizeof(*gate));
+	if (gate == NULL) {
+		return sl_err_no_memory(err);
+	}
+	gate->listener = gate->hatch = -1;
+	(void)pthread_mutex_init(&gate->lock, NULL);
+	gate->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	sl_code code = line_new(&rules, &gate->line, err);
+	code = code != SL_OK ? code : door_listen(listen, &gate->listener, &gate->port, err);
+	if (code == SL_OK && (gate->wake_fd < 0 ||
+			      pthread_create(&gate->thread, NULL, watch_port, gate) != 0)) {
+		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "door: cannot start its thread");
+	}
+	gate->thread_started = code == SL_OK;
+	if (code != SL_OK) {
+		gate_free(gate);
+		return code;
+	}
+	*ret_gate = gate;
+	return SL_OK;
+}
+
+int gate_port(const struct gate *gate)
+{
+	return gate->port;
+}
+
+static void hang_up_all(struct line *line)
+{
+	int fd;
+	while (line != NULL && (fd = line_late(line, UINT64_MAX)) >= 0) {
+		(void)close(fd);
+	}
+	line_free(line);
+}
+
+void gate_free(struct gate *gate)
+{
+	if (gate == NULL) {
+		return;
+	}
+	if (gate->thread_started) {
+		atomic_store(&gate->stopping, true);
+		wake(gate);
+		(void)pthread_join(gate->thread, NULL);
+	}
+	hang_up_all(gate->line);
+	if (gate->listener >= 0) {
+		(void)close(gate->listener);
+	}
+	if (gate->wake_fd >= 0) {
+		(void)close(gate->wake_fd);
+	}
+	(void)pthread_mutex_destroy(&gate->lock);
+	free(gate);
+}
