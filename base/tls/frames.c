@@ -40,16 +40,18 @@ static bool is_young(const struct tls_frames *frames, uint32_t stream, uint64_t 
 	return stream >= frames->young_from && now_us - frames->recent_us < 2 * TLS_FRAMES_YOUNG_US;
 }
 
-/* How many tokens it takes: nothing for what it takes to read a lot, or to ask for something. */
+/* How many tokens it takes: nothing for what it takes to read a lot, or to ask for something, but
+ * that strangers ask for one thing. */
 static unsigned price(const struct tls_frames *frames, uint8_t kind, uint8_t flags, uint32_t stream,
 		      uint64_t now_us)
 {
 	bool says_something = kind == DATA && (frames->payload != 0 || (flags & END_STREAM) != 0);
-	if (says_something || kind == HEADERS || kind == WINDOW_UPDATE) {
+	bool asks = kind == HEADERS;
+	if (says_something || kind == WINDOW_UPDATE || (asks && !frames->stranger)) {
 		return 0;
 	}
 	bool young = kind == RST_STREAM && is_young(frames, stream, now_us);
-	return (young ? TLS_FRAMES_YOUNG : 1) * (frames->stranger ? TLS_FRAMES_STRANGER : 1);
+	return (young || asks ? TLS_FRAMES_YOUNG : 1) * (frames->stranger ? TLS_FRAMES_STRANGER : 1);
 }
 
 static bool spend(struct tls_frames *frames, unsigned tokens, uint64_t now_us)

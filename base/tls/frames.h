@@ -8,7 +8,8 @@
  *   client that cancels all that it waits for is well below the bound, and so is one that
  *   cancels hundreds of calls in the moment it made them.
  *
- * Strangers, who show no certificate, come for a call or two: they have an eighth of all.
+ * Strangers, who show no certificate, come for a call or two: they have an eighth of all, and a
+ * call of theirs counts like such a reset.
  *
  * Pure: no memory, no clock, no threads of its own. What is no HTTP/2 is gRPC's to refuse. */
 #ifndef SL_BASE_TLS_FRAMES_H

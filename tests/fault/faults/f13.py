@@ -61,9 +61,12 @@ def broken():
 FLOODS = (rapid_reset, late_reset, pings, settings, continuations, giant_header, oversized, broken)
 
 
+def ready():
+    """The process has started, and imported what it needs: that is no attack."""
+
+
 def flood(kind, port, credentials):
-    """A process of its own, for FLOOD_S: who is hung up on, or not let in, dials again at once."""
-    os.nice(10)  # its own work would be on machines of its own
+    """In a process of its own, for FLOOD_S: who is hung up on, or not let in, dials again at once."""
     data, context = b"".join(kind()), siege.context_of(*credentials) if credentials else None
     until, dials, peers = time.monotonic() + FLOOD_S, 0, []
     while time.monotonic() < until:
@@ -82,22 +85,26 @@ def flood(kind, port, credentials):
     return f"{len(peers)} of {dials} dials were borne"
 
 
-def attack(kind, port, credentials):
-    with siege.APART.Pool(1) as pool:
-        return pool.apply(flood, (kind, port, credentials))
-
-
 def sweep(run, server):
+    with siege.APART.Pool(1, initializer=os.nice, initargs=(10,)) as apart:  # its own work would be on machines of its own
+        apart.apply(ready)
+        besiege(run, server, apart)
+
+
+def besiege(run, server, apart):
     run.load(server, apps=0)
     besieged = siege.Siege(run, server)
-    ways = [(server.port, None, False)]
+    credentials = dict.fromkeys(FLOODS)
+    if besieged.tls:  # one attacker each: who has flooded once is out for a while
+        credentials = {kind: (server.ca, *siege.attacker_files(server, kind.__name__.replace("_", "-"))) for kind in FLOODS}
+    ways = [(server.port, credentials, False)]
     if besieged.tls:
-        ways = [(server.port, (server.ca, *siege.attacker_files(server)), False), (server.door_port, (server.ca,), True)]
+        ways.append((server.door_port, dict.fromkeys(FLOODS, (server.ca,)), True))
     for _ in range(run.rounds):
         for port, credentials, door in ways:
             for kind in FLOODS:
                 sent = kind if besieged.tls or kind != giant_header else giant_header_in_the_clear
-                besieged.attack(kind.__name__, lambda k=sent, p=port, c=credentials: attack(k, p, c), door)
+                besieged.attack(kind.__name__, lambda k=sent, p=port, c=credentials[kind]: apart.apply(flood, (k, p, c)), door)
                 run.wait_progress(20)
     besieged.end()
     run.finish(server)

@@ -40,8 +40,8 @@ def sweep(run, server):
         flood(run, server.port, "main port " + besieged.name, lambda: siege.answers_new(server))
         if besieged.tls:
             flood(run, server.door_port, "door", lambda: siege.lets_in(server, besieged.request))
-    p99, longest = besieged.paced.lap()
-    run.note(f"{besieged.name}: others' p99 {p99:.1f} ms, longest {longest:.0f}")
+    others = besieged.paced.lap()
+    run.note(f"{besieged.name}: others' p99 {siege.p99(others):.1f} ms, longest {max(others):.0f}")
     besieged.end()
     run.finish(server)
 

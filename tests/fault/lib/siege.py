@@ -12,7 +12,7 @@ import secure
 UNIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../packaging/systemd/sluiced.service")
 DOOR_CAP_KIB = 256 << 10  # what the door's child may map; server/door
 BACK_S = 2                # so soon a server that was not killed answers somebody new
-CALM_S = 3
+CALM_S = 1.5  # before each attack
 APART = multiprocessing.get_context("spawn")
 
 
@@ -66,9 +66,12 @@ def pace(pipe, port, credentials):
         took.append(seconds * 1000)
         asked = pipe.recv() if pipe.poll(max(0, 0.01 - seconds)) else ""
         if asked == "lap":
-            took.sort()
-            pipe.send((took[len(took) * 99 // 100], took[-1]))
-            took.clear()
+            pipe.send(took)
+            took = []
+
+
+def p99(took):
+    return sorted(took)[len(took) * 99 // 100]
 
 
 class Paced:
@@ -82,7 +85,7 @@ class Paced:
         self.lap()
 
     def lap(self):
-        """(99th percentile, longest) in ms since the last lap, with the call that is being waited for."""
+        """How long each call took, in ms, since the last lap, with the one that is being waited for."""
         self._pipe.send("lap")
         return self._pipe.recv()
 
@@ -105,12 +108,12 @@ def context(server, certificate=None, key=None):
     return context_of(server.ca, certificate, key)
 
 
-def attacker_files(server):
+def attacker_files(server, name="mallory"):
     """Somebody who may look and nothing else: certificate and key of a peer that was let in."""
-    admin, folder = server.client(), server.folder + "-attacker"
-    admin.CreatePrincipal(name="mallory", kind="PRINCIPAL_KIND_BOT", grants=[{"role": "viewer"}])
+    admin, folder = server.client(), f"{server.folder}-{name}"
+    admin.CreatePrincipal(name=name, kind="PRINCIPAL_KIND_BOT", grants=[{"role": "viewer"}])
     _, request = secure.make_key(folder)
-    reply = server.door().Login(token=admin.CreateAccessToken(principal="mallory").secret, certificate_request=request)
+    reply = server.door().Login(token=admin.CreateAccessToken(principal=name).secret, certificate_request=request)
     path = os.path.join(folder, "cert.pem")
     with open(path, "w", encoding="ascii") as file:
         file.write(reply.certificate)
@@ -155,9 +158,7 @@ class Siege:
         self.run, self.server, self.tls = run, server, isinstance(server, secure.SecureServer)
         self.paced = Paced(server)
         self.request = secure.make_key(server.folder + "-again")[1] if self.tls else None
-        time.sleep(CALM_S)
-        self.calm = self.paced.lap()
-        run.note(f"{self.name}: p99 of others in peace {self.calm[0]:.1f} ms")
+        self.calm = []
 
     @property
     def name(self):
@@ -166,18 +167,20 @@ class Siege:
     def attack(self, what, act, door=False):
         """act() until it returns; what it cost, how others fared, and that somebody new is answered."""
         pid = self.server.door_child() if door else self.server.program.process.pid
-        cost = Cost(pid)
         self.paced.lap()
+        time.sleep(CALM_S)
+        self.calm += self.paced.lap()
+        cost = Cost(pid)
         began = time.monotonic()
         told = act()
         took = time.monotonic() - began
         back = lets_in(self.server, self.request) if door else answers_new(self.server)
         peak, grown, cpu = cost.read()
-        p99, longest = self.paced.lap()
+        took_others = self.paced.lap()
         cap = DOOR_CAP_KIB if door else memory_cap()
         where = f"{what} at the {'door' if door else 'main port'} {self.name}"
         self.run.note(f"{where}: {told or 'done'} in {took:.1f} s; peak {peak >> 10} MiB (+{grown >> 10}) of {cap >> 10}, {cpu:.1f} s of CPU; "
-                      f"others' p99 {p99:.1f} ms, longest {longest:.0f}; somebody new after {'never' if back is None else f'{back:.2f} s'}")
+                      f"others' p99 {p99(took_others):.1f} ms, longest {max(took_others):.0f}; somebody new after {'never' if back is None else f'{back:.2f} s'}")
         died = door and not os.path.exists(f"/proc/{pid}")
         require = self.run.report.require
         require(peak <= cap, "peers", f"{where}: {peak} KiB of {cap}")
@@ -188,4 +191,7 @@ class Siege:
             self.run.count("times that the door's child had to be started again")
 
     def end(self):
+        """Between attacks there was peace, as long as there were attacks."""
         self.paced.stop()
+        if self.calm:
+            self.run.note(f"{self.name}: p99 of others in peace {p99(self.calm):.1f} ms, longest {max(self.calm):.0f}")

@@ -223,6 +223,19 @@ static void test_strangers_have_less(void **state)
 	}
 }
 
+static void test_strangers_come_for_a_call_or_two(void **state)
+{
+	(void)state;
+	const unsigned most = TLS_FRAMES_BURST / TLS_FRAMES_STRANGER / TLS_FRAMES_YOUNG;
+	for (unsigned more = 0; more < 2; more++) {
+		struct tls_frames frames = {.stranger = true};
+		struct talk talk = talk_new();
+		say_of_each(&talk, most + more, HEADERS, END_HEADERS, 20);
+		assert_int_equal(hear(&frames, &talk, 100, 0) != NULL, more);
+		free(talk.said);
+	}
+}
+
 static void test_time_gives_back(void **state)
 {
 	(void)state;
@@ -249,6 +262,7 @@ int main(void)
 	    cmocka_unit_test(test_resets_of_young_streams_count_more),
 	    cmocka_unit_test(test_churn_of_old_streams_is_no_flood),
 	    cmocka_unit_test(test_strangers_have_less),
+	    cmocka_unit_test(test_strangers_come_for_a_call_or_two),
 	    cmocka_unit_test(test_time_gives_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
