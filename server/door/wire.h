@@ -15,8 +15,8 @@
 #include "base/bytes/bytes.h"
 
 enum door_kind {
-	DOOR_START = 'S',   /* parent: where to listen for knocks, certificate, key, CA; and the socket
-			       over which connections come */
+	DOOR_START = 'S',   /* parent: where to listen for knocks, certificate, key, CA; and the
+			       socket   over which connections come */
 	DOOR_READY = 'P',   /* child */
 	DOOR_ENROLL = 'E',  /* child: peer, token, request, box key, signature */
 	DOOR_LOGIN = 'L',   /* child: peer, token, request */

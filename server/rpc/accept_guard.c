@@ -22,9 +22,9 @@ static _Atomic int fd_max = INT_MAX;
 static _Atomic unsigned per_second;
 static _Atomic uint64_t accepted, refused_full, refused_rate, starved;
 static _Atomic uint64_t
-    spent_until_ns;            /* the whole token bucket: time up to which tokens are spent */
+    spent_until_ns;             /* the whole token bucket: time up to which tokens are spent */
 static _Atomic int source = -1; /* where connections come from, if not from a listener */
-static _Atomic int spare = -1; /* given up for a moment when no descriptor is left */
+static _Atomic int spare = -1;  /* given up for a moment when no descriptor is left */
 
 static int open_spare(void)
 {

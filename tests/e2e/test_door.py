@@ -1,6 +1,7 @@
 """The door: who shows a token comes in, strangers do not, and what strangers do to the door is the door's alone."""
 import os
 import re
+import selectors
 import signal
 import socket
 import ssl
@@ -9,6 +10,7 @@ import threading
 import time
 
 import grpc
+import h2
 import harness
 import pytest
 from harness import Refused
@@ -161,6 +163,72 @@ def test_who_sends_rubbish_or_nothing_does_not_keep_others_out(server, tmp_path)
     server.login(str(tmp_path / "me"))
     for s in silent + [raw]:
         s.close()
+
+
+class Flood(threading.Thread):
+    """A stranger with many connections, each of which has greeted as TLS wants it, says nothing more, and is dialled again as soon as it ends."""
+
+    def __init__(self, server, source, count):
+        super().__init__(daemon=True)
+        context = ssl.create_default_context(cadata=server.ca.decode())
+        context.set_alpn_protocols(["h2"])
+        self.to, self.source, self.count, self.hello = ("127.0.0.1", server.door_port), (source, 0), count, h2.client_hello(context)
+        self.over, self.dials, self.peers = threading.Event(), 0, selectors.DefaultSelector()
+
+    def dial(self):
+        peer = socket.socket()
+        peer.setblocking(False)
+        peer.bind(self.source)
+        peer.connect_ex(self.to)
+        self.peers.register(peer, selectors.EVENT_WRITE)
+        self.dials += 1
+
+    def turn(self, peer, events):
+        try:
+            if events & selectors.EVENT_WRITE:
+                peer.sendall(self.hello)
+                self.peers.modify(peer, selectors.EVENT_READ)
+            elif not peer.recv(65536):
+                raise ConnectionError
+        except OSError:
+            self.peers.unregister(peer)
+            peer.close()
+            self.dial()
+
+    def run(self):
+        for _ in range(self.count):
+            self.dial()
+        while not self.over.is_set():
+            for key, events in self.peers.select(0.1):
+                self.turn(key.fileobj, events)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join(60)
+        for key in list(self.peers.get_map().values()):
+            key.fileobj.close()
+
+
+def test_a_flood_of_strangers_does_not_keep_others_out(server, tmp_path):
+    """More of them than there are places. Who comes from elsewhere is let in as if they were not there."""
+    server.login(str(tmp_path / "before"))
+    with Flood(server, "127.0.0.2", 700) as flood:
+        deadline = time.monotonic() + 60
+        while flood.dials < 800 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        took = []
+        for i in range(5):
+            began = time.monotonic()
+            client, _ = server.login(str(tmp_path / f"during{i}"))
+            took.append(time.monotonic() - began)
+        assert sorted(took)[2] < 5, took
+        client.ListEnvironments()
+        assert flood.dials < 20000
+    assert server.program.running
 
 
 def test_the_child_ends_with_its_server(server):

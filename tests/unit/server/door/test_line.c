@@ -1,11 +1,11 @@
 /* Who waits at the door, and whose turn it is. */
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <arpa/inet.h>
 
 #include <cmocka.h>
 
@@ -15,10 +15,8 @@
 
 static struct line *line_of(uint64_t per_second, uint64_t burst, size_t places)
 {
-	const struct line_rules rules = {.per_second = per_second,
-					 .burst = burst,
-					 .places = places,
-					 .patience_us = 10 * SECOND};
+	const struct line_rules rules = {
+	    .per_second = per_second, .burst = burst, .places = places, .patience_us = 10 * SECOND};
 	struct line *line = NULL;
 	assert_int_equal(line_new(&rules, &line, NULL), SL_OK);
 	return line;
@@ -178,8 +176,7 @@ int main(void)
 	    cmocka_unit_test(test_a_network_of_ipv6_is_one_address_and_ipv4_in_it_is_ipv4),
 	    cmocka_unit_test(test_a_full_line_takes_from_who_has_most),
 	    cmocka_unit_test(test_one_place_is_enough_for_a_line),
-	    cmocka_unit_test(
-		test_who_waits_too_long_is_sent_away_and_who_has_left_costs_no_turn),
+	    cmocka_unit_test(test_who_waits_too_long_is_sent_away_and_who_has_left_costs_no_turn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
