@@ -53,9 +53,9 @@ struct pending {
 
 struct child {
 	char address[ADDRESS_SIZE]; /* of knocks */
-	char *cert, *key, *ca; /* secret memory */
-	int hatch;             /* connections come over it */
-	pthread_mutex_t lock;  /* guards what follows */
+	char *cert, *key, *ca;      /* secret memory */
+	int hatch;                  /* connections come over it */
+	pthread_mutex_t lock;       /* guards what follows */
 	struct pending pending[PENDING_MAX];
 	uint32_t last_id;
 };
@@ -287,9 +287,9 @@ static void *answers_main(void *arg)
 static sl_code read_start(struct child *child, struct sl_err *err)
 {
 	SL_AUTO(sl_secret_free_auto) void *bytes = sl_secret_new(DOOR_RECORD_MAX);
-	ssize_t size =
-	    bytes == NULL ? -1
-			  : handover_receive(SPAWN_FD, bytes, DOOR_RECORD_MAX, 0, &child->hatch);
+	ssize_t size = bytes == NULL
+			   ? -1
+			   : handover_receive(SPAWN_FD, bytes, DOOR_RECORD_MAX, 0, &child->hatch);
 	struct door_record start;
 	if (size <= 0 || child->hatch < 0 || !door_read(SL_BYTES(bytes, (size_t)size), &start) ||
 	    start.kind != DOOR_START ||

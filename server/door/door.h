@@ -6,8 +6,8 @@
  * The child has no file, no store, no key but that of its own port, a memory cap and a short list
  * of system calls; it can be made to crash, and is started again: nobody but strangers notices.
  *
- * Threads: door_new() starts the gate's (gate.h) and the keeper's, which lives as long as the process
- * (the child dies with it) and calls the options' functions. */
+ * Threads: door_new() starts the gate's (gate.h) and the keeper's, which lives as long as the
+ * process (the child dies with it) and calls the options' functions. */
 #ifndef SL_SERVER_DOOR_H
 #define SL_SERVER_DOOR_H
 

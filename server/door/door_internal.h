@@ -12,8 +12,8 @@ enum { DOOR_KNOCK_SIZE = 48 };
 /* One child, from its start to its end: see keeper.c. */
 struct door_child {
 	pid_t pid;
-	int fd, pid_fd;             /* -1: none */
-	int hatch;                  /* connections go through it (gate.h); -1: none */
+	int fd, pid_fd;              /* -1: none */
+	int hatch;                   /* connections go through it (gate.h); -1: none */
 	char knock[DOOR_KNOCK_SIZE]; /* the abstract address where it hears of them */
 };
 /* SL_INTERNAL says what the system refused. */

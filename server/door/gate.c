@@ -34,7 +34,7 @@ enum {
 
 struct gate {
 	int listener, port, wake_fd;
-	struct line *line;    /* the thread's, as what follows */
+	struct line *line; /* the thread's, as what follows */
 	uint64_t deaf_until_us, dropped, logged_us;
 	pthread_t thread;
 	bool thread_started;
@@ -217,8 +217,8 @@ sl_code gate_new(const char *listen, uint64_t per_second, struct gate **ret_gate
 	gate->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sl_code code = line_new(&rules, &gate->line, err);
 	code = code != SL_OK ? code : door_listen(listen, &gate->listener, &gate->port, err);
-	if (code == SL_OK && (gate->wake_fd < 0 ||
-			      pthread_create(&gate->thread, NULL, watch_port, gate) != 0)) {
+	if (code == SL_OK &&
+	    (gate->wake_fd < 0 || pthread_create(&gate->thread, NULL, watch_port, gate) != 0)) {
 		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "door: cannot start its thread");
 	}
 	gate->thread_started = code == SL_OK;

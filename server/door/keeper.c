@@ -322,9 +322,7 @@ static sl_code wait_ready(struct door *door, struct sl_err *err)
 	}
 	bool ready = door->stats.listening;
 	pthread_mutex_unlock(&door->lock);
-	return ready ? SL_OK
-		     : sl_err_set(err, SL_UNAVAILABLE,
-				  "the door's process does not start");
+	return ready ? SL_OK : sl_err_set(err, SL_UNAVAILABLE, "the door's process does not start");
 }
 
 sl_code door_new(const struct door_options *options, struct door **ret_door, struct sl_err *err)

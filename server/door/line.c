@@ -87,7 +87,8 @@ static uint64_t address_v4(uint32_t address)
 static uint64_t address_of(const struct sockaddr *from)
 {
 	if (from->sa_family == AF_INET) {
-		return address_v4(((const struct sockaddr_in *)(const void *)from)->sin_addr.s_addr);
+		return address_v4(
+		    ((const struct sockaddr_in *)(const void *)from)->sin_addr.s_addr);
 	}
 	if (from->sa_family != AF_INET6) {
 		return 0;

@@ -50,7 +50,8 @@ static int listen_there(const struct addrinfo *found)
 	const struct sockaddr_in *v4 = (const void *)found->ai_addr;
 	int fd = -1;
 	if (found->ai_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY)) {
-		const struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = v4->sin_port};
+		const struct sockaddr_in6 any = {.sin6_family = AF_INET6,
+						 .sin6_port = v4->sin_port};
 		fd = try_listen((const struct sockaddr *)(const void *)&any, sizeof(any));
 	}
 	return fd >= 0 ? fd : try_listen(found->ai_addr, found->ai_addrlen);
