@@ -17,6 +17,7 @@
 #include "agent/config/config.h"
 #include "agent/identity/identity.h"
 #include "agent/loop/loop.h"
+#include "agent/settings/settings.h"
 #include "agent/state/state.h"
 #include "agent/status/status.h"
 #include "base/clock/clock.h"
@@ -112,6 +113,10 @@ static int run(const struct agent_config *config)
 		return failed("run", &err,
 			      err.code == SL_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILED);
 	}
+	SL_AUTO(overrides_free_auto) struct overrides *overrides = NULL;
+	if (overrides_load(own.overrides, &overrides, &err) != SL_OK) {
+		return failed("run", &err, EXIT_USAGE);
+	}
 	sl_log_level_set(level);
 	block_signals();
 	agent_config_settle(&own, identity != NULL);
@@ -123,7 +128,7 @@ static int run(const struct agent_config *config)
 	tls_hooks_install();
 	crpc_init();
 	sl_code code = sl_secret_harden(&err);
-	code = code != SL_OK ? code : loop_run(&own, identity, &err);
+	code = code != SL_OK ? code : loop_run(&own, identity, overrides, &err);
 	crpc_shutdown();
 	return code == SL_OK ? EXIT_SUCCESS : failed("run", &err, EXIT_FAILED);
 }

@@ -4,6 +4,7 @@
  *   DIR/staging/<anything>                 being written, or being removed
  *   DIR/apps/<slug>/versions/<folder>/     whole: appears by one rename
  *   DIR/apps/<slug>/current -> versions/<folder>
+ *   DIR/apps/<slug>/configs/<folder> -> .<folder>-<random>/    config of a version, a set of files
  *   DIR/apps/<slug>/work/                  working copy of a draft, its owner's to write in
  *   DIR/apps/<slug>/work.before/           the one before it
  *   DIR/saved/<slug>-<random>/             working copies of apps that are gone
@@ -18,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes/bytes.h"
 #include "base/err/err.h"
 
 enum { ACTIVATE_PATH_SIZE = 4096, ACTIVATE_NAME_SIZE = 64 };
@@ -56,7 +58,8 @@ void activate_current(const char *dir, const char *slug,
 /* Is `current` the link to `folder` that a flip makes? */
 bool activate_link_is(const char *dir, const char *slug, const char *folder);
 
-/* Moves a version's, an app's or a mirror's folder into staging, from where it is swept.
+/* Moves a version's, an app's or a mirror's folder into staging, from where it is swept; its config
+ * is removed at once.
  * Success when there is none. The caller sees to it that nobody serves it. */
 SL_MUST_USE sl_code activate_discard(const char *dir, const char *slug, const char *folder,
 				     struct sl_err *err);
@@ -66,6 +69,34 @@ SL_MUST_USE sl_code activate_discard_mirror(const char *dir, const char *reposit
 /* Removes at most `budget` entries of staging, but for the folder at path `keep`
  * (may be NULL). True when nothing else is left. */
 bool activate_sweep(const char *dir, const char *keep, unsigned budget);
+
+/* --- config -------------------------------------------------------------------------------- */
+
+/* Sets of files with values in them: folders 0700, files 0600, and none of it ever elsewhere. A set
+ * is made aside and is a version's by one rename; the one before stays until the sweep, for who is
+ * reading it. */
+
+/* A new, empty set; its path. */
+SL_MUST_USE sl_code activate_config_begin(const char *dir, const char *slug, const char *folder,
+					  char ret_set[static ACTIVATE_PATH_SIZE],
+					  struct sl_err *err);
+/* A file of it, synced; `path` is relative and within, with folders in it or not. */
+SL_MUST_USE sl_code activate_config_write(const char *set, const char *path, struct sl_bytes data,
+					  struct sl_err *err);
+/* Makes the set the version's, durably. */
+SL_MUST_USE sl_code activate_config_place(const char *dir, const char *slug, const char *folder,
+					  const char *set, struct sl_err *err);
+bool activate_config_has(const char *dir, const char *slug, const char *folder);
+/* Are these the bytes of a file of the version's set? */
+bool activate_config_is(const char *dir, const char *slug, const char *folder, const char *path,
+			struct sl_bytes data);
+/* "DIR/apps/<slug>/configs/<folder>". */
+void activate_config_path(const char *dir, const char *slug, const char *folder,
+			  char ret_path[static ACTIVATE_PATH_SIZE]);
+/* Removes all sets that are no version's, and those of versions that `is_wanted` does not name;
+ * NULL: all. */
+void activate_config_sweep(const char *dir, const char *slug,
+			   bool (*is_wanted)(const char *folder, void *ctx), void *ctx);
 
 /* --- working copies ---------------------------------------------------------------------- */
 

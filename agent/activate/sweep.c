@@ -1,12 +1,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/activate/activate.h"
+#include "agent/activate/activate_internal.h"
 #include "base/file/file.h"
 #include "base/mem/own.h"
 
@@ -68,6 +69,12 @@ static bool remove_dir(int parent, const char *name, unsigned *budget, unsigned 
 		}
 	}
 	return empty && *budget > 0 && removed(unlinkat(parent, name, AT_REMOVEDIR), budget);
+}
+
+void activate_remove_tree(int parent, const char *name)
+{
+	unsigned budget = UINT_MAX;
+	(void)remove_entry(parent, name, &budget, 0);
 }
 
 bool activate_sweep(const char *dir, const char *keep, unsigned budget)

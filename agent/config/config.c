@@ -87,6 +87,14 @@ static const struct sl_flag run_flags[] = {
      .placeholder = "FILE",
      .help = "Activate only versions that the offline release key with the public half in FILE has "
 	     "signed (`sluice release sign`). Kept for later starts; `none` demands it no more."},
+    {.name = "overrides",
+     .kind = SL_FLAG_TEXT,
+     .offset = AT(overrides),
+     .max = 4000,
+     .placeholder = "FILE",
+     .help = "Values of this host, which win over the environment's: lines "
+	     "SLUICE_CONST__NAME=VALUE and SLUICE_SECRET__NAME=VALUE. Only the agent's user may "
+	     "read FILE. Variables of those names in the agent's own environment win over FILE."},
     {.name = "hook",
      .kind = SL_FLAG_TEXT,
      .offset = AT(hook),
@@ -94,9 +102,10 @@ static const struct sl_flag run_flags[] = {
      .help =
 	 "Run after each change of what an app serves, with the app's slug, the version and its "
 	 "path as arguments (the last two empty when the app is taken down), and with "
-	 "SLUICE_APP, SLUICE_APP_ID, SLUICE_VERSION, SLUICE_PATH and SLUICE_REASON (activate, "
-	 "rollback, recover) in its environment. It runs at least once per change, also on the way "
-	 "back and after a crash."},
+	 "SLUICE_APP, SLUICE_APP_ID, SLUICE_VERSION, SLUICE_PATH, SLUICE_CONFIG (the folder of its "
+	 "config, or empty) and SLUICE_REASON (activate, rollback, recover; reload: its config "
+	 "changed) in its environment. It runs at least once per change, also on the way back and "
+	 "after a crash."},
     {.name = "hook-timeout",
      .kind = SL_FLAG_DURATION,
      .offset = AT(hook_timeout_ms),

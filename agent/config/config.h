@@ -15,7 +15,8 @@ struct agent_config {
 	const char *server, *instance, *workspace, *state_dir, *join;
 	const char *tls_ca, *tls_cert, *tls_key; /* files; "": none */
 	const char *hook, *probe, *sync, *log_level, *output;
-	const char *manifest_key, *recovery_key, *release_key; /* files; "": not given */
+	const char *manifest_key, *recovery_key, *release_key,
+	    *overrides; /* files; "": not given */
 	uint64_t hook_timeout_ms, probe_timeout_ms, probe_deadline_ms, probe_every_ms;
 	uint64_t work_every_ms; /* between looks at working copies */
 	uint64_t drift_every_ms, compare_every_ms;

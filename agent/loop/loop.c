@@ -90,6 +90,7 @@ struct reconcile_input loop_input(const struct loop *loop, const struct run *run
 	    .now_unix_ms = loop_now_unix_ms(loop),
 	    .now_mono_ms = sl_clock_mono_ms(),
 	    .settled_mono_ms = run->settled_ms,
+	    .reload_due = run->values.reload_due,
 	    .keep_extra = (unsigned)loop->config->keep,
 	    .prune_after_ms = loop->config->prune_after_ms,
 	};
@@ -375,6 +376,7 @@ static sl_code start(struct loop *loop, struct sl_err *err)
 	code = code == SL_OK ? activate_prepare(loop->dir, err) : code;
 	code = code == SL_OK ? load_manifest(loop, err) : code;
 	code = code == SL_OK ? recover(loop, err) : code;
+	code = code == SL_OK ? values_start(loop, err) : code;
 	return code == SL_OK ? open_session(loop, err) : code;
 }
 
@@ -387,6 +389,7 @@ static void stop(struct loop *loop)
 	drafts_stop(loop);
 	drift_drop(loop);
 	logins_fini(&loop->logins);
+	values_stop(loop);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_free(loop->runs[i]);
 	}
@@ -404,9 +407,10 @@ static int open_signals(void)
 	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-sl_code loop_run(const struct agent_config *config, struct identity *identity, struct sl_err *err)
+sl_code loop_run(const struct agent_config *config, struct identity *identity,
+		 const struct overrides *overrides, struct sl_err *err)
 {
-	struct loop loop = {.config = config, .identity = identity};
+	struct loop loop = {.config = config, .identity = identity, .overrides = overrides};
 	int lock = -1;
 	sl_code code = state_lock(config->state_dir, &lock, err);
 	if (code != SL_OK) {

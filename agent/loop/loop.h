@@ -9,12 +9,14 @@
 
 #include "agent/config/config.h"
 #include "agent/identity/identity.h"
+#include "agent/settings/settings.h"
 #include "base/err/err.h"
 
 /* Runs until SIGTERM or SIGINT, which must be blocked in every thread.
  * sl_crypto_init() and crpc_init() have been called. identity: who the agent is, borrowed; NULL: as
- * the config's files say. SL_OK: ended by a signal. */
+ * the config's files say. overrides: of this host, borrowed; NULL: none. SL_OK: ended by a signal.
+ */
 SL_MUST_USE sl_code loop_run(const struct agent_config *config, struct identity *identity,
-			     struct sl_err *err);
+			     const struct overrides *overrides, struct sl_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "agent/child/child.h"
 #include "agent/config/config.h"
 #include "agent/drift/drift.h"
+#include "agent/held/held.h"
 #include "agent/identity/identity.h"
 #include "agent/logins/logins.h"
 #include "agent/manifest/manifest.h"
@@ -56,6 +57,19 @@ struct draft_task {
 	char staging[ACTIVATE_PATH_SIZE];
 };
 
+/* Config of an app: what the last judgement was about, and what follows. */
+struct values_seen {
+	bool named; /* by the manifest */
+	uint8_t told[SL_HASH_BYTES], held[SL_HASH_BYTES];
+	char wanted[STATE_FOLDER_SIZE], active[STATE_FOLDER_SIZE];
+};
+struct values {
+	bool looked; /* seen is so */
+	struct values_seen seen;
+	uint64_t look_at_ms; /* monotonic: again then; 0: when something changes */
+	bool reload_due;     /* what is served has other files than it should */
+};
+
 struct run {
 	struct sl_sm sm;
 	struct state_app *app; /* borrowed from the state; the run goes before it */
@@ -73,6 +87,7 @@ struct run {
 	bool told;     /* told_hash is what the server knows */
 	uint8_t told_hash[SL_HASH_BYTES];
 	struct draft draft;
+	struct values values;
 
 	/* What somebody changed of what is served: drift.c. Times are monotonic. */
 	uint64_t scan_at_ms, compare_at_ms, correct_at_ms; /* not before */
@@ -124,6 +139,11 @@ struct loop {
 	struct run **runs;              /* one per app of the state, in its order */
 	size_t run_count;
 
+	const struct overrides *overrides; /* of this host; borrowed */
+	struct held held;                  /* config as the server told it */
+	uint8_t *own_key;                  /* owned, secret: held's, without identity */
+	uint64_t keep_at_ms;               /* monotonic: not before, after it could not be kept */
+
 	struct logins logins; /* to repositories */
 	struct pull *pull;    /* the one Git job; NULL: none */
 	char pull_app[STATE_ID_SIZE], pull_version[STATE_ID_SIZE];
@@ -174,6 +194,8 @@ void run_activate(struct loop *loop, struct run *run, struct state_version *vers
 void run_step(struct loop *loop, struct run *run);
 /* Hook and probe after a flip that a crash cut short. */
 void run_resume(struct loop *loop, struct run *run);
+/* Writes the config of what is served anew, then hook and probe. */
+void run_reload(struct loop *loop, struct run *run);
 /* Puts the link where the flip under way wants it, then as run_resume(). */
 void run_redo(struct loop *loop, struct run *run);
 
@@ -199,6 +221,20 @@ void turns_end(struct loop *loop); /* it has fetched, or does not want to any mo
 void turns_step(struct loop *loop);
 void turns_begin_stream(struct loop *loop, bool given);
 void turns_hear(struct loop *loop, const Sluice__V1__FetchTurn *message);
+
+/* values.c: config of what is served. */
+SL_MUST_USE sl_code values_start(struct loop *loop, struct sl_err *err);
+void values_stop(struct loop *loop);
+/* What the server told, once it is believed. */
+SL_MUST_USE sl_code values_take(struct loop *loop, const Sluice__V1__AgentConfig *config,
+				struct sl_err *err);
+void values_keep(struct loop *loop); /* on disk, as soon as that can be */
+/* Says in the state what versions lack, and in the run whether files are to be written anew. */
+void values_step(struct loop *loop, struct run *run);
+/* Writes the version's files, unless they are there. SL_UNAVAILABLE: its values have not come. */
+SL_MUST_USE sl_code values_place(struct loop *loop, struct run *run,
+				 const struct state_version *version, struct sl_err *err);
+void values_sweep(struct loop *loop, struct run *run); /* removes files that nobody needs */
 
 /* drift.c: local changes to what is served are found, told and put back. */
 void drift_step(struct loop *loop);

@@ -72,6 +72,14 @@ static Sluice__V1__Drift *drift_of(const struct run *run, struct sl_arena *arena
 	return drift;
 }
 
+static Sluice__V1__HeldConfig *config_of(const struct run *run, struct sl_arena *arena)
+{
+	const struct state_app *app = run->app;
+	return app->config_size == 0 ? NULL
+				     : sluice__v1__held_config__unpack(
+					   sl_arena_protobuf(arena), app->config_size, app->config);
+}
+
 static Sluice__V1__AgentReport *make_report(const struct loop *loop, const struct run *run,
 					    const struct reconcile_view *view,
 					    struct sl_arena *arena)
@@ -95,6 +103,7 @@ static Sluice__V1__AgentReport *make_report(const struct loop *loop, const struc
 	report->percent = view->percent / 25 * 25;
 	report->working_copy = drafts_view(loop, run, arena);
 	report->drift = drift_of(run, arena);
+	report->config = config_of(run, arena);
 	return report;
 }
 
@@ -243,7 +252,23 @@ static Sluice__V1__AppInventory *inventory_of(const struct loop *loop, const str
 	inventory->staged_version_ids = report->staged_version_ids;
 	inventory->last = report;
 	inventory->orphaned = view.orphaned;
+	const uint8_t *stamp = held_stamp(&loop->held, run->app->id);
+	if (stamp != NULL) {
+		inventory->config = (ProtobufCBinaryData){
+		    .data = sl_arena_dup(arena, stamp, SL_HASH_BYTES), .len = SL_HASH_BYTES};
+	}
 	return inventory;
+}
+
+/* What is sealed for an agent that has no identity. */
+static void put_box_key(const struct loop *loop, Sluice__V1__AgentHello *hello,
+			struct sl_arena *arena)
+{
+	hello->box_key.data = sl_arena_alloc(arena, SL_BOX_PUBLIC_BYTES);
+	if (hello->box_key.data != NULL) {
+		hello->box_key.len = SL_BOX_PUBLIC_BYTES;
+		sl_box_public(loop->own_key, hello->box_key.data);
+	}
 }
 
 void report_greet(void *ctx, Sluice__V1__AgentHello *hello, struct sl_arena *arena)
@@ -271,6 +296,9 @@ void report_greet(void *ctx, Sluice__V1__AgentHello *hello, struct sl_arena *are
 			sl_hash(hello->manifest_digest.data, state->manifest, state->manifest_size,
 				NULL, 0);
 		}
+	}
+	if (loop->identity == NULL) {
+		put_box_key(loop, hello, arena);
 	}
 	hello->inventory = SL_ARENA_ARRAY(arena, Sluice__V1__AppInventory *, loop->run_count + 1);
 	for (size_t i = 0; !sl_arena_failed(arena) && i < loop->run_count; i++) {

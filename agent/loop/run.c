@@ -17,7 +17,7 @@ static const struct sl_sm_state run_states[] = {
 enum { MISSES_DEGRADED = 3, PROBE_AGAIN_MS = 1000, WHY_SIZE = 400, HOLD_MS = 5000 };
 
 static void finish(struct loop *loop, struct run *run);
-static void put_back(struct loop *loop, struct run *run, const char *why);
+static void give_up(struct loop *loop, struct run *run, const char *why);
 
 struct run *run_new(struct state_app *app)
 {
@@ -57,7 +57,11 @@ static const char *hook_reason(const struct run *run)
 	if (run->recovering) {
 		return "recover";
 	}
-	return run->app->flip.reason == STATE_FLIP_ROLLBACK ? "rollback" : "activate";
+	static const char *const reasons[] = {[STATE_FLIP_NONE] = "activate",
+					      [STATE_FLIP_ACTIVATE] = "activate",
+					      [STATE_FLIP_ROLLBACK] = "rollback",
+					      [STATE_FLIP_RELOAD] = "reload"};
+	return reasons[run->app->flip.reason];
 }
 
 static sl_code start_hook(struct loop *loop, struct run *run, struct sl_err *err)
@@ -71,12 +75,17 @@ static sl_code start_hook(struct loop *loop, struct run *run, struct sl_err *err
 		(void)snprintf(path + at, sizeof(path) - at, "%.3900s/apps/%s/versions/%s",
 			       loop->dir, app->slug, app->active);
 	}
-	char slug[96], id[64], name[64], reason[64];
+	char slug[96], id[64], name[64], reason[64], config[ACTIVATE_PATH_SIZE] = "";
+	if (activate_config_has(loop->dir, app->slug, app->active)) {
+		activate_config_path(loop->dir, app->slug, app->active, config);
+	}
+	char files[sizeof(config) + 16];
+	(void)snprintf(files, sizeof(files), "SLUICE_CONFIG=%s", config);
 	(void)snprintf(slug, sizeof(slug), "SLUICE_APP=%s", app->slug);
 	(void)snprintf(id, sizeof(id), "SLUICE_APP_ID=%s", app->id);
 	(void)snprintf(name, sizeof(name), "SLUICE_VERSION=%s", version);
 	(void)snprintf(reason, sizeof(reason), "SLUICE_REASON=%s", hook_reason(run));
-	const char *const env[] = {slug, id, name, path, reason, NULL};
+	const char *const env[] = {slug, id, name, path, reason, files, NULL};
 	const char *const argv[] = {loop->config->hook, app->slug, version, path + at, NULL};
 	struct child_options options = {
 	    .argv = argv, .env = env, .deadline_ms = loop->config->hook_timeout_ms};
@@ -106,11 +115,12 @@ static void after_hook(struct loop *loop, struct run *run, bool ok, const char *
 		log_warn("hook-failed", "app=%s folder=%s reason=%s why=%s", app->slug, app->active,
 			 hook_reason(run), SL_QUOTE(why));
 	}
-	if (!ok && forward) {
-		put_back(loop, run, why);
+	bool reload = app->flip.reason == STATE_FLIP_RELOAD;
+	if (!ok && (forward || reload)) {
+		give_up(loop, run, why);
 		return;
 	}
-	if (forward) {
+	if (forward || reload) {
 		begin_probing(loop, run);
 		return;
 	}
@@ -205,6 +215,12 @@ void run_activate(struct loop *loop, struct run *run, struct state_version *vers
 	(void)state_text(from, sizeof(from), way_back(app, to));
 	struct state_flip before = app->flip;
 	run->recovering = false;
+	if (version != NULL && values_place(loop, run, version, &err) != SL_OK) {
+		log_warn("config-failed", "app=%s version=%s why=%s", app->slug, version->name,
+			 SL_QUOTE(err.msg));
+		work_retry_later(loop, version, err.msg);
+		return;
+	}
 	if (version != NULL && !version->attempt_open) {
 		version->attempt++;
 		version->attempt_open = true;
@@ -225,6 +241,34 @@ void run_activate(struct loop *loop, struct run *run, struct state_version *vers
 	}
 	quieten(run);
 	flipped(loop, run);
+}
+
+void run_reload(struct loop *loop, struct run *run)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct state_app *app = run->app;
+	const struct state_version *active = state_active(app);
+	if (active == NULL) {
+		run->values.reload_due = false;
+		return;
+	}
+	run->recovering = false;
+	set_flip(app, STATE_FLIP_RELOAD, app->active, app->active);
+	sl_code code = loop_save(loop, &err);
+	code = code == SL_OK ? values_place(loop, run, active, &err) : code;
+	if (code != SL_OK) {
+		log_warn("config-failed", "app=%s version=%s why=%s", app->slug, active->name,
+			 SL_QUOTE(err.msg));
+		loop_note_error(loop, err.msg);
+		app->flip = (struct state_flip){.reason = STATE_FLIP_NONE};
+		loop->dirty = true;
+		run->hold_until_ms = sl_clock_mono_ms() + HOLD_MS;
+		return;
+	}
+	run->values.reload_due = false;
+	run->misses = 0;
+	quieten(run);
+	run_resume(loop, run);
 }
 
 void run_redo(struct loop *loop, struct run *run)
@@ -269,17 +313,10 @@ static void put_back(struct loop *loop, struct run *run, const char *why)
 	run_redo(loop, run);
 }
 
-static void finish(struct loop *loop, struct run *run)
+/* The flip is seen through. */
+static void settle(struct loop *loop, struct run *run)
 {
 	struct state_app *app = run->app;
-	struct state_version *active = state_active(app);
-	bool forward = app->flip.reason == STATE_FLIP_ACTIVATE;
-	if (active != NULL && forward) {
-		active->error[0] = '\0';
-		active->transient = false;
-		active->failed = 0;
-		active->attempt_open = false;
-	}
 	log_info("settled", "app=%s serves=%s reason=%s", app->slug, app->active, hook_reason(run));
 	app->flip = (struct state_flip){.reason = STATE_FLIP_NONE};
 	run->recovering = false;
@@ -287,7 +324,38 @@ static void finish(struct loop *loop, struct run *run)
 	run->probe_at_ms = run->settled_ms + loop->config->probe_every_ms;
 	loop->dirty = true;
 	loop_wake_at(loop, run->settled_ms);
+	values_sweep(loop, run);
 	quieten(run);
+}
+
+static void finish(struct loop *loop, struct run *run)
+{
+	struct state_app *app = run->app;
+	struct state_version *active = state_active(app);
+	if (active != NULL && app->flip.reason != STATE_FLIP_ROLLBACK) {
+		active->error[0] = '\0';
+		active->transient = false;
+		active->failed = 0;
+		active->attempt_open = false;
+		app->degraded = false;
+	}
+	settle(loop, run);
+}
+
+/* Hook or probe said no. Config is not put back: it is what the environment has. */
+static void give_up(struct loop *loop, struct run *run, const char *why)
+{
+	struct state_app *app = run->app;
+	struct state_version *active = state_active(app);
+	if (app->flip.reason != STATE_FLIP_RELOAD || active == NULL) {
+		put_back(loop, run, why);
+		return;
+	}
+	log_warn("degraded", "app=%s serves=%s why=%s", app->slug, app->active, SL_QUOTE(why));
+	app->degraded = true;
+	active->transient = true;
+	state_error_text(active->error, why);
+	settle(loop, run);
 }
 
 /* --- probe -------------------------------------------------------------------------- */
@@ -336,7 +404,7 @@ static void probed(struct loop *loop, struct run *run, bool ok, const char *why)
 	char whole[WHY_SIZE];
 	(void)snprintf(whole, sizeof(whole), "probe said no for %" PRIu64 " ms: %.300s",
 		       loop->config->probe_deadline_ms, why);
-	put_back(loop, run, whole);
+	give_up(loop, run, whole);
 }
 
 static void step_probe(struct loop *loop, struct run *run)

@@ -135,6 +135,15 @@ static void on_refresh(struct loop *loop, const Sluice__V1__NotModified *refresh
 	loop->dirty = true;
 }
 
+static void on_config(struct loop *loop, const Sluice__V1__AgentConfig *config)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	if (values_take(loop, config, &err) != SL_OK) {
+		refuse(loop, &err);
+	}
+	loop_wake_at(loop, 1);
+}
+
 /* Kept in memory only. Nobody but the agent with this key can read it, so nothing of it is told. */
 static void on_login(struct loop *loop, const Sluice__V1__AgentLogin *login)
 {
@@ -171,6 +180,9 @@ void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_LOGIN:
 		on_login(loop, message->login);
+		return;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_CONFIG:
+		on_config(loop, message->config);
 		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_PUSH:
 		pushes_order(loop, message->push);

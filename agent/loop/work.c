@@ -246,6 +246,7 @@ static bool discard_app(struct loop *loop, struct run *run)
 		run->hold_until_ms = sl_clock_mono_ms() + HOLD_MS;
 		return false;
 	}
+	held_forget(&loop->held, app->id);
 	log_info("forgotten", "app=%s id=%s", app->slug, app->id);
 	while (app->version_count > 0) {
 		state_version_remove(app, app->versions[0]);
@@ -284,6 +285,7 @@ static bool forget(struct loop *loop, struct run *run)
 static bool do_step(struct loop *loop, struct run *run, struct reconcile_step *ret_fetch,
 		    struct run **ret_fetcher)
 {
+	values_step(loop, run);
 	struct reconcile_input in = loop_input(loop, run);
 	struct reconcile_step step = reconcile_next(&in, run->app);
 	bool held = in.now_mono_ms < run->hold_until_ms;
@@ -303,6 +305,9 @@ static bool do_step(struct loop *loop, struct run *run, struct reconcile_step *r
 		return true;
 	case RECONCILE_ACTIVATE:
 		run_activate(loop, run, step.version);
+		break;
+	case RECONCILE_RELOAD:
+		run_reload(loop, run);
 		break;
 	case RECONCILE_TAKE_DOWN:
 		run_activate(loop, run, NULL);
@@ -328,6 +333,7 @@ void work_step(struct loop *loop)
 	if (loop->pull != NULL) {
 		step_pull(loop);
 	}
+	values_keep(loop);
 	drafts_step(loop);
 	for (size_t i = 0; i < loop->run_count; i++) {
 		run_step(loop, loop->runs[i]);

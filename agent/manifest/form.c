@@ -87,6 +87,9 @@ static sl_code check_keep(const Sluice__V1__ManifestApp *app, struct sl_err *err
 	if (app->pulled != NULL && app->pulled->digest.len != SL_HASH_BYTES) {
 		return bad(err, app, "digest of pulled", app->pulled->version_id, "of 32 bytes");
 	}
+	if (app->config.len != 0 && app->config.len != SL_HASH_BYTES) {
+		return bad(err, app, "config", "", "of 32 bytes");
+	}
 	if (app->take_down && app->activate[0] != '\0') {
 		return bad(err, app, "activate", app->activate, "empty beside take_down");
 	}

@@ -13,6 +13,11 @@ static bool is_expired(const struct reconcile_input *in)
 	return in->now_unix_ms >= in->state->expires_unix_ms;
 }
 
+bool reconcile_is_ready(const struct state_version *version)
+{
+	return version->not_ready[0] == '\0';
+}
+
 /* The version to activate, as far as it may be; NULL: none. */
 static struct state_version *to_activate(const struct reconcile_input *in,
 					 const struct state_app *app,
@@ -22,7 +27,7 @@ static struct state_version *to_activate(const struct reconcile_input *in,
 	struct state_version *version = bundle != NULL ? reconcile_version(app, bundle) : NULL;
 	if (version == NULL || !version->on_disk || version->outcome != STATE_OPEN ||
 	    version->retry_at_ms > in->now_mono_ms || in->busy || in->manifest->paused ||
-	    version->release_missing || is_expired(in) ||
+	    version->release_missing || !reconcile_is_ready(version) || is_expired(in) ||
 	    strcmp(version->folder, app->active) == 0) {
 		return NULL;
 	}
@@ -137,6 +142,9 @@ struct reconcile_step reconcile_next(const struct reconcile_input *in, const str
 	struct state_version *version = to_activate(in, app, want);
 	if (version != NULL) {
 		return (struct reconcile_step){.kind = RECONCILE_ACTIVATE, .version = version};
+	}
+	if (in->reload_due && serves && !in->busy && app->flip.reason == STATE_FLIP_NONE) {
+		return (struct reconcile_step){.kind = RECONCILE_RELOAD};
 	}
 	struct reconcile_step fetch = to_fetch(in, app, want);
 	if (fetch.kind == RECONCILE_FETCH) {

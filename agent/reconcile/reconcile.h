@@ -38,6 +38,7 @@ enum reconcile_kind {
 	RECONCILE_TAKE_DOWN, /* serve nothing */
 	RECONCILE_FORGET,    /* removed and not served: delete the folder */
 	RECONCILE_PRUNE,     /* version: delete its folder */
+	RECONCILE_RELOAD,    /* write the config of what is served anew */
 };
 
 struct reconcile_step {
@@ -52,13 +53,17 @@ struct reconcile_input {
 	const struct state *state;
 	const Sluice__V1__Manifest *manifest; /* NULL: none accepted yet */
 	bool busy;                            /* a hook of this app runs: no flip now */
-	uint64_t now_unix_ms;                 /* the server's time */
+	bool reload_due;      /* the config of what is served is another than what is written */
+	uint64_t now_unix_ms; /* the server's time */
 	uint64_t now_mono_ms;
 	uint64_t settled_mono_ms; /* when the app's last flip was seen through; pruning waits a
 				     while after it */
 	unsigned keep_extra;      /* versions kept beyond the manifest's */
 	uint64_t prune_after_ms;  /* pause from settled_mono_ms until one is deleted */
 };
+
+/* Does the version wait for its config, or has lost some? Its `not_ready` says what is missing. */
+bool reconcile_is_ready(const struct state_version *version);
 
 struct reconcile_step reconcile_next(const struct reconcile_input *in, const struct state_app *app);
 

@@ -35,11 +35,34 @@ static struct reconcile_view unsigned_release(const struct state_version *subjec
 	};
 }
 
+/* Some of its config is missing: it becomes ready by itself when that comes. */
+static struct reconcile_view not_ready(const struct state_version *subject)
+{
+	return (struct reconcile_view){
+	    .subject = subject,
+	    .phase = SLUICE__V1__PHASE__PHASE_NOT_READY,
+	    .error_class = SLUICE__V1__ERROR_CLASS__ERROR_CLASS_TRANSIENT,
+	    .error = subject->not_ready,
+	};
+}
+
+/* Is there, and to be active but for one thing? */
+static bool waits(const struct state_version *subject, const Sluice__V1__ManifestApp *want)
+{
+	return subject->on_disk && subject->outcome == STATE_OPEN && want != NULL &&
+	       strcmp(want->activate, subject->id) == 0;
+}
+
 static bool waits_for_signature(const struct state_version *subject,
 				const Sluice__V1__ManifestApp *want)
 {
-	return subject->release_missing && subject->on_disk && subject->outcome == STATE_OPEN &&
-	       want != NULL && strcmp(want->activate, subject->id) == 0;
+	return subject->release_missing && waits(subject, want);
+}
+
+static bool waits_for_config(const struct state_version *subject,
+			     const Sluice__V1__ManifestApp *want)
+{
+	return !reconcile_is_ready(subject) && waits(subject, want);
 }
 
 /* What the app is about: what is to be active; else what is served; else the
@@ -81,6 +104,8 @@ static struct reconcile_view of_active(const struct state_app *app,
 		view.phase = SLUICE__V1__PHASE__PHASE_DEGRADED;
 		view.error = subject->error;
 		view.error_class = SLUICE__V1__ERROR_CLASS__ERROR_CLASS_TRANSIENT;
+	} else if (!reconcile_is_ready(subject)) {
+		view = not_ready(subject);
 	}
 	return view;
 }
@@ -123,6 +148,8 @@ struct reconcile_view reconcile_view(const struct reconcile_input *in, const str
 		view.percent = activity->percent;
 	} else if (subject != NULL && waits_for_signature(subject, want)) {
 		view = unsigned_release(subject);
+	} else if (subject != NULL && waits_for_config(subject, want)) {
+		view = not_ready(subject);
 	} else if (subject != NULL) {
 		view = reconcile_view_of(subject);
 	}

@@ -43,6 +43,7 @@ static stored_version *encode_version(const struct state_version *version, struc
 	to->source = version->source;
 	to->transient = version->transient;
 	to->release_missing = version->release_missing;
+	to->not_ready = text(version->not_ready);
 	to->bundle = (ProtobufCBinaryData){.data = version->bundle, .len = version->bundle_size};
 	if (version->print_known) {
 		to->print.data = (uint8_t *)(uintptr_t)version->print;
@@ -90,6 +91,7 @@ static stored_app *encode_app(const struct state_app *app, struct sl_arena *aren
 	to->flipped_ms = app->flipped_unix_ms;
 	to->degraded = app->degraded;
 	to->wanted_id = text(app->wanted_id);
+	to->config = (ProtobufCBinaryData){.data = app->config, .len = app->config_size};
 	if (app->work.version_id[0] != '\0') {
 		sluice__agent__v1__stored_work__init(work);
 		work->version_id = text(app->work.version_id);
@@ -206,6 +208,7 @@ static bool decode_version(const stored_version *from, struct state_app *app)
 	version->source = from->source;
 	version->transient = from->transient;
 	version->release_missing = from->release_missing;
+	state_error_text(version->not_ready, from->not_ready);
 	state_error_text(version->error, from->error);
 	struct sl_bytes bundle = SL_BYTES(from->bundle.data, from->bundle.len);
 	if (bundle.size > 0 && !state_version_bundle(version, bundle)) {
@@ -240,13 +243,15 @@ static bool decode_app(const stored_app *from, struct state *state)
 	bool whole = app != NULL && state_text(app->active, sizeof(app->active), from->active) &&
 		     state_text(app->previous, sizeof(app->previous), from->previous) &&
 		     state_text(app->wanted_id, sizeof(app->wanted_id), from->wanted_id);
-	whole = whole && decode_modified(from, app);
+	whole = whole && decode_modified(from, app) &&
+		state_app_config(app, SL_BYTES(from->config.data, from->config.len));
 	for (size_t i = 0; whole && i < from->n_versions; i++) {
 		whole = decode_version(from->versions[i], app);
 	}
 	if (whole && from->flip != NULL) {
-		bool back = from->flip->reason == STATE_FLIP_ROLLBACK;
-		app->flip.reason = back ? STATE_FLIP_ROLLBACK : STATE_FLIP_ACTIVATE;
+		uint32_t reason = from->flip->reason;
+		bool known = reason == STATE_FLIP_ROLLBACK || reason == STATE_FLIP_RELOAD;
+		app->flip.reason = known ? reason : STATE_FLIP_ACTIVATE;
 		whole = state_text(app->flip.to, sizeof(app->flip.to), from->flip->to) &&
 			state_text(app->flip.from, sizeof(app->flip.from), from->flip->from);
 	}

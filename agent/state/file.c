@@ -76,26 +76,40 @@ bool state_is_locked(const char *dir)
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
-sl_code state_load(const char *dir, struct state **ret_state, struct sl_err *err)
+sl_code state_read_file(const char *dir, const char *name, size_t max, uint8_t **ret_data,
+			size_t *ret_size, struct sl_err *err)
 {
-	SL_AUTO(sl_fd_auto) int fd = open_in(dir, "state", O_RDONLY, 0);
+	SL_AUTO(sl_fd_auto) int fd = open_in(dir, name, O_RDONLY, 0);
 	if (fd < 0 && errno == ENOENT) {
-		return sl_err_set(err, SL_NOT_FOUND, "'%s/state': no agent has run here yet", dir);
+		return sl_err_set(err, SL_NOT_FOUND, "'%s/%s' is not there", dir, name);
 	}
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) != 0) {
-		return io_error(err, "read", dir, "state");
+		return io_error(err, "read", dir, name);
 	}
-	if (st.st_size > STATE_BYTES_MAX) {
-		return sl_err_set(err, SL_DATA_LOSS, "'%s/state': more than %d bytes", dir,
-				  STATE_BYTES_MAX);
+	if ((uint64_t)st.st_size > max) {
+		return sl_err_set(err, SL_DATA_LOSS, "'%s/%s': more than %zu bytes", dir, name,
+				  max);
 	}
 	size_t size = (size_t)st.st_size;
 	SL_AUTO(sl_free_auto) uint8_t *data = malloc(size + 1);
 	if (data == NULL || !sl_file_read(fd, data, size)) {
-		return io_error(err, "read", dir, "state");
+		return io_error(err, "read", dir, name);
 	}
-	sl_code code = state_decode(SL_BYTES(data, size), ret_state, err);
+	*ret_data = SL_TAKE(data);
+	*ret_size = size;
+	return SL_OK;
+}
+
+sl_code state_load(const char *dir, struct state **ret_state, struct sl_err *err)
+{
+	SL_AUTO(sl_free_auto) uint8_t *data = NULL;
+	size_t size = 0;
+	sl_code code = state_read_file(dir, "state", STATE_BYTES_MAX, &data, &size, err);
+	if (code != SL_OK) {
+		return code == SL_NOT_FOUND ? sl_err_wrap(err, "no agent has run here yet") : code;
+	}
+	code = state_decode(SL_BYTES(data, size), ret_state, err);
 	return code == SL_OK ? SL_OK : sl_err_wrap(err, "'%s/state'", dir);
 }
 

@@ -24,6 +24,7 @@ static void app_free(struct state_app *app)
 	}
 	free(app->versions);
 	free(app->modified);
+	free(app->config);
 	free(app);
 }
 
@@ -128,20 +129,33 @@ struct state_version *state_version_add(struct state_app *app, const char *id, c
 	return added;
 }
 
-bool state_version_bundle(struct state_version *version, struct sl_bytes bundle)
+/* Keeps a copy in the place of what was there. */
+static bool replace(uint8_t **data, size_t *size, struct sl_bytes with)
 {
-	if (sl_bytes_equal(SL_BYTES(version->bundle, version->bundle_size), bundle)) {
+	if (sl_bytes_equal(SL_BYTES(*data, *size), with)) {
 		return true;
 	}
-	uint8_t *copy = malloc(bundle.size + 1);
+	uint8_t *copy = malloc(with.size + 1);
 	if (copy == NULL) {
 		return false;
 	}
-	memcpy(copy, bundle.data, bundle.size);
-	free(version->bundle);
-	version->bundle = copy;
-	version->bundle_size = bundle.size;
+	if (with.size > 0) {
+		memcpy(copy, with.data, with.size);
+	}
+	free(*data);
+	*data = copy;
+	*size = with.size;
 	return true;
+}
+
+bool state_version_bundle(struct state_version *version, struct sl_bytes bundle)
+{
+	return replace(&version->bundle, &version->bundle_size, bundle);
+}
+
+bool state_app_config(struct state_app *app, struct sl_bytes config)
+{
+	return replace(&app->config, &app->config_size, config);
 }
 
 void state_app_remove(struct state *state, struct state_app *app)

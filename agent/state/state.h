@@ -43,6 +43,7 @@ struct state_version {
 	uint64_t source;      /* fingerprint of where the manifest says the bundle is */
 	bool transient;       /* error is one that is tried again by itself */
 	bool release_missing; /* lacks the signature that is demanded: not to be activated */
+	char not_ready[STATE_ERROR_SIZE]; /* what of its config is missing; "": nothing */
 	char error[STATE_ERROR_SIZE];
 	uint8_t *bundle; /* owned; the manifest's word of where it comes from, packed; NULL: none */
 	size_t bundle_size;
@@ -56,7 +57,12 @@ struct state_version {
 	uint64_t retry_at_ms; /* monotonic; not before */
 };
 
-enum state_flip_reason { STATE_FLIP_NONE = 0, STATE_FLIP_ACTIVATE = 1, STATE_FLIP_ROLLBACK = 2 };
+enum state_flip_reason {
+	STATE_FLIP_NONE = 0,
+	STATE_FLIP_ACTIVATE = 1,
+	STATE_FLIP_ROLLBACK = 2,
+	STATE_FLIP_RELOAD = 3, /* the link stays: other config for what is served */
+};
 
 struct state_modified;
 
@@ -89,6 +95,8 @@ struct state_app {
 	char wanted_id[STATE_ID_SIZE]; /* what the manifest last told to activate */
 	struct state_work work;
 	struct state_modified *modified; /* owned; NULL: what is served is as it was put there */
+	uint8_t *config; /* owned; what is told of its config, a packed HeldConfig; NULL: nothing */
+	size_t config_size;
 };
 
 /* What somebody changed of what is served. */
@@ -151,6 +159,8 @@ struct state_version *state_version_add(struct state_app *app, const char *id, c
 					const uint8_t *digest);
 /* Keeps a copy; false: out of memory, the one before stays. */
 bool state_version_bundle(struct state_version *version, struct sl_bytes bundle);
+/* The same of an app's HeldConfig; size 0: there is none. */
+bool state_app_config(struct state_app *app, struct sl_bytes config);
 void state_app_remove(struct state *state, struct state_app *app);
 void state_version_remove(struct state_app *app, struct state_version *version);
 
@@ -196,5 +206,10 @@ bool state_pulling_read(const char *dir, struct state_pulling *ret_pulling);
 /* Puts `size` bytes into DIR/name the same way. `mode` as for open(). */
 SL_MUST_USE sl_code state_write_file(const char *dir, const char *name, const void *data,
 				     size_t size, unsigned mode, struct sl_err *err);
+
+/* Up to `max` bytes of DIR/name, which is no link; the caller frees them. SL_NOT_FOUND: there is
+ * none. SL_DATA_LOSS: it has more. */
+SL_MUST_USE sl_code state_read_file(const char *dir, const char *name, size_t max,
+				    uint8_t **ret_data, size_t *ret_size, struct sl_err *err);
 
 #endif

@@ -112,6 +112,9 @@ static void check_app(struct check *check, const struct state_app *app)
 		  active != NULL && active->name[0] != '\0' ? active->name : "an unknown version",
 		  current, app->degraded ? ": " : "",
 		  app->degraded && active != NULL ? active->error : "");
+	if (active != NULL && active->not_ready[0] != '\0') {
+		check_say(check, CHECK_WARN, "config", "%s: %s", app->slug, active->not_ready);
+	}
 }
 
 /* By what it has enrolled with, unless the flags say otherwise. */

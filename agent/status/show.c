@@ -115,6 +115,14 @@ static const char *phase_text(char text[static PHASE_TEXT_SIZE], const struct ro
 	return text;
 }
 
+/* NULL: nothing is told of it. */
+static Sluice__V1__HeldConfig *config_of(const struct state_app *app)
+{
+	return app->config_size == 0
+		   ? NULL
+		   : sluice__v1__held_config__unpack(NULL, app->config_size, app->config);
+}
+
 static void print_modified(FILE *out, const struct state_modified *modified)
 {
 	for (size_t i = 0; modified != NULL && i < modified->file_count; i++) {
@@ -124,6 +132,29 @@ static void print_modified(FILE *out, const struct state_modified *modified)
 		(void)fprintf(out, "  and %" PRIu64 " more\n",
 			      modified->count - modified->file_count);
 	}
+}
+
+static void print_texts(FILE *out, const char *what, char **texts, size_t named, uint32_t count)
+{
+	for (size_t i = 0; i < named; i++) {
+		(void)fprintf(out, "  %s: %s\n", what, texts[i]);
+	}
+	if (count > named) {
+		(void)fprintf(out, "  %s: and %zu more\n", what, count - named);
+	}
+}
+
+/* What its phase does not say. */
+static void print_config(FILE *out, const struct state_app *app)
+{
+	Sluice__V1__HeldConfig *config = config_of(app);
+	if (config == NULL) {
+		return;
+	}
+	print_texts(out, "missing", config->missing, config->n_missing, config->missing_count);
+	print_texts(out, "override", config->overrides, config->n_overrides,
+		    config->override_count);
+	sluice__v1__held_config__free_unpacked(config, NULL);
 }
 
 static void print_table(FILE *out, const struct look *look)
@@ -140,7 +171,38 @@ static void print_table(FILE *out, const struct look *look)
 			      row.held ? "an update is available (MANUAL) " : "",
 			      row.app->modified != NULL ? "MODIFIED " : "", row.error);
 		print_modified(out, row.app->modified);
+		print_config(out, row.app);
 	}
+}
+
+static void put_texts(struct sl_json_writer *json, const char *key, char **texts, size_t count)
+{
+	sl_json_open_list(json, key);
+	for (size_t i = 0; i < count; i++) {
+		sl_json_put_text(json, NULL, texts[i]);
+	}
+	sl_json_close(json);
+}
+
+static void put_config(struct sl_json_writer *json, const struct state_app *app)
+{
+	Sluice__V1__HeldConfig *config = config_of(app);
+	char hex[2 * SL_HASH_BYTES + 1] = "";
+	if (config == NULL) {
+		return;
+	}
+	if (config->stamp.len == SL_HASH_BYTES) {
+		(void)sl_hex(hex, config->stamp.data, SL_HASH_BYTES);
+	}
+	sl_json_open_object(json, "config");
+	sl_json_put_text(json, "stamp", hex);
+	put_texts(json, "missing", config->missing, config->n_missing);
+	sl_json_put_uint(json, "missingCount", config->missing_count);
+	put_texts(json, "overrides", config->overrides, config->n_overrides);
+	sl_json_put_uint(json, "overrideCount", config->override_count);
+	sl_json_put_text(json, "error", config->error);
+	sl_json_close(json);
+	sluice__v1__held_config__free_unpacked(config, NULL);
 }
 
 static void put_app(struct sl_json_writer *json, const struct row *row)
@@ -165,6 +227,7 @@ static void put_app(struct sl_json_writer *json, const struct row *row)
 		sl_json_put_text(json, "commit", app->work.commit);
 		sl_json_close(json);
 	}
+	put_config(json, app);
 	sl_json_put_uint(json, "modified", app->modified != NULL ? app->modified->count : 0);
 	sl_json_open_list(json, "modifiedFiles");
 	for (size_t i = 0; app->modified != NULL && i < app->modified->file_count; i++) {

@@ -147,6 +147,39 @@ sl_code trust_check_refresh(const struct state *state, const Sluice__V1__NotModi
 	return SL_OK;
 }
 
+static bool config_is_signed(const struct state *state, const Sluice__V1__AgentConfig *config)
+{
+	uint8_t words[VOUCH_CONFIG_MAX];
+	const struct vouch_config said = {.instance_id = state->instance_id,
+					  .app_id = config->app_id,
+					  .stamp = config->stamp.data,
+					  .box = bytes_of(config->box)};
+	size_t size = config->stamp.len != SL_HASH_BYTES ? 0 : vouch_config(&said, words);
+	return size > 0 && sl_sign_is_valid(key_of(state->trust.manifest_key), VOUCH_CONFIG,
+					    SL_BYTES(words, size), bytes_of(config->signature));
+}
+
+sl_code trust_check_config(const struct state *state, const Sluice__V1__AgentConfig *config,
+			   struct sl_err *err)
+{
+	const struct state_trust *trust = &state->trust;
+	if (trust->epoch == 0 && config->signature.len == 0) {
+		return SL_OK;
+	}
+	if (trust->epoch == 0) {
+		return refused(err, "config is signed, and this agent has pinned no key (enrol it, "
+				    "or give --manifest-key)");
+	}
+	if (config->key_epoch != trust->epoch || !config_is_signed(state, config)) {
+		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_MANIFEST_REFUSED,
+				      "config of app %.32s: not signed for this instance by the "
+				      "manifest key of epoch %" PRIu32
+				      ", which this agent has pinned",
+				      config->app_id, trust->epoch);
+	}
+	return SL_OK;
+}
+
 bool trust_may_activate(const struct state *state, const char *app_id,
 			const Sluice__V1__Bundle *bundle)
 {

@@ -56,6 +56,9 @@ SL_MUST_USE sl_code trust_check_manifest(const struct state *state,
 /* Is it about the manifest that the state holds, and did the pinned key sign it? */
 SL_MUST_USE sl_code trust_check_refresh(const struct state *state,
 					const Sluice__V1__NotModified *refresh, struct sl_err *err);
+/* Did the pinned key vouch for this box, for this instance, app and stamp? Before it is opened. */
+SL_MUST_USE sl_code trust_check_config(const struct state *state,
+				       const Sluice__V1__AgentConfig *config, struct sl_err *err);
 /* Does a demanded release signature hold? True when none is demanded. */
 bool trust_may_activate(const struct state *state, const char *app_id,
 			const Sluice__V1__Bundle *bundle);

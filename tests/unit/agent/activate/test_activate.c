@@ -356,6 +356,133 @@ static void test_activate_knows_its_own_link(void **state)
 	assert_false(activate_link_is(f->dir, "shop", "v1"));
 }
 
+/* --- config -------------------------------------------------------------------------------- */
+
+/* A set of the version in which all files say `text`. */
+static void configure(struct fixture *f, const char *folder, const char *text)
+{
+	char set[ACTIVATE_PATH_SIZE];
+	struct sl_bytes data = sl_bytes_text(text);
+	assert_int_equal(activate_config_begin(f->dir, "shop", folder, set, &f->err), SL_OK);
+	assert_int_equal(activate_config_write(set, "env", data, &f->err), SL_OK);
+	assert_int_equal(activate_config_write(set, "a/b/c.json", data, &f->err), SL_OK);
+	assert_int_equal(activate_config_write(set, "a/b.json", data, &f->err), SL_OK);
+	assert_int_equal(activate_config_place(f->dir, "shop", folder, set, &f->err), SL_OK);
+}
+
+static bool is(struct fixture *f, const char *folder, const char *path, const char *text)
+{
+	return activate_config_is(f->dir, "shop", folder, path, sl_bytes_text(text));
+}
+
+/* Entries of configs/, two for each version. */
+static unsigned configs(struct fixture *f)
+{
+	char path[ACTIVATE_PATH_SIZE];
+	unsigned count = 0;
+	(void)snprintf(path, sizeof(path), "%s/apps/shop/configs", f->dir);
+	DIR *dir = opendir(path);
+	for (const struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL;
+	     entry = readdir(dir)) {
+		count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	}
+	if (dir != NULL) {
+		(void)closedir(dir);
+	}
+	return count;
+}
+
+static bool is_v1(const char *folder, void *ctx)
+{
+	(void)ctx;
+	return strcmp(folder, "v1-a") == 0;
+}
+
+static void test_activate_config_is_one_set(void **state)
+{
+	struct fixture *f = *state;
+	char path[ACTIVATE_PATH_SIZE];
+	struct stat st;
+	assert_false(activate_config_has(f->dir, "shop", "v1-a"));
+	assert_false(is(f, "v1-a", "env", ""));
+	configure(f, "v1-a", "one");
+	assert_true(activate_config_has(f->dir, "shop", "v1-a"));
+	assert_false(activate_config_has(f->dir, "shop", "v1"));
+	assert_false(activate_config_has(f->dir, "shop", ""));
+	assert_true(is(f, "v1-a", "env", "one") && is(f, "v1-a", "a/b/c.json", "one"));
+	assert_false(is(f, "v1-a", "env", "on") || is(f, "v1-a", "env", "one1"));
+	assert_false(is(f, "v1-a", "env", "two") || is(f, "v1-a", "a", "one"));
+	configure(f, "v1-a", "two");
+	assert_true(is(f, "v1-a", "env", "two") && is(f, "v1-a", "a/b.json", "two"));
+	static const char *const names[] = {"", "/configs", "/configs/v1-a/", "/configs/v1-a/a",
+					    "/configs/v1-a/a/b"};
+	for (size_t i = 0; i < SL_COUNT(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/apps/shop%s", f->dir, names[i]);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, i == 0 ? 0755 : 0700);
+	}
+	(void)snprintf(path, sizeof(path), "%s/apps/shop/configs/v1-a/a/b/c.json", f->dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(chmod(path, 0644), 0); /* somebody opened it up */
+	assert_false(is(f, "v1-a", "a/b/c.json", "two"));
+}
+
+static void test_activate_config_is_swept(void **state)
+{
+	struct fixture *f = *state;
+	char set[ACTIVATE_PATH_SIZE];
+	configure(f, "v1-a", "one");
+	configure(f, "v1-a", "two");
+	configure(f, "v2-b", "one");
+	assert_int_equal(activate_config_begin(f->dir, "shop", "v1-a", set, &f->err), SL_OK);
+	assert_int_equal(activate_config_write(set, "env", sl_bytes_text("half"), &f->err), SL_OK);
+	assert_int_equal(configs(f), 6);
+	activate_config_sweep(f->dir, "shop", is_v1, NULL);
+	assert_int_equal(configs(f), 2);
+	assert_true(is(f, "v1-a", "env", "two") && is(f, "v1-a", "a/b/c.json", "two"));
+	activate_config_sweep(f->dir, "never", is_v1, NULL);
+	activate_config_sweep(f->dir, "shop", NULL, NULL);
+	assert_int_equal(configs(f), 0);
+}
+
+/* With the version or the app, at once: nothing of it waits in staging. */
+static void test_activate_config_goes_with_its_version(void **state)
+{
+	struct fixture *f = *state;
+	place(f, "v1-a");
+	place(f, "v2-b");
+	configure(f, "v1-a", "one");
+	configure(f, "v2-b", "two");
+	assert_int_equal(activate_discard(f->dir, "shop", "v2-b", &f->err), SL_OK);
+	assert_int_equal(configs(f), 2);
+	assert_true(is(f, "v1-a", "env", "one"));
+	assert_int_equal(activate_discard_app(f->dir, "shop", &f->err), SL_OK);
+	char path[ACTIVATE_PATH_SIZE];
+	(void)snprintf(path, sizeof(path), "grep -r one '%s/staging'", f->dir);
+	assert_int_not_equal(system(path), 0);
+}
+
+/* What a link that is not ours leads to is neither read nor removed. */
+static void test_activate_config_strange_links(void **state)
+{
+	struct fixture *f = *state;
+	char link[ACTIVATE_PATH_SIZE], kept[ACTIVATE_PATH_SIZE];
+	configure(f, "v1-a", "one");
+	(void)snprintf(kept, sizeof(kept), "%s/kept", f->dir);
+	assert_int_equal(mkdir(kept, 0700), 0);
+	(void)snprintf(link, sizeof(link), "%s/apps/shop/configs/v2-b", f->dir);
+	static const char *const targets[] = {"../../../kept", "..", ".", "/", "./.."};
+	for (size_t i = 0; i < SL_COUNT(targets); i++) {
+		assert_int_equal(symlink(targets[i], link), 0);
+		assert_false(activate_config_has(f->dir, "shop", "v2-b"));
+		activate_config_sweep(f->dir, "shop", is_v1, NULL);
+		assert_int_equal(configs(f), 2);
+	}
+	assert_int_equal(access(kept, F_OK), 0);
+	assert_true(is(f, "v1-a", "env", "one"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -371,6 +498,10 @@ int main(void)
 	    TEST(test_activate_saves_the_working_copy_of_an_app_that_goes),
 	    TEST(test_activate_replaces_what_is_there),
 	    TEST(test_activate_knows_its_own_link),
+	    TEST(test_activate_config_is_one_set),
+	    TEST(test_activate_config_is_swept),
+	    TEST(test_activate_config_goes_with_its_version),
+	    TEST(test_activate_config_strange_links),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

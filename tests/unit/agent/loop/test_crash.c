@@ -24,6 +24,7 @@
 #include "agent/reconcile/reconcile.h"
 #include "agent/state/state.h"
 #include "base/clock/clock.h"
+#include "base/crypto/box.h"
 #include "base/crypto/crypto.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
@@ -69,6 +70,8 @@ struct fixture {
 	char *dir, *hooks, *hook;
 	struct agent_config config;
 	struct sl_arena arena;
+	bool serves_y; /* from the start */
+	bool requires; /* its versions require a constant, of which "two" is held */
 };
 
 static char *printed(const char *dir, const char *name)
@@ -120,17 +123,100 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void add_version(const char *dir, const struct state_version *version)
+static void put(const char *dir, const char *name, const char *text)
+{
+	char *path = printed(dir, name);
+	FILE *out = fopen(path, "w");
+	assert_non_null(out);
+	(void)fputs(text, out);
+	assert_int_equal(fclose(out), 0);
+	free(path);
+}
+
+static void add_version(const struct fixture *f, const char *dir,
+			const struct state_version *version)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	char staged[ACTIVATE_PATH_SIZE], file[ACTIVATE_PATH_SIZE + 16];
+	char staged[ACTIVATE_PATH_SIZE];
 	assert_int_equal(activate_stage(dir, staged, &err), SL_OK);
-	(void)snprintf(file, sizeof(file), "%s/index.html", staged);
-	FILE *out = fopen(file, "w");
-	assert_non_null(out);
-	(void)fputs(version->name, out);
-	assert_int_equal(fclose(out), 0);
+	put(staged, "index.html", version->name);
+	if (f->requires) {
+		put(staged, "sluice.json",
+		    "{\"requires\": {\"constants\": [\"A\"]}, \"render\": [\"a.txt\"]}");
+		put(staged, "a.txt", "A=\"{{constants.A}}\"\n");
+	}
 	assert_int_equal(activate_place(dir, staged, "app-a", version->folder, &err), SL_OK);
+}
+
+/* --- config -------------------------------------------------------------------------------- */
+
+static const uint8_t box_secret[SL_BOX_SECRET_BYTES] = {7};
+static uint8_t stamp[SL_HASH_BYTES] = {2};
+
+/* The server told that A is "two"; the agent has written it when it stopped last. */
+static void hold_config(struct fixture *f, const char *dir)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	char hex[2 * SL_HASH_BYTES + 1], *folder = printed(dir, "config");
+	uint8_t box[400], public[SL_BOX_PUBLIC_BYTES];
+	char text[400] = "c\nA\ntwo\n.\n";
+	Sluice__V1__AgentConfig config = SLUICE__V1__AGENT_CONFIG__INIT;
+	config.app_id = want_id(&f->arena, "app", 'a');
+	(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s\n%s\n%s\n",
+		       config.app_id, WANT_INSTANCE, sl_hex(hex, stamp, sizeof(stamp)));
+	size_t size = strlen(text);
+	for (size_t i = 0; i < size; i++) {
+		text[i] = text[i] == '\n' ? '\0' : text[i];
+	}
+	sl_box_public(box_secret, public);
+	assert_true(sl_box_seal(public, SL_BYTES(text, size), box));
+	config.stamp = (ProtobufCBinaryData){.data = stamp, .len = sizeof(stamp)};
+	config.box = (ProtobufCBinaryData){.data = box, .len = size + SL_BOX_EXTRA_BYTES};
+	uint8_t message[600];
+	size_t packed = sluice__v1__agent_config__pack(&config, message);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	assert_int_equal(state_write_file(folder, config.app_id, message, packed, 0600, &err),
+			 SL_OK);
+	assert_int_equal(
+	    state_write_file(dir, "box.key", box_secret, sizeof(box_secret), 0600, &err), SL_OK);
+	free(folder);
+}
+
+/* What the version's files said before: A is "one". */
+static void add_old_config(const char *dir, const struct state_version *version)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	char set[ACTIVATE_PATH_SIZE];
+	const char *line = "A=\"one\"\n";
+	assert_int_equal(activate_config_begin(dir, "app-a", version->folder, set, &err), SL_OK);
+	assert_int_equal(activate_config_write(set, "env", sl_bytes_text(line), &err), SL_OK);
+	assert_int_equal(activate_config_write(set, "a.txt", sl_bytes_text(line), &err), SL_OK);
+	assert_int_equal(activate_config_place(dir, "app-a", version->folder, set, &err), SL_OK);
+}
+
+static bool read_from(int set, const char *name, char line[static 32])
+{
+	int fd = openat(set, name, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd >= 0 ? read(fd, line, 31) : -1;
+	line[size < 0 ? 0 : size] = '\0';
+	return fd >= 0 && close(fd) == 0;
+}
+
+/* The value in the files of the version that users see, which all say the same. A set that goes
+ * while it is read is looked for again. */
+static void configured(const char *dir, char line[static 32])
+{
+	char folder[ACTIVATE_NAME_SIZE], path[ACTIVATE_PATH_SIZE], other[32];
+	bool whole = false;
+	while (!whole) {
+		activate_current(dir, "app-a", folder);
+		activate_config_path(dir, "app-a", folder, path);
+		int set = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(set >= 0);
+		whole = read_from(set, "env", line) && read_from(set, "a.txt", other);
+		(void)close(set);
+	}
+	assert_string_equal(line, other);
 }
 
 /* A folder that serves version x and is told to activate y; both are on disk. */
@@ -145,14 +231,23 @@ static char *new_instance(struct fixture *f)
 	(void)state_text(s->instance, sizeof(s->instance), f->config.instance);
 	(void)state_text(s->workspace, sizeof(s->workspace), f->config.workspace);
 	Sluice__V1__Manifest *manifest = want_manifest(&f->arena, 5);
-	want_add(&f->arena, manifest, want_app(&f->arena, 'a', 'y', "xy"));
+	Sluice__V1__ManifestApp *app = want_app(&f->arena, 'a', 'y', "xy");
+	if (f->requires) {
+		app->config = (ProtobufCBinaryData){.data = stamp, .len = sizeof(stamp)};
+		hold_config(f, dir);
+	}
+	want_add(&f->arena, manifest, app);
 	assert_int_equal(manifest_store(s, want_pack(&f->arena, manifest), manifest, &err), SL_OK);
 	assert_int_equal(reconcile_merge(s, manifest, &err), SL_OK);
 	for (size_t i = 0; i < 2; i++) {
 		s->apps[0]->versions[i]->on_disk = true;
-		add_version(dir, s->apps[0]->versions[i]);
+		add_version(f, dir, s->apps[0]->versions[i]);
 	}
-	(void)state_text(s->apps[0]->active, STATE_FOLDER_SIZE, s->apps[0]->versions[0]->folder);
+	const struct state_version *serves = s->apps[0]->versions[f->serves_y ? 1 : 0];
+	(void)state_text(s->apps[0]->active, STATE_FOLDER_SIZE, serves->folder);
+	if (f->requires) {
+		add_old_config(dir, serves);
+	}
 	assert_int_equal(activate_flip(dir, "app-a", s->apps[0]->active, &err), SL_OK);
 	assert_int_equal(state_save(dir, s, &err), SL_OK);
 	state_free(s);
@@ -190,24 +285,28 @@ static pid_t start_agent(struct fixture *f, const char *dir, int stop_at, bool a
 	crpc_init();
 	stop_after = after;
 	countdown = stop_at;
-	sl_code code = loop_run(&f->config, NULL, &err);
+	sl_code code = loop_run(&f->config, NULL, NULL, &err);
 	_exit(code == SL_OK ? 0 : 8);
 }
 
 /* True when no flip is under way and `name` is served. */
-static bool is_settled(const char *dir, const char *name)
+static bool is_settled(const struct fixture *f, const char *dir, const char *name)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	struct state *s = NULL;
-	char now[8] = "";
+	char now[8] = "", line[32] = "";
 	served(dir, now);
+	if (f->requires) {
+		configured(dir, line);
+	}
 	assert_int_equal(state_load(dir, &s, &err), SL_OK);
 	const struct state_app *app = s->apps[0];
 	const struct state_version *active = state_active(app);
 	/* The way back leaves its mark on the version that failed. */
 	bool decided = strcmp(name, "vy") == 0 || app->versions[1]->outcome == STATE_ROLLED_BACK;
 	bool settled = decided && app->flip.reason == STATE_FLIP_NONE && active != NULL &&
-		       strcmp(active->name, name) == 0 && strcmp(now, name) == 0;
+		       strcmp(active->name, name) == 0 && strcmp(now, name) == 0 &&
+		       (!f->requires || strcmp(line, "A=\"two\"\n") == 0);
 	state_free(s);
 	return settled;
 }
@@ -223,7 +322,7 @@ static int outcome(int status)
 }
 
 /* Until the child has ended (its status) or serves `name` for good (-1). */
-static int watch(const char *dir, pid_t child, const char *name)
+static int watch(const struct fixture *f, const char *dir, pid_t child, const char *name)
 {
 	uint64_t end_ms = sl_clock_mono_ms() + 10000;
 	while (sl_clock_mono_ms() < end_ms) {
@@ -231,7 +330,7 @@ static int watch(const char *dir, pid_t child, const char *name)
 		if (waitpid(child, &status, WNOHANG) == child) {
 			return outcome(status);
 		}
-		if (is_settled(dir, name)) {
+		if (is_settled(f, dir, name)) {
 			return -1;
 		}
 		(void)poll(NULL, 0, 2);
@@ -277,7 +376,7 @@ static bool crash_once(struct fixture *f, int at, bool after, const char *ends_w
 	char now[8] = "";
 	char *dir = new_instance(f);
 	pid_t child = start_agent(f, dir, at, after);
-	int status = watch(dir, child, ends_with);
+	int status = watch(f, dir, child, ends_with);
 	if (status == -1) {
 		status = end_agent(child); /* the stop may come in its last save */
 	}
@@ -286,7 +385,7 @@ static bool crash_once(struct fixture *f, int at, bool after, const char *ends_w
 	served(dir, now);
 	assert_true(strcmp(now, "vx") == 0 || strcmp(now, "vy") == 0);
 	child = start_agent(f, dir, -1, false);
-	assert_int_equal(watch(dir, child, ends_with), -1);
+	assert_int_equal(watch(f, dir, child, ends_with), -1);
 	stop_agent(child);
 	assert_hook_saw(f, ends_with);
 	remove_instance(dir);
@@ -321,12 +420,27 @@ static void test_crash_while_going_back(void **state)
 	crash_everywhere(f, "vx", 20);
 }
 
+/* Old files or new ones, each set whole; those of what is served are there before it is. */
+static void test_crash_while_activating_with_config(void **state)
+{
+	struct fixture *f = *state;
+	f->requires = true;
+	crash_everywhere(f, "vy", 20);
+}
+
+static void test_crash_while_reloading(void **state)
+{
+	struct fixture *f = *state;
+	f->requires = f->serves_y = true;
+	crash_everywhere(f, "vy", 10);
+}
+
 static void test_second_agent_is_refused(void **state)
 {
 	struct fixture *f = *state;
 	char *dir = new_instance(f);
 	pid_t child = start_agent(f, dir, -1, false);
-	assert_int_equal(watch(dir, child, "vy"), -1);
+	assert_int_equal(watch(f, dir, child, "vy"), -1);
 	pid_t second = start_agent(f, dir, -1, false);
 	int status = 0;
 	assert_int_equal(waitpid(second, &status, 0), second);
@@ -346,7 +460,7 @@ static void test_lost_link_and_lost_state_go_on(void **state)
 	char *dir = new_instance(f);
 	char *link = printed(dir, "apps/app-a/current"), *file = printed(dir, "state");
 	pid_t child = start_agent(f, dir, -1, false);
-	assert_int_equal(watch(dir, child, "vy"), -1);
+	assert_int_equal(watch(f, dir, child, "vy"), -1);
 	stop_agent(child);
 	assert_int_equal(unlink(link), 0);
 	child = start_agent(f, dir, -1, false);
@@ -376,6 +490,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_crash_while_activating),
 	    TEST(test_crash_while_going_back),
+	    TEST(test_crash_while_activating_with_config),
+	    TEST(test_crash_while_reloading),
 	    TEST(test_second_agent_is_refused),
 	    TEST(test_lost_link_and_lost_state_go_on),
 	};

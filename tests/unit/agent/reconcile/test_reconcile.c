@@ -69,7 +69,8 @@ static void serve(struct fixture *f, char letter)
 /* "FETCH! x", "REST", ... of the fixture's app. */
 static const char *next(struct fixture *f)
 {
-	static const char *const names[] = {"REST", "FETCH", "ACTIVATE", "DOWN", "FORGET", "PRUNE"};
+	static const char *const names[] = {"REST",   "FETCH", "ACTIVATE", "DOWN",
+					    "FORGET", "PRUNE", "RELOAD"};
 	static char text[64];
 	struct reconcile_step step = reconcile_next(&f->in, app_of(f));
 	(void)snprintf(text, sizeof(text), "%s%s%s%s", names[step.kind], step.urgent ? "!" : "",
@@ -126,6 +127,67 @@ static void test_reconcile_next_step(void **state)
 			fail_msg("row %zu: %s, not %s", i, next(f), rows[i].then);
 		}
 	}
+}
+
+/* Config: what is not ready is not activated, and says so; what is served is written anew. */
+static void test_reconcile_waits_for_config(void **state)
+{
+	static const struct {
+		const char *on_disk, *not_ready; /* versions */
+		char active, activate;
+		bool reload_due, busy;
+		const char *then;
+		Sluice__V1__Phase phase;
+	} rows[] = {
+	    {"xy", "y", 'x', 'y', false, false, "REST", SLUICE__V1__PHASE__PHASE_NOT_READY},
+	    {"xy", "y", 'x', 'y', true, false, "RELOAD", SLUICE__V1__PHASE__PHASE_NOT_READY},
+	    {"xy", "x", 'x', 'y', true, false, "ACTIVATE vy", SLUICE__V1__PHASE__PHASE_STAGED},
+	    {"y", "y", 'y', 'y', false, false, "FETCH vx", SLUICE__V1__PHASE__PHASE_NOT_READY},
+	    {"y", "", 'y', 'y', true, false, "RELOAD", SLUICE__V1__PHASE__PHASE_HEALTHY},
+	    {"xy", "", 'y', 'y', true, true, "REST", SLUICE__V1__PHASE__PHASE_HEALTHY},
+	    {"xy", "", 0, 0, true, false, "REST", SLUICE__V1__PHASE__PHASE_STAGED},
+	    {"xy", "x", 'y', 'y', false, false, "REST", SLUICE__V1__PHASE__PHASE_HEALTHY},
+	};
+	struct fixture *f = *state;
+	const struct reconcile_activity quiet = {.pulling = NULL};
+	for (size_t i = 0; i < SL_COUNT(rows); i++) {
+		state_free(f->state);
+		f->state = state_new();
+		f->state->expires_unix_ms = 2000;
+		f->in.state = f->state;
+		f->in.busy = rows[i].busy;
+		f->in.reload_due = rows[i].reload_due;
+		(void)want(f, rows[i].activate, "xy");
+		for (const char *letter = rows[i].on_disk; *letter != '\0'; letter++) {
+			version(f, *letter)->on_disk = true;
+		}
+		for (const char *letter = rows[i].not_ready; *letter != '\0'; letter++) {
+			state_error_text(version(f, *letter)->not_ready, "missing constant A");
+		}
+		if (rows[i].active != 0) {
+			serve(f, rows[i].active);
+		}
+		struct reconcile_view view = reconcile_view(&f->in, app_of(f), &quiet);
+		bool says = view.phase == SLUICE__V1__PHASE__PHASE_NOT_READY;
+		if (strcmp(next(f), rows[i].then) != 0 || view.phase != rows[i].phase ||
+		    says != (strcmp(view.error, "missing constant A") == 0)) {
+			fail_msg("row %zu: %s, phase %d, %s", i, next(f), view.phase, view.error);
+		}
+	}
+}
+
+/* A flip that is not seen through comes first. */
+static void test_reconcile_reloads_after_the_flip(void **state)
+{
+	struct fixture *f = *state;
+	(void)want(f, 'y', "y");
+	version(f, 'y')->on_disk = true;
+	serve(f, 'y');
+	f->in.reload_due = true;
+	app_of(f)->flip.reason = STATE_FLIP_ACTIVATE;
+	assert_string_equal(next(f), "REST");
+	app_of(f)->flip.reason = STATE_FLIP_NONE;
+	assert_string_equal(next(f), "RELOAD");
 }
 
 static void let(struct fixture *f, Sluice__V1__ManifestApp *app, char letter)
@@ -463,6 +525,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_reconcile_next_step),
+	    TEST(test_reconcile_waits_for_config),
+	    TEST(test_reconcile_reloads_after_the_flip),
 	    TEST(test_reconcile_manual_fetches_what_was_let_through),
 	    TEST(test_reconcile_manual_holds_another_content),
 	    TEST(test_reconcile_removed_app_is_taken_down_then_forgotten),

@@ -113,6 +113,8 @@ static struct state *sample(uint64_t sequence)
 	v->print_known = true;
 	memset(v->print, 9, sizeof(v->print));
 	assert_true(state_version_bundle(v, SL_BYTES("where from", 10)));
+	assert_true(state_app_config(app, SL_BYTES("told", 4)));
+	state_error_text(v->not_ready, "missing constant A");
 	app->modified = calloc(1, sizeof(*app->modified));
 	state_modified_add(app->modified, "index.html");
 	state_modified_add(app->modified, "bell\a.html");
@@ -148,6 +150,9 @@ static void test_state_comes_back_as_it_was(void **state)
 	assert_true(v->print_known && v->print[0] == 9 && v->print[STATE_PRINT_BYTES - 1] == 9);
 	assert_false(app->versions[1]->print_known);
 	assert_int_equal(v->bundle_size, 10);
+	assert_int_equal(app->config_size, 4);
+	assert_memory_equal(app->config, "told", 4);
+	assert_string_equal(v->not_ready, "missing constant A");
 	assert_memory_equal(v->bundle, "where from", 10);
 	assert_null(app->versions[1]->bundle);
 	assert_int_equal(app->modified->count, 40);

@@ -302,6 +302,58 @@ static void test_trust_a_file_that_changed_is_pinned_anew(void **state)
 	assert_true(accepts_by(f, 4));
 }
 
+/* --- config ------------------------------------------------------------------------------------
+ */
+
+/* Is what `signer` signs for this owner taken for a config of app a with the stamp 1…? */
+static bool takes_config(struct fixture *f, int signer, const char *purpose,
+			 const struct vouch_config *said, uint32_t epoch)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	uint8_t words[VOUCH_CONFIG_MAX], signature[SL_SIGNATURE_BYTES], stamp[SL_HASH_BYTES] = {1};
+	Sluice__V1__AgentConfig config = SLUICE__V1__AGENT_CONFIG__INIT;
+	size_t size = vouch_config(said, words);
+	config.app_id = want_id(&f->arena, "app", 'a');
+	config.stamp = (ProtobufCBinaryData){.data = stamp, .len = sizeof(stamp)};
+	config.box = (ProtobufCBinaryData){.data = (uint8_t *)"box", .len = 3};
+	config.key_epoch = epoch;
+	if (signer >= 0) {
+		assert_true(sl_sign(f->signers[signer], purpose, SL_BYTES(words, size), signature));
+		config.signature =
+		    (ProtobufCBinaryData){.data = signature, .len = sizeof(signature)};
+	}
+	sl_code code = trust_check_config(f->state, &config, &err);
+	assert_true(code == SL_OK || err.reason == SL_REASON_MANIFEST_REFUSED);
+	return code == SL_OK;
+}
+
+static void test_trust_config_is_of_one_instance_app_and_stamp(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t stamp[SL_HASH_BYTES] = {1}, other[SL_HASH_BYTES] = {2};
+	const char *app = want_id(&f->arena, "app", 'a');
+	(void)state_text(f->state->instance_id, STATE_ID_SIZE, WANT_INSTANCE);
+	struct vouch_config said = {WANT_INSTANCE, app, stamp, SL_BYTES("box", 3)};
+	assert_true(takes_config(f, 1, VOUCH_CONFIG, &said, 1));
+	assert_false(takes_config(f, 2, VOUCH_CONFIG, &said, 1));
+	assert_false(takes_config(f, 1, VOUCH_CONFIG, &said, 2));
+	assert_false(takes_config(f, 1, VOUCH_MANIFEST, &said, 1));
+	assert_false(takes_config(f, -1, VOUCH_CONFIG, &said, 1));
+	assert_false(takes_config(f, -1, VOUCH_CONFIG, &said, 0));
+	const struct vouch_config others[] = {
+	    {want_id(&f->arena, "ins", 'b'), app, stamp, said.box},
+	    {WANT_INSTANCE, want_id(&f->arena, "app", 'b'), stamp, said.box},
+	    {WANT_INSTANCE, app, other, said.box},
+	    {WANT_INSTANCE, app, stamp, SL_BYTES("bax", 3)},
+	};
+	for (size_t i = 0; i < SL_COUNT(others); i++) {
+		assert_false(takes_config(f, 1, VOUCH_CONFIG, &others[i], 1));
+	}
+	f->state->trust.epoch = 0; /* of a server without keys, as its manifests */
+	assert_true(takes_config(f, -1, VOUCH_CONFIG, &said, 0));
+	assert_false(takes_config(f, 1, VOUCH_CONFIG, &said, 1));
+}
+
 /* --- refreshes ---------------------------------------------------------------------------------
  */
 
@@ -477,6 +529,7 @@ int main(void)
 	    TEST(test_trust_recovery_beats_a_stolen_keys_own_chain),
 	    TEST(test_trust_without_a_pin_no_key_is_learned),
 	    TEST(test_trust_a_file_that_changed_is_pinned_anew),
+	    TEST(test_trust_config_is_of_one_instance_app_and_stamp),
 	    TEST(test_trust_a_refresh_is_signed_like_a_manifest),
 	    TEST(test_trust_a_demanded_release_signature),
 	    TEST(test_trust_an_unsigned_release_is_fetched_and_not_activated),
