@@ -254,7 +254,7 @@ class Server:
 class Agent:
     """A sluice-agent with its state folder, which is also what the instance serves from."""
 
-    prefix, env = [], None
+    prefix, env, binary = [], None, AGENT
 
     def __init__(self, server, folder, instance, flags=(), env=None):
         self.server, self.folder, self.instance, self.flags = server, folder, instance, list(flags)
@@ -263,7 +263,7 @@ class Agent:
 
     def start(self):
         os.makedirs(self.folder, exist_ok=True)
-        argv = [AGENT, "run", "--server", f"127.0.0.1:{self.server.port}", "--instance", self.instance, "--state", self.folder] + self.flags
+        argv = [self.binary, "run", "--server", f"127.0.0.1:{self.server.port}", "--instance", self.instance, "--state", self.folder] + self.flags
         self.program = Program(self.prefix + argv, env=self.env)
         return self
 

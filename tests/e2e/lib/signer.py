@@ -33,6 +33,16 @@ class Signer:
     def release(self, app_id, version_id, digest):
         return self.sign("sluice release v1", app_id.encode() + b"\0" + version_id.encode() + b"\0" + digest)
 
+    def config(self, instance_id, app_id, stamp, box):
+        return self.sign("sluice config v1", instance_id.encode() + b"\0" + app_id.encode() + b"\0" + stamp + digest(box))
+
+
+def seal(public, message):
+    """What only the owner of the X25519 key opens."""
+    out = ctypes.create_string_buffer(len(message) + 48)
+    assert _sodium.crypto_box_seal(out, message, ctypes.c_ulonglong(len(message)), public) == 0
+    return out.raw
+
 
 def digest(body):
     return hashlib.blake2b(body, digest_size=32).digest()
