@@ -80,10 +80,11 @@ static enum git_failure check_room(struct reader *r, const char *path, uint64_t 
 	return rule == GIT_RULE_NONE ? GIT_OK : break_rule(r, GIT_BUNDLE_TOO_BIG, rule, path);
 }
 
+static uint8_t block[BLOCK];
+
 /* A stream of the mirror takes it block by block: a file may be as large as it likes. */
-static enum git_failure write_blob(struct reader *r, uint64_t bytes, git_oid *ret_blob)
+static enum git_failure write_big_blob(struct reader *r, uint64_t bytes, git_oid *ret_blob)
 {
-	static uint8_t block[BLOCK];
 	git_writestream *stream = NULL;
 	int rc = git_blob_create_from_stream(&stream, r->work->repo, NULL);
 	while (rc == 0 && bytes > 0) {
@@ -99,6 +100,20 @@ static enum git_failure write_blob(struct reader *r, uint64_t bytes, git_oid *re
 		stream->free(stream);
 	}
 	rc = rc != 0 ? rc : git_blob_create_from_stream_commit(ret_blob, stream);
+	return rc == 0 ? GIT_OK
+		       : work_fail_git(r->work, ERROR_MIRROR, rc, "write a file's content");
+}
+
+/* A small file that the mirror has already is not written again. */
+static enum git_failure write_blob(struct reader *r, uint64_t bytes, git_oid *ret_blob)
+{
+	if (bytes > sizeof(block)) {
+		return write_big_blob(r, bytes, ret_blob);
+	}
+	if (!take(r, block, (size_t)bytes)) {
+		return cut_off(r);
+	}
+	int rc = git_odb_write(ret_blob, r->work->odb, block, (size_t)bytes, GIT_OBJECT_BLOB);
 	return rc == 0 ? GIT_OK
 		       : work_fail_git(r->work, ERROR_MIRROR, rc, "write a file's content");
 }
@@ -214,6 +229,19 @@ bool content_is_given(const struct git_job *job)
 	return job->archive[0] != '\0' || job->folder[0] != '\0';
 }
 
+/* A sync for each of ten thousand files would take a minute. */
+static enum git_failure sync_mirror(struct work *work)
+{
+	const char *path = git_repository_path(work->repo);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && syncfs(fd) == 0;
+	enum git_failure failure = ok ? GIT_OK : work_fail_errno(work, "sync mirror", path);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return failure;
+}
+
 enum git_failure content_read(struct work *work, git_oid *ret_tree)
 {
 	SL_AUTO(git_index_free_auto) git_index *index = NULL;
@@ -222,6 +250,7 @@ enum git_failure content_read(struct work *work, git_oid *ret_tree)
 		return work_fail_git(work, ERROR_MIRROR, rc, "begin a folder");
 	}
 	struct reader r = {.work = work, .index = index};
+	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 0); /* all of them once, below */
 	enum git_failure failure =
 	    work->job->archive[0] != '\0' ? read_archive(&r) : read_folder(&r);
 	if (failure != GIT_OK) {
@@ -230,6 +259,11 @@ enum git_failure content_read(struct work *work, git_oid *ret_tree)
 	rc = git_index_write_tree_to(ret_tree, index, work->repo);
 	if (rc != 0) {
 		return work_fail_git(work, ERROR_MIRROR, rc, "write the folder");
+	}
+	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
+	failure = sync_mirror(work);
+	if (failure != GIT_OK) {
+		return failure;
 	}
 	(void)git_oid_tostr(work->result->given, sizeof(work->result->given), ret_tree);
 	return inspect_contract(work, ret_tree);
