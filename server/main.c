@@ -30,10 +30,10 @@
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
 #include "server/local/local.h"
-#include "server/logins/logins.h"
 #include "server/metrics/metrics.h"
 #include "server/program.h"
 #include "server/records/bootstrap.h"
+#include "server/sealing.h"
 #include "server/services/backup.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
@@ -53,6 +53,7 @@ struct server {
 	struct watch_sight sight;
 	char *keys;              /* owned; DIR/keys */
 	struct signing *signing; /* NULL: --insecure, and no keys */
+	struct sealing sealing;
 	struct rpc_server *rpc;
 	struct metrics *metrics;
 	pthread_t signals;
@@ -132,6 +133,7 @@ static void on_tick(void *ctx)
 	uint64_t now = sl_clock_mono_ms();
 	(void)sl_watchdog_step(&server->watchdog, now);
 	vault_tick(server->services.vault, server->services.store, sl_clock_unix_ms(), now);
+	boxes_tick(server->sealing.boxes, now);
 	if (server->ca != NULL) {
 		ca_tick(server->ca, sl_clock_unix_ms(), now);
 	}
@@ -215,6 +217,7 @@ static void server_fini(struct server *server)
 	ca_free(server->ca);
 	admission_free(server->services.admission);
 	signing_free(server->signing);
+	sealing_fini(&server->sealing);
 	vault_free(server->services.vault);
 	free(server->keys);
 	requests_free(server->services.requests);
@@ -237,9 +240,12 @@ static sl_code open_vault(struct server *server, struct sl_err *err)
 	code = code != SL_OK ? code : store_view_begin(server->services.store, &view, err);
 	code = code != SL_OK ? code : vault_check(server->services.vault, view, err);
 	store_view_end(view);
-	return code != SL_OK ? code
+	code = code != SL_OK ? code
 			     : vault_settle(server->services.vault, server->services.store,
 					    sl_clock_unix_ms(), err);
+	return code != SL_OK
+		   ? code
+		   : sealing_init(&server->sealing, server->services.vault, config->insecure, err);
 }
 
 /* During a handshake, on gRPC's threads; before the port is open there is none. */
@@ -316,26 +322,16 @@ static sl_code open_store(struct server *server, struct sl_err *err)
 	return code;
 }
 
-/* Fleet seals nothing itself. */
-static sl_code agent_login(void *ctx, const struct store_view *view,
-			   const struct fleet_login_request *request, struct sl_buf *ret_box,
-			   uint64_t *ret_revision, struct sl_err *err)
-{
-	const struct login_reader reader = {.workspace = request->workspace,
-					    .identity_id = request->identity_id,
-					    .repository_id = request->repository_id,
-					    .push = request->push};
-	return logins_box(ctx, view, &reader, ret_box, ret_revision, err);
-}
-
 static sl_code start_parts(struct server *server, struct sl_err *err)
 {
 	const struct server_config *config = &server->config;
 	struct services *services = &server->services;
 	const struct fleet_options fleet = {.store = services->store,
 					    .signing = server->signing,
-					    .login = agent_login,
-					    .login_ctx = services->vault,
+					    .login = sealing_login,
+					    .login_ctx = &server->sealing,
+					    .config = sealing_config,
+					    .config_ctx = &server->sealing,
 					    .heartbeat_ms = (unsigned)config->heartbeat_ms,
 					    .fetches_per_host = (unsigned)config->fetches_per_host};
 	const struct gitsync_options gitsync = {

@@ -177,6 +177,19 @@ static const char *work_mark(const Sluice__V1__WorkingCopy *copy)
 	return copy->behind ? "edited, behind" : "edited";
 }
 
+/* What is overridden there is no error, and nobody is to be surprised by it. */
+static bool is_overridden(const Sluice__V1__InstanceStatus *s)
+{
+	return s->config != NULL && s->config->override_count > 0;
+}
+
+/* The agent's own word, else why it was not sent the values of its config. */
+static const char *error_of(const Sluice__V1__InstanceStatus *s)
+{
+	bool silent = s->error[0] == '\0' && s->config != NULL;
+	return silent ? s->config->error : s->error;
+}
+
 static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse *status)
 {
 	static const char *const headings[] = {
@@ -194,10 +207,11 @@ static int instances(const struct cli *cli, const Sluice__V1__GetStatusResponse 
 		table_put(table, s->converged ? TEXT_GOOD : TEXT_BUSY, "%s", cli_ref(s->active));
 		table_put(table, phase_color(s), "%s", phase_text(text, s));
 		bool modified = s->drift != NULL && s->drift->modified > 0;
-		table_put(table, TEXT_BUSY, "%s%s%s%s%s", s->paused ? "paused " : "",
+		table_put(table, TEXT_BUSY, "%s%s%s%s%s%s", s->paused ? "paused " : "",
 			  s->orphaned ? "orphaned " : "", s->update != NULL ? "update " : "",
-			  modified ? "MODIFIED " : "", work_mark(s->working_copy));
-		table_put(table, TEXT_BAD, "%s", s->error);
+			  modified ? "MODIFIED " : "", is_overridden(s) ? "overridden " : "",
+			  work_mark(s->working_copy));
+		table_put(table, TEXT_BAD, "%s", error_of(s));
 	}
 	return cli_end_table(table);
 }

@@ -120,6 +120,18 @@ static void touch_unit(struct fleet *fleet, uint32_t workspace, const char *id)
 	fleet->touched_unit_count++;
 }
 
+static void on_config(struct fleet *fleet, uint32_t workspace, const Sluice__V1__Event *event)
+{
+	if (event->object_case == SLUICE__V1__EVENT__OBJECT_SOURCE) {
+		fleet_apps_touch_config(fleet, workspace, event->environment, true,
+					event->source->name);
+	}
+	if (event->object_case == SLUICE__V1__EVENT__OBJECT_CONFIG) {
+		fleet_apps_touch_config(fleet, workspace, event->environment, false,
+					event->config->name);
+	}
+}
+
 static void on_event(struct fleet *fleet, uint32_t workspace, const Sluice__V1__Event *event)
 {
 	switch (event->kind) {
@@ -133,6 +145,10 @@ static void on_event(struct fleet *fleet, uint32_t workspace, const Sluice__V1__
 		if (event->object_case == SLUICE__V1__EVENT__OBJECT_REPOSITORY) {
 			fleet_apps_touch_repository(fleet, workspace, event->repository->id);
 		}
+		return;
+	case SLUICE__V1__EVENT_KIND__EVENT_KIND_CONFIG:
+	case SLUICE__V1__EVENT_KIND__EVENT_KIND_SOURCE:
+		on_config(fleet, workspace, event);
 		return;
 	default:
 		break;

@@ -30,6 +30,16 @@ struct fleet_login_request {
 	bool push; /* for one push; else to read */
 };
 
+/* Whose values of an app's config. */
+struct fleet_config_request {
+	uint32_t workspace, environment;
+	const char *instance_id, *app_id;
+	const char *identity_id;  /* "": its agent has none */
+	struct sl_bytes box_key;  /* that its agent told; empty: none */
+	struct sl_bytes required; /* by the app's bundles: a packed Contract */
+	const uint8_t *stamp;     /* required_stamp() of that */
+};
+
 struct fleet_options {
 	struct store *store;     /* borrowed */
 	struct signing *signing; /* borrowed; NULL: nothing is signed (--insecure without keys) */
@@ -39,6 +49,13 @@ struct fleet_options {
 			 const struct fleet_login_request *request, struct sl_buf *ret_box,
 			 uint64_t *ret_revision, struct sl_err *err);
 	void *login_ctx;
+	/* Seals the values of an app's config to an agent, see AgentConfig. SL_NOT_FOUND: it has no
+	 * key; SL_ABORTED: the view has not what the stamp is of. As login(). NULL: nobody is told
+	 * any. */
+	sl_code (*config)(void *ctx, const struct store_view *view,
+			  const struct fleet_config_request *request, struct sl_buf *ret_box,
+			  struct sl_err *err);
+	void *config_ctx;
 	unsigned heartbeat_ms;     /* asked of agents */
 	unsigned fetches_per_host; /* agents that fetch from one Git host at once; 0: any number */
 	unsigned status_every_ms;  /* settled phases are written this often; 0: 100 */
@@ -112,6 +129,11 @@ struct fleet_standing {
 	size_t staged_count;
 	const Sluice__V1__WorkingCopy *working_copy; /* as its agent said; NULL: none */
 	const Sluice__V1__Drift *drift;              /* NULL: nothing was changed there */
+	const Sluice__V1__HeldConfig *config;        /* as its agent said; NULL: nothing */
+	/* Of what it is told: whether it requires any config, whether that is what the agent has,
+	 * and why it was not sent; "". */
+	bool config_required, config_current;
+	const char *config_error;
 	const char *failed_version_id,
 	    *failed_error; /* a kept version, not the subject, that FAILED; "" */
 };

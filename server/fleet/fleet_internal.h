@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include "base/crypto/box.h"
 #include "base/crypto/crypto.h"
 #include "server/fleet/fleet.h"
 #include "sluice/v1/agent.pb-c.h"
@@ -25,9 +26,22 @@ enum {
 
 /* --- what instances are told: manifest.c ------------------------------------------------ */
 
+/* What the bundles of an entry require of their environment. Counted. */
+struct fleet_values {
+	unsigned refs;
+	uint8_t key[FLEET_CORE_BYTES]; /* of what it was computed from */
+	uint8_t stamp[SL_HASH_BYTES];
+	uint64_t *needs; /* owned: hashes of names, sorted */
+	size_t need_count;
+	char *error; /* owned: why the values cannot be told; NULL: nothing */
+	size_t size;
+	uint8_t required[]; /* a packed Contract */
+};
+
 /* A ManifestApp without retries, encoded once for everybody it is for. Counted. */
 struct fleet_entry {
 	unsigned refs;
+	struct fleet_values *values; /* a reference; NULL: nothing is required */
 	char activate[FLEET_ID_ROOM], repository_id[FLEET_ID_ROOM];
 	uint64_t login; /* revision of the login that fetching takes; 0: none */
 	uint8_t hash[FLEET_CORE_BYTES];
@@ -66,7 +80,8 @@ struct fleet_slot {
 	struct fleet_app *app;
 	struct fleet_entry *entry; /* a reference */
 	uint32_t retries;
-	uint64_t since; /* sequence that it came with; 0: it was so at Hello */
+	uint64_t since;       /* sequence that it came with; 0: it was so at Hello */
+	uint64_t told_config; /* start of the stamp whose values the agent has; 0: none */
 };
 
 /* --- what instances say: status.c ------------------------------------------------------ */
@@ -83,10 +98,11 @@ struct fleet_status {
 	char *error;                   /* owned; NULL: none */
 	char (*staged)[FLEET_ID_ROOM]; /* owned */
 	size_t staged_count;
-	Sluice__V1__WorkingCopy *work; /* owned; memory only; NULL: none */
-	Sluice__V1__Drift *drift;      /* owned, as it came; NULL: nothing was changed there */
-	char failed[FLEET_ID_ROOM];    /* a kept version that is not the subject and FAILED */
-	char *failed_error;            /* owned */
+	Sluice__V1__WorkingCopy *work;  /* owned; memory only; NULL: none */
+	Sluice__V1__Drift *drift;       /* owned, as it came; NULL: nothing was changed there */
+	Sluice__V1__HeldConfig *config; /* likewise; NULL: nothing requires any */
+	char failed[FLEET_ID_ROOM];     /* a kept version that is not the subject and FAILED */
+	char *failed_error;             /* owned */
 };
 
 struct fleet_pulse {
@@ -159,6 +175,8 @@ struct fleet_session {
 	TAILQ_ENTRY(fleet_session) turn_link;
 	struct fleet_host *host; /* where it fetches, or waits for its turn; NULL: neither */
 	uint64_t turn_mono_ms;   /* when its turn began; 0: it waits */
+	uint8_t box_key[SL_BOX_PUBLIC_BYTES];
+	bool has_box_key; /* told by an agent that may have no identity */
 };
 
 STAILQ_HEAD(fleet_apps, fleet_app);
@@ -280,7 +298,33 @@ void fleet_turn_drop(struct fleet *fleet, struct fleet_session *session); /* not
 void fleet_turns_tick(struct fleet *fleet);
 void fleet_turns_count(const struct fleet *fleet, uint32_t *ret_fetching, uint32_t *ret_waiting);
 
+/* values.c: what bundles require. */
+/* Of the contracts, as of the view; `old` (may be NULL) when it is still so. *ret_values is a
+ * reference; NULL: nothing is required. */
+sl_code fleet_values_of(const struct wire *in, uint32_t environment,
+			const struct sl_bytes *contracts, size_t count, struct fleet_values *old,
+			struct fleet_values **ret_values, struct sl_err *err);
+struct fleet_values *fleet_values_ref(struct fleet_values *values); /* NULL is fine */
+void fleet_values_unref(struct fleet_values *values);               /* NULL is fine */
+/* Apps that require this constant, secret or data source in the environment (0: in any) are read
+ * anew. */
+void fleet_apps_touch_config(struct fleet *fleet, uint32_t workspace, uint32_t environment,
+			     bool source, const char *name);
+
+/* configs.c */
+/* The values that the agent holds, as its Hello says. */
+void fleet_configs_hello(struct fleet_session *session, const Sluice__V1__AgentHello *hello);
+/* Sends the values that the agent's slots need and it does not have. False: not now. */
+bool fleet_configs_tell(struct fleet *fleet, struct fleet_session *session);
+/* What a status says of config, bounded; true if it differs from what was known. */
+bool fleet_status_set_config(struct fleet_status *status, const Sluice__V1__HeldConfig *config);
+/* With what the server knows of it. */
+void fleet_configs_standing(struct fleet *fleet, const struct fleet_unit *unit, const char *app_id,
+			    const Sluice__V1__HeldConfig *held, struct fleet_standing *standing);
+
 /* slots.c */
+/* NULL: it is told nothing of the app. */
+struct fleet_slot *fleet_session_slot(const struct fleet_session *session, const char *app_id);
 void fleet_session_touch(struct fleet *fleet, struct fleet_session *session); /* looks soon */
 /* The slot of the app follows app and unit. */
 void fleet_session_place(struct fleet *fleet, struct fleet_session *session, struct fleet_app *app);

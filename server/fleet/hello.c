@@ -155,8 +155,11 @@ static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *
 	fleet_status_inventory(fleet, unit, h->message);
 	fleet_session_place_all(fleet, session);
 	fleet_slots_remove_deleted(session, h->view);
-	/* Agents keep logins in memory only; what does not fit now goes with the next manifest. */
-	bool told = !fleet->recovering && fleet_logins_tell(fleet, session);
+	fleet_configs_hello(session, h->message);
+	/* Agents keep logins in memory only; what does not fit now, or is signed with a key that is
+	 * news, goes with the next manifest. */
+	bool told = !fleet->recovering && fleet_logins_tell(fleet, session) &&
+		    fleet_keys_known(fleet, session) && fleet_configs_tell(fleet, session);
 	if (told && has_what_was_sent(fleet, session, h->message)) {
 		fleet_session_not_modified(fleet, session);
 	} else {

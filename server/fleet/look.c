@@ -62,7 +62,8 @@ struct visit {
 static void empty(struct fleet_standing *standing)
 {
 	standing->version_id = standing->active_version_id = standing->error = "";
-	standing->failed_version_id = standing->failed_error = standing->refused = "";
+	standing->failed_version_id = standing->failed_error = standing->refused =
+	    standing->config_error = "";
 }
 
 static const char *or_empty(const char *text)
@@ -74,6 +75,8 @@ static void from_memory(struct visit *v, const struct fleet_unit *unit,
 			struct fleet_standing *standing)
 {
 	const struct fleet_status *status = fleet_status_find(unit, v->app_id);
+	fleet_configs_standing(v->fleet, unit, v->app_id, status != NULL ? status->config : NULL,
+			       standing);
 	if (status == NULL) {
 		return;
 	}

@@ -21,6 +21,7 @@ struct fleet_entry *fleet_entry_ref(struct fleet_entry *entry)
 void fleet_entry_unref(struct fleet_entry *entry)
 {
 	if (entry != NULL && --entry->refs == 0) {
+		fleet_values_unref(entry->values);
 		free(entry);
 	}
 }
@@ -30,6 +31,8 @@ struct source {
 	const Sluice__Store__V1__AppRecord *app;
 	const Sluice__Store__V1__RepositoryRecord *repository;
 	const struct desired_app *desired;
+	struct wire in;
+	struct sl_err *err;
 };
 
 static bool is_published(const Sluice__Store__V1__PublicationRecord *publication)
@@ -84,9 +87,31 @@ static bool is_draft(const struct source *source, uint32_t number)
 	return version != NULL && version->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_DRAFT;
 }
 
-static struct fleet_entry *encode(const struct source *source, const struct desired_choice *choice,
-				  uint32_t environment, struct sl_arena *arena)
+/* What the bundles that are kept require. */
+static sl_code values_of(const struct source *source, const struct desired_choice *choice,
+			 uint32_t environment, const struct fleet_entry *old,
+			 struct fleet_values **ret_values)
 {
+	struct sl_bytes contracts[DESIRED_KEEP_MAX];
+	size_t count = 0;
+	for (size_t i = 0; i < choice->keep_count; i++) {
+		const Sluice__Store__V1__VersionRecord *version =
+		    desired_version_record(source->desired, choice->keep[i]);
+		const Sluice__Store__V1__ContentRecord *content =
+		    version != NULL ? version->content : NULL;
+		if (content != NULL && content->contract.len > 0) {
+			contracts[count++] =
+			    SL_BYTES(content->contract.data, content->contract.len);
+		}
+	}
+	return fleet_values_of(&source->in, environment, contracts, count,
+			       old != NULL ? old->values : NULL, ret_values, source->err);
+}
+
+static struct fleet_entry *encode(const struct source *source, const struct desired_choice *choice,
+				  uint32_t environment, const struct fleet_entry *old)
+{
+	struct fleet_values *values = NULL;
 	Sluice__V1__Bundle bundles[DESIRED_KEEP_MAX], *keep[DESIRED_KEEP_MAX];
 	Sluice__V1__ManifestApp message = SLUICE__V1__MANIFEST_APP__INIT;
 	message.app_id = source->app->id;
@@ -107,14 +132,23 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 	}
 	message.take_down =
 	    choice->selected == 0 && desired_takes_down(&source->desired->input, environment);
+	if (values_of(source, choice, environment, old, &values) != SL_OK) {
+		return NULL;
+	}
+	if (values != NULL) {
+		message.config.data = values->stamp;
+		message.config.len = SL_HASH_BYTES;
+	}
 	size_t size = sluice__v1__manifest_app__get_packed_size(&message);
 	struct fleet_entry *entry = calloc(1, sizeof(*entry) + size);
-	if (entry == NULL || sl_arena_failed(arena)) {
+	if (entry == NULL || sl_arena_failed(source->in.arena)) {
+		fleet_values_unref(values);
 		free(entry);
 		return NULL;
 	}
 	uint8_t hash[SL_HASH_BYTES];
 	entry->refs = 1;
+	entry->values = values;
 	entry->size = size;
 	entry->login = login_revision(source->repository);
 	sl_text_copy(entry->repository_id, FLEET_ID_ROOM, source->repository->id);
@@ -130,6 +164,9 @@ static void replace(struct fleet_entry **entry, struct fleet_entry *fresh)
 {
 	if (*entry != NULL && fresh != NULL &&
 	    memcmp((*entry)->hash, fresh->hash, FLEET_CORE_BYTES) == 0) {
+		struct fleet_values *values = (*entry)->values;
+		(*entry)->values = fresh->values; /* as of now, with the same stamp */
+		fresh->values = values;
 		fleet_entry_unref(fresh);
 		return;
 	}
@@ -242,8 +279,7 @@ static struct fleet_entry *old_pin(const struct fleet_app *app, const char *inst
 	return NULL;
 }
 
-static sl_code compute_pins(struct fleet_app *app, const struct source *source,
-			    struct sl_arena *arena)
+static sl_code compute_pins(struct fleet_app *app, const struct source *source)
 {
 	const struct desired_input *input = &source->desired->input;
 	SL_AUTO(sl_free_auto) struct fleet_pin *pins = calloc(input->pin_count + 1, sizeof(*pins));
@@ -258,7 +294,7 @@ static sl_code compute_pins(struct fleet_app *app, const struct source *source,
 		desired_choose(input, pin->environment, pin->instance_id, &choice);
 		struct fleet_entry *old = old_pin(app, pin->instance_id);
 		struct fleet_entry *entry = old == NULL ? NULL : fleet_entry_ref(old);
-		replace(&entry, encode(source, &choice, pin->environment, arena));
+		replace(&entry, encode(source, &choice, pin->environment, old));
 		memcpy(pins[count].instance_id, pin->instance_id, strlen(pin->instance_id) + 1);
 		pins[count++].entry = entry;
 	}
@@ -282,18 +318,26 @@ static sl_code compute(struct fleet_app *app, const struct store_view *view, str
 			   ? sl_err_set(err, SL_DATA_LOSS, "app %s has no repository", app->id)
 			   : code;
 	}
-	struct source source = {.app = app->record, .repository = repository, .desired = &desired};
+	struct source source = {
+	    .app = app->record,
+	    .repository = repository,
+	    .desired = &desired,
+	    .in = {.view = view, .arena = arena, .workspace = app->workspace},
+	    .err = err,
+	};
 	for (uint32_t environment = 1; environment <= ENV_COUNT; environment++) {
 		struct desired_choice choice;
 		desired_choose(&desired.input, environment, NULL, &choice);
-		struct fleet_entry *entry = encode(&source, &choice, environment, arena);
+		struct fleet_entry *entry =
+		    encode(&source, &choice, environment, app->entries[environment]);
 		if (entry == NULL) {
-			return sl_err_set(err, SL_RESOURCE_EXHAUSTED, "out of memory for app %s",
-					  app->id);
+			return err->code != SL_OK ? err->code
+						  : sl_err_set(err, SL_RESOURCE_EXHAUSTED,
+							       "out of memory for app %s", app->id);
 		}
 		replace(&app->entries[environment], entry);
 	}
-	code = compute_pins(app, &source, arena);
+	code = compute_pins(app, &source);
 	return code == SL_OK ? SL_OK : sl_err_set(err, code, "out of memory for app %s", app->id);
 }
 

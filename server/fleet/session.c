@@ -157,7 +157,8 @@ static void send_manifest(struct fleet *fleet, struct fleet_session *session,
 	uint64_t expires_s = (fleet_unix_ms(fleet) + FLEET_EXPIRY_MS) / 1000;
 	SL_AUTO(sl_buf_fini) struct sl_buf body = {0};
 	session->pending = true;
-	if (!fleet_keys_tell(fleet, session) || !fleet_logins_tell(fleet, session)) {
+	if (!fleet_keys_tell(fleet, session) || !fleet_logins_tell(fleet, session) ||
+	    !fleet_configs_tell(fleet, session)) {
 		return;
 	}
 	fleet_manifest_body(session, fleet->key.epoch, fleet->position, expires_s, &body);

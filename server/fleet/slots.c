@@ -29,6 +29,13 @@ static size_t slot_at(const struct fleet_session *session, const char *app_id, b
 	return low;
 }
 
+struct fleet_slot *fleet_session_slot(const struct fleet_session *session, const char *app_id)
+{
+	bool found = false;
+	size_t at = slot_at(session, app_id, &found);
+	return found ? &session->slots[at] : NULL;
+}
+
 const char *fleet_session_activate(const struct fleet_session *session, const char *app_id)
 {
 	bool found = false;
@@ -139,6 +146,7 @@ void fleet_session_place(struct fleet *fleet, struct fleet_session *session, str
 	struct fleet_slot slot = {
 	    .app = app, .entry = fleet_entry_ref(entry), .retries = retries, .since = fleet->seen};
 	if (found) {
+		slot.told_config = session->slots[at].told_config;
 		fleet_entry_unref(session->slots[at].entry);
 		session->slots[at] = slot;
 	} else if (!insert_slot(session, at, slot)) {

@@ -150,6 +150,7 @@ static void status_fini(struct fleet_status *status)
 	free(status->staged);
 	free(status->failed_error);
 	(void)fleet_status_set_work(status, NULL);
+	(void)fleet_status_set_config(status, NULL);
 	drift_free(SL_TAKE(status->drift));
 }
 
@@ -354,6 +355,7 @@ void fleet_status_report(struct fleet *fleet, struct fleet_unit *unit,
 	    set_staged(status, report->staged_version_ids, report->n_staged_version_ids) || changed;
 	changed = fleet_status_set_work(status, report->working_copy) || changed;
 	changed = set_drift(fleet, status, report->drift) || changed;
+	changed = fleet_status_set_config(status, report->config) || changed;
 	if (is_about_subject(unit, status, report)) {
 		changed = set_phase(fleet, status, report) || changed;
 	} else {
@@ -384,6 +386,7 @@ static void take_inventory(struct fleet *fleet, struct fleet_unit *unit,
 		(void)fleet_status_set_work(status, item->last->working_copy);
 		(void)set_phase(fleet, status, item->last);
 		(void)set_drift(fleet, status, item->last->drift);
+		(void)fleet_status_set_config(status, item->last->config);
 		status->sequence = item->last->sequence;
 	}
 	settle(fleet, unit, status);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "server/records/wire.h"
+#include "server/records/required.h"
 #include "server/rules/names.h"
 
 static struct record_key name_key(uint32_t workspace, const char *name)
@@ -112,6 +112,7 @@ void config_name_put(struct decision *d, Sluice__Store__V1__ConfigNameRecord *re
 	struct record_key key = name_key(d->workspace, record->name);
 	record->revision = d->revision;
 	decision_put(d, TABLE_CONFIG_NAMES, &key, &record->base);
+	required_changed(d);
 	add_event(d, record, type, environment);
 }
 
@@ -119,6 +120,7 @@ void config_name_delete(struct decision *d, const Sluice__Store__V1__ConfigNameR
 {
 	struct record_key key = name_key(d->workspace, record->name);
 	decision_delete(d, TABLE_CONFIG_NAMES, &key);
+	required_changed(d);
 	add_event(d, record, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED, 0);
 }
 
@@ -137,6 +139,7 @@ void config_value_unset(const struct decision *d, Sluice__Store__V1__ConfigValue
 sl_code config_names_forget(struct decision *d, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;
+	required_changed(d);
 	store_walk_begin(&walk, d->view, TABLE_CONFIG_NAMES, SL_BYTES_NONE, STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		Sluice__Store__V1__ConfigNameRecord *record = NULL;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "server/records/wire.h"
+#include "server/records/required.h"
 #include "server/rules/names.h"
 
 static struct record_key name_key(uint32_t workspace, const char *name)
@@ -142,6 +142,7 @@ void source_put(struct decision *d, Sluice__Store__V1__SourceRecord *record,
 	struct record_key key = name_key(d->workspace, record->name);
 	record->revision = d->revision;
 	decision_put(d, TABLE_SOURCES, &key, &record->base);
+	required_changed(d);
 	add_event(d, record, type, environment);
 }
 
@@ -149,6 +150,7 @@ void source_delete(struct decision *d, const Sluice__Store__V1__SourceRecord *re
 {
 	struct record_key key = name_key(d->workspace, record->name);
 	decision_delete(d, TABLE_SOURCES, &key);
+	required_changed(d);
 	add_event(d, record, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_DELETED, 0);
 }
 

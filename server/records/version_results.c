@@ -1,6 +1,7 @@
 /* versions: what Git workers found out, and did. */
 #include <string.h>
 
+#include "base/pb/pb.h"
 #include "server/records/versions.h"
 #include "server/records/versions_internal.h"
 
@@ -64,7 +65,11 @@ static sl_code fill_ready(struct decision *d, Sluice__Store__V1__ContentRecord *
 	content->subject = text_or_empty(result->subject);
 	content->author = text_or_empty(result->author);
 	content->commit_s = result->commit_s;
-	content->contract = result->contract;
+	if (result->contract != NULL) {
+		struct sl_bytes contract = pb_pack(d->arena, &result->contract->base);
+		content->contract.data = (uint8_t *)(uintptr_t)contract.data;
+		content->contract.len = contract.size;
+	}
 	content->made_from = text_or_empty(NULL);
 	content->push_revision = 0;
 	content->n_conflicts = 0;

@@ -109,6 +109,41 @@ static Sluice__V1__Drift *copy_drift(struct sl_arena *arena, const Sluice__V1__D
 	return drift;
 }
 
+static char **copy_texts(struct sl_arena *arena, char *const *from, size_t count)
+{
+	char **texts = SL_ARENA_ARRAY(arena, char *, count + 1);
+	for (size_t i = 0; texts != NULL && i < count; i++) {
+		texts[i] = sl_arena_strdup(arena, from[i]);
+	}
+	return texts;
+}
+
+/* As its agent said, with what the server knows. NULL: nothing is required there. */
+static Sluice__V1__HeldConfig *look_at_config(struct sl_arena *arena,
+					      const struct fleet_standing *standing)
+{
+	static const Sluice__V1__HeldConfig nothing = SLUICE__V1__HELD_CONFIG__INIT;
+	const Sluice__V1__HeldConfig *from = standing->config != NULL ? standing->config : &nothing;
+	bool told = standing->config_required || standing->config != NULL;
+	Sluice__V1__HeldConfig *held = told ? SL_ARENA_NEW(arena, Sluice__V1__HeldConfig) : NULL;
+	if (held == NULL) {
+		return NULL;
+	}
+	*held = *from;
+	held->base.unknown_fields = NULL;
+	held->base.n_unknown_fields = 0;
+	held->stamp.data = sl_arena_dup(arena, from->stamp.data, from->stamp.len);
+	held->stamp.len = held->stamp.data != NULL ? from->stamp.len : 0;
+	held->missing = copy_texts(arena, from->missing, from->n_missing);
+	held->n_missing = held->missing != NULL ? from->n_missing : 0;
+	held->overrides = copy_texts(arena, from->overrides, from->n_overrides);
+	held->n_overrides = held->overrides != NULL ? from->n_overrides : 0;
+	held->error = sl_arena_strdup(
+	    arena, standing->config_error[0] != '\0' ? standing->config_error : from->error);
+	held->current = standing->config_current;
+	return held;
+}
+
 Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 					    const struct fleet_standing *standing)
 {
@@ -145,6 +180,7 @@ Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 	status->orphaned = standing->orphaned;
 	const Sluice__Store__V1__VersionRecord *held = app_look_held(look, standing);
 	status->drift = copy_drift(arena, standing->drift);
+	status->config = look_at_config(arena, standing);
 	status->update = held == NULL ? NULL : wire_version_ref(arena, held);
 	status->working_copy = fleet_working_copy_dup(arena, standing->working_copy);
 	return status;

@@ -276,6 +276,41 @@ static void explain_drift(struct chain *c)
 	}
 }
 
+static const char *join(struct chain *c, char *const *texts, size_t count, uint32_t total)
+{
+	const char *all = "";
+	for (size_t i = 0; all != NULL && i < count; i++) {
+		all = TEXT("%s%s%s", all, i == 0 ? "" : ", ", texts[i]);
+	}
+	return total > count ? TEXT("%s and %lu more", all, (unsigned long)(total - count)) : all;
+}
+
+static void explain_config(struct chain *c)
+{
+	const Sluice__V1__InstanceStatus *status = c->response->status;
+	const Sluice__V1__HeldConfig *held = status == NULL ? NULL : status->config;
+	if (held == NULL) {
+		return;
+	}
+	const char *text = held->current ? "it has the values of its environment"
+					 : "it does not have the newest values yet";
+	if (held->missing_count > 0) {
+		text = TEXT("%s lacks %s", c->instance->name,
+			    join(c, held->missing, held->n_missing, held->missing_count));
+	}
+	if (held->error[0] != '\0') {
+		text = TEXT("%s: %s", text, held->error);
+	}
+	if (held->override_count > 0) {
+		text = TEXT("%s; overridden there: %s", text,
+			    join(c, held->overrides, held->n_overrides, held->override_count));
+	}
+	bool ok = held->missing_count == 0 && (held->current || status->converged);
+	step(c, "config", ok, text,
+	     held->missing_count > 0 ? "set it: sluice const set, secret set, source set"
+				     : "wait for the values, or see why they are not sent");
+}
+
 static void conclude(struct chain *c)
 {
 	Sluice__V1__ExplainResponse *response = c->response;
@@ -315,6 +350,7 @@ static void walk_chain(struct chain *c)
 		}
 		explain_agent(c);
 		explain_update(c);
+		explain_config(c);
 		explain_phase(c);
 		explain_drift(c);
 	}

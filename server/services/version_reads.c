@@ -72,6 +72,18 @@ static sl_code read_facts(struct service_read *read,
 	return SL_OK;
 }
 
+/* Lists and events do without. */
+static sl_code read_contract(struct service_read *read,
+			     const Sluice__Store__V1__ContentRecord *content,
+			     Sluice__V1__GetVersionResponse *response, struct sl_err *err)
+{
+	if (content == NULL || content->contract.len == 0) {
+		return SL_OK;
+	}
+	return record_unpack(read->arena, SL_BYTES(content->contract.data, content->contract.len),
+			     &sluice__v1__contract__descriptor, &response->contract, err);
+}
+
 sl_code version_get_read(struct service_read *read, const void *message, void *reply,
 			 struct sl_err *err)
 {
@@ -90,8 +102,8 @@ sl_code version_get_read(struct service_read *read, const void *message, void *r
 	}
 	struct wire wire = service_wire(read);
 	response->version = wire_version(&wire, version, app, NULL, UINT32_MAX);
-	response->contract = version->content != NULL ? version->content->contract : NULL;
-	return read_facts(read, version, response, err);
+	code = read_contract(read, version->content, response, err);
+	return code != SL_OK ? code : read_facts(read, version, response, err);
 }
 
 /* --- ListVersions ----------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-#include "server/settings/sources.h"
+#include "server/settings/sources_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -300,6 +300,8 @@ static sl_code write_merged(struct vault *vault, struct decision *d,
 		vault_remove(d, &place);
 	}
 	code = code != SL_OK ? code : note(d, setting, merged, err);
+	code =
+	    code != SL_OK ? code : source_note_refs(d, setting, merged->items, merged->count, err);
 	if (code == SL_OK) {
 		source_put(d, record, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, environment);
 	}

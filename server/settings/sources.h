@@ -5,6 +5,7 @@
 #define SL_SERVER_SETTINGS_SOURCES_H
 
 #include "server/records/sources.h"
+#include "server/records/wire.h"
 #include "server/settings/settings.h"
 
 enum { SOURCE_OPTIONS_MAX = 64, SOURCE_BYTES_MAX = 48 << 10 };
@@ -45,6 +46,12 @@ SL_MUST_USE sl_code sources_open(struct vault *vault, const struct store_view *v
 				 uint32_t workspace, const Sluice__Store__V1__SourceRecord *record,
 				 uint32_t environment, struct source_values *ret_values,
 				 struct sl_err *err);
+/* The same with all references in them replaced by what is set there. SL_NOT_FOUND also when one of
+ * them is to what is unset, empty or not there, which *err says. Records lie in the arena. */
+SL_MUST_USE sl_code sources_resolve(struct vault *vault, const struct wire *in,
+				    const Sluice__Store__V1__SourceRecord *record,
+				    uint32_t environment, struct source_values *ret_values,
+				    struct sl_err *err);
 /* NULL: there is none of this name. */
 const char *source_value_of(const struct source_values *values, const char *name);
 

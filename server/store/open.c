@@ -210,6 +210,7 @@ SL_DEFINE_AUTO(struct store *, store_free);
 sl_code store_open(const struct store_options *options, struct store **ret_store,
 		   struct sl_err *err)
 {
+	static atomic_uint_least64_t serials;
 	assert(options->table_count <= STORE_TABLES_MAX);
 	SL_AUTO(store_free_auto) struct store *store = calloc(1, sizeof(*store));
 	if (store == NULL) {
@@ -217,6 +218,7 @@ sl_code store_open(const struct store_options *options, struct store **ret_store
 	}
 	store->options = *options;
 	store->options.path = NULL; /* borrowed: ours is store->path */
+	store->serial = atomic_fetch_add(&serials, 1) + 1;
 	store->lock_fd = -1;
 	store->tail = &store->head;
 	store->prune_step = STORE_PRUNE_STEP;

@@ -160,6 +160,11 @@ void store_view_end(const struct store_view *view); /* NULL is fine */
 
 /* The last revision that the view sees. In decide(): that of the command before. */
 uint64_t store_view_revision(const struct store_view *view);
+/* What is remembered of a view outside of it: the number of its store, unlike that of any other one
+ * that this process opened, and the last revision that is committed. What decide() sees above that
+ * may never be. */
+uint64_t store_view_serial(const struct store_view *view);
+uint64_t store_view_committed(const struct store_view *view);
 /* Log records at or below the floor may be gone; 0: none is. */
 uint64_t store_view_floor(const struct store_view *view);
 

@@ -67,7 +67,8 @@ struct store_counters {
 };
 
 struct store {
-	char *path; /* owned */
+	char *path;      /* owned */
+	uint64_t serial; /* of the stores of this process */
 	struct store_options options;
 	int lock_fd; /* -1: none */
 	MDB_env *env;

@@ -124,6 +124,16 @@ uint64_t store_view_revision(const struct store_view *view)
 	return view->state.revision;
 }
 
+uint64_t store_view_serial(const struct store_view *view)
+{
+	return view->store->serial;
+}
+
+uint64_t store_view_committed(const struct store_view *view)
+{
+	return atomic_load(&view->store->counters.revision);
+}
+
 uint64_t store_view_floor(const struct store_view *view)
 {
 	return view->state.floor;

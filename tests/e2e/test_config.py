@@ -253,6 +253,13 @@ def test_the_plan_says_what_the_target_lacks(server, admin, tmp_path):
     admin("secret", "set", "KEY", "--env", "staging", stdin="x")
     admin("source", "set", "main", "--env", "staging", "database=shop", "user=shop")
     assert gate() == (1, "staging has all 3 that version v1 requires")
+    admin("const", "set", "HOST", "--env", "development", "--value", "db")
+    admin("source", "set", "main", "--env", "staging", "host={{constants.HOST}}")
+    assert gate() == (2, "staging lacks what version v1 requires: data source main (postgres): constant HOST is unset")
+    admin("const", "set", "HOST", "--env", "staging", "--value", "")
+    assert gate()[1].endswith("data source main (postgres): constant HOST is empty")
+    admin("const", "set", "HOST", "--env", "staging", "--value", "db")
+    assert gate() == (1, "staging has all 3 that version v1 requires")
     assert client.Plan(app="shop", version="v1", action=1).plan.plan_hash != before
     assert "contract" in admin("plan", "shop", "v1", "--to", "staging").stdout
     bob = let_in(admin, tmp_path, "bob", ["view", "--env", "development"])

@@ -81,6 +81,8 @@ static void start(struct agents *a)
 {
 	const struct fleet_options options = {.store = a->s->store,
 					      .signing = a->signing,
+					      .config = a->config,
+					      .config_ctx = a->config_ctx,
 					      .heartbeat_ms = 10000,
 					      .mono_ms = mono,
 					      .unix_ms = unix_time};

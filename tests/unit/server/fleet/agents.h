@@ -28,6 +28,10 @@ struct rpc_stream {
 struct agents {
 	struct steps *s;
 	struct signing *signing; /* the test's; taken up by agents_restart() */
+	sl_code (*config)(void *ctx, const struct store_view *view,
+			  const struct fleet_config_request *request, struct sl_buf *ret_box,
+			  struct sl_err *err); /* likewise, as what follows */
+	void *config_ctx;
 	struct fleet *fleet;
 	uint64_t followed; /* revision */
 };

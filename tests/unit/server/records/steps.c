@@ -258,6 +258,12 @@ static sl_code content_decide(struct decision *d, struct steps *s, const void *i
 
 void steps_ready(struct steps *s, const char *version, uint8_t digest_fill)
 {
+	steps_requires(s, version, digest_fill, NULL);
+}
+
+void steps_requires(struct steps *s, const char *version, uint8_t digest_fill,
+		    Sluice__V1__Contract *contract)
+{
 	const Sluice__Store__V1__VersionRecord *record = steps_get(s, version);
 	uint8_t digest[32];
 	memset(digest, digest_fill, sizeof(digest));
@@ -271,6 +277,7 @@ void steps_ready(struct steps *s, const char *version, uint8_t digest_fill)
 	    .digest = digest,
 	    .files = 3,
 	    .bytes = 300,
+	    .contract = contract,
 	};
 	(void)steps_run(s, content_decide, &result);
 	steps_done(s);

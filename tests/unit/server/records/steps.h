@@ -69,6 +69,9 @@ const Sluice__V1__Event *steps_event(const struct steps *s, Sluice__V1__EventKin
 void steps_shop(struct steps *s, Sluice__V1__PublishMode publish);
 void steps_version(struct steps *s, const char *name);
 void steps_ready(struct steps *s, const char *version, uint8_t digest_fill);
+/* The same, with what its sluice.json requires. */
+void steps_requires(struct steps *s, const char *version, uint8_t digest_fill,
+		    Sluice__V1__Contract *contract);
 void steps_failed(struct steps *s, const char *version, Sluice__V1__ContentReason reason);
 void steps_seal(struct steps *s, const char *version);
 void steps_published(struct steps *s, const char *version);

@@ -117,8 +117,9 @@ static void test_import_makes_the_app_of_what_git_found(void **state)
 	assert_int_equal(got->version->publication->state,
 			 SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_OWED);
 	assert_int_equal(got->result->revision, got->app->revision);
+	const ProtobufCBinaryData packed = world_version_record(w, "root", "v1")->content->contract;
 	const Sluice__V1__Contract *contract =
-	    world_version_record(w, "root", "v1")->content->contract;
+	    sluice__v1__contract__unpack(sl_arena_protobuf(&w->arena), packed.len, packed.data);
 	assert_int_equal(contract->n_secrets, 1);
 	assert_string_equal(contract->secrets[0], "KEY");
 }
