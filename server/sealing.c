@@ -35,11 +35,11 @@ static sl_code find_key(const struct sealing *sealing, const struct store_view *
 {
 	SL_AUTO(sl_arena_fini) struct sl_arena arena;
 	Sluice__Store__V1__IdentityRecord *identity = NULL;
+	sl_arena_init(&arena, 0);
 	if (sealing->insecure && request->box_key.size == SL_BOX_PUBLIC_BYTES) {
 		memcpy(out, request->box_key.data, SL_BOX_PUBLIC_BYTES);
 		return SL_OK;
 	}
-	sl_arena_init(&arena, 0);
 	sl_code code = request->identity_id[0] == '\0'
 			   ? SL_NOT_FOUND
 			   : identity_get(view, &arena, request->identity_id, &identity, err);
