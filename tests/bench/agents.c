@@ -11,6 +11,7 @@
 #include <grpc/support/time.h>
 
 #include "base/clock/clock.h"
+#include "base/crypto/box.h"
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
 #include "sluice/v1/agent.pb-c.h"
@@ -91,8 +92,11 @@ static grpc_byte_buffer *pack_hello(unsigned number)
 	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
 	Sluice__V1__AgentHello hello = SLUICE__V1__AGENT_HELLO__INIT;
 	char name[32];
-	uint8_t bytes[256];
+	static const uint8_t box_secret[SL_BOX_SECRET_BYTES] = {1};
+	uint8_t bytes[256], box_key[SL_BOX_PUBLIC_BYTES];
 	(void)snprintf(name, sizeof(name), "agent-%u", number);
+	sl_box_public(box_secret, box_key);
+	hello.box_key = (ProtobufCBinaryData){.data = box_key, .len = sizeof(box_key)};
 	hello.instance = name;
 	hello.agent_version = (char *)"bench";
 	hello.protocol = 1;

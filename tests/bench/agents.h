@@ -22,7 +22,8 @@ struct agents_call {
 	const char *method;
 	const uint8_t *request;
 	size_t request_size;
-	const char *told; /* text in the manifests that tell it: a version's id or name */
+	const char *told; /* text in the manifests that tell it: a version's id or name; NULL: the
+			     next one does */
 };
 /* Makes the call and waits until a manifest with call->told has reached every agent. ret_told_us[i]
  * is when agent i had it, microseconds after the call was sent; *ret_replied_us when the reply was

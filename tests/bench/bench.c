@@ -50,6 +50,8 @@ static const struct row rows[] = {
     {"T", row_transport, false, "what mTLS and authorisation cost a write and a read"},
     {"P17", row_size, false, "an idle agent's memory; stripped binaries"},
     {"push", row_push, false, "pushes and pulls of 10, 1 000, 10 000 files, against git"},
+    {"config", row_config, false,
+     "plans of what requires 1 600 names; a changed constant told to 1 000 agents"},
     {"updates", row_updates, false, "a check for updates beside 1, 100, 1 000 apps"},
     {"turns", row_turns, false,
      "200 agents pull a release from one Git host, with turns and without"},

@@ -24,6 +24,7 @@ void row_transport(struct bench *bench); /* T: the clear, mTLS, mTLS and authori
 void row_push(struct bench *bench);      /* push: pushes and pulls by size, against git */
 void row_updates(struct bench *bench);   /* updates: what a check costs as apps grow */
 void row_turns(struct bench *bench);     /* turns: agents that pull from one host at once */
+void row_config(struct bench *bench);    /* config: what requiring much costs; a changed constant */
 void row_disk(struct bench *bench);      /* what the disk and LMDB alone can do; no claim */
 
 #endif

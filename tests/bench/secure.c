@@ -8,6 +8,7 @@
 #include <grpc/grpc_security.h>
 
 #include "base/clock/clock.h"
+#include "base/crypto/box.h"
 #include "base/crypto/secret.h"
 #include "base/id/id.h"
 #include "base/mem/own.h"
@@ -180,8 +181,10 @@ static sl_code invite(struct decision *d, const struct step *step, struct sl_err
 
 static sl_code enrol(struct decision *d, const struct step *step, struct sl_err *err)
 {
-	static const uint8_t box_key[IDENTITY_BOX_KEY_BYTES];
+	static const uint8_t box_secret[SL_BOX_SECRET_BYTES] = {1};
+	uint8_t box_key[IDENTITY_BOX_KEY_BYTES];
 	const struct certificate *agent = step->subject;
+	sl_box_public(box_secret, box_key);
 	const struct enrolment enrolment = {
 	    .token_id = agent->token.text,
 	    .identity_id = agent->identity.identity,
