@@ -35,8 +35,8 @@ ssize_t handover_receive(int socket, void *out, size_t room, int flags, int *ret
 	*ret_fd = -1;
 	ssize_t size = recvmsg(socket, &head, flags | MSG_CMSG_CLOEXEC);
 	const struct cmsghdr *rights = size >= 0 ? CMSG_FIRSTHDR(&head) : NULL;
-	if (rights != NULL && rights->cmsg_level == SOL_SOCKET &&
-	    rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len == CMSG_LEN(sizeof(int))) {
+	if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+	    rights->cmsg_len == CMSG_LEN(sizeof(int))) {
 		memcpy(ret_fd, CMSG_DATA(rights), sizeof(*ret_fd));
 	}
 	return size;

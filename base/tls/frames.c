@@ -51,7 +51,8 @@ static unsigned price(const struct tls_frames *frames, uint8_t kind, uint8_t fla
 		return 0;
 	}
 	bool young = kind == RST_STREAM && is_young(frames, stream, now_us);
-	return (young || asks ? TLS_FRAMES_YOUNG : 1) * (frames->stranger ? TLS_FRAMES_STRANGER : 1);
+	return (young || asks ? TLS_FRAMES_YOUNG : 1) *
+	       (frames->stranger ? TLS_FRAMES_STRANGER : 1);
 }
 
 static bool spend(struct tls_frames *frames, unsigned tokens, uint64_t now_us)

@@ -2,6 +2,7 @@
 #include "base/mem/own.h"
 #include "server/records/apps.h"
 #include "server/records/commits.h"
+#include "server/records/statuses.h"
 #include "server/records/version_use.h"
 #include "server/records/versions.h"
 #include "server/records/wire.h"
@@ -42,29 +43,19 @@ static sl_code delete_versions(struct decision *d, const Sluice__Store__V1__AppR
 /* What instances last said of the app. */
 static sl_code delete_statuses(struct decision *d, const char *app_id, struct sl_err *err)
 {
-	struct record_key prefix = key_of(d->workspace);
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, d->view, TABLE_INSTANCES, key_bytes(&prefix), STORE_FORWARD);
-	while (store_walk_next(&walk)) {
-		Sluice__Store__V1__InstanceRecord *instance = NULL;
-		sl_code code =
-		    record_unpack(d->arena, walk.value,
-				  &sluice__store__v1__instance_record__descriptor, &instance, err);
-		if (code != SL_OK) {
-			return code;
-		}
-		struct record_key key =
-		    KEY(d->workspace, key_text(k, instance->id), key_text(k, app_id));
-		decision_delete(d, TABLE_STATUSES, &key);
+	SL_AUTO(app_statuses_end) struct app_statuses walk;
+	app_statuses_begin(&walk, d->view, d->workspace, app_id);
+	while (app_statuses_next(&walk)) {
+		status_delete(d, walk.instance_id, app_id);
 	}
-	return store_walk_result(&walk, err);
+	return app_statuses_result(&walk, err);
 }
 
 static sl_code delete_all(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 			  struct sl_err *err)
 {
 	static const enum record_table by_app[] = {TABLE_LEASES, TABLE_OPENED, TABLE_RELEASES,
-						   TABLE_RELEASE_STACK};
+						   TABLE_RELEASE_STACK, TABLE_ENTRIES};
 	sl_code code = delete_versions(d, app, err);
 	for (size_t i = 0; code == SL_OK && i < SL_COUNT(by_app); i++) {
 		code = delete_rows(d, by_app[i], app->id, err);

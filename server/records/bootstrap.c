@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "server/records/audit.h"
+#include "server/records/entries.h"
 #include "server/records/placement.h"
+#include "server/records/statuses.h"
 #include "server/records/workspaces.h"
 
 #define RETENTION "retention" /* the method that its log records name */
@@ -25,6 +27,14 @@ static bool first_is_there(struct store_cmd *cmd, const struct store_view *view)
 	return workspace_find(view, "default", &number, NULL) == SL_OK;
 }
 
+/* What stores of before lack. */
+static sl_code index_all(struct decision *d, struct sl_err *err)
+{
+	sl_code code = placement_index_all(d, err);
+	code = code != SL_OK ? code : entries_index_all(d, err);
+	return code != SL_OK ? code : statuses_index_all(d, err);
+}
+
 static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view,
 			    struct store_changes *changes, struct sl_err *err)
 {
@@ -41,8 +51,7 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 	    .reason = "",
 	};
 	Sluice__Store__V1__WorkspaceRecord *record = NULL;
-	sl_code code =
-	    made ? placement_index_all(&d, err) : workspaces_create(&d, "default", &record, err);
+	sl_code code = made ? index_all(&d, err) : workspaces_create(&d, "default", &record, err);
 	if (code == SL_OK && d.changed) {
 		decision_log(&d, NULL);
 	}

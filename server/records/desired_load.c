@@ -3,8 +3,19 @@
 #include <string.h>
 
 #include "base/mem/own.h"
+#include "server/records/entries.h"
 #include "server/records/placement.h"
 #include "server/records/release_stack.h"
+#include "server/records/statuses.h"
+#include "server/records/versions.h"
+
+/* A version that has been read. */
+struct item {
+	struct desired_version version;
+	Sluice__Store__V1__VersionRecord *record;
+	Sluice__Store__V1__PublicationRecord *publication;
+	Sluice__Store__V1__ReleaseSignatureRecord *signature;
+};
 
 /* What is being read. */
 struct load {
@@ -13,9 +24,10 @@ struct load {
 	uint32_t workspace;
 	const char *app_id;
 	struct desired_app *app;
-	struct desired_version *versions; /* app->input.versions, to be written */
-	struct desired_pin *pins;         /* app->input.pins, to be written */
-	size_t version_room, pin_room;
+	struct item *items; /* by number */
+	size_t count, room;
+	struct desired_pin *pins; /* app->input.pins, to be written */
+	size_t pin_room;
 };
 
 /* A copy of `count` items with room for twice as many; NULL when memory is out. */
@@ -27,20 +39,6 @@ static void *grown(struct sl_arena *arena, const void *items, size_t count, size
 		memcpy(copy, items, count * size);
 	}
 	return copy;
-}
-
-static bool reserve_version(struct load *l)
-{
-	size_t count = l->app->input.version_count;
-	if (count < l->version_room) {
-		return true;
-	}
-	size_t room = l->version_room == 0 ? 16 : l->version_room * 2;
-	l->versions = grown(l->arena, l->versions, count, room, sizeof(*l->versions));
-	l->app->versions =
-	    grown(l->arena, l->app->versions, count, room, sizeof(*l->app->versions));
-	l->version_room = room;
-	return !sl_arena_failed(l->arena);
 }
 
 struct desired_version desired_version_of(const Sluice__Store__V1__VersionRecord *record,
@@ -60,59 +58,107 @@ struct desired_version desired_version_of(const Sluice__Store__V1__VersionRecord
 	};
 }
 
-static sl_code add_version(struct load *l, struct sl_bytes value, struct sl_err *err)
+/* --- versions ------------------------------------------------------------------------ */
+
+static sl_code read_item(const struct load *l, uint32_t number, struct item *item,
+			 struct sl_err *err)
 {
-	Sluice__Store__V1__VersionRecord *record = NULL;
-	sl_code code = record_unpack(l->arena, value,
-				     &sluice__store__v1__version_record__descriptor, &record, err);
+	struct record_key key = version_key(l->workspace, l->app_id, number);
+	sl_code code =
+	    version_get(l->view, l->arena, l->workspace, l->app_id, number, &item->record, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	if (!reserve_version(l)) {
-		return sl_err_no_memory(err);
+	code = publication_get(l->view, l->arena, l->workspace, l->app_id, number,
+			       &item->publication, err);
+	if (code == SL_OK) { /* what is sealed may be signed */
+		code = record_get(l->view, l->arena, TABLE_RELEASE_SIGNATURES, &key,
+				  &sluice__store__v1__release_signature_record__descriptor,
+				  &item->signature, err);
 	}
-	size_t at = l->app->input.version_count++;
-	l->app->versions[at] = record;
-	l->versions[at] = desired_version_of(record, NULL);
+	item->version = desired_version_of(item->record, item->publication);
+	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
+/* The place of the first that has this number or a higher one. */
+static size_t place_of(const struct load *l, uint32_t number)
+{
+	size_t at = l->count;
+	while (at > 0 && l->items[at - 1].version.number >= number) {
+		at--;
+	}
+	return at;
+}
+
+static bool insert(struct load *l, size_t at, const struct item *item)
+{
+	if (l->count == l->room) {
+		l->room = l->room == 0 ? 8 : l->room * 2;
+		l->items = grown(l->arena, l->items, l->count, l->room, sizeof(*l->items));
+	}
+	if (l->items == NULL) {
+		return false;
+	}
+	memmove(&l->items[at + 1], &l->items[at], (l->count - at) * sizeof(*l->items));
+	l->items[at] = *item;
+	l->count++;
+	return true;
+}
+
+/* Reads the version, unless it has been. SL_NOT_FOUND, also for 0, leaves *err alone. *ret_item is
+ * borrowed until the next one. */
+static sl_code take(struct load *l, uint32_t number, struct item **ret_item, struct sl_err *err)
+{
+	size_t at = place_of(l, number);
+	if (at == l->count || l->items[at].version.number != number) {
+		struct item item = {.record = NULL};
+		sl_code code = number == 0 ? SL_NOT_FOUND : read_item(l, number, &item, err);
+		if (code != SL_OK) {
+			return code;
+		}
+		if (!insert(l, at, &item)) {
+			return sl_err_no_memory(err);
+		}
+	}
+	*ret_item = &l->items[at];
 	return SL_OK;
 }
 
-static size_t index_of(const struct load *l, uint32_t number)
+static sl_code take_if_there(struct load *l, uint32_t number, struct sl_err *err)
 {
-	const struct desired_version *version = desired_find(&l->app->input, number);
-	return version != NULL ? (size_t)(version - l->versions) : SIZE_MAX;
+	struct item *item = NULL;
+	sl_code code = take(l, number, &item, err);
+	return code == SL_NOT_FOUND ? SL_OK : code;
 }
 
-static sl_code add_publication(struct load *l, size_t at, struct sl_bytes value, struct sl_err *err)
+/* Those that came last, back to as many as are wanted that may run there. */
+static sl_code take_newest(struct load *l, uint32_t environment, struct sl_err *err)
 {
-	Sluice__Store__V1__PublicationRecord *record = NULL;
-	sl_code code = record_unpack(
-	    l->arena, value, &sluice__store__v1__publication_record__descriptor, &record, err);
-	if (code == SL_OK) {
-		l->app->publications[at] = record;
-		l->versions[at] = desired_version_of(l->app->versions[at], record);
+	size_t wanted = desired_newest(environment);
+	SL_AUTO(entries_end) struct entries walk;
+	entries_begin(&walk, l->view, l->workspace, l->app_id, environment);
+	while (wanted > 0 && entries_next(&walk)) {
+		struct item *item = NULL;
+		sl_code code = take(l, walk.number, &item, err);
+		if (code != SL_OK) {
+			return code != SL_NOT_FOUND
+				   ? code
+				   : sl_err_set(err, SL_DATA_LOSS,
+						"version %u of app %s has come to %s and is "
+						"not there",
+						walk.number, l->app_id,
+						environment_name(environment));
+		}
+		if (l->app->came[environment] == 0) {
+			l->app->came[environment] = walk.count;
+		}
+		item->version.entered[environment] = walk.revision;
+		wanted -= desired_eligible(&item->version, environment) ? 1 : 0;
 	}
-	return code;
+	return entries_result(&walk, err);
 }
 
-static sl_code add_signature(struct load *l, size_t at, struct sl_bytes value, struct sl_err *err)
-{
-	return record_unpack(l->arena, value,
-			     &sluice__store__v1__release_signature_record__descriptor,
-			     &l->app->signatures[at], err);
-}
-
-static sl_code add_facts(struct load *l, size_t at, uint32_t environment, struct sl_bytes value,
-			 struct sl_err *err)
-{
-	Sluice__Store__V1__FactsRecord *record = NULL;
-	sl_code code = record_unpack(l->arena, value, &sluice__store__v1__facts_record__descriptor,
-				     &record, err);
-	if (code == SL_OK) {
-		l->versions[at].entered[environment] = record->entered_revision;
-	}
-	return code;
-}
+/* --- pins, the release ---------------------------------------------------------------- */
 
 static sl_code add_pin(struct load *l, struct sl_bytes rest, struct sl_bytes value,
 		       struct sl_err *err)
@@ -137,64 +183,24 @@ static sl_code add_pin(struct load *l, struct sl_bytes rest, struct sl_bytes val
 					      .version = record->version};
 	l->app->input.pins = l->pins;
 	l->app->input.pin_count++;
-	return SL_OK;
+	return take_if_there(l, record->version, err);
 }
 
-/* One record of the app; `rest` is its key after the app's id. */
-static sl_code add_record(struct load *l, enum record_table table, struct sl_bytes rest,
-			  struct sl_bytes value, struct sl_err *err)
-{
-	if (table == TABLE_VERSIONS) {
-		return add_version(l, value, err);
-	}
-	if (table == TABLE_SELECTIONS) {
-		return rest.size > 4 && rest.data[rest.size - 1] == '\0'
-			   ? add_pin(l, rest, value, err)
-			   : SL_OK;
-	}
-	size_t at = rest.size >= 4 ? index_of(l, sl_get_be32(rest.data)) : SIZE_MAX;
-	if (at == SIZE_MAX) {
-		return SL_OK; /* of a version that is deleted: facts stay */
-	}
-	if (table == TABLE_PUBLICATIONS) {
-		return add_publication(l, at, value, err);
-	}
-	if (table == TABLE_RELEASE_SIGNATURES) {
-		return add_signature(l, at, value, err);
-	}
-	uint32_t environment = rest.size >= 8 ? sl_get_be32(rest.data + 4) : 0;
-	return environment <= DESIRED_ENVIRONMENTS ? add_facts(l, at, environment, value, err)
-						   : SL_OK;
-}
-
-static sl_code walk(struct load *l, enum record_table table, struct sl_err *err)
+static sl_code load_pins(struct load *l, struct sl_err *err)
 {
 	struct record_key prefix = KEY(l->workspace, key_text(k, l->app_id));
 	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, l->view, table, key_bytes(&prefix), STORE_FORWARD);
+	store_walk_begin(&walk, l->view, TABLE_SELECTIONS, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
 		struct sl_bytes rest =
 		    SL_BYTES(walk.key.data + prefix.size, walk.key.size - prefix.size);
-		sl_code code = add_record(l, table, rest, walk.value, err);
+		bool whole = rest.size > 4 && rest.data[rest.size - 1] == '\0';
+		sl_code code = whole ? add_pin(l, rest, walk.value, err) : SL_OK;
 		if (code != SL_OK) {
 			return code;
 		}
 	}
 	return store_walk_result(&walk, err);
-}
-
-static sl_code load_versions(struct load *l, struct sl_err *err)
-{
-	sl_code code = walk(l, TABLE_VERSIONS, err);
-	if (code != SL_OK) {
-		return code;
-	}
-	l->app->input.versions = l->versions;
-	l->app->publications = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__PublicationRecord *,
-					      l->app->input.version_count + 1);
-	l->app->signatures = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__ReleaseSignatureRecord *,
-					    l->app->input.version_count + 1);
-	return sl_arena_failed(l->arena) ? sl_err_no_memory(err) : SL_OK;
 }
 
 static sl_code load_release(struct load *l, struct sl_err *err)
@@ -211,25 +217,51 @@ static sl_code load_release(struct load *l, struct sl_err *err)
 	struct release_target previous;
 	struct wire in = {.view = l->view, .arena = l->arena, .workspace = l->workspace};
 	code = release_stack_previous(&in, l->app_id, l->app->release, &previous, err);
-	if (code == SL_OK) {
-		l->app->input.previous = previous.version;
+	if (code != SL_OK) {
+		return code;
 	}
-	return code;
+	l->app->input.previous = previous.version;
+	code = take_if_there(l, l->app->input.released, err);
+	return code != SL_OK ? code : take_if_there(l, l->app->input.previous, err);
+}
+
+/* --- all of it -------------------------------------------------------------------------- */
+
+static sl_code hand_out(struct load *l, struct sl_err *err)
+{
+	struct desired_app *app = l->app;
+	size_t room = l->count + 1;
+	struct desired_version *versions = SL_ARENA_ARRAY(l->arena, struct desired_version, room);
+	app->versions = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__VersionRecord *, room);
+	app->publications = SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__PublicationRecord *, room);
+	app->signatures =
+	    SL_ARENA_ARRAY(l->arena, Sluice__Store__V1__ReleaseSignatureRecord *, room);
+	if (sl_arena_failed(l->arena)) {
+		return sl_err_no_memory(err);
+	}
+	for (size_t i = 0; i < l->count; i++) {
+		versions[i] = l->items[i].version;
+		app->versions[i] = l->items[i].record;
+		app->publications[i] = l->items[i].publication;
+		app->signatures[i] = l->items[i].signature;
+	}
+	app->input.versions = versions;
+	app->input.version_count = l->count;
+	return SL_OK;
 }
 
 sl_code desired_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
 		     const char *app_id, struct desired_app *ret_app, struct sl_err *err)
 {
-	static const enum record_table others[] = {TABLE_PUBLICATIONS, TABLE_RELEASE_SIGNATURES,
-						   TABLE_FACTS, TABLE_SELECTIONS};
 	struct desired_app app = {0};
 	struct load l = {
 	    .view = view, .arena = arena, .workspace = workspace, .app_id = app_id, .app = &app};
-	sl_code code = load_versions(&l, err);
-	for (size_t i = 0; code == SL_OK && i < SL_COUNT(others); i++) {
-		code = walk(&l, others[i], err);
-	}
+	sl_code code = load_pins(&l, err);
 	code = code != SL_OK ? code : load_release(&l, err);
+	for (uint32_t environment = 1; code == SL_OK && environment <= ENV_COUNT; environment++) {
+		code = take_newest(&l, environment, err);
+	}
+	code = code != SL_OK ? code : hand_out(&l, err);
 	if (code == SL_OK) {
 		*ret_app = app;
 	}
@@ -307,11 +339,9 @@ struct count {
 static sl_code count_instance(struct count *c, const char *instance_id, struct sl_err *err)
 {
 	c->reach.instances++;
-	struct record_key key =
-	    KEY(c->workspace, key_text(k, instance_id), key_text(k, c->app->id));
 	Sluice__Store__V1__StatusRecord *status = NULL;
-	sl_code code = record_get(c->view, c->scratch, TABLE_STATUSES, &key,
-				  &sluice__store__v1__status_record__descriptor, &status, err);
+	sl_code code =
+	    status_get(c->view, c->scratch, c->workspace, instance_id, c->app->id, &status, err);
 	if (code == SL_NOT_FOUND) {
 		return SL_OK; /* its agent has not told anything yet */
 	}

@@ -1,7 +1,9 @@
-/* desired_load: fills the input of rules/desired.h from a snapshot.
+/* desired_load: fills the input of rules/desired.h from a snapshot, with the versions that count:
+ * what is pinned, released, or where Rollback would go, and of each environment those that came
+ * last, back to as many as desired_choose() looks at that may run there.
  *
- * Costs one walk each over an app's versions, publications, facts and pins, and a
- * few reads of its release stack. Threads: as records.h. */
+ * Costs a walk over the app's pins, a few reads of its release stack, and a look at each of these
+ * versions, however many others there are. Threads: as records.h. */
 #ifndef SL_SERVER_RECORDS_DESIRED_LOAD_H
 #define SL_SERVER_RECORDS_DESIRED_LOAD_H
 
@@ -17,6 +19,8 @@ struct desired_app {
 	Sluice__Store__V1__PublicationRecord **publications;    /* NULL: not sealed */
 	Sluice__Store__V1__ReleaseSignatureRecord **signatures; /* NULL: none */
 	Sluice__Store__V1__ReleaseRecord *release;              /* NULL: never released */
+	/* How many versions have ever come to the environment, beyond development. */
+	uint32_t came[ENV_COUNT + 1];
 };
 /* An app without versions, also one that is not there, is SL_OK with none. */
 SL_MUST_USE sl_code desired_load(const struct store_view *view, struct sl_arena *arena,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/records/instances.h"
+#include "server/records/statuses.h"
 #include "server/records/wire.h"
 
 /* What the item before was about: items come sorted by app, so most look-ups repeat. */
@@ -120,18 +121,15 @@ static sl_code decide_one(struct decision *d, struct memory *memory,
 {
 	Sluice__Store__V1__InstanceRecord *instance = NULL;
 	Sluice__Store__V1__StatusRecord *stored = NULL;
-	struct record_key key =
-	    KEY(d->workspace, key_text(k, item->instance_id), key_text(k, item->app_id));
 	sl_code code =
 	    instance_get(d->view, d->arena, d->workspace, item->instance_id, &instance, err);
 	if (code != SL_OK) {
 		return code == SL_NOT_FOUND ? SL_OK : code;
 	}
 	code = find_app(d, memory, item->app_id, err);
-	code = code != SL_OK
-		   ? code
-		   : record_get(d->view, d->arena, TABLE_STATUSES, &key,
-				&sluice__store__v1__status_record__descriptor, &stored, err);
+	code = code != SL_OK ? code
+			     : status_get(d->view, d->arena, d->workspace, item->instance_id,
+					  item->app_id, &stored, err);
 	if (code != SL_OK && code != SL_NOT_FOUND) {
 		return code;
 	}
@@ -141,9 +139,9 @@ static sl_code decide_one(struct decision *d, struct memory *memory,
 		return SL_OK;
 	}
 	if (gone) {
-		decision_delete(d, TABLE_STATUSES, &key);
+		status_delete(d, item->instance_id, item->app_id);
 	} else {
-		decision_put(d, TABLE_STATUSES, &key, &item->record->base);
+		status_put(d, item->instance_id, item->app_id, stored != NULL, item->record);
 	}
 	status_event(d, memory, instance, item);
 	return SL_OK;

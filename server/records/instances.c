@@ -4,6 +4,7 @@
 
 #include "base/mem/own.h"
 #include "server/records/placement.h"
+#include "server/records/statuses.h"
 #include "server/records/wire.h"
 
 /* --- shape ------------------------------------------------------------------- */
@@ -273,8 +274,7 @@ static sl_code delete_statuses(struct decision *d, const char *instance_id, stru
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, d->view, TABLE_STATUSES, key_bytes(&prefix), STORE_FORWARD);
 	while (store_walk_next(&walk)) {
-		d->changed = true;
-		store_changes_delete(d->changes, TABLE_STATUSES, walk.key);
+		status_delete(d, instance_id, (const char *)walk.key.data + prefix.size);
 	}
 	return store_walk_result(&walk, err);
 }

@@ -63,16 +63,9 @@ void placement_delete(struct decision *d, const Sluice__Store__V1__InstanceRecor
 
 /* --- stores of before ------------------------------------------------------------------- */
 
-static bool has_rows(const struct store_view *view, enum record_table table)
-{
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, view, table, SL_BYTES_NONE, STORE_FORWARD);
-	return store_walk_next(&walk);
-}
-
 bool placement_is_indexed(const struct store_view *view)
 {
-	return has_rows(view, TABLE_INSTANCES_BY_LABEL);
+	return table_has_rows(view, TABLE_INSTANCES_BY_LABEL);
 }
 
 sl_code placement_index_all(struct decision *d, struct sl_err *err)

@@ -129,7 +129,10 @@ static sl_code write_move(struct move *m, struct promotion_outcome *outcome, str
 			return code;
 		}
 	}
-	version_enter_in(d, m->version, m->plan.target);
+	sl_code code = version_enter_in(d, m->version, m->plan.target, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	version_put(d, m->version);
 	put_indexes(m);
 	struct wire wire = wire_of(d);
@@ -138,7 +141,7 @@ static sl_code write_move(struct move *m, struct promotion_outcome *outcome, str
 	outcome->promotion = promotion_of(m);
 	outcome->warnings = plan_warnings(&m->plan, d->arena, &outcome->warning_count);
 	add_events(m, outcome);
-	sl_code code = commits_owe_promoted(d, m->app, m->version, m->from, m->plan.target, err);
+	code = commits_owe_promoted(d, m->app, m->version, m->from, m->plan.target, err);
 	return code != SL_OK ? code : plan_pins(&m->base, &m->plan, &outcome->pins, err);
 }
 

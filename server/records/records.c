@@ -92,6 +92,13 @@ struct sl_bytes key_bytes(const struct record_key *key)
 
 /* --- values ---------------------------------------------------------------- */
 
+bool table_has_rows(const struct store_view *view, enum record_table table)
+{
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, view, table, SL_BYTES_NONE, STORE_FORWARD);
+	return store_walk_next(&walk);
+}
+
 sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value,
 		      const ProtobufCMessageDescriptor *type, void *ret_record, struct sl_err *err)
 {

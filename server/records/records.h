@@ -45,7 +45,10 @@
 	X(BRANCHES, "branches") /* repository id */                                                \
 	X(LEASES, "leases")     /* app id */                                                       \
 	X(FACTS, "facts")       /* app id, number, environment */                                  \
-	X(NOTES, "notes")       /* app id, number, revision */                                     \
+	/* app id, environment, revision, number; value: how many up to it, 4 bytes; in            \
+	 * development empty */                                                                                          \
+	X(ENTRIES, "entries")                                                                      \
+	X(NOTES, "notes")                              /* app id, number, revision */              \
 	X(PROMOTIONS, "promotions")                    /* app id, revision; value: empty */        \
 	X(PROMOTIONS_BY_REVISION, "promotions_by_rev") /* revision; value: app id */               \
 	X(RELEASES, "releases")                        /* app id */                                \
@@ -58,6 +61,7 @@
 	X(INSTANCES_BY_LABEL, "instances_by_label")                                                \
 	X(REMOVED_INSTANCES, "removed_instances")   /* id */                                       \
 	X(STATUSES, "statuses")                     /* instance id, app id */                      \
+	X(STATUSES_BY_APP, "statuses_by_app")       /* app id, instance id; value: empty */        \
 	X(OPENED, "opened")                         /* app id, principal */                        \
 	X(PRINCIPALS, "principals")                 /* id */                                       \
 	X(PRINCIPALS_BY_NAME, "principals_by_name") /* name; value: id */                          \
@@ -126,6 +130,8 @@ SL_MUST_USE sl_code record_get(const struct store_view *view, struct sl_arena *a
 SL_MUST_USE sl_code record_unpack(struct sl_arena *arena, struct sl_bytes value,
 				  const ProtobufCMessageDescriptor *type, void *ret_record,
 				  struct sl_err *err);
+/* Does the table have any row at all? */
+bool table_has_rows(const struct store_view *view, enum record_table table);
 /* Typed: RECORD_GET(view, arena, APPS, &key, app_record, AppRecord, &app, err) would hide more than
  * it says; write Sluice__Store__V1__AppRecord *app; record_get(view, arena, TABLE_APPS, &key,
  * &sluice__store__v1__app_record__descriptor, &app, err) or use the look-ups below. */

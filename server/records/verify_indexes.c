@@ -5,6 +5,7 @@
 #include "server/records/placement.h"
 #include "server/records/verify_internal.h"
 #include "server/records/versions.h"
+#include "server/records/wire.h"
 
 /* Numbers of removed workspaces stay, and their names may be others' now. */
 static void check_workspace_number(struct verify *v)
@@ -171,6 +172,63 @@ static void check_version_id(struct verify *v)
 	}
 }
 
+/* How many came up to the one before; 0: it is the first. */
+static uint32_t came_before(const struct verify *v, const struct record_key *prefix)
+{
+	SL_AUTO(store_walk_end) struct store_walk walk;
+	store_walk_begin(&walk, v->view, TABLE_ENTRIES, key_bytes(prefix), STORE_BACKWARD);
+	store_walk_from(&walk, v->key);
+	bool another = store_walk_next(&walk) && store_walk_next(&walk);
+	return another && walk.value.size == 4 ? sl_get_be32(walk.value.data) : 0;
+}
+
+static void check_entry(struct verify *v)
+{
+	struct verify_key key = verify_key_of(v);
+	struct wire wire = {.view = v->view, .arena = &v->arena};
+	wire.workspace = verify_key_u32(&key);
+	const char *app_id = verify_key_id(&key);
+	uint32_t environment = verify_key_u32(&key);
+	uint64_t revision = verify_key_u64(&key);
+	uint32_t number = verify_key_u32(&key);
+	Sluice__Store__V1__VersionRecord *r = NULL;
+	Sluice__Store__V1__FactsRecord *facts = NULL;
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	if (version_get(v->view, &v->arena, wire.workspace, app_id, number, &r, NULL) != SL_OK ||
+	    facts_get(&wire, r, environment, &facts, NULL) != SL_OK) {
+		verify_fault(v, "refers to a version that is not there");
+		return;
+	}
+	if (facts->entered_revision != revision || r->environment < environment) {
+		verify_fault(v, "is not when its version came there");
+	}
+	struct record_key prefix =
+	    KEY(wire.workspace, key_text(k, app_id), key_u32(k, environment));
+	bool counts = environment != ENV_DEVELOPMENT;
+	if (v->value.size != (counts ? 4 : 0) ||
+	    (counts && sl_get_be32(v->value.data) != came_before(v, &prefix) + 1)) {
+		verify_fault(v, "does not say how many there are up to it");
+	}
+}
+
+static void check_status_by_app(struct verify *v)
+{
+	struct verify_key key = verify_key_of(v);
+	uint32_t ws = verify_key_u32(&key);
+	const char *app_id = verify_key_id(&key);
+	const char *instance_id = verify_key_id(&key);
+	struct record_key status = KEY(ws, key_text(k, instance_id), key_text(k, app_id));
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	verify_need(v, TABLE_STATUSES, &status, "a status");
+	if (v->value.size != 0) {
+		verify_fault(v, "is malformed");
+	}
+}
+
 static void check_app_path(struct verify *v)
 {
 	struct verify_key key = verify_key_of(v);
@@ -265,7 +323,7 @@ static void check_promotion_revision(struct verify *v)
 	verify_need(v, TABLE_PROMOTIONS, &by_app, "a promotion");
 }
 
-const struct verify_check verify_indexes[12] = {
+const struct verify_check verify_indexes[14] = {
     {TABLE_WORKSPACE_NUMBERS, check_workspace_number},
     {TABLE_REPOSITORIES_BY_NAME, check_repository_name},
     {TABLE_APPS_BY_NAME, check_app_name},
@@ -278,4 +336,6 @@ const struct verify_check verify_indexes[12] = {
     {TABLE_RELEASE_HISTORY, check_release_history},
     {TABLE_INSTANCES_BY_NAME, check_instance_name},
     {TABLE_INSTANCES_BY_LABEL, check_instance_label},
+    {TABLE_ENTRIES, check_entry},
+    {TABLE_STATUSES_BY_APP, check_status_by_app},
 };

@@ -67,6 +67,6 @@ extern const struct verify_check verify_work[7];       /* verify_work.c */
 extern const struct verify_check verify_access[6];     /* verify_access.c */
 extern const struct verify_check verify_identities[1]; /* verify_identities.c */
 extern const struct verify_check verify_sealed[5];     /* verify_sealed.c */
-extern const struct verify_check verify_indexes[12];   /* verify_indexes.c */
+extern const struct verify_check verify_indexes[14];   /* verify_indexes.c */
 
 #endif

@@ -3,7 +3,9 @@
 
 #include "server/records/apps.h"
 #include "server/records/commits.h"
+#include "server/records/entries.h"
 #include "server/records/placement.h"
+#include "server/records/statuses.h"
 #include "server/records/verify_internal.h"
 #include "server/records/versions.h"
 
@@ -107,6 +109,26 @@ static void check_version_indexes(struct verify *v, uint32_t ws,
 	verify_need_index(v, TABLE_VERSIONS_BY_ID, &by_id, SL_BYTES(value, id_size + 4));
 }
 
+/* It has come to its environment, and to those before. */
+static void check_entries(struct verify *v, uint32_t ws, const Sluice__Store__V1__VersionRecord *r)
+{
+	const struct wire wire = {.view = v->view, .arena = &v->arena, .workspace = ws};
+	for (uint32_t n = 1; n <= r->environment && n <= ENV_COUNT; n++) {
+		Sluice__Store__V1__FactsRecord *facts = NULL;
+		if (facts_get(&wire, r, n, &facts, NULL) != SL_OK) {
+			verify_fault(v, "refers to facts of %s that are not there",
+				     environment_name(n));
+			continue;
+		}
+		struct record_key entry =
+		    entry_key(ws, r->app_id, n, facts->entered_revision, r->number);
+		if (entries_are_indexed(v->view) && /* a store of before gets its rows at start */
+		    !verify_is_there(v, TABLE_ENTRIES, &entry, NULL)) {
+			verify_fault(v, "is missing in entries");
+		}
+	}
+}
+
 /* What can still change by itself is owed to Git. */
 static void check_content(struct verify *v, uint32_t ws, const Sluice__Store__V1__VersionRecord *r)
 {
@@ -147,7 +169,6 @@ static void check_version(struct verify *v)
 	}
 	uint32_t ws = sl_get_be32(v->key.data);
 	struct record_key own = version_key(ws, r->app_id, r->number);
-	struct record_key facts = facts_key(ws, r->app_id, r->number, r->environment);
 	bool sealed = r->state == SLUICE__V1__VERSION_STATE__VERSION_STATE_SEALED;
 	verify_stored_as(v, &own);
 	verify_revision(v, r->revision);
@@ -157,7 +178,7 @@ static void check_version(struct verify *v)
 	if (!verify_app_lives(v, ws, r->app_id)) {
 		verify_fault(v, "refers to an app that is not there");
 	}
-	verify_need(v, TABLE_FACTS, &facts, "facts of its environment");
+	check_entries(v, ws, r);
 	if (!sealed && r->environment != ENV_DEVELOPMENT) {
 		verify_fault(v, "is a draft in %s", environment_name(r->environment));
 	}
@@ -312,10 +333,16 @@ static void check_status(struct verify *v)
 	(void)verify_unpack(v, &sluice__store__v1__status_record__descriptor);
 	struct verify_key key = verify_key_of(v);
 	uint32_t ws = verify_key_u32(&key);
-	struct record_key instance = KEY(ws, key_text(k, verify_key_id(&key)));
-	(void)verify_key_id(&key); /* the app: it may be gone */
-	if (verify_key_end(v, &key)) {
-		verify_need(v, TABLE_INSTANCES, &instance, "an instance");
+	const char *instance_id = verify_key_id(&key);
+	const char *app_id = verify_key_id(&key); /* it may be gone */
+	struct record_key instance = KEY(ws, key_text(k, instance_id));
+	struct record_key by_app = KEY(ws, key_text(k, app_id), key_text(k, instance_id));
+	if (!verify_key_end(v, &key)) {
+		return;
+	}
+	verify_need(v, TABLE_INSTANCES, &instance, "an instance");
+	if (statuses_are_indexed(v->view)) {
+		verify_need_index(v, TABLE_STATUSES_BY_APP, &by_app, SL_BYTES_NONE);
 	}
 }
 

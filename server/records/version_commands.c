@@ -5,6 +5,7 @@
 #include "base/mem/own.h"
 #include "server/records/apps.h"
 #include "server/records/commits.h"
+#include "server/records/entries.h"
 #include "server/records/selections.h"
 #include "server/records/version_use.h"
 #include "server/records/versions.h"
@@ -310,6 +311,7 @@ sl_code versions_decide_delete(struct decision *d, Sluice__Store__V1__AppRecord 
 		return code;
 	}
 	version_remove_in(d, app, version);
+	entry_delete(d, version);
 	app->version_count--;
 	(void)app_put_in(d, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, app);
 	return SL_OK;

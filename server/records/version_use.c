@@ -4,6 +4,8 @@
 
 #include "base/mem/own.h"
 #include "server/records/desired_load.h"
+#include "server/records/placement.h"
+#include "server/records/statuses.h"
 
 /* What is looked for on the instances. */
 struct holder {
@@ -29,63 +31,73 @@ static sl_code app_held(const struct holder *h, const char *by, const char *envi
 			      environment);
 }
 
-/* What the instance says that it serves. */
-static sl_code check_running(const struct holder *h,
-			     const Sluice__Store__V1__InstanceRecord *instance, struct sl_err *err)
+/* Is the version what an instance serves, as it says itself? */
+static sl_code is_active(const struct holder *h, const char *instance_id, bool *ret_active,
+			 struct sl_err *err)
 {
 	struct decision *d = h->d;
-	struct record_key key =
-	    KEY(d->workspace, key_text(k, instance->id), key_text(k, h->app->id));
 	Sluice__Store__V1__StatusRecord *status = NULL;
-	sl_code code = record_get(d->view, d->arena, TABLE_STATUSES, &key,
-				  &sluice__store__v1__status_record__descriptor, &status, err);
-	if (code == SL_NOT_FOUND || (code == SL_OK && status->active_version_id[0] == '\0')) {
-		return SL_OK;
-	}
-	if (code != SL_OK) {
+	sl_code code =
+	    status_get(d->view, d->arena, d->workspace, instance_id, h->app->id, &status, err);
+	*ret_active = code == SL_OK && strcmp(status->active_version_id, h->version->id) == 0;
+	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
+static sl_code held_on(const struct holder *h, const char *by, const char *instance_id,
+		       struct sl_err *err)
+{
+	struct decision *d = h->d;
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
+	sl_code code = instance_get(d->view, d->arena, d->workspace, instance_id, &instance, err);
+	if (code != SL_OK && code != SL_NOT_FOUND) {
 		return code;
 	}
-	return strcmp(status->active_version_id, h->version->id) == 0
-		   ? version_held(h, "runs on instance ", instance->name, err)
-		   : SL_OK;
+	return version_held(h, by, code == SL_OK ? instance->name : instance_id, err);
 }
 
-/* What the instance is told to run. */
-static sl_code check_told(const struct holder *h, const Sluice__Store__V1__InstanceRecord *instance,
-			  struct sl_err *err)
+static sl_code check_running(const struct holder *h, struct sl_err *err)
 {
-	if (!desired_is_placed(h->app, instance)) {
-		return SL_OK;
+	SL_AUTO(app_statuses_end) struct app_statuses walk;
+	app_statuses_begin(&walk, h->d->view, h->d->workspace, h->app->id);
+	while (app_statuses_next(&walk)) {
+		bool active = false;
+		sl_code code = is_active(h, walk.instance_id, &active, err);
+		if (code != SL_OK || active) {
+			return active ? held_on(h, "runs on instance ", walk.instance_id, err)
+				      : code;
+		}
 	}
-	struct desired_choice choice;
-	desired_choose(&h->desired->input, instance->environment, instance->id, &choice);
-	return choice.selected == h->version->number
-		   ? version_held(h, "is what is selected for instance ", instance->name, err)
-		   : SL_OK;
+	return app_statuses_result(&walk, err);
 }
 
-static sl_code check_instances(const struct holder *h, struct sl_err *err)
+/* Is any instance at all told to run it, if the app is placed there? */
+static bool may_be_told(const struct holder *h)
 {
-	struct decision *d = h->d;
-	struct record_key prefix = key_of(d->workspace);
-	SL_AUTO(store_walk_end) struct store_walk walk;
-	store_walk_begin(&walk, d->view, TABLE_INSTANCES, key_bytes(&prefix), STORE_FORWARD);
-	while (store_walk_next(&walk)) {
-		Sluice__Store__V1__InstanceRecord *instance = NULL;
-		sl_code code =
-		    record_unpack(d->arena, walk.value,
-				  &sluice__store__v1__instance_record__descriptor, &instance, err);
-		if (code == SL_OK) {
-			code = check_running(h, instance, err);
-		}
-		if (code == SL_OK) {
-			code = check_told(h, instance, err);
-		}
-		if (code != SL_OK) {
-			return code;
+	const struct desired_input *input = &h->desired->input;
+	bool told = false;
+	for (size_t i = 0; i < input->pin_count; i++) {
+		told = told || input->pins[i].version == h->version->number;
+	}
+	for (uint32_t environment = 1; environment <= ENV_COUNT; environment++) {
+		struct desired_choice choice;
+		desired_choose(input, environment, NULL, &choice);
+		told = told || choice.selected == h->version->number;
+	}
+	return told;
+}
+
+static sl_code check_told(const struct holder *h, struct sl_err *err)
+{
+	SL_AUTO(placed_end) struct placed placed;
+	placed_begin(&placed, h->d->view, h->d->workspace, h->app, 0);
+	while (placed_next(&placed)) {
+		struct desired_choice choice;
+		desired_choose(&h->desired->input, placed.environment, placed.id, &choice);
+		if (choice.selected == h->version->number) {
+			return held_on(h, "is what is selected for instance ", placed.id, err);
 		}
 	}
-	return store_walk_result(&walk, err);
+	return placed_result(&placed, err);
 }
 
 sl_code version_unused(struct decision *d, const Sluice__Store__V1__AppRecord *app,
@@ -100,7 +112,8 @@ sl_code version_unused(struct decision *d, const Sluice__Store__V1__AppRecord *a
 	if (desired.input.released == version->number) {
 		return version_held(&h, "is released", "", err);
 	}
-	return check_instances(&h, err);
+	code = check_running(&h, err);
+	return code == SL_OK && may_be_told(&h) ? check_told(&h, err) : code;
 }
 
 static sl_code check_pins(const struct holder *h, struct sl_err *err)

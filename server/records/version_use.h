@@ -6,7 +6,8 @@
 #include "server/records/records.h"
 
 /* SL_FAILED_PRECONDITION / VERSION_IN_USE: it is released, or an instance of the workspace runs it
- * or is told to; names the first such. Walks all instances. */
+ * or is told to; names the first such. Costs a look at each instance that has said something of the
+ * app, and at those that it is placed on if the version is selected or pinned anywhere. */
 SL_MUST_USE sl_code version_unused(struct decision *d, const Sluice__Store__V1__AppRecord *app,
 				   const Sluice__Store__V1__VersionRecord *version,
 				   struct sl_err *err);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/records/commits.h"
+#include "server/records/entries.h"
 #include "server/records/versions_internal.h"
 #include "server/records/wire.h"
 
@@ -153,8 +154,8 @@ void version_event(struct decision *d, Sluice__V1__EventType type,
 	event->version = wire_version(&wire, version, app, publication, released_version);
 }
 
-void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *version,
-		      uint32_t environment)
+sl_code version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *version,
+			 uint32_t environment, struct sl_err *err)
 {
 	version->environment = environment;
 	version->entered_revision = d->revision;
@@ -168,6 +169,7 @@ void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *vers
 	struct record_key key =
 	    facts_key(d->workspace, version->app_id, version->number, environment);
 	decision_put(d, TABLE_FACTS, &key, &facts.base);
+	return entry_put(d, version, environment, err);
 }
 
 void version_put_name(struct decision *d, const Sluice__Store__V1__VersionRecord *version)
@@ -413,9 +415,9 @@ sl_code version_create_in(struct decision *d, Sluice__Store__V1__AppRecord *app,
 		return code;
 	}
 	app->version_count++;
-	version_enter_in(d, version, ENV_DEVELOPMENT);
+	code = version_enter_in(d, version, ENV_DEVELOPMENT, err);
 	Sluice__Store__V1__PublicationRecord *publication = NULL;
-	if (new_version->found != NULL) {
+	if (code == SL_OK && new_version->found != NULL) {
 		code = version_seal_in(d, app, version, &publication, err);
 	}
 	if (code != SL_OK) {

@@ -46,9 +46,9 @@ SL_MUST_USE sl_code version_check(struct decision *d, enum version_act act,
 void version_put(struct decision *d, Sluice__Store__V1__VersionRecord *version);
 
 /* The version enters `environment`: sets environment and entered_revision in *version (the caller
- * puts it) and writes the facts of its coming there. */
-void version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *version,
-		      uint32_t environment);
+ * puts it) and writes the facts of its coming there, and its entry (entries.h). */
+SL_MUST_USE sl_code version_enter_in(struct decision *d, Sluice__Store__V1__VersionRecord *version,
+				     uint32_t environment, struct sl_err *err);
 
 /* Seals *version in place (the caller puts it): state, sealed_ms, sealed_by; chooses the ref once,
  * writes the publication and owes it to Git (publish = NONE: PUBLISHED at once, as the commit

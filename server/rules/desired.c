@@ -56,12 +56,17 @@ static bool is_earlier(const struct desired_version *a, const struct desired_ver
 	return at != bt ? at < bt : a->number < b->number;
 }
 
+size_t desired_newest(uint32_t environment)
+{
+	return environment == DESIRED_ENVIRONMENTS ? DESIRED_NEWEST : DESIRED_LATEST;
+}
+
 /* The eligible versions that entered last, newest first; returns how many there are, at most
- * `room`. */
-static size_t newest(const struct desired_input *input, uint32_t environment, size_t room,
+ * desired_newest(). */
+static size_t newest(const struct desired_input *input, uint32_t environment,
 		     const struct desired_version **ret_newest)
 {
-	size_t count = 0;
+	size_t count = 0, room = desired_newest(environment);
 	for (size_t i = 0; i < input->version_count; i++) {
 		const struct desired_version *version = &input->versions[i];
 		if (version->entered[environment] == 0 || !desired_eligible(version, environment)) {
@@ -125,7 +130,7 @@ static bool try_pin(const struct desired_input *input, uint32_t environment,
 static void choose_released(const struct desired_input *input, struct desired_choice *choice)
 {
 	const struct desired_version *latest[DESIRED_NEWEST];
-	size_t count = newest(input, DESIRED_ENVIRONMENTS, DESIRED_NEWEST, latest);
+	size_t count = newest(input, DESIRED_ENVIRONMENTS, latest);
 	choice->selected = input->released;
 	choice->by = input->released != 0 ? DESIRED_BY_RELEASE : DESIRED_BY_NOTHING;
 	keep(choice, input->released);
@@ -143,8 +148,8 @@ void desired_choose(const struct desired_input *input, uint32_t environment,
 		choose_released(input, ret_choice);
 		return;
 	}
-	const struct desired_version *latest[2];
-	size_t count = newest(input, environment, 2, latest);
+	const struct desired_version *latest[DESIRED_LATEST];
+	size_t count = newest(input, environment, latest);
 	bool of_instance = instance_id != NULL && instance_id[0] != '\0';
 	bool pinned = (of_instance && try_pin(input, environment, instance_id, ret_choice)) ||
 		      try_pin(input, environment, "", ret_choice);

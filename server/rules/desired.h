@@ -17,6 +17,7 @@
 enum {
 	DESIRED_ENVIRONMENTS = 3, /* ranks 1..3 */
 	DESIRED_NEWEST = 3,       /* versions in the last environment that are kept, by entry */
+	DESIRED_LATEST = 2,       /* in the others: the one that is selected, the one before */
 	DESIRED_KEEP_MAX = DESIRED_NEWEST + 2,
 };
 
@@ -28,8 +29,8 @@ struct desired_version {
 	bool blocked;         /* any block holds; a recalled version is blocked too */
 	bool ready;           /* its content is READY */
 	bool published;       /* it can be had through Git by what its publication says */
-	uint64_t entered[DESIRED_ENVIRONMENTS +
-			 1]; /* revision at which it came to environment [n]; 0: never */
+	/* Revision at which it came to environment [n]; 0: never, or before those that count. */
+	uint64_t entered[DESIRED_ENVIRONMENTS + 1];
 };
 
 struct desired_pin {
@@ -40,7 +41,9 @@ struct desired_pin {
 
 /* All that is to be known of one app. Arrays are borrowed. */
 struct desired_input {
-	const struct desired_version *versions; /* by number, ascending */
+	/* By number, ascending. May lack those that came to an environment before as many eligible
+	 * ones as desired_newest() says, unless something else here names them. */
+	const struct desired_version *versions;
 	size_t version_count;
 	const struct desired_pin *pins; /* in any order; at most one per environment and instance */
 	size_t pin_count;
@@ -66,6 +69,9 @@ struct desired_choice {
 	uint32_t keep[DESIRED_KEEP_MAX];
 	size_t keep_count;
 };
+
+/* Of the eligible versions that entered an environment last, as many are looked at. */
+size_t desired_newest(uint32_t environment);
 
 /* Why a version may not run in an environment. */
 enum desired_bar {

@@ -19,11 +19,23 @@ const char *liveness_name(Sluice__V1__Liveness liveness)
 	return (unsigned)liveness < FLEET_LIVENESS_COUNT ? names[liveness] : "unknown";
 }
 
+struct app_look_memory {
+	Sluice__Store__V1__VersionRecord *versions[8]; /* NULL: none */
+	unsigned next;
+};
+
 sl_code app_look_load(const struct store_view *view, struct sl_arena *arena, uint32_t workspace,
 		      const Sluice__Store__V1__AppRecord *app, struct app_look *ret_look,
 		      struct sl_err *err)
 {
-	*ret_look = (struct app_look){.arena = arena, .app = app};
+	*ret_look = (struct app_look){.arena = arena,
+				      .app = app,
+				      .view = view,
+				      .workspace = workspace,
+				      .memory = SL_ARENA_NEW(arena, struct app_look_memory)};
+	if (ret_look->memory == NULL) {
+		return sl_err_no_memory(err);
+	}
 	sl_code code = desired_load(view, arena, workspace, app->id, &ret_look->desired, err);
 	if (code != SL_OK) {
 		return code;
@@ -67,12 +79,40 @@ Sluice__V1__VersionRef *app_look_ref(const struct app_look *look, uint32_t numbe
 	return version == NULL ? NULL : wire_version_ref(look->arena, version);
 }
 
+static const Sluice__Store__V1__VersionRecord *
+version_among(Sluice__Store__V1__VersionRecord *const *versions, size_t count, const char *id)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (versions[i] != NULL && strcmp(versions[i]->id, id) == 0) {
+			return versions[i];
+		}
+	}
+	return NULL;
+}
+
+const Sluice__Store__V1__VersionRecord *app_look_version_of_id(const struct app_look *look,
+							       const char *id)
+{
+	struct app_look_memory *memory = look->memory;
+	Sluice__Store__V1__VersionRecord *found = NULL;
+	const Sluice__Store__V1__VersionRecord *known =
+	    version_among(look->desired.versions, look->desired.input.version_count, id);
+	known =
+	    known != NULL ? known : version_among(memory->versions, SL_COUNT(memory->versions), id);
+	if (known != NULL || id[0] == '\0' ||
+	    version_find(look->view, look->arena, look->workspace, look->app, id, &found, NULL) !=
+		SL_OK) {
+		return known;
+	}
+	memory->versions[memory->next++ % SL_COUNT(memory->versions)] = found;
+	return found;
+}
+
 Sluice__V1__VersionRef *app_look_ref_of_id(const struct app_look *look, const char *id)
 {
-	for (size_t i = 0; id[0] != '\0' && i < look->desired.input.version_count; i++) {
-		if (strcmp(look->desired.versions[i]->id, id) == 0) {
-			return wire_version_ref(look->arena, look->desired.versions[i]);
-		}
+	const Sluice__Store__V1__VersionRecord *version = app_look_version_of_id(look, id);
+	if (version != NULL) {
+		return wire_version_ref(look->arena, version);
 	}
 	Sluice__V1__VersionRef *ref =
 	    id[0] == '\0' ? NULL : SL_ARENA_NEW(look->arena, Sluice__V1__VersionRef);

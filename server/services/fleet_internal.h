@@ -14,6 +14,10 @@ struct app_look {
 	struct desired_app desired;
 	struct desired_choice choices[ENV_COUNT + 1]; /* of whole environments */
 	bool instance_pins;                           /* some instance has a pin of its own */
+	/* For versions that do not count any more, but that instances still speak of. */
+	const struct store_view *view; /* borrowed: as long as the look is used */
+	uint32_t workspace;
+	struct app_look_memory *memory; /* of some of them */
 };
 SL_MUST_USE sl_code app_look_load(const struct store_view *view, struct sl_arena *arena,
 				  uint32_t workspace, const Sluice__Store__V1__AppRecord *app,
@@ -26,6 +30,9 @@ const char *app_look_id(const struct app_look *look, uint32_t number);
 /* For people; NULL: nothing. A version that is gone has its id only. */
 Sluice__V1__VersionRef *app_look_ref(const struct app_look *look, uint32_t number);
 Sluice__V1__VersionRef *app_look_ref_of_id(const struct app_look *look, const char *id);
+/* NULL: "", or it is gone. */
+const Sluice__Store__V1__VersionRecord *app_look_version_of_id(const struct app_look *look,
+							       const char *id);
 /* All of it copied into the arena: usable after the visit. NULL: out of memory. */
 Sluice__V1__InstanceStatus *app_look_status(const struct app_look *look,
 					    const struct fleet_standing *standing);

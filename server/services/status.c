@@ -115,11 +115,14 @@ static Sluice__V1__EnvironmentStatus *environment_status(const struct app_look *
 	status->pinned = look->choices[number].by == DESIRED_BY_PIN;
 	for (size_t i = 0; i < input->version_count; i++) {
 		const struct desired_version *version = &input->versions[i];
-		status->versions += version->environment == number ? 1 : 0;
 		if (version->entered[number] > (newest == NULL ? 0 : newest->entered[number])) {
 			newest = version;
 		}
 	}
+	/* Whatever has come further came here before. */
+	const uint32_t *came = look->desired.came;
+	uint32_t here = number == ENV_DEVELOPMENT ? look->app->version_count : came[number];
+	status->versions = here - (number < ENV_COUNT ? came[number + 1] : 0);
 	status->newest = newest == NULL ? NULL : app_look_ref(look, newest->number);
 	return status;
 }

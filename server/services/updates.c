@@ -67,17 +67,6 @@ struct stepping {
 	const Sluice__Store__V1__VersionRecord *from, *to; /* NULL: not known */
 };
 
-static const Sluice__Store__V1__VersionRecord *version_of_id(const struct app_look *look,
-							     const char *id)
-{
-	for (size_t i = 0; id[0] != '\0' && i < look->desired.input.version_count; i++) {
-		if (strcmp(look->desired.versions[i]->id, id) == 0) {
-			return look->desired.versions[i];
-		}
-	}
-	return NULL;
-}
-
 static void step_of(void *ctx, const struct fleet_standing *standing)
 {
 	struct stepping *s = ctx;
@@ -100,7 +89,7 @@ static void step_of(void *ctx, const struct fleet_standing *standing)
 	update->files = to->content->files;
 	update->bytes = to->content->bytes;
 	s->update = update;
-	s->from = version_of_id(look, standing->active_version_id);
+	s->from = app_look_version_of_id(look, standing->active_version_id);
 	s->to = to;
 }
 

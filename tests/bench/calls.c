@@ -9,9 +9,9 @@
 #include "tests/bench/seed.h"
 
 const unsigned round_keys[ROUND_STEPS] = {
-    [ROUND_CREATE] = 6,
-    [ROUND_STAGING] = 6,
-    [ROUND_PRODUCTION] = 5,
+    [ROUND_CREATE] = 7,
+    [ROUND_STAGING] = 7,
+    [ROUND_PRODUCTION] = 6,
     [ROUND_RELEASE] = 5,
 };
 

@@ -10,6 +10,7 @@
 #include "server/records/bootstrap.h"
 #include "server/records/placement.h"
 #include "server/records/repositories.h"
+#include "server/records/statuses.h"
 #include "server/records/verify.h"
 #include "server/records/versions.h"
 #include "tests/lib/tmpdir.h"
@@ -401,9 +402,7 @@ static sl_code staged_decide(struct decision *d, struct steps *s, const void *in
 	record.n_staged_version_ids = 1;
 	record.staged_version_ids = ids;
 	record.at_ms = d->now_ms;
-	struct record_key key =
-	    KEY(d->workspace, key_text(k, staged->instance_id), key_text(k, staged->app_id));
-	decision_put(d, TABLE_STATUSES, &key, &record.base);
+	status_put(d, staged->instance_id, staged->app_id, false, &record);
 	return SL_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "server/records/placement.h"
 #include "server/records/promotions.h"
 #include "server/records/releases.h"
+#include "server/records/statuses.h"
 #include "server/records/verify.h"
 #include "tests/lib/tmpdir.h"
 
@@ -568,13 +569,25 @@ const char *world_instance(struct world *w, const char *name, uint32_t environme
 	return named.id;
 }
 
+struct running {
+	const char *instance_id, *app_id, *version_id;
+};
+
+static sl_code running_decide(struct decision *d, const void *in, void *out, struct sl_err *err)
+{
+	const struct running *running = in;
+	Sluice__Store__V1__StatusRecord status = SLUICE__STORE__V1__STATUS_RECORD__INIT;
+	(void)out, (void)err;
+	status.version_id = (char *)running->version_id;
+	status.active_version_id = (char *)running->version_id;
+	status.phase = SLUICE__V1__PHASE__PHASE_HEALTHY;
+	status_put(d, running->instance_id, running->app_id, false, &status);
+	return SL_OK;
+}
+
 void world_status(struct world *w, const char *instance_id, const char *app_id,
 		  const char *version_id)
 {
-	Sluice__Store__V1__StatusRecord status = SLUICE__STORE__V1__STATUS_RECORD__INIT;
-	status.version_id = (char *)version_id;
-	status.active_version_id = (char *)version_id;
-	status.phase = SLUICE__V1__PHASE__PHASE_HEALTHY;
-	world_put(w, TABLE_STATUSES, KEY(WORLD, key_text(k, instance_id), key_text(k, app_id)),
-		  &status.base);
+	struct running running = {instance_id, app_id, version_id};
+	assert_int_equal(world_run(w, running_decide, &running, NULL), SL_OK);
 }
