@@ -46,7 +46,7 @@
 	X(LEASES, "leases")     /* app id */                                                       \
 	X(FACTS, "facts")       /* app id, number, environment */                                  \
 	/* app id, environment, revision, number; value: how many up to it, 4 bytes; in            \
-	 * development empty */                                                                                          \
+	 * development empty */                                                                    \
 	X(ENTRIES, "entries")                                                                      \
 	X(NOTES, "notes")                              /* app id, number, revision */              \
 	X(PROMOTIONS, "promotions")                    /* app id, revision; value: empty */        \

@@ -15,8 +15,8 @@ enum { ROUND_CREATE, ROUND_STAGING, ROUND_PRODUCTION, ROUND_RELEASE, ROUND_STEPS
 
 /* Keys that sluiced writes for each step, its log record included (nothing is owed to Git):
  * CreateVersion: version, name, id, facts, entry, app. Promote to staging: version, facts, entry,
- * publication, promotion under app and under revision. To production: the same without publication. Release:
- * stack, facts, pointer, history. */
+ * publication, promotion under app and under revision. To production: the same without publication.
+ * Release: stack, facts, pointer, history. */
 extern const unsigned round_keys[ROUND_STEPS];
 
 struct calls;
