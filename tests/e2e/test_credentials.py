@@ -10,9 +10,9 @@ import harness
 import pytest
 from harness import Program, Repository
 from login_hosts import SshHost, TlsHost
+from rotation import PLACES, killed_rotation, read, refuses, rotate
 from secure import SecureServer
 
-FAILPOINTS = os.path.join(harness.ROOT, "tests/fault/sluiced_failpoints")
 PUSH, PULL = "push-marker-5gk2v9xq", "pull-marker-8wd4m1zt"
 
 
@@ -238,21 +238,11 @@ def test_an_instance_pushes_with_credentials_that_it_is_given_for_the_push(world
         assert files_with(world.path("dev-1"), marker) == [] and marker not in "\n".join(program.lines + world.server.program.lines)
 
 
-def rotate(world, failpoint=None):
-    program, env = (FAILPOINTS, {**os.environ, "SL_FAILPOINT": failpoint}) if failpoint else (harness.SLUICED, None)
-    return subprocess.run([program, "keys", "rotate-master", "--data", world.path("server")], capture_output=True, text=True, timeout=90, env=env)
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def test_the_master_key_changes_while_serving_and_over_kill_9(world):
     tls_host(world)
     key = world.path("server/keys/master.key")
     seen = [read(key)]
-    done = rotate(world)
+    done = rotate(world.server)
     assert done.returncode == 0, done.stderr
     seen.append(read(key))
     assert world.checks()["login"] == "OK"
@@ -274,57 +264,19 @@ def test_the_master_key_changes_while_serving_and_over_kill_9(world):
     assert world.server.stop() == 0
     world.server.verify()
     # Without a server the command does it alone.
-    assert rotate(world).returncode == 0
+    assert rotate(world.server).returncode == 0
     # Nothing opens with an older one: the server says so and does not start.
     for old in seen:
-        refuses(world, key, old)
+        refuses(world.server, old)
     world.server.start()
     assert world.checks()["login"] == "OK"
-
-
-def refuses(world, key, old):
-    """No server starts with an older master key."""
-    kept = read(key).decode()
-    world.file("server/keys/master.key", old.decode())
-    refused = subprocess.run([harness.SLUICED, "serve", "--data", world.path("server"), "--listen", "127.0.0.1:0", "--door-listen", "127.0.0.1:0"],
-                             capture_output=True, text=True, timeout=30, env={**os.environ, "SLUICE_MAP_SIZE": "1G"})
-    assert refused.returncode != 0 and "is not the one that this store was written with" in refused.stderr, refused
-    world.file("server/keys/master.key", kept)
 
 
 @pytest.mark.parametrize("serving", [False, True], ids=["stopped", "serving"])
-@pytest.mark.parametrize("place", ["master-written", "master-wrap", "master-rename", "master-renamed"])
+@pytest.mark.parametrize("place", PLACES)
 def test_a_rotation_killed_at_each_step_goes_on(world, place, serving):
-    """The command dies at the place, or where a server serves (and the place is not the command's own) the server does."""
     tls_host(world)
-    key = world.path("server/keys/master.key")
-    before, by_server = read(key), serving and place != "master-written"
-    if not serving or by_server:
-        assert world.server.stop() == 0
-    if by_server:
-        world.server.binary, world.server.env = FAILPOINTS, {"SL_FAILPOINT": f"{place}:crash:1"}
-        world.server.start()
-        command = Program([harness.SLUICED, "keys", "rotate-master", "--data", world.path("server")])
-        assert world.server.program.wait(30) == -9
-        struck = world.server.program.lines
-        world.server.program.end()
-        command.end()
-        world.server.binary, world.server.env = harness.SLUICED, None
-    else:
-        done = rotate(world, f"{place}:crash:1")
-        assert done.returncode == -9
-        struck = done.stderr.splitlines()
-    assert [line for line in struck if line.startswith(f"failpoint name={place} ")]
-    if not serving or by_server:
-        assert os.path.exists(key + ".next") == (place != "master-renamed")
-        world.server.start()
-    harness.until(lambda: not os.path.exists(key + ".next"), 30, "the end of the rotation")
-    assert read(key) != before and world.checks()["login"] == "OK"
-    assert world.server.stop() == 0
-    world.server.verify()
-    refuses(world, key, before)
-    world.server.start()
-    assert world.checks()["login"] == "OK"
+    killed_rotation(world.server, place, serving, lambda: world.checks()["login"] == "OK" or pytest.fail("the login does not open"))
 
 
 def test_a_lost_master_key_costs_the_credentials_and_nothing_else(world):
