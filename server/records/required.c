@@ -236,8 +236,9 @@ static bool merge(struct sl_arena *arena, void ***items, size_t *count, void *co
 	if (all == NULL) {
 		return false;
 	}
-	memcpy(all, *items, *count * sizeof(*all));
-	memcpy(all + *count, more, more_count * sizeof(*all));
+	for (size_t i = 0; i < *count + more_count; i++) {
+		all[i] = i < *count ? (*items)[i] : more[i - *count];
+	}
 	qsort(all, *count + more_count, sizeof(*all), compare);
 	for (size_t i = 0; i < *count + more_count; i++) {
 		if (size == 0 || compare(&all[size - 1], &all[i]) != 0) {
