@@ -48,6 +48,12 @@ SL_MUST_USE sl_code confine_reach(const struct confine_path *paths, size_t path_
 				  const uint16_t *ports, size_t port_count, int *ret_version,
 				  struct sl_err *err);
 
+/* The same for a process that dials one server: what looking up its name takes can be read, besides
+ * at most CONFINE_OWN_MAX `paths`, and TCP connects to `port` (0: nowhere) and to name servers. */
+enum { CONFINE_OWN_MAX = 8 };
+SL_MUST_USE sl_code confine_dialling(const struct confine_path *paths, size_t path_count,
+				     uint16_t port, struct sl_err *err);
+
 /* What confine_reach() does not take away on this machine's kernel; NULL: nothing. Static. */
 const char *confine_reach_gap(void);
 const char *confine_reach_gap_of(int version); /* of a Landlock of that version; 0: none */

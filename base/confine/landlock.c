@@ -16,7 +16,7 @@
 #define NET_BIND_TCP (1ull << 0)  /* version 4 */
 #define NET_CONNECT_TCP (1ull << 1)
 enum { VERSION_REFER = 2, VERSION_TRUNCATE = 3, VERSION_NET = 4, VERSION_IOCTL = 5 };
-enum { RULE_NET_PORT = 2 };
+enum { RULE_NET_PORT = 2, DNS_PORT = 53 };
 
 struct ruleset {
 	uint64_t fs, net;
@@ -148,4 +148,33 @@ sl_code confine_reach(const struct confine_path *paths, size_t path_count, const
 		}
 	}
 	return enter(ruleset, err);
+}
+
+/* What looking up a name takes, and OpenSSL. */
+static const struct confine_path dialling[] = {
+    {"/etc/resolv.conf", CONFINE_READ},   {"/etc/hosts", CONFINE_READ},
+    {"/etc/nsswitch.conf", CONFINE_READ}, {"/etc/gai.conf", CONFINE_READ},
+    {"/etc/host.conf", CONFINE_READ},     {"/etc/services", CONFINE_READ},
+    {"/usr/lib", CONFINE_READ},           {"/lib", CONFINE_READ},
+    {"/etc/ld.so.cache", CONFINE_READ},   {"/dev/urandom", CONFINE_READ},
+    {"/dev/null", CONFINE_WRITE},
+};
+
+sl_code confine_dialling(const struct confine_path *paths, size_t path_count, uint16_t port,
+			 struct sl_err *err)
+{
+	struct confine_path all[CONFINE_OWN_MAX + SL_COUNT(dialling)];
+	const uint16_t ports[] = {port, DNS_PORT};
+	size_t count = 0;
+	if (path_count > CONFINE_OWN_MAX) {
+		return sl_err_set(err, SL_INTERNAL, "confine: at most %d paths of its own",
+				  CONFINE_OWN_MAX);
+	}
+	for (; count < path_count; count++) {
+		all[count] = paths[count];
+	}
+	for (size_t i = 0; i < SL_COUNT(dialling); i++) {
+		all[count++] = dialling[i];
+	}
+	return confine_reach(all, count, ports, port == 0 ? 0 : SL_COUNT(ports), NULL, err);
 }

@@ -19,7 +19,7 @@
 #include "base/spawn/spawn.h"
 
 enum { EXIT_NO_JOB = 2, EXIT_NOT_CONFINED = 3, EXIT_NO_PARENT = 4 };
-enum { DNS_PORT = 53, OPEN_FILES = 256, CPU_SLACK_S = 5 };
+enum { OPEN_FILES = 256, CPU_SLACK_S = 5 };
 static const char nowhere[] = "/nonexistent";
 static const uint64_t mib = 1u << 20;
 
@@ -101,23 +101,9 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 	    {file ? url.path : nowhere, source},
 	    {job->archive[0] != '\0' ? job->archive : nowhere, CONFINE_READ},
 	    {job->folder[0] != '\0' ? job->folder : nowhere, CONFINE_READ},
-	    /* what looking up a name takes */
-	    {"/etc/resolv.conf", CONFINE_READ},
-	    {"/etc/hosts", CONFINE_READ},
-	    {"/etc/nsswitch.conf", CONFINE_READ},
-	    {"/etc/gai.conf", CONFINE_READ},
-	    {"/etc/host.conf", CONFINE_READ},
-	    {"/etc/services", CONFINE_READ},
-	    {"/usr/lib", CONFINE_READ},
-	    {"/lib", CONFINE_READ},
-	    {"/etc/ld.so.cache", CONFINE_READ},
-	    {"/dev/urandom", CONFINE_READ},
-	    {"/dev/null", CONFINE_WRITE},
 	};
-	const uint16_t ports[] = {url.port, DNS_PORT};
-	size_t port_count = file ? 0 : SL_COUNT(ports);
 	unsigned calls = CONFINE_CALLS_FILES | (file ? 0 : CONFINE_CALLS_NET);
-	return confine_reach(paths, SL_COUNT(paths), ports, port_count, NULL, err) == SL_OK &&
+	return confine_dialling(paths, SL_COUNT(paths), file ? 0 : url.port, err) == SL_OK &&
 	       confine_calls(calls, err) == SL_OK;
 }
 
