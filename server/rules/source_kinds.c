@@ -61,10 +61,19 @@ static const struct source_option smtp[] = {
 	OPTIONAL("user", SOURCE_TEXT), HIDDEN("password"), OPTIONAL("from", SOURCE_TEXT),
 };
 
-#define KIND(kind) {.name = #kind, .options = kind, .count = SL_COUNT(kind)}
+#define KIND(kind, ...) {.name = #kind, .options = kind, .count = SL_COUNT(kind), .reach = {__VA_ARGS__}}
+#define TLS(way_) .way = SLUICE__V1__SOURCE_TLS__SOURCE_TLS_##way_
+#define AT_HOST .host = "host", .port = "port"
 const struct source_kind source_kinds[] = {
-	KIND(postgres), KIND(mysql), KIND(mongodb), KIND(redis), KIND(s3), KIND(rest), KIND(graphql), KIND(smtp),
-	{.name = "generic", .any = true},
+	KIND(postgres, AT_HOST, .tls = "sslmode", TLS(POSTGRES), .ca = "ca"),
+	KIND(mysql, AT_HOST, .tls = "tls", TLS(MYSQL), .ca = "ca"),
+	KIND(mongodb, AT_HOST, .tls = "tls", TLS(AT_ONCE), .ca = "ca"),
+	KIND(redis, AT_HOST, .tls = "tls", TLS(AT_ONCE), .ca = "ca"),
+	KIND(s3, .url = "endpoint", .region = "region", TLS(AT_ONCE)),
+	KIND(rest, .url = "url", TLS(AT_ONCE)),
+	KIND(graphql, .url = "url", TLS(AT_ONCE)),
+	KIND(smtp, AT_HOST, .tls = "tls", TLS(SMTP)),
+	{.name = "generic", .any = true, .reach = {.url = "url", AT_HOST, .tls = "tls", TLS(AT_ONCE), .ca = "ca"}},
 };
 /* clang-format on */
 const size_t source_kind_count = SL_COUNT(source_kinds);

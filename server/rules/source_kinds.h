@@ -1,12 +1,14 @@
 /* source_kinds: the kinds of data sources, and what is set for each: one table.
  *
- * A kind names its options: of which type, required, secret, with which default.
- * `generic` takes any. Pure; any thread. */
+ * A kind names its options: of which type, required, secret, with which default; and how a server
+ * of it is reached. `generic` takes any. Pure; any thread. */
 #ifndef SL_SERVER_RULES_SOURCE_KINDS_H
 #define SL_SERVER_RULES_SOURCE_KINDS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "sluice/v1/agent.pb-c.h"
 
 enum source_type { SOURCE_TEXT, SOURCE_NUMBER, SOURCE_BOOL, SOURCE_URL };
 
@@ -18,11 +20,22 @@ struct source_option {
 	const char *fallback; /* when it is not set; NULL: none */
 };
 
+/* How a server of a kind is reached: names of options; NULL: it has none such. */
+struct source_reach {
+	const char *url; /* host, port and whether TLS; goes before what follows */
+	const char *host, *port;
+	const char *region;        /* of Amazon's server, where neither url nor host is set */
+	const char *tls;           /* a word that says whether, and what is verified */
+	Sluice__V1__SourceTls way; /* of TLS, where that word says nothing else */
+	const char *ca;            /* CA certificates that count, PEM */
+};
+
 struct source_kind {
 	const char *name;
 	const struct source_option *options;
 	size_t count;
 	bool any; /* takes what is not in its table, too */
+	struct source_reach reach;
 };
 
 extern const struct source_kind source_kinds[];
