@@ -11,15 +11,12 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+
+#include "base/tls/dial_internal.h"
 
 /* What Debian's ca-certificates keeps up to date. Its folder of hashed names would be read late. */
 #define MACHINE_ROOTS "/etc/ssl/certs/ca-certificates.crt"
-
-struct tls_trust {
-	SSL_CTX *ctx; /* owned */
-};
 
 struct tls_dial {
 	int fd;
@@ -152,7 +149,7 @@ static bool try_again(struct tls_dial *d, int rc)
 	return wait_for(d->fd, why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, d->wait_ms);
 }
 
-static bool set_name(SSL *ssl, const char *host)
+bool tls_set_host(SSL *ssl, const char *host)
 {
 	uint8_t raw[16];
 	if (inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1) {
@@ -176,7 +173,8 @@ static sl_code shake_hands(struct tls_dial *d, const struct tls_dial_options *op
 			   struct sl_err *err)
 {
 	d->ssl = SSL_new(options->trust->ctx);
-	if (d->ssl == NULL || SSL_set_fd(d->ssl, d->fd) != 1 || !set_name(d->ssl, options->host)) {
+	if (d->ssl == NULL || SSL_set_fd(d->ssl, d->fd) != 1 ||
+	    !tls_set_host(d->ssl, options->host)) {
 		return sl_err_no_memory(err);
 	}
 	ERR_clear_error();

@@ -154,14 +154,9 @@ static const char *host_text(const GENERAL_NAME *name, struct sl_arena *arena)
 	return strlen(text) == (size_t)size && tls_host_is_valid(text) ? text : NULL;
 }
 
-sl_code tls_cert_hosts(struct sl_bytes pem, struct sl_arena *arena, const char *const **ret_hosts,
-		       size_t *ret_count, struct sl_err *err)
+bool tls_x509_hosts(X509 *x509, struct sl_arena *arena, const char *const **ret_hosts,
+		    size_t *ret_count)
 {
-	SL_AUTO(X509_free_auto) X509 *x509 = NULL;
-	sl_code code = tls_x509_read(pem, &x509, err);
-	if (code != SL_OK) {
-		return code;
-	}
 	SL_AUTO(GENERAL_NAMES_free_auto)
 	GENERAL_NAMES *names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
 	int count = names != NULL ? sk_GENERAL_NAME_num(names) : 0;
@@ -171,10 +166,18 @@ sl_code tls_cert_hosts(struct sl_bytes pem, struct sl_arena *arena, const char *
 		hosts[found] = host_text(sk_GENERAL_NAME_value(names, i), arena);
 		found += hosts[found] != NULL;
 	}
-	if (sl_arena_failed(arena)) {
-		return sl_err_no_memory(err);
-	}
 	*ret_hosts = hosts;
 	*ret_count = found;
-	return SL_OK;
+	return !sl_arena_failed(arena);
+}
+
+sl_code tls_cert_hosts(struct sl_bytes pem, struct sl_arena *arena, const char *const **ret_hosts,
+		       size_t *ret_count, struct sl_err *err)
+{
+	SL_AUTO(X509_free_auto) X509 *x509 = NULL;
+	sl_code code = tls_x509_read(pem, &x509, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	return tls_x509_hosts(x509, arena, ret_hosts, ret_count) ? SL_OK : sl_err_no_memory(err);
 }

@@ -35,6 +35,9 @@ SL_MUST_USE sl_code tls_pem_text(BIO *bio, char **ret_text, struct sl_err *err);
 SL_MUST_USE sl_code tls_x509_read(struct sl_bytes pem, X509 **ret_cert, struct sl_err *err);
 /* Fills *ret_cert; false: a field is beyond what a certificate may hold. */
 bool tls_x509_facts(X509 *cert, struct tls_cert *ret_cert);
+/* Its DNS names and IP addresses, in the arena; false: out of memory. */
+bool tls_x509_hosts(X509 *x509, struct sl_arena *arena, const char *const **ret_hosts,
+		    size_t *ret_count);
 /* Puts the spec's names into the certificate. */
 SL_MUST_USE sl_code tls_add_names(X509 *cert, const struct tls_spec *spec, struct sl_err *err);
 
