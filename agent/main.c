@@ -6,6 +6,7 @@
  *   sluice-agent reset APP [--state DIR]
  *   sluice-agent man [markdown]
  *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
+ *   sluice-agent reach-worker      the child of a look at a data source; see agent/reach/reach.h
  */
 #include <malloc.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include "agent/config/config.h"
 #include "agent/identity/identity.h"
 #include "agent/loop/loop.h"
+#include "agent/reach/reach.h"
 #include "agent/settings/settings.h"
 #include "agent/state/state.h"
 #include "agent/status/status.h"
@@ -250,6 +252,9 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "git-worker") == 0) {
 		return git_worker_main();
+	}
+	if (argc > 1 && strcmp(argv[1], "reach-worker") == 0) {
+		return reach_worker_main();
 	}
 	(void)mallopt(M_ARENA_MAX,
 		      1); /* gRPC's dozen threads hardly allocate: a heap each is waste */

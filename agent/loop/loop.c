@@ -295,6 +295,7 @@ static void turn(struct loop *loop)
 		session_step(loop->session);
 	}
 	work_step(loop);
+	source_tests_step(loop);
 	save_if_dirty(loop); /* what is told outlives a crash */
 	report_step(loop);
 	if (loop->session != NULL) {
@@ -326,7 +327,8 @@ static void add_fd(struct pollfd *fds, nfds_t *count, int fd, short events)
 static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signalled)
 {
 	const struct git_worker *drifting = loop->drifting.worker;
-	SL_AUTO(sl_free_auto) struct pollfd *fds = calloc(6 + 2 * loop->run_count, sizeof(*fds));
+	SL_AUTO(sl_free_auto)
+	struct pollfd *fds = calloc(6 + SOURCE_LOOKS + 2 * loop->run_count, sizeof(*fds));
 	nfds_t count = 0;
 	if (fds == NULL) {
 		return false;
@@ -337,6 +339,11 @@ static bool wait_for_news(const struct loop *loop, int signals, bool *ret_signal
 	add_fd(fds, &count, loop->pull != NULL ? pull_fd(loop->pull) : -1, POLLIN);
 	add_fd(fds, &count, drafts_fd(loop), POLLIN);
 	add_fd(fds, &count, drifting != NULL ? git_worker_fd(drifting) : -1, POLLIN);
+	for (size_t i = 0; i < SOURCE_LOOKS; i++) {
+		const struct source_look *look = &loop->source_looks[i];
+		bool looks = look->reach != NULL && look->found == NULL;
+		add_fd(fds, &count, looks ? reach_fd(look->reach) : -1, POLLIN);
+	}
 	for (size_t i = 0; i < loop->run_count; i++) {
 		const struct run *run = loop->runs[i];
 		add_fd(fds, &count, run->hook != NULL ? child_fd(run->hook) : -1, POLLIN);
@@ -387,6 +394,7 @@ static void stop(struct loop *loop)
 	tls_files_fini(&loop->tls);
 	pull_free(loop->pull);
 	drafts_stop(loop);
+	source_tests_drop(loop);
 	drift_drop(loop);
 	logins_fini(&loop->logins);
 	values_stop(loop);

@@ -12,6 +12,7 @@
 #include "agent/manifest/manifest.h"
 #include "agent/probe/probe.h"
 #include "agent/pull/pull.h"
+#include "agent/reach/reach.h"
 #include "agent/reconcile/reconcile.h"
 #include "agent/session/session.h"
 #include "agent/state/state.h"
@@ -127,6 +128,16 @@ struct renewing {
 	uint64_t next_mono_ms; /* not before */
 };
 
+/* A data source that is looked at, or was: then until the answer has gone. */
+enum { SOURCE_LOOKS = 4 };
+struct source_look {
+	char id[STATE_ID_SIZE]; /* "": none */
+	struct reach *reach;    /* NULL: it could not begin */
+	const Sluice__V1__SourceTest *found;
+	Sluice__V1__SourceTest failed; /* found, where it could not begin */
+	char why[STATE_ERROR_SIZE];
+};
+
 struct loop {
 	const struct agent_config *config;
 	struct identity *identity; /* NULL: none; borrowed */
@@ -153,6 +164,7 @@ struct loop {
 	struct state_pulling pulling; /* as written last */
 	struct draft_task task;       /* never beside a pull */
 	struct turn turn;
+	struct source_look source_looks[SOURCE_LOOKS];
 
 	bool dirty;              /* the state differs from its file */
 	uint64_t save_at_ms;     /* monotonic: not before, after a failed save */
@@ -267,6 +279,11 @@ bool pushes_begin(struct loop *loop, struct run *run);
 void pushes_end(struct loop *loop, struct run *run, const struct git_result *result);
 /* False: the session takes no more now. */
 bool pushes_tell(struct loop *loop, struct run *run);
+
+/* source_tests.c: orders to look whether data sources are reached. */
+void source_tests_order(struct loop *loop, const Sluice__V1__AgentSourceTest *order);
+void source_tests_step(struct loop *loop);
+void source_tests_drop(struct loop *loop); /* nobody waits for them any more */
 
 /* report.c: tells the server. */
 void report_step(struct loop *loop);

@@ -276,6 +276,7 @@ void report_greet(void *ctx, Sluice__V1__AgentHello *hello, struct sl_arena *are
 	struct loop *loop = ctx;
 	const struct state *state = loop->state;
 	loop->greet_mono_ms = sl_clock_mono_ms();
+	source_tests_drop(loop);
 	hello->workspace = text(loop->config->workspace);
 	hello->instance = text(loop->config->instance);
 	hello->instance_id = text(state->instance_id);

@@ -190,6 +190,9 @@ void server_message(void *ctx, const Sluice__V1__SyncResponse *message)
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_FETCH_TURN:
 		turns_hear(loop, message->fetch_turn);
 		return;
+	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_SOURCE_TEST:
+		source_tests_order(loop, message->source_test);
+		return;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_COMMAND:
 		if (message->command->kind ==
 		    SLUICE__V1__AGENT_COMMAND_KIND__AGENT_COMMAND_KIND_REMOVED) {

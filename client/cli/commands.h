@@ -14,8 +14,8 @@ extern const struct cli_command cli_cmd_repo_add, cli_cmd_repo_ls, cli_cmd_repo_
 extern const struct cli_command cli_cmd_const_set, cli_cmd_const_ls, cli_cmd_const_show,
     cli_cmd_const_unset, cli_cmd_const_rm, cli_cmd_secret_set, cli_cmd_secret_ls,
     cli_cmd_secret_reveal, cli_cmd_secret_unset, cli_cmd_secret_rm, cli_cmd_source_add,
-    cli_cmd_source_set, cli_cmd_source_ls, cli_cmd_source_show, cli_cmd_source_rm,
-    cli_cmd_config_export, cli_cmd_config_apply;
+    cli_cmd_source_set, cli_cmd_source_ls, cli_cmd_source_show, cli_cmd_source_test,
+    cli_cmd_source_rm, cli_cmd_config_export, cli_cmd_config_apply;
 extern const struct cli_command cli_cmd_app_create, cli_cmd_app_ls, cli_cmd_app_show,
     cli_cmd_app_rename, cli_cmd_app_open, cli_cmd_app_rm, cli_cmd_import;
 extern const struct cli_command cli_cmd_version_create, cli_cmd_version_set, cli_cmd_version_ls,

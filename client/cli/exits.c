@@ -45,7 +45,7 @@ static const struct {
     {"NO_DRAFT", "run: sluice version create APP NAME"},
     {"NO_WORKING_COPY", "run: sluice status APP, to see which instance has one"},
     {"LEASE_HELD", "push from that instance; or run: sluice lease break APP"},
-    {"AGENT_OFFLINE", "start the agent there; or push a folder: sluice push DIR --app APP"},
+    {"AGENT_OFFLINE", "start the agent there; to push without one: sluice push DIR --app APP"},
     {"WORKSPACE_NOT_FOUND", "run: sluice workspace ls"},
     {"ENVIRONMENT_NOT_FOUND", "run: sluice env ls"},
     {"REPOSITORY_NOT_FOUND", "run: sluice repo ls"},

@@ -68,6 +68,7 @@ static const struct sl_command *const commands[] = {
     ROW(source_set),
     ROW(source_ls),
     ROW(source_show),
+    ROW(source_test),
     ROW(source_rm),
     ROW(config_export),
     ROW(config_apply),

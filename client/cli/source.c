@@ -5,6 +5,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/config_value.h"
 #include "client/cli/secret_input.h"
+#include "client/cli/source_test.h"
 
 /* --- add ------------------------------------------------------------------------------------ */
 
@@ -338,7 +339,8 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 			}
 		}
 	}
-	return cli_end_table(table);
+	int shown = cli_end_table(table);
+	return shown != CLI_DONE ? shown : source_show_tests(cli, source);
 }
 
 /* --- rm -----------------------------------------------------------------------------------------
@@ -404,7 +406,8 @@ const struct cli_command cli_cmd_source_ls = {
 const struct cli_command cli_cmd_source_show = {
     .about = {.name = "source show",
 	      .synopsis = "NAME",
-	      .summary = "Show a data source's options, all environments side by side",
+	      .summary = "Show a data source's options, all environments side by side, and its "
+			 "last tests",
 	      .args_min = 1,
 	      .args_max = 1},
     .run = show,

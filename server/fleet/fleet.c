@@ -42,6 +42,7 @@ sl_code fleet_new(const struct fleet_options *options, struct fleet **ret_fleet,
 	TAILQ_INIT(&fleet->sessions);
 	TAILQ_INIT(&fleet->due);
 	TAILQ_INIT(&fleet->hosts);
+	STAILQ_INIT(&fleet->source_tests);
 	const struct store_view *view = NULL;
 	sl_code code = store_view_begin(options->store, &view, err);
 	if (code != SL_OK) {
@@ -74,6 +75,7 @@ void fleet_stop(struct fleet *fleet)
 	}
 	pthread_mutex_unlock(&fleet->lock);
 	fleet_waits_stop(fleet);
+	fleet_source_tests_stop(fleet);
 }
 
 void fleet_free(struct fleet *fleet)
@@ -279,4 +281,5 @@ void fleet_tick(struct fleet *fleet)
 	fleet_sessions_send(fleet);
 	fleet_flush(fleet);
 	fleet_waits_tick(fleet);
+	fleet_source_tests_tick(fleet);
 }

@@ -106,6 +106,29 @@ void fleet_working_copy_read(struct fleet *fleet, const char *instance_id, const
 Sluice__V1__WorkingCopy *fleet_working_copy_dup(struct sl_arena *arena,
 						const Sluice__V1__WorkingCopy *copy);
 
+/* --- tests of data sources ------------------------------------------------------------------ */
+
+/* What became of one. */
+enum fleet_tested {
+	FLEET_TESTED,
+	FLEET_TEST_OFFLINE,  /* the instance's agent is not connected */
+	FLEET_TEST_TOO_MANY, /* it is at others already */
+	FLEET_TEST_LATE,     /* it did not answer in time */
+	FLEET_TEST_LOST,     /* it went away meanwhile, or answered nothing */
+	FLEET_TEST_STOPPING, /* the server stops */
+};
+struct fleet_source_test {
+	const char *instance_id;
+	struct sl_bytes box; /* AgentSourceTest.box */
+	uint32_t timeout_ms;
+	/* Called once, not under fleet's lock: at once, on the queue thread, or on the one that
+	 * stops. `test` is as the agent said, of FLEET_TESTED only, borrowed for the call. */
+	void (*done)(void *ctx, enum fleet_tested how, const Sluice__V1__SourceTest *test);
+	void *ctx;
+};
+/* Has an instance's agent look at a data source. Any thread; cheap. */
+void fleet_test_source(struct fleet *fleet, const struct fleet_source_test *test);
+
 /* How one instance stands to one app: as its agent said since the server started, else as stored.
  */
 struct fleet_standing {

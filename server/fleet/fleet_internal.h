@@ -179,6 +179,9 @@ struct fleet_session {
 	bool has_box_key; /* told by an agent that may have no identity */
 };
 
+struct fleet_source_waiting; /* source_tests.c */
+STAILQ_HEAD(fleet_source_tests, fleet_source_waiting);
+
 STAILQ_HEAD(fleet_apps, fleet_app);
 STAILQ_HEAD(fleet_units, fleet_unit);
 LIST_HEAD(fleet_concerns, fleet_unit);
@@ -208,7 +211,8 @@ struct fleet {
 	struct fleet_hosts hosts; /* that agents fetch from now */
 	struct fleet_units dirty;
 	struct fleet_concerns concerns; /* units that somebody should look at */
-	unsigned flushing;              /* commands on their way */
+	struct fleet_source_tests source_tests;
+	unsigned flushing; /* commands on their way */
 	uint64_t flushed_mono_ms, flush_hold_mono_ms;
 	bool want_revision;
 	uint32_t stream_count;
@@ -240,6 +244,8 @@ sl_code fleet_units_load(struct fleet *fleet, const struct store_view *view, str
 void fleet_units_free(struct fleet *fleet);
 Sluice__V1__Liveness fleet_unit_liveness(struct fleet *fleet, struct fleet_unit *unit,
 					 const struct store_view *view);
+/* Its agent is there, as far as is known. */
+bool fleet_unit_is_connected(const struct fleet *fleet, const struct fleet_unit *unit);
 bool fleet_unit_removes(const struct fleet_unit *unit, const char *app_id);
 void fleet_unit_set_text(char **text, const char *value);
 
@@ -349,6 +355,18 @@ void fleet_push_answered(struct fleet *fleet, struct fleet_session *session,
 			 const Sluice__V1__AgentPushed *answer);
 /* True if it differs from what was known. */
 bool fleet_status_set_work(struct fleet_status *status, const Sluice__V1__WorkingCopy *work);
+
+/* source_tests.c */
+/* Those that the session's agent is at are over: for finish(), without the lock. */
+void fleet_source_tests_take(struct fleet *fleet, const struct fleet_session *session,
+			     struct fleet_source_tests *ret_over);
+void fleet_source_tests_finish(struct fleet_source_tests *over, enum fleet_tested how,
+			       const Sluice__V1__SourceTest *test);
+/* Take the lock themselves. */
+void fleet_source_tested(struct fleet *fleet, const struct fleet_session *session,
+			 const Sluice__V1__AgentSourceTested *message);
+void fleet_source_tests_tick(struct fleet *fleet);
+void fleet_source_tests_stop(struct fleet *fleet);
 
 /* session.c */
 sl_code fleet_session_send(struct fleet_session *session, const Sluice__V1__SyncResponse *response,

@@ -287,12 +287,7 @@ void fleet_working_copy_read(struct fleet *fleet, const char *instance_id, const
 	pthread_mutex_lock(&fleet->lock);
 	const struct fleet_unit *unit = fleet_unit_find(fleet, instance_id);
 	const struct fleet_status *status = unit == NULL ? NULL : fleet_status_find(unit, app_id);
-	Sluice__V1__Liveness liveness =
-	    unit == NULL || unit->session == NULL
-		? SLUICE__V1__LIVENESS__LIVENESS_OFFLINE
-		: fleet_liveness(&unit->pulse, fleet_mono_ms(fleet), fleet->options.heartbeat_ms);
-	ret_copy->connected = liveness == SLUICE__V1__LIVENESS__LIVENESS_ONLINE ||
-			      liveness == SLUICE__V1__LIVENESS__LIVENESS_LATE;
+	ret_copy->connected = unit != NULL && fleet_unit_is_connected(fleet, unit);
 	sl_text_copy(ret_copy->version_id, sizeof(ret_copy->version_id),
 		     status == NULL || status->work == NULL ? "" : status->work->version_id);
 	pthread_mutex_unlock(&fleet->lock);

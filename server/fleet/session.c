@@ -345,10 +345,13 @@ void fleet_agent_closed(struct fleet *fleet, struct rpc_stream *stream)
 	if (session == NULL) {
 		return;
 	}
+	struct fleet_source_tests lost;
 	rpc_stream_set_user(stream, NULL);
 	pthread_mutex_lock(&fleet->lock);
+	fleet_source_tests_take(fleet, session, &lost);
 	session_free(fleet, session);
 	pthread_mutex_unlock(&fleet->lock);
+	fleet_source_tests_finish(&lost, FLEET_TEST_LOST, NULL);
 }
 
 void fleet_agent_drained(struct fleet *fleet, struct rpc_stream *stream)
@@ -436,6 +439,9 @@ static sl_code take(struct fleet *fleet, struct rpc_stream *stream, struct sl_ar
 	hear(fleet, session, request);
 	if (request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_PUSHED) {
 		fleet_push_answered(fleet, session, request->pushed);
+	}
+	if (request->message_case == SLUICE__V1__SYNC_REQUEST__MESSAGE_SOURCE_TESTED) {
+		fleet_source_tested(fleet, session, request->source_tested);
 	}
 	return SL_OK;
 }

@@ -125,6 +125,14 @@ void fleet_unit_free(struct fleet *fleet, struct fleet_unit *unit)
 	free(unit);
 }
 
+bool fleet_unit_is_connected(const struct fleet *fleet, const struct fleet_unit *unit)
+{
+	Sluice__V1__Liveness liveness =
+	    fleet_liveness(&unit->pulse, fleet_mono_ms(fleet), fleet->options.heartbeat_ms);
+	return unit->session != NULL && (liveness == SLUICE__V1__LIVENESS__LIVENESS_ONLINE ||
+					 liveness == SLUICE__V1__LIVENESS__LIVENESS_LATE);
+}
+
 sl_code fleet_units_load(struct fleet *fleet, const struct store_view *view, struct sl_err *err)
 {
 	SL_AUTO(store_walk_end) struct store_walk walk;

@@ -140,6 +140,10 @@ static void check_source_setting(struct verify *v, uint32_t ws,
 {
 	verify_environment(v, setting->environment);
 	verify_revision(v, setting->revision);
+	if (setting->test != NULL && setting->test->revision > setting->revision) {
+		verify_fault(v, "has a test of options that were never set in %s",
+			     environment_name(setting->environment));
+	}
 	if (!source_setting_is_there(setting)) {
 		return;
 	}

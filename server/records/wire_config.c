@@ -86,6 +86,7 @@ static Sluice__V1__SourceSetting *source_setting(struct sl_arena *arena,
 	setting->set_at = wire_time(arena, record->at_ms);
 	setting->set_by = record->by;
 	setting->revision = record->revision;
+	setting->test = record->test;
 	return setting;
 }
 

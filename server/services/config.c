@@ -295,7 +295,7 @@ static sl_code reveal_decide(struct decision *d, const void *message, void *repl
 #define ROW(method) "/sluice.v1.ConfigService/" #method
 
 /* clang-format off */
-const struct service_method config_methods[11] = {
+const struct service_method config_methods[12] = {
 	{ ROW(SetConfigValue), ACCESS_CONFIGURE, &sluice__v1__set_config_value_request__descriptor,
 	  &sluice__v1__set_config_value_response__descriptor, .check = set_check, .decide = set_decide,
 	  .scope = ACCESS_WORKSPACE, .where = ACCESS_IN_FIELD },
@@ -322,6 +322,9 @@ const struct service_method config_methods[11] = {
 	  &sluice__v1__get_source_response__descriptor, .check = source_get_check, .read = source_get_read, .scope = ACCESS_WORKSPACE },
 	{ ROW(ListSources), ACCESS_VIEW, &sluice__v1__list_sources_request__descriptor,
 	  &sluice__v1__list_sources_response__descriptor, .read = source_list_read, .scope = ACCESS_WORKSPACE },
+	{ ROW(TestSource), ACCESS_CONFIGURE, &sluice__v1__test_source_request__descriptor,
+	  &sluice__v1__test_source_response__descriptor, .check = source_test_check, .ask = source_test_ask,
+	  .find = source_test_find, .decide = source_test_decide, .scope = ACCESS_ONE_INSTANCE },
 	{ ROW(DeleteSource), ACCESS_CONFIGURE, &sluice__v1__delete_source_request__descriptor,
 	  &sluice__v1__delete_source_response__descriptor, .check = source_delete_check, .decide = source_delete_decide, .shrinks = true,
 	  .scope = ACCESS_WORKSPACE, .where = ACCESS_EVERYWHERE },

@@ -158,7 +158,7 @@ struct service_method {
 extern const struct service_method workspace_methods[5], environment_methods[3],
     repository_methods[13], app_methods[9], version_methods[15], promotion_methods[4],
     release_methods[6], fleet_methods[22], agent_methods[1], watch_methods[1], admin_methods[4],
-    access_methods[18], audit_methods[5], identity_methods[1], config_methods[11];
+    access_methods[18], audit_methods[5], identity_methods[1], config_methods[12];
 
 /* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
 const struct rpc_method *services_rpc_methods(size_t *ret_count);

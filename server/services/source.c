@@ -11,7 +11,7 @@
 
 /* --- what comes in ----------------------------------------------------------------------- */
 
-static sl_code check_source_name(const char *field, const char *name, struct sl_err *err)
+sl_code source_check_name(const char *field, const char *name, struct sl_err *err)
 {
 	const char *rule = config_name_broken_rule(name);
 	if (rule == NULL) {
@@ -26,7 +26,7 @@ static sl_code check_source_name(const char *field, const char *name, struct sl_
 sl_code source_create_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__CreateSourceRequest *request = message;
-	sl_code code = check_source_name("name", request->name, err);
+	sl_code code = source_check_name("name", request->name, err);
 	return code != SL_OK || source_kind_of(request->kind) != NULL
 		   ? code
 		   : check_refused("kind",
@@ -37,14 +37,14 @@ sl_code source_create_check(const void *message, struct sl_err *err)
 
 static sl_code check_option(const char *name, const char *value, struct sl_err *err)
 {
-	sl_code code = check_source_name("options", name, err);
+	sl_code code = source_check_name("options", name, err);
 	return code != SL_OK ? code : check_value("options", value, SETTING_VALUE_MAX, err);
 }
 
 sl_code source_set_check(const void *message, struct sl_err *err)
 {
 	const Sluice__V1__SetSourceRequest *request = message;
-	sl_code code = check_source_name("source", request->source, err);
+	sl_code code = source_check_name("source", request->source, err);
 	code = code != SL_OK ? code : check_reference("environment", request->environment, err);
 	for (size_t i = 0; code == SL_OK && i < request->n_options; i++) {
 		code = check_option(request->options[i]->key, request->options[i]->value, err);
@@ -53,7 +53,7 @@ sl_code source_set_check(const void *message, struct sl_err *err)
 		code = check_option(request->secrets[i]->key, request->secrets[i]->value, err);
 	}
 	for (size_t i = 0; code == SL_OK && i < request->n_unset; i++) {
-		code = check_source_name("unset", request->unset[i], err);
+		code = source_check_name("unset", request->unset[i], err);
 	}
 	if (code == SL_OK &&
 	    request->n_options + request->n_secrets + request->n_unset > SOURCE_OPTIONS_MAX) {
@@ -64,20 +64,19 @@ sl_code source_set_check(const void *message, struct sl_err *err)
 
 sl_code source_get_check(const void *message, struct sl_err *err)
 {
-	return check_source_name("source", ((const Sluice__V1__GetSourceRequest *)message)->source,
+	return source_check_name("source", ((const Sluice__V1__GetSourceRequest *)message)->source,
 				 err);
 }
 
 sl_code source_delete_check(const void *message, struct sl_err *err)
 {
-	return check_source_name("source",
+	return source_check_name("source",
 				 ((const Sluice__V1__DeleteSourceRequest *)message)->source, err);
 }
 
 /* --- what goes out ------------------------------------------------------------------------- */
 
-/* Set only where the caller does not see, it is as unknown. */
-static bool is_seen(const struct rights *rights, const Sluice__Store__V1__SourceRecord *record)
+bool source_is_seen(const struct rights *rights, const Sluice__Store__V1__SourceRecord *record)
 {
 	bool seen = record->n_settings == 0;
 	for (size_t i = 0; i < record->n_settings; i++) {
@@ -145,7 +144,7 @@ sl_code source_get_read(struct service_read *read, const void *message, void *re
 	Sluice__Store__V1__SourceRecord *record = NULL;
 	sl_code code =
 	    source_find(read->view, read->arena, read->workspace, request->source, &record, err);
-	if (code == SL_OK && !is_seen(read->rights, record)) {
+	if (code == SL_OK && !source_is_seen(read->rights, record)) {
 		code = source_not_found(request->source, err);
 	}
 	return code != SL_OK ? code : tell(read, record, &response->source, err);
@@ -174,7 +173,7 @@ sl_code source_list_read(struct service_read *read, const void *message, void *r
 		if (code != SL_OK) {
 			return code;
 		}
-		if (!is_seen(read->rights, record)) {
+		if (!source_is_seen(read->rights, record)) {
 			continue;
 		}
 		if (response->n_sources == page.size) {
@@ -255,7 +254,7 @@ sl_code source_set_decide(struct decision *d, const void *message, void *reply, 
 	code = code != SL_OK
 		   ? code
 		   : source_find(d->view, d->arena, d->workspace, request->source, &record, err);
-	if (code == SL_OK && !is_seen(rights, record) &&
+	if (code == SL_OK && !source_is_seen(rights, record) &&
 	    source_setting_in(record, wish.environment) == NULL) {
 		code = source_not_found(request->source, err);
 	}

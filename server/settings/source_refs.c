@@ -156,9 +156,26 @@ static bool refers(const struct source_values *set)
 	return at < end;
 }
 
+static bool is_wanted(const struct source_names *only, const char *name)
+{
+	bool wanted = only == NULL;
+	for (size_t i = 0; only != NULL && i < only->count; i++) {
+		wanted = wanted || strcmp(only->names[i], name) == 0;
+	}
+	return wanted;
+}
+
 sl_code sources_resolve(struct vault *vault, const struct wire *in,
 			const Sluice__Store__V1__SourceRecord *record, uint32_t environment,
 			struct source_values *ret_values, struct sl_err *err)
+{
+	return sources_resolve_some(vault, in, record, environment, NULL, ret_values, err);
+}
+
+sl_code sources_resolve_some(struct vault *vault, const struct wire *in,
+			     const Sluice__Store__V1__SourceRecord *record, uint32_t environment,
+			     const struct source_names *only, struct source_values *ret_values,
+			     struct sl_err *err)
 {
 	SL_AUTO(sl_err_clear) struct sl_err inner = SL_ERR_INIT;
 	SL_AUTO(source_values_fini) struct source_values set = {.packed = NULL};
@@ -173,7 +190,7 @@ sl_code sources_resolve(struct vault *vault, const struct wire *in,
 	const char *at = set.packed, *end = at + set.size;
 	while (code == SL_OK && at < end) {
 		const char *value = at + strlen(at) + 1;
-		code = resolve_option(&r, at, value, &made, err);
+		code = is_wanted(only, at) ? resolve_option(&r, at, value, &made, err) : SL_OK;
 		at = value + strlen(value) + 1;
 	}
 	if (code == SL_OK) {

@@ -4,6 +4,7 @@
 #ifndef SL_SERVER_SETTINGS_SOURCES_H
 #define SL_SERVER_SETTINGS_SOURCES_H
 
+#include "base/bytes/bytes.h"
 #include "server/records/sources.h"
 #include "server/records/wire.h"
 #include "server/settings/settings.h"
@@ -52,7 +53,29 @@ SL_MUST_USE sl_code sources_resolve(struct vault *vault, const struct wire *in,
 				    const Sluice__Store__V1__SourceRecord *record,
 				    uint32_t environment, struct source_values *ret_values,
 				    struct sl_err *err);
+/* The same of these options; of others nothing is read. */
+struct source_names {
+	const char *const *names;
+	size_t count;
+};
+SL_MUST_USE sl_code sources_resolve_some(struct vault *vault, const struct wire *in,
+					 const Sluice__Store__V1__SourceRecord *record,
+					 uint32_t environment, const struct source_names *only,
+					 struct source_values *ret_values, struct sl_err *err);
 /* NULL: there is none of this name. */
 const char *source_value_of(const struct source_values *values, const char *name);
+
+/* An AgentSourceTarget, sealed to an agent's box key: what looking whether the data source is
+ * reached takes, and no credentials. SL_NOT_FOUND: nothing is set there; SL_FAILED_PRECONDITION /
+ * CONFIG_NOT_FOUND: what it takes refers to what is not set there, MALFORMED: the options do not
+ * say where it is. */
+struct source_asked {
+	const struct wire *in;
+	const Sluice__Store__V1__SourceRecord *record;
+	uint32_t environment;
+};
+SL_MUST_USE sl_code sources_box(struct vault *vault, const struct source_asked *asked,
+				struct sl_bytes box_key, struct sl_buf *ret_box,
+				struct sl_err *err);
 
 #endif

@@ -249,6 +249,7 @@ typedef struct sluice_call {
 	X(set_source, SetSource, ConfigService)                                                    \
 	X(get_source, GetSource, ConfigService)                                                    \
 	X(list_sources, ListSources, ConfigService)                                                \
+	X(test_source, TestSource, ConfigService)                                                  \
 	X(delete_source, DeleteSource, ConfigService)                                              \
 	X(create_principal, CreatePrincipal, AccessService)                                        \
 	X(get_principal, GetPrincipal, AccessService)                                              \
