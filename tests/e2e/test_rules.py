@@ -110,7 +110,7 @@ UNCHANGED = {"RetryInstance", "RefreshRepository", "RevokeInstance", "ClearInsta
 # Those of a server that knows who calls, and of one with a master key.
 SECURE_ONLY = {"CreateAccessToken", "RevokeAccessToken", "InviteInstance", "GenerateRepositoryKey", "RotateRepositoryKey", "RotateWorkspaceKey", "Logout",
                "SetConfigValue", "UnsetConfigValue", "DeleteConfigName", "RevealSecret", "SetSource"}
-AGENT_ONLY = {"PushWorkingCopy", "BreakLease"}  # of one with an agent: test_devpush
+AGENT_ONLY = {"PushWorkingCopy", "BreakLease", "TestSource"}  # of one with an agent: test_devpush, test_source_test
 
 
 def settle(client, method, request):

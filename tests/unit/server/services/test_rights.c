@@ -119,6 +119,7 @@ static const struct sample {
     {"SetSource", "source=main environment=staging", "staging", true},
     {"GetSource", "source=main", "", true},
     {"ListSources", "", "", false},
+    {"TestSource", "source=main instance=dev-1", "development", true},
     {"DeleteSource", "source=main", "", true},
     {"WhoAmI", "", NULL, false},
     {"CreatePrincipal", "name=alice kind=1", "", false},

@@ -102,6 +102,7 @@ static const struct sample {
     {"SetEnvironmentPolicy", "environment=$E contract=2", true},
     {"CreateSource", "name=main kind=postgres", true},
     {"SetSource", "source=nosuch environment=$E", false},
+    {"TestSource", "source=nosuch instance=dev-1", false},
     {"DeleteSource", "source=nosuch", false},
     {"Compact", "revision=2", true},
     {"Resume", "", true},
