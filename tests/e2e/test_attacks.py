@@ -11,7 +11,7 @@ import pytest
 import tls_world
 from audit_store import Store
 from harness import Refused
-from secure import SecureServer, TlsClient, make_key
+from secure import SecureServer, TlsClient, enroll, make_key
 
 MANY = {"--calls-per-second": "0", "--door-rate": "0", "--door-peer-rate": "0"}
 
@@ -64,12 +64,6 @@ class Place:
         invited = self.admin.InviteInstance(instance=name)
         reply = enroll(self.server, self.path("agent-" + name), invited.secret, request)
         return self.server.admitted(key, reply.certificate)
-
-
-def enroll(server, folder, token, request, box_key=b"k" * 32):
-    done = subprocess.run(["openssl", "dgst", "-sha256", "-sign", folder + "/key.pem"], input=b"sluice enroll v1\0" + token.split(".")[0].encode() + b"\0" + box_key,
-                          capture_output=True, check=True)
-    return server.door().Enroll(token=token, certificate_request=request, box_key=box_key, signature=done.stdout)
 
 
 @pytest.fixture

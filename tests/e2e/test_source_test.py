@@ -1,16 +1,19 @@
 """Data sources looked at from an instance: real PostgreSQL and Redis servers, certificates of every fault; who is asked, and what leaves the box."""
 import os
 import pwd
+import queue
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 
+import grpc
 import harness
 import pytest
 from harness import Program, Refused
 from people import Person, admin_of, make_server, server  # noqa: F401 (fixtures)
+from secure import enroll, make_key
 from test_config import holding, watched
 
 CERTS = os.path.join(harness.ROOT, "tests/lib/certs_tool")
@@ -363,13 +366,13 @@ def test_a_request_that_is_repeated_asks_nobody_again(fleet, silent):
 # --- servers and agents that do not answer -------------------------------------------------------------
 
 
-def begin(fleet, count, **fields):
+def begin(fleet, count, instance="stg-1", **fields):
     """What calls on threads of their own end with."""
     ends = []
 
     def call():
         try:
-            ends.append(fleet.client.TestSource(timeout=90, source="db", instance="stg-1", **fields).test.failure)
+            ends.append(fleet.client.TestSource(timeout=90, source="db", instance=instance, **fields).test.failure)
         except Refused as refused:
             ends.append((refused.code.name, refused.reason))
 
@@ -407,6 +410,80 @@ def test_what_does_not_answer(fleet, silent):
     assert fleet.server.stop() == 0
     threads[0].join(60)
     assert ends[0][0] == "UNAVAILABLE"
+
+
+# --- an agent that lies ---------------------------------------------------------------------------------
+
+
+class Liar:
+    """Speaks for an instance, and answers each order with what it is told to: a SyncRequest made of the order's id."""
+
+    def __init__(self, fleet, name, answer):
+        from sluice.v1 import agent_pb2
+
+        fleet.client.RegisterInstance(name=name, environment="staging")
+        folder = str(fleet.folder / name)
+        key, request = make_key(folder)
+        reply = enroll(fleet.server, folder, fleet.client.InviteInstance(instance=name).secret, request)
+        channel = fleet.server.admitted(key, reply.certificate).channel
+        self.asked, self.said = [], queue.Queue()
+        self.said.put(agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(protocol=1, instance=name)))
+        self.stream = channel.stream_stream("/sluice.v1.AgentService/Sync", request_serializer=lambda m: m.SerializeToString(),
+                                            response_deserializer=agent_pb2.SyncResponse.FromString)(iter(self.said.get, None))
+        next(self.stream)
+        threading.Thread(target=self._serve, args=(answer,), daemon=True).start()
+
+    def _serve(self, answer):
+        try:
+            for message in self.stream:
+                if message.HasField("source_test"):
+                    self.asked.append(message.source_test)
+                    self.said.put(answer(message.source_test.id))
+        except grpc.RpcError:
+            pass
+
+    def end(self):
+        self.said.put(None)
+        self.stream.cancel()
+
+
+def test_what_an_agent_says_is_cut_to_what_it_may_say(fleet):
+    from sluice.v1 import agent_pb2, config_pb2
+
+    client, answers = fleet.client, []
+    client.CreateSource(name="db", kind="redis")
+    fleet.set("db", "staging", host="127.0.0.1", port=1, tls="false")
+    liar = Liar(fleet, "stg-9", lambda order: answers[0](order))
+    tested = lambda order, **fields: agent_pb2.SyncRequest(source_tested=agent_pb2.AgentSourceTested(id=order, test=config_pb2.SourceTest(**fields)))
+
+    def look(answer):
+        answers[:] = [answer]
+        return fleet.look(instance="stg-9", timeout_ms=60000)
+
+    long = "a\n\x1b[31m\u00e4" + "x" * 5000
+    cert = {"subject": long, "issuer": long, "names": [long] * 20, "name_count": 7, "not_after": {"seconds": 1 << 60}, "verify_error": long}
+    told = look(lambda order: tested(order, reached=3, failure=6, text=long, protocol=long, certificate=cert, instance="other", by="root", revision=1 << 60,
+                                     instance_id="ins_x", at={"seconds": 1}))
+    assert told.text == ("a??[31m??" + "x" * 5000)[:200] == told.protocol == told.certificate.subject == told.certificate.verify_error
+    assert len(told.certificate.names) == 10 and {len(name) for name in told.certificate.names} == {253}
+    assert not told.certificate.HasField("not_after") and told.at.seconds > 1
+    assert (told.instance, told.by, told.revision) == ("stg-9", "admin", fleet.setting("db", "staging").revision)
+    # Answers that there are not, and a success that is none.
+    for fields in ({}, {"reached": 1}, {"reached": 4}, {"reached": 3, "failure": 13}, {"reached": -1}, {"reached": 2, "failure": -1}):
+        assert look(lambda order, fields=fields: tested(order, **fields)).text == "the agent's answer is none that it could give", fields
+    answers[:] = [lambda order: agent_pb2.SyncRequest(source_tested=agent_pb2.AgentSourceTested(id=order))]
+    assert fleet.refused(source="db", instance="stg-9") == ("UNAVAILABLE", "AGENT_OFFLINE")
+    # Another's order is not its to answer.
+    other = Liar(fleet, "stg-8", lambda order: tested("tst_unknown", reached=2))
+    threads, ends = begin(fleet, 1, timeout_ms=1000, instance="stg-8")
+    harness.until(lambda: other.asked, what="an order")
+    liar.said.put(tested(other.asked[0].id, reached=2))
+    threads[0].join(60)
+    assert ends == [("DEADLINE_EXCEEDED", "WAIT_TIMEOUT")]
+    # What it gets is sealed, and without credentials.
+    assert b"127.0.0.1" not in liar.asked[0].box and len(liar.asked[0].box) < 100
+    liar.end()
+    other.end()
 
 
 # --- what leaves the box ----------------------------------------------------------------------------------

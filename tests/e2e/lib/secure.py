@@ -26,6 +26,13 @@ def request_of(folder, key):
     return subprocess.run(["openssl", "req", "-new", "-key", path, "-subj", "/"], check=True, capture_output=True, text=True).stdout
 
 
+def enroll(server, folder, token, request, box_key=b"k" * 32):
+    """The door's reply to an agent whose key lies in that folder."""
+    done = subprocess.run(["openssl", "dgst", "-sha256", "-sign", folder + "/key.pem"], input=b"sluice enroll v1\0" + token.split(".")[0].encode() + b"\0" + box_key,
+                          capture_output=True, check=True)
+    return server.door().Enroll(token=token, certificate_request=request, box_key=box_key, signature=done.stdout)
+
+
 class TlsClient(harness.Client):
     """A client of a port with TLS; without key and certificate that of the door."""
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/contract/contract.h"
+#include "base/crypto/box.h"
 #include "server/records/sealed.h"
 #include "server/rules/source_kinds.h"
 #include "server/settings/sources.h"
@@ -170,6 +171,32 @@ static void expect_option(struct fix *f, const char *source, uint32_t environmen
 	assert_string_equal(source_value_of(&values, name), value);
 }
 
+/* What an agent is sealed, opened; NULL: it is refused. */
+static const Sluice__V1__AgentSourceTarget *box(struct fix *f, const char *source,
+						uint32_t environment, struct sl_err *err)
+{
+	const uint8_t secret[SL_BOX_SECRET_BYTES] = {1};
+	uint8_t public[SL_BOX_PUBLIC_BYTES];
+	SL_AUTO(sl_buf_fini) struct sl_buf sealed = {0};
+	Sluice__Store__V1__SourceRecord *record = NULL;
+	const struct store_view *view = NULL;
+	sl_box_public(secret, public);
+	assert_int_equal(store_view_begin(f->w->store, &view, err), SL_OK);
+	assert_int_equal(source_find(view, &f->w->arena, WORLD, source, &record, err), SL_OK);
+	const struct wire in = {.view = view, .arena = &f->w->arena, .workspace = WORLD};
+	const struct source_asked asked = {.in = &in, .record = record, .environment = environment};
+	sl_code code = sources_box(f->w->services.vault, &asked, SL_BYTES(public, sizeof(public)),
+				   &sealed, err);
+	store_view_end(view);
+	if (code != SL_OK) {
+		return NULL;
+	}
+	uint8_t *opened = sl_arena_alloc(&f->w->arena, sealed.size);
+	assert_true(sl_box_open(secret, sl_buf_bytes(&sealed), opened));
+	return sluice__v1__agent_source_target__unpack(sl_arena_protobuf(&f->w->arena),
+						       sealed.size - SL_BOX_EXTRA_BYTES, opened);
+}
+
 /* --- tests -------------------------------------------------------------------------------------
  */
 
@@ -298,6 +325,39 @@ static void test_sources_refer_to_constants_and_secrets(void **state)
 	       SL_REASON_MALFORMED);
 }
 
+static void test_sources_agents_get_where_it_is_and_no_more(void **state)
+{
+	struct fix *f = *state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	add_name(f, SLUICE__V1__CONFIG_KIND__CONFIG_KIND_GLOBAL, "PORT"); /* in production */
+	add_name(f, SLUICE__V1__CONFIG_KIND__CONFIG_KIND_SECRET, "KEY");
+	set(f, "main", "staging",
+	    LIST("host=db.example.org", "user=marker", "database=marker", "ca=PEM"),
+	    LIST("password=marker"));
+	const Sluice__V1__AgentSourceTarget *target = box(f, "main", ENV_STAGING, &err);
+	assert_non_null(target);
+	assert_string_equal(target->host, "db.example.org");
+	assert_int_equal(target->port, 5432);
+	assert_string_equal(target->ca, "PEM");
+	assert_int_equal(target->verify, SLUICE__V1__SOURCE_VERIFY__SOURCE_VERIFY_HOST);
+	/* What it refers to is that of the environment, or nothing. */
+	set(f, "main", "staging", LIST("port={{constants.PORT}}"), NULL);
+	assert_null(box(f, "main", ENV_STAGING, &err));
+	assert_int_equal(err.reason, SL_REASON_CONFIG_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "data source 'main' in staging: option 'port'"));
+	sl_err_clear(&err);
+	assert_null(box(f, "main", ENV_PRODUCTION, &err));
+	sl_err_clear(&err);
+	set(f, "main", "staging", LIST("port=1", "host=/marker"), NULL);
+	assert_null(box(f, "main", ENV_STAGING, &err));
+	assert_int_equal(err.reason, SL_REASON_MALFORMED);
+	assert_null(strstr(err.msg, "marker"));
+	sl_err_clear(&err);
+	/* What looking does not take is not even read. */
+	set(f, "main", "staging", LIST("host=a"), LIST("password={{secrets.KEY}}"));
+	assert_non_null(box(f, "main", ENV_STAGING, &err));
+}
+
 static void test_sources_the_same_options_change_nothing(void **state)
 {
 	struct fix *f = *state;
@@ -396,6 +456,7 @@ int main(void)
 	    CASE(test_sources_saving_one_environment_changes_no_other),
 	    CASE(test_sources_options_by_their_kind),
 	    CASE(test_sources_refer_to_constants_and_secrets),
+	    CASE(test_sources_agents_get_where_it_is_and_no_more),
 	    CASE(test_sources_the_same_options_change_nothing),
 	    CASE(test_sources_bounds),
 	    CASE(test_sources_at_rest),
