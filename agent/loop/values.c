@@ -33,6 +33,16 @@ static const Sluice__V1__ManifestApp *want_of(const struct loop *loop, const str
 	return manifest_app(loop->manifest, run->app->id);
 }
 
+/* What it is to activate: of this content, since a draft's may have been set anew; NULL: nothing.
+ */
+static struct state_version *wanted_of(const struct loop *loop, const struct run *run)
+{
+	const Sluice__V1__ManifestApp *want = want_of(loop, run);
+	const Sluice__V1__Bundle *bundle =
+	    want != NULL ? manifest_bundle(want, want->activate) : NULL;
+	return bundle != NULL ? reconcile_version(run->app, bundle) : NULL;
+}
+
 /* Is what the manifest names held? */
 static bool is_current(const struct loop *loop, const Sluice__V1__ManifestApp *want)
 {
@@ -215,10 +225,10 @@ static bool is_set_wanted(const char *folder, void *ctx)
 {
 	const struct run *run = ctx;
 	const struct state_app *app = run->app;
-	const struct state_version *wanted = state_version_by_id(app, app->wanted_id);
+	const struct state_version *version = state_version_by_folder(app, folder);
 	return strcmp(folder, app->active) == 0 || strcmp(folder, app->previous) == 0 ||
 	       strcmp(folder, app->flip.to) == 0 || strcmp(folder, app->flip.from) == 0 ||
-	       (wanted != NULL && strcmp(folder, wanted->folder) == 0);
+	       (version != NULL && strcmp(version->id, app->wanted_id) == 0);
 }
 
 void values_sweep(struct loop *loop, struct run *run)
@@ -324,7 +334,7 @@ static void see(const struct loop *loop, const struct run *run, struct values_se
 {
 	const Sluice__V1__ManifestApp *want = want_of(loop, run);
 	const uint8_t *held = held_stamp(&loop->held, run->app->id);
-	const struct state_version *wanted = state_version_by_id(run->app, run->app->wanted_id);
+	const struct state_version *wanted = wanted_of(loop, run);
 	memset(ret_seen, 0, sizeof(*ret_seen));
 	ret_seen->named = want != NULL;
 	if (want != NULL && want->config.len == SL_HASH_BYTES) {
@@ -366,7 +376,6 @@ void values_step(struct loop *loop, struct run *run)
 	}
 	struct state_version *wanted = state_version_by_folder(run->app, now.wanted);
 	struct state_version *active = state_active(run->app);
-	wanted = wanted != NULL && is_named(loop, run, wanted) ? wanted : NULL;
 	if (active != NULL && is_named(loop, run, active)) {
 		bool subject = wanted == NULL || wanted == active;
 		run->values.reload_due = judge(loop, run, active, subject);

@@ -210,6 +210,17 @@ def test_a_reference_that_does_not_hold_says_where(told):
     assert json.loads(told.read("conf/app.json", 2)) == {"user": "u"}
 
 
+def test_a_draft_that_takes_other_content_is_judged_by_that(told):
+    told.tell(VALUES, A)
+    told.says(HEALTHY)
+    first, more = told.bundles[0], {**CONTRACT, "requires": {**CONTRACT["requires"], "constants": ["API_URL", "LIMIT"]}}
+    told.bundles[0] = told.bundle(3, {**FILES, "sluice.json": json.dumps(more), "index.html": "other\n"}, version_id=first.version_id, version="v1")
+    told.want(A)
+    assert told.says(NOT_READY).error == "missing constant LIMIT" and told.agent.serves("shop")["index.html"] == "one\n"
+    told.tell([*VALUES, ("c", "LIMIT", "5")], B)
+    harness.until(lambda: told.agent.serves("shop")["index.html"] == "other\n", 30, "the other content")
+
+
 def test_a_version_that_is_put_back_has_its_files(told):
     told.send(told.config(VALUES, A))
     told.want(A, 2, activate=told.bundles[0].version_id)
