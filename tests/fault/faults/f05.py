@@ -20,10 +20,11 @@ def run(run):
         if number % 2 == 0:
             under_the_reserve(run, ballast)
         else:
-            server.flags[server.flags.index("8M")] = "0"
+            reserve = server.flags.index("8M")
+            server.flags[reserve] = "0"
             restart(server)
             exits.append(full(run, server, ballast))
-            server.flags[server.flags.index("0", 2)] = "8M"
+            server.flags[reserve] = "8M"
             restart(server)
         run.wait_progress(20)
     evidence = run.evidence(server)
