@@ -126,27 +126,33 @@ static sl_code take_environment(struct overrides *overrides, struct sl_err *err)
 	return SL_OK;
 }
 
+static sl_code add_line(struct overrides *overrides, const char *line, size_t size,
+			struct sl_err *err)
+{
+	if (size == 0 || *line == '#') {
+		return SL_OK;
+	}
+	return is_override(line) ? add(overrides, line, size, err)
+				 : sl_err_set(err, SL_INVALID_ARGUMENT,
+					      "must be " CONST_PREFIX "NAME=VALUE or " SECRET_PREFIX
+					      "NAME=VALUE");
+}
+
 static sl_code read_file(struct overrides *overrides, const char *file, struct sl_err *err)
 {
 	SL_AUTO(sl_secret_text_auto) char *text = NULL;
 	sl_code code = keyfile_read_path(file, KEYFILE_SECRET, &text, err);
+	if (code != SL_OK) {
+		return code;
+	}
 	size_t number = 0, size = 0;
 	for (const char *line = text; code == SL_OK && *line != '\0';
 	     line += size + (line[size] == '\n')) {
 		size = strcspn(line, "\n");
 		number++;
-		if (size == 0 || *line == '#') {
-			continue;
-		}
-		code = is_override(line) ? add(overrides, line, size, err)
-					 : sl_err_set(err, SL_INVALID_ARGUMENT,
-						      "must be " CONST_PREFIX
-						      "NAME=VALUE or " SECRET_PREFIX "NAME=VALUE");
-		if (code != SL_OK) {
-			return sl_err_wrap(err, "'%.200s', line %zu", file, number);
-		}
+		code = add_line(overrides, line, size, err);
 	}
-	return code;
+	return code == SL_OK ? SL_OK : sl_err_wrap(err, "'%.200s', line %zu", file, number);
 }
 
 sl_code overrides_load(const char *file, struct overrides **ret_overrides, struct sl_err *err)

@@ -95,10 +95,10 @@ static void test_settings_values_are_bounded(void **state)
 	for (size_t size = SETTINGS_VALUE_MAX; size <= SETTINGS_VALUE_MAX + 1; size++) {
 		SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 		SL_AUTO(settings_free_auto) struct settings *settings = NULL;
-		SL_AUTO(sl_free_auto) char *text = calloc(1, size + sizeof(END) + 8);
-		(void)strcat(text, "c|A|");
-		memset(text + 4, 'x', size);
-		(void)strcat(text, "|" END);
+		SL_AUTO(sl_free_auto) char *value = calloc(1, size + 1);
+		SL_AUTO(sl_free_auto) char *text = NULL;
+		memset(value, 'x', size);
+		assert_true(asprintf(&text, "c|A|%s|" END, value) > 0);
 		assert_int_equal(parse(text, &settings, &err),
 				 size <= SETTINGS_VALUE_MAX ? SL_OK : SL_INVALID_ARGUMENT);
 	}
