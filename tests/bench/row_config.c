@@ -115,7 +115,6 @@ static void require_all(const char *store)
 /* A server in the clear has no keys; this is the one that values need. */
 static void need_master_key(const char *store)
 {
-	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	SL_AUTO(sl_free_auto) char *folder = NULL;
 	SL_AUTO(sl_free_auto) char *path = NULL;
 	uint8_t key[MASTER_BYTES];

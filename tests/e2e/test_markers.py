@@ -112,7 +112,8 @@ def test_secrets_are_nowhere_but_in_the_files_that_the_app_reads(make_server, wo
     told = str(client.ListAuditRecords(page={"page_size": 1000})) + str(client.ExportAudit()) + str(watched(client, from_revision=1))
     for words in (("status", "shop"), ("explain", "development-1", "shop"), ("status", "shop", "-o", "json"), ("plan", "shop", "v1", "--to", "staging")):
         told += company.admin(*words).stdout
-    assert not any(mark in told for mark in MARKS)
+    assert not any(mark in told for mark in MARKS) and "it has the values of its environment" in told
+    assert company.status("development")["config"]["current"]
     crash(instance.program)
     crash(server.program)
     logs = "\n".join(server.program.lines + instance.program.lines)
