@@ -20,6 +20,8 @@
 
 #define FAILURE(name) SLUICE__V1__SOURCE_TEST_FAILURE__SOURCE_TEST_FAILURE_##name
 
+enum { START_MS = 10000 }; /* for the child to come to its first step */
+
 struct reach {
 	pid_t pid; /* 0: reaped */
 	int fd;
@@ -84,7 +86,7 @@ sl_code reach_start(struct sl_bytes target, uint32_t step_ms, struct reach **ret
 	if (sent < 0) {
 		return sl_err_set(err, SL_UNAVAILABLE, "send the order: %s", strerror(errno));
 	}
-	reach->deadline_mono_ms = sl_clock_mono_ms() + step_ms;
+	reach->deadline_mono_ms = sl_clock_mono_ms() + START_MS;
 	*ret_reach = SL_TAKE(reach);
 	return SL_OK;
 }

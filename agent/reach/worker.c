@@ -269,9 +269,14 @@ static Sluice__V1__AgentSourceTarget *take_order(uint32_t *ret_step_ms)
 	*ret_step_ms = sl_get_be32(order);
 	Sluice__V1__AgentSourceTarget *target = sluice__v1__agent_source_target__unpack(
 	    NULL, (size_t)got - REACH_HEAD, order + REACH_HEAD);
-	bool fine = target != NULL && target->host[0] != '\0' && target->port > 0 &&
-		    target->port <= UINT16_MAX && strlen(target->host) <= HOST_MAX;
-	return fine ? target : NULL;
+	if (target != NULL && target->host[0] != '\0' && strlen(target->host) <= HOST_MAX &&
+	    target->port > 0 && target->port <= UINT16_MAX) {
+		return target;
+	}
+	if (target != NULL) {
+		sluice__v1__agent_source_target__free_unpacked(target, NULL);
+	}
+	return NULL;
 }
 
 int reach_worker_main(void)

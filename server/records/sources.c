@@ -136,12 +136,24 @@ sl_code sources_decide_create(struct decision *d, const char *name, const char *
 	return SL_OK;
 }
 
-void source_put(struct decision *d, Sluice__Store__V1__SourceRecord *record,
-		Sluice__V1__EventType type, uint32_t environment)
+static void put(struct decision *d, Sluice__Store__V1__SourceRecord *record)
 {
 	struct record_key key = name_key(d->workspace, record->name);
 	record->revision = d->revision;
 	decision_put(d, TABLE_SOURCES, &key, &record->base);
+}
+
+void source_put_tested(struct decision *d, Sluice__Store__V1__SourceRecord *record,
+		       uint32_t environment)
+{
+	put(d, record);
+	add_event(d, record, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED, environment);
+}
+
+void source_put(struct decision *d, Sluice__Store__V1__SourceRecord *record,
+		Sluice__V1__EventType type, uint32_t environment)
+{
+	put(d, record);
 	required_changed(d);
 	add_event(d, record, type, environment);
 }

@@ -33,6 +33,9 @@ SL_MUST_USE sl_code sources_decide_create(struct decision *d, const char *name, 
 /* Puts it at this revision, with an event about its setting in `environment` (0: about none). */
 void source_put(struct decision *d, Sluice__Store__V1__SourceRecord *record,
 		Sluice__V1__EventType type, uint32_t environment);
+/* The same after a test of that setting, with which no config has changed. */
+void source_put_tested(struct decision *d, Sluice__Store__V1__SourceRecord *record,
+		       uint32_t environment);
 /* Removes it, with an event; not what is sealed. */
 void source_delete(struct decision *d, const Sluice__Store__V1__SourceRecord *record);
 

@@ -289,8 +289,7 @@ sl_code source_test_decide(struct decision *d, const void *message, void *reply,
 	test->by = (char *)d->principal;
 	test->revision = answer->revision;
 	about.setting->test = test;
-	source_put(d, about.source, SLUICE__V1__EVENT_TYPE__EVENT_TYPE_UPDATED,
-		   about.instance->environment);
+	source_put_tested(d, about.source, about.instance->environment);
 	response->test = test;
 	return SL_OK;
 }
