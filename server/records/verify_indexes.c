@@ -178,8 +178,11 @@ static uint32_t came_before(const struct verify *v, const struct record_key *pre
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, v->view, TABLE_ENTRIES, key_bytes(prefix), STORE_BACKWARD);
 	store_walk_from(&walk, v->key);
-	bool another = store_walk_next(&walk) && store_walk_next(&walk);
-	return another && walk.value.size == 4 ? sl_get_be32(walk.value.data) : 0;
+	unsigned rows = 0; /* the first is the record itself */
+	while (rows < 2 && store_walk_next(&walk)) {
+		rows++;
+	}
+	return rows == 2 && walk.value.size == 4 ? sl_get_be32(walk.value.data) : 0;
 }
 
 static void check_entry(struct verify *v)
