@@ -266,7 +266,13 @@ static void end_store(const struct attempt *a, struct store_cmd **cmds, size_t c
 static size_t run_some(struct store *store, struct store_cmd **cmds, size_t count)
 {
 	enum sl_reason short_of = store_room_check(store);
+	struct attempt ahead = {.store = store, .doing = "make room for what comes"};
 	size_t limit = count;
+	ahead.rc = store_keep_ahead(store);
+	if (ahead.rc != 0) {
+		end_store(&ahead, cmds, count);
+		return count;
+	}
 	for (bool prune = true;;) {
 		struct attempt a = {.store = store, .state = store->state, .short_of = short_of};
 		enum outcome outcome = attempt(&a, cmds, limit, prune);

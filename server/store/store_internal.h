@@ -164,6 +164,10 @@ bool store_prune_pending(const struct store *store);
 /* One bounded step. Returns LMDB's code. */
 int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *state);
 
+/* --- ahead.c --- */
+/* Before a commit. Returns 0, or the error that the disk gave: then nothing more may be written. */
+int store_keep_ahead(const struct store *store);
+
 /* --- room.c --- */
 /* Why only commands that shrink may pass now: SL_REASON_NONE, DISK_LOW or STORE_FULL. */
 enum sl_reason store_room_check(const struct store *store);
