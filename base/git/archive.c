@@ -17,6 +17,7 @@ enum { BLOCK = 65536 };
 struct reader {
 	struct work *work;
 	FILE *file;
+	bool marked; /* the end has a mark, and something may follow it */
 	git_index *index;
 	uint64_t files, bytes;
 	enum git_failure failure; /* of a folder's file */
@@ -31,7 +32,8 @@ static void fclose_auto(FILE **file)
 
 static enum git_failure cut_off(struct reader *r)
 {
-	return work_fail(r->work, GIT_WORKER_FAILED, "what was given ends in the middle of a file");
+	return work_fail(r->work, r->marked ? GIT_DIGEST_MISMATCH : GIT_WORKER_FAILED,
+			 "what was given is malformed, or ends in the middle of a file");
 }
 
 static bool take(struct reader *r, void *to, size_t bytes)
@@ -135,6 +137,9 @@ static enum git_failure add_file(struct reader *r, const char *path, bool runnab
 	if (rc != 0) {
 		return work_fail_git(r->work, ERROR_MIRROR, rc, "add a file");
 	}
+	r->work->progress.written_files++;
+	r->work->progress.written_bytes += bytes;
+	work_tell(r->work);
 	/* For a file where a folder is, or the other way round, the index drops what it had. */
 	return git_index_entrycount(r->index) == r->files
 		   ? GIT_OK
@@ -147,12 +152,13 @@ static enum git_failure read_one(struct reader *r, bool *ret_more)
 	uint8_t head[GIT_ARCHIVE_HEAD], middle[GIT_ARCHIVE_MIDDLE];
 	char path[GIT_PATH_MAX * 4];
 	size_t got = fread(head, 1, sizeof(head), r->file);
-	*ret_more = got > 0;
-	if (got == 0) {
+	size_t bytes = got == sizeof(head) ? sl_get_be32(head) : 0;
+	bool end = r->marked ? got == sizeof(head) && bytes == 0 : got == 0;
+	*ret_more = !end;
+	if (end) {
 		return GIT_OK;
 	}
-	size_t bytes = got == sizeof(head) ? sl_get_be32(head) : 0;
-	if (got < sizeof(head) || bytes == 0) {
+	if (bytes == 0) {
 		return cut_off(r);
 	}
 	if (bytes >= sizeof(path)) {
@@ -161,7 +167,7 @@ static enum git_failure read_one(struct reader *r, bool *ret_more)
 				  git_rule_name(GIT_RULE_PATH_TOO_LONG));
 	}
 	if (!take(r, path, bytes) || !take(r, middle, sizeof(middle)) ||
-	    memchr(path, '\0', bytes) != NULL) {
+	    memchr(path, '\0', bytes) != NULL || middle[0] > 1) {
 		return cut_off(r);
 	}
 	path[bytes] = '\0';
@@ -170,6 +176,15 @@ static enum git_failure read_one(struct reader *r, bool *ret_more)
 
 /* --- of an archive ---------------------------------------------------------------------- */
 
+static enum git_failure read_all(struct reader *r)
+{
+	enum git_failure failure = GIT_OK;
+	for (bool more = true; more && failure == GIT_OK;) {
+		failure = read_one(r, &more);
+	}
+	return failure;
+}
+
 static enum git_failure read_archive(struct reader *r)
 {
 	SL_AUTO(fclose_auto) FILE *file = fopen(r->work->job->archive, "re");
@@ -177,11 +192,7 @@ static enum git_failure read_archive(struct reader *r)
 		return work_fail_errno(r->work, "open archive", r->work->job->archive);
 	}
 	r->file = file;
-	enum git_failure failure = GIT_OK;
-	for (bool more = true; more && failure == GIT_OK;) {
-		failure = read_one(r, &more);
-	}
-	return failure;
+	return read_all(r);
 }
 
 /* --- of a folder -------------------------------------------------------------------------- */
@@ -242,26 +253,39 @@ static enum git_failure sync_mirror(struct work *work)
 	return failure;
 }
 
-enum git_failure content_read(struct work *work, git_oid *ret_tree)
+static enum git_failure read_into_tree(struct reader *r, enum git_failure (*read)(struct reader *r),
+				       git_oid *ret_tree)
 {
 	SL_AUTO(git_index_free_auto) git_index *index = NULL;
 	int rc = git_index_new(&index);
 	if (rc != 0) {
-		return work_fail_git(work, ERROR_MIRROR, rc, "begin a folder");
+		return work_fail_git(r->work, ERROR_MIRROR, rc, "begin a folder");
 	}
-	struct reader r = {.work = work, .index = index};
+	r->index = index;
 	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 0); /* all of them once, below */
-	enum git_failure failure =
-	    work->job->archive[0] != '\0' ? read_archive(&r) : read_folder(&r);
+	enum git_failure failure = read(r);
 	if (failure != GIT_OK) {
 		return failure;
 	}
-	rc = git_index_write_tree_to(ret_tree, index, work->repo);
+	rc = git_index_write_tree_to(ret_tree, index, r->work->repo);
 	if (rc != 0) {
-		return work_fail_git(work, ERROR_MIRROR, rc, "write the folder");
+		return work_fail_git(r->work, ERROR_MIRROR, rc, "write the folder");
 	}
 	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
-	failure = sync_mirror(work);
+	return sync_mirror(r->work);
+}
+
+enum git_failure content_read_marked(struct work *work, FILE *file, git_oid *ret_tree)
+{
+	struct reader r = {.work = work, .file = file, .marked = true};
+	return read_into_tree(&r, read_all, ret_tree);
+}
+
+enum git_failure content_read(struct work *work, git_oid *ret_tree)
+{
+	struct reader r = {.work = work};
+	enum git_failure failure = read_into_tree(
+	    &r, work->job->archive[0] != '\0' ? read_archive : read_folder, ret_tree);
 	if (failure != GIT_OK) {
 		return failure;
 	}

@@ -110,8 +110,11 @@ static bool confine_network(const struct git_job *job, struct sl_err *err)
 static bool confine_local(const struct git_job *job, struct sl_err *err)
 {
 	enum confine_right staging = job->op == GIT_CHECKOUT ? CONFINE_WRITE : CONFINE_READ;
+	enum confine_right mirror = job_makes_mirror(job->op) ? CONFINE_WRITE : CONFINE_READ;
+	enum confine_right archive = job->op == GIT_EXPORT ? CONFINE_WRITE : CONFINE_READ;
 	const struct confine_path paths[] = {
-	    {job->mirror, CONFINE_READ},
+	    {job->mirror, mirror},
+	    {job->archive[0] != '\0' ? job->archive : nowhere, archive},
 	    {job->staging[0] != '\0' ? job->staging : nowhere, staging},
 	    {job->folder[0] != '\0' ? job->folder : nowhere, CONFINE_READ},
 	    {"/dev/urandom", CONFINE_READ},
@@ -149,7 +152,7 @@ static bool confine(struct work *work)
 static bool open_places(struct work *work)
 {
 	const struct git_job *job = work->job;
-	if (job_uses_network(job->op) && mkdir(job->mirror, 0700) != 0 && errno != EEXIST) {
+	if (job_makes_mirror(job->op) && mkdir(job->mirror, 0700) != 0 && errno != EEXIST) {
 		(void)work_fail_errno(work, "make mirror", job->mirror);
 		return false;
 	}

@@ -37,8 +37,7 @@ static enum git_failure read_tree(struct work *work, const git_oid *id, git_odb_
 	return GIT_OK;
 }
 
-/* Goes down one folder: *id becomes the tree that `name` names in tree *id. */
-static enum git_failure step_down(struct work *work, git_oid *id, const char *name, size_t bytes)
+enum git_failure commit_step_down(struct work *work, git_oid *id, const char *name, size_t bytes)
 {
 	SL_AUTO(git_odb_object_free_auto) git_odb_object *object = NULL;
 	enum git_failure failure = read_tree(work, id, &object);
@@ -71,7 +70,7 @@ enum git_failure commit_folder(struct work *work, const char *hex, const char *p
 	git_oid id = *git_commit_tree_id(commit);
 	for (const char *part = path; *part != '\0' && failure == GIT_OK;) {
 		size_t bytes = strcspn(part, "/");
-		failure = step_down(work, &id, part, bytes);
+		failure = commit_step_down(work, &id, part, bytes);
 		part += bytes + (part[bytes] == '/');
 	}
 	if (failure == GIT_PATH_NOT_FOUND) {

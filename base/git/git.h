@@ -103,6 +103,16 @@ enum git_op {
 	 * are none, the folders in apps/, else those of the root. Names of folders that are not
 	 * there are left out. Result: commit, ref, apps. */
 	GIT_APPS,
+	/* Appends the content of a bundle file (bundle_file.h) to `archive`, which has its start
+	 * already: the folder `path` of `commit`. The same start and folder make the same bytes. No
+	 * network. */
+	GIT_EXPORT,
+	/* Puts what the bundle file `archive` holds into the mirror, which is made when missing:
+	 * `commit`, the trees down to `path` and that folder, which is tree `want_tree` when that is
+	 * given. A file that is not whole, or is of something else, is DIGEST_MISMATCH and leaves
+	 * nothing that anybody would find. Commits with parents are not kept reachable: the parents
+	 * are missing. No network. */
+	GIT_UNPACK,
 };
 
 enum { GIT_LOG_MAX = 200, GIT_VERIFY_MAX = 20, GIT_APPS_MAX = 1000 };
@@ -132,7 +142,7 @@ enum git_failure {
 	GIT_HOST_KEY_CHANGED,    /* the host shows another one than those accepted */
 	GIT_CERTIFICATE_REFUSED, /* https: not trusted, not for this name, or not in time */
 	GIT_REPOSITORY_MOVED,    /* the host sends us to another host, port or scheme */
-	GIT_DIGEST_MISMATCH,     /* checkout: not the bundle that was named */
+	GIT_DIGEST_MISMATCH,     /* checkout, unpack: not the bundle that was named */
 	GIT_MIRROR_CORRUPT,      /* remove the mirror and fetch anew */
 	GIT_DISK_FULL,
 	GIT_OUT_OF_MEMORY, /* also when the kernel killed the worker: try again */
@@ -222,8 +232,8 @@ struct git_job {
 				   `--insecure`) */
 	struct git_login login; /* never logged; wiped after the job was sent */
 	const char *revision, *ref, *commit, *path, *other_commit, *other_path, *message, *staging;
-	/* COMMIT; author is a name, archive the absolute path of a file (archive.h), folder of a
-	 * folder (folder.h) */
+	/* COMMIT; author is a name, archive the absolute path of a file (archive.h; EXPORT, UNPACK:
+	 * bundle_file.h), folder of a folder (folder.h) */
 	const char *author, *operation, *move_from, *record_path, *record, *archive, *folder;
 	const char *want_tree;      /* hex tree id; NULL: any */
 	const uint8_t *want_digest; /* SL_HASH_BYTES; NULL: any */
@@ -292,7 +302,7 @@ void git_result_fini(struct git_result *result);
 
 struct git_progress {
 	uint64_t done_objects, total_objects, received_bytes;
-	uint64_t written_files, written_bytes; /* checkout */
+	uint64_t written_files, written_bytes; /* checkout, export, unpack */
 };
 
 /* --- parent's side -------------------------------------------------------------- */

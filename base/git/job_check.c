@@ -13,7 +13,9 @@ enum {
 	NEEDS_STAGING = 8,
 	NEEDS_OTHER = 16,
 	NEEDS_WORDS = 32,
-	NEEDS_FOLDER = 64
+	NEEDS_FOLDER = 64,
+	NEEDS_ARCHIVE = 128,
+	MAKES_MIRROR = 256
 };
 
 static const struct op_row {
@@ -34,11 +36,18 @@ static const struct op_row {
     [GIT_COUNT] = {"COUNT", NEEDS_OTHER},
     [GIT_VERIFY] = {"VERIFY", NEEDS_COMMIT | NEEDS_STAGING},
     [GIT_APPS] = {"APPS", NEEDS_URL},
+    [GIT_EXPORT] = {"EXPORT", NEEDS_COMMIT | NEEDS_ARCHIVE},
+    [GIT_UNPACK] = {"UNPACK", NEEDS_COMMIT | NEEDS_ARCHIVE | MAKES_MIRROR},
 };
 
 bool job_uses_network(enum git_op op)
 {
 	return (ops[op].needs & NEEDS_URL) != 0;
+}
+
+bool job_makes_mirror(enum git_op op)
+{
+	return (ops[op].needs & (NEEDS_URL | MAKES_MIRROR)) != 0;
 }
 
 const char *job_op_name(enum git_op op)
@@ -158,8 +167,8 @@ static sl_code check_texts(const struct git_job *job, struct sl_err *err)
 	    {"record_path", or_empty(job->record_path), false,
 	     job_path_is_fine(or_empty(job->record_path)),
 	     "must be a relative path of legal names with single slashes"},
-	    {"archive", or_empty(job->archive), false, or_empty(job->archive)[0] == '/',
-	     "must be an absolute path"},
+	    {"archive", or_empty(job->archive), (needs & NEEDS_ARCHIVE) != 0,
+	     or_empty(job->archive)[0] == '/', "must be an absolute path"},
 	    {"folder", or_empty(job->folder), (needs & NEEDS_FOLDER) != 0,
 	     or_empty(job->folder)[0] == '/', "must be an absolute path"},
 	    {"author", or_empty(job->author), (needs & NEEDS_WORDS) != 0,

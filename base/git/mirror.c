@@ -19,7 +19,7 @@ static int open_or_make(struct work *work)
 {
 	unsigned flags = GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH;
 	int rc = git_repository_open_ext(&work->repo, work->job->mirror, flags, NULL);
-	if (rc != GIT_ENOTFOUND || !job_uses_network(work->job->op)) {
+	if (rc != GIT_ENOTFOUND || !job_makes_mirror(work->job->op)) {
 		return rc;
 	}
 	git_repository_init_options opts;

@@ -88,7 +88,8 @@ void work_run(struct work *work)
 	    [GIT_FETCH] = do_fetch,     [GIT_CHECKOUT] = do_checkout, [GIT_DIFF] = do_diff,
 	    [GIT_LS] = do_ls,           [GIT_LS_PUSH] = do_ls_push,   [GIT_COMMIT] = do_commit,
 	    [GIT_LOG] = do_log,         [GIT_COMPARE] = do_compare,   [GIT_COUNT] = do_count,
-	    [GIT_VERIFY] = do_verify,   [GIT_APPS] = do_apps,
+	    [GIT_VERIFY] = do_verify,   [GIT_APPS] = do_apps,         [GIT_EXPORT] = do_export,
+	    [GIT_UNPACK] = do_unpack,
 	};
 	enum git_failure failure = mirror_open(work);
 	if (failure == GIT_OK) {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/git/protocol_internal.h"
 #include "base/git/tree_parse.h"
@@ -66,7 +67,7 @@ enum git_failure work_fail_errno(struct work *work, const char *doing, const cha
 
 /* --- mirror.c ----------------------------------------------------------------------- */
 
-/* Opens the mirror, making it when missing (network jobs only: they fill it). */
+/* Opens the mirror, making it when missing (only jobs that fill it). */
 enum git_failure mirror_open(struct work *work);
 void mirror_close(struct work *work);
 bool mirror_has_commit(struct work *work, const git_oid *commit); /* the commit itself */
@@ -81,6 +82,9 @@ enum git_failure mirror_keep(struct work *work, const git_oid *commit);
  */
 enum git_failure commit_folder(struct work *work, const char *commit, const char *path,
 			       git_oid *ret_tree);
+/* Goes down one folder: *id becomes the tree that `name` names in tree *id. PATH_NOT_FOUND and
+ * PATH_NOT_A_FOLDER are not noted yet. */
+enum git_failure commit_step_down(struct work *work, git_oid *id, const char *name, size_t bytes);
 /* Fills the result's commit, subject, author and time. */
 enum git_failure commit_describe(struct work *work, const git_oid *commit);
 /* "Name <mail>" and the first line of its message, harmless to show. */
@@ -122,6 +126,9 @@ bool content_is_given(const struct git_job *job);
 /* Writes the files of the job's archive or folder into the mirror, checked by every rule; *ret_tree
  * is their folder. */
 enum git_failure content_read(struct work *work, git_oid *ret_tree);
+/* The same from where `file` stands, up to the end mark of a bundle file (bundle_file.h); the
+ * contract is not looked at. */
+enum git_failure content_read_marked(struct work *work, FILE *file, git_oid *ret_tree);
 /* Walks the job's folder; when walk->take() ended it, that is GIT_OK here. */
 struct git_folder_walk;
 enum git_failure folder_walk(struct work *work, struct git_folder_walk *walk);
@@ -198,6 +205,8 @@ enum git_failure do_commit(struct work *work);
 enum git_failure do_log(struct work *work);
 enum git_failure do_compare(struct work *work);
 enum git_failure do_apps(struct work *work);
+enum git_failure do_export(struct work *work);
+enum git_failure do_unpack(struct work *work);
 
 SL_DEFINE_AUTO(git_odb_object *, git_odb_object_free);
 SL_DEFINE_AUTO(git_commit *, git_commit_free);
