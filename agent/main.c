@@ -4,6 +4,7 @@
  *   sluice-agent [run] [--server HOST:PORT --instance NAME] --state DIR
  *   sluice-agent status|check [--state DIR]
  *   sluice-agent reset APP [--state DIR]
+ *   sluice-agent import FILE [--state DIR]
  *   sluice-agent man [markdown]
  *   sluice-agent git-worker        the child of a Git job; see base/git/git.h
  *   sluice-agent reach-worker      the child of a look at a data source; see agent/reach/reach.h
@@ -17,6 +18,7 @@
 #include "agent/activate/activate.h"
 #include "agent/config/config.h"
 #include "agent/identity/identity.h"
+#include "agent/import/import.h"
 #include "agent/loop/loop.h"
 #include "agent/reach/reach.h"
 #include "agent/settings/settings.h"
@@ -169,6 +171,13 @@ static int reset(const struct agent_config *config, const char *slug)
 	return code == SL_OK ? EXIT_SUCCESS : failed("reset", &err, EXIT_FAILED);
 }
 
+static int import(const struct agent_config *config, const char *file)
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = import_bundle(config, file, stdout, &err);
+	return code == SL_OK ? EXIT_SUCCESS : failed("import", &err, EXIT_FAILED);
+}
+
 static int man(const char *form)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
@@ -194,6 +203,9 @@ static int act(const struct sl_found *found, const struct agent_config *config,
 	}
 	if (strcmp(found->command->name, "reset") == 0) {
 		return reset(config, args->items[0]);
+	}
+	if (strcmp(found->command->name, "import") == 0) {
+		return import(config, args->items[0]);
 	}
 	for (size_t i = 0; i < SL_COUNT(actions); i++) {
 		if (strcmp(actions[i].name, found->command->name) == 0) {

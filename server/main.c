@@ -35,6 +35,7 @@
 #include "server/records/bootstrap.h"
 #include "server/sealing.h"
 #include "server/services/backup.h"
+#include "server/services/bundles.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
 #include "server/signing/signing.h"
@@ -180,6 +181,7 @@ static void *signals_main(void *arg)
 	watch_stop(server->services.watch);
 	gitsync_stop(server->services.gitsync);
 	backup_stop(server->services.backup);
+	bundles_stop(server->services.bundles);
 	return NULL;
 }
 
@@ -203,6 +205,7 @@ static void server_fini(struct server *server)
 	metrics_free(server->metrics);
 	backup_free(server->services.backup);
 	gitsync_stop(server->services.gitsync);
+	bundles_free(server->services.bundles);
 	watch_stop(server->services.watch);
 	/* Answers what is queued: its calls are gone by now, but statuses and retention are not
 	 * waited for, and every commit is told to watch. */
@@ -371,6 +374,11 @@ static sl_code start_parts(struct server *server, struct sl_err *err)
 	/* gitsync writes as soon as it is there: watch, and so fleet, must not miss that. */
 	code = code != SL_OK ? code : watch_new(&watch, &services->watch, err);
 	code = code != SL_OK ? code : gitsync_new(&gitsync, &services->gitsync, err);
+	const struct bundles_options bundles = {.gitsync = services->gitsync,
+						.data = config->data,
+						.disk_reserve = config->disk_reserve_bytes,
+						.max = (unsigned)config->bundles_max};
+	code = code != SL_OK ? code : bundles_new(&bundles, &services->bundles, err);
 	atomic_store(&server->wired, code == SL_OK);
 	return code;
 }

@@ -29,6 +29,14 @@
 		.help = "Longest time of one fetch or checkout."                                   \
 	}
 
+#define BUNDLES_FLAG                                                                               \
+	{                                                                                          \
+		.name = "bundles-from", .kind = SL_FLAG_TEXT, .offset = AT(bundles_from),          \
+		.fallback = "git", .choices = "git|server",                                        \
+		.help = "Where bundles are fetched: from their Git hosts, or, where those cannot " \
+			"be reached, from the server over the agent's connection."                 \
+	}
+
 #define TLS_FLAG(flag, field, text)                                                                \
 	{                                                                                          \
 		.name = flag, .kind = SL_FLAG_TEXT, .offset = AT(field), .placeholder = "FILE",    \
@@ -38,6 +46,46 @@
 	TLS_FLAG("tls-ca", tls_ca, "Speak TLS, with a server that this CA (PEM) certifies."),      \
 	    TLS_FLAG("tls-cert", tls_cert, "The agent's own certificate (PEM)."),                  \
 	    TLS_FLAG("tls-key", tls_key, "Its key (PEM, 0600).")
+
+#define LIMIT_FLAGS                                                                                \
+	{.name = "max-files",                                                                      \
+	 .kind = SL_FLAG_INT,                                                                      \
+	 .offset = AT(max_files),                                                                  \
+	 .fallback = "100000",                                                                     \
+	 .min = 1,                                                                                 \
+	 .max = 10000000,                                                                          \
+	 .help = "Most files in a bundle."},                                                       \
+	    {.name = "max-bytes",                                                                  \
+	     .kind = SL_FLAG_BYTES,                                                                \
+	     .offset = AT(max_bytes),                                                              \
+	     .fallback = "2G",                                                                     \
+	     .min = 1,                                                                             \
+	     .help = "Most bytes in a bundle."},                                                   \
+	    {.name = "max-file-bytes",                                                             \
+	     .kind = SL_FLAG_BYTES,                                                                \
+	     .offset = AT(max_file_bytes),                                                         \
+	     .fallback = "1G",                                                                     \
+	     .min = 1,                                                                             \
+	     .help = "Most bytes in one file of a bundle."},                                       \
+	    {.name = "max-depth",                                                                  \
+	     .kind = SL_FLAG_INT,                                                                  \
+	     .offset = AT(max_depth),                                                              \
+	     .fallback = "64",                                                                     \
+	     .min = 1,                                                                             \
+	     .max = 512,                                                                           \
+	     .help = "Most folders within folders in a bundle."},                                  \
+	{                                                                                          \
+		.name = "max-name", .kind = SL_FLAG_INT, .offset = AT(max_name),                   \
+		.fallback = "255", .min = 1, .max = 255,                                           \
+		.help = "Most bytes in one name in a bundle."                                      \
+	}
+#define SYNC_FLAG                                                                                  \
+	{                                                                                          \
+		.name = "sync", .kind = SL_FLAG_TEXT, .offset = AT(sync), .fallback = "fs",        \
+		.choices = "fs|each",                                                              \
+		.help = "How a bundle gets to the disk: one sync of the file system, or one of "   \
+			"each file."                                                               \
+	}
 
 static const struct sl_flag run_flags[] = {
     {.name = "server",
@@ -179,46 +227,10 @@ static const struct sl_flag run_flags[] = {
      .max = 86400000,
      .help = "Pause after an activation, or a deletion, before a version that is not kept is "
 	     "deleted: deleting slows the disk down for those who write."},
-    {.name = "max-files",
-     .kind = SL_FLAG_INT,
-     .offset = AT(max_files),
-     .fallback = "100000",
-     .min = 1,
-     .max = 10000000,
-     .help = "Most files in a bundle."},
-    {.name = "max-bytes",
-     .kind = SL_FLAG_BYTES,
-     .offset = AT(max_bytes),
-     .fallback = "2G",
-     .min = 1,
-     .help = "Most bytes in a bundle."},
-    {.name = "max-file-bytes",
-     .kind = SL_FLAG_BYTES,
-     .offset = AT(max_file_bytes),
-     .fallback = "1G",
-     .min = 1,
-     .help = "Most bytes in one file of a bundle."},
-    {.name = "max-depth",
-     .kind = SL_FLAG_INT,
-     .offset = AT(max_depth),
-     .fallback = "64",
-     .min = 1,
-     .max = 512,
-     .help = "Most folders within folders in a bundle."},
-    {.name = "max-name",
-     .kind = SL_FLAG_INT,
-     .offset = AT(max_name),
-     .fallback = "255",
-     .min = 1,
-     .max = 255,
-     .help = "Most bytes in one name in a bundle."},
+    LIMIT_FLAGS,
+    BUNDLES_FLAG,
     GIT_DEADLINE_FLAG,
-    {.name = "sync",
-     .kind = SL_FLAG_TEXT,
-     .offset = AT(sync),
-     .fallback = "fs",
-     .choices = "fs|each",
-     .help = "How a bundle gets to the disk: one sync of the file system, or one of each file."},
+    SYNC_FLAG,
     RESERVE_FLAG,
     LOCAL_FLAG,
     {.name = "log-level",
@@ -260,6 +272,10 @@ static const struct sl_flag reset_flags[] = {
     {.name = NULL},
 };
 
+static const struct sl_flag import_flags[] = {
+    STATE_FLAG, LIMIT_FLAGS, GIT_DEADLINE_FLAG, SYNC_FLAG, RESERVE_FLAG, {.name = NULL},
+};
+
 static const struct sl_flag check_flags[] = {
     STATE_FLAG,
     {.name = "server",
@@ -272,6 +288,7 @@ static const struct sl_flag check_flags[] = {
     TLS_FLAGS,
     RESERVE_FLAG,
     LOCAL_FLAG,
+    BUNDLES_FLAG,
     GIT_DEADLINE_FLAG,
     {.name = NULL},
 };
@@ -343,6 +360,27 @@ static const struct sl_command reset_command = {
     .flags = reset_flags,
     .env_prefix = "SLUICE_",
 };
+static const struct sl_command import_command = {
+    .name = "import",
+    .synopsis = "FILE",
+    .summary = "put a bundle that was carried here on the instance's disk",
+    .description =
+	"FILE is one that `sluice bundle export` wrote. It is verified as if it had been fetched, "
+	"without a network: what is cut, changed or against the rules of bundles is refused "
+	"whole. Nothing is activated on the word of FILE: that takes a manifest of the server, "
+	"which may have come before or comes later, that names the version with this digest. A "
+	"version that none has named is kept for 30 days. The agent must not be running, and the "
+	"command is run as its user; what is served stays served.",
+    .args_min = 1,
+    .args_max = 1,
+    .flags = import_flags,
+    .env_prefix = "SLUICE_",
+    .examples =
+	(const struct sl_example[]){{"sluice-agent import /media/usb/shop-v1.bundle --state "
+				     "/srv/prod-1",
+				     "with the agent stopped; it finds it at its next start"},
+				    {NULL, NULL}},
+};
 static const struct sl_command man_command = {
     .name = "man",
     .synopsis = "[roff|markdown]",
@@ -350,8 +388,8 @@ static const struct sl_command man_command = {
     .args_max = 1,
 };
 static const struct sl_command *const commands[] = {
-    &run_command, &enroll_command, &status_command, &check_command, &reset_command, &man_command,
-    NULL};
+    &run_command,   &enroll_command, &status_command, &check_command,
+    &reset_command, &import_command, &man_command,    NULL};
 
 const struct sl_program agent_program = {
     .name = "sluice-agent",

@@ -14,7 +14,7 @@
 struct agent_config {
 	const char *server, *instance, *workspace, *state_dir, *join;
 	const char *tls_ca, *tls_cert, *tls_key; /* files; "": none */
-	const char *hook, *probe, *sync, *log_level, *output;
+	const char *hook, *probe, *sync, *log_level, *output, *bundles_from;
 	const char *manifest_key, *recovery_key, *release_key,
 	    *overrides; /* files; "": not given */
 	uint64_t hook_timeout_ms, probe_timeout_ms, probe_deadline_ms, probe_every_ms;

@@ -156,6 +156,11 @@ static sl_code start_fetch(struct loop *loop, const struct state_version *versio
 	if (bundle == NULL || loop->pull != NULL || drafts_fd(loop) >= 0) {
 		return sl_err_set(err, SL_UNAVAILABLE, "another fetch is under way");
 	}
+	if (work_asks_server(loop)) {
+		return sl_err_set(err, SL_UNAVAILABLE,
+				  "the mirror has lost it, and it is fetched from nowhere else but "
+				  "the server, to be put on the disk anew");
+	}
 	activate_mirror_path(loop->dir, bundle->repository_id, mirror);
 	struct git_job job = {
 	    .op = GIT_FETCH,

@@ -220,6 +220,7 @@ void work_step(struct loop *loop);
 void work_retry_later(struct loop *loop, struct state_version *version, const char *why);
 /* The pull's version is no longer wanted, or is gone: stops it. */
 void work_check_pull(struct loop *loop);
+bool work_asks_server(const struct loop *loop); /* for bundles, instead of their Git hosts */
 struct state_version *work_pulled(const struct loop *loop, struct run **ret_run); /* NULL: none */
 
 /* Has a version that was fetched before written anew; drift_repaired() hears of the end. */

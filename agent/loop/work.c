@@ -167,6 +167,17 @@ static void step_pull(struct loop *loop)
 	tell_aside(run, version);
 }
 
+bool work_asks_server(const struct loop *loop)
+{
+	return strcmp(loop->config->bundles_from, "server") == 0;
+}
+
+static struct crpc_channel *channel_of(void *ctx)
+{
+	const struct loop *loop = ctx;
+	return loop->session != NULL ? session_channel(loop->session) : NULL;
+}
+
 /* Starts the one pull; credentials are found by the bundle. */
 static sl_code begin_pull(struct loop *loop, const struct run *run,
 			  const struct state_version *version, const Sluice__V1__Bundle *bundle,
@@ -181,9 +192,15 @@ static sl_code begin_pull(struct loop *loop, const struct run *run,
 	    .sync_each = strcmp(config->sync, "each") == 0,
 	    .allow_local = config->allow_local,
 	    .from_mirror = loop->pull_repairs,
+	    .channel = work_asks_server(loop) ? channel_of : NULL,
+	    .channel_ctx = loop,
+	    .workspace = loop->state->workspace,
+	    .instance = loop->config->instance,
+	    .app_id = run->app->id,
 	};
-	sl_code code =
-	    logins_find(&loop->logins, bundle->repository_id, bundle->login, &options.login, err);
+	sl_code code = options.channel != NULL ? SL_OK
+					       : logins_find(&loop->logins, bundle->repository_id,
+							     bundle->login, &options.login, err);
 	code = code != SL_OK ? code : pull_start(&options, bundle, &loop->pull, err);
 	if (code == SL_OK) {
 		(void)state_text(loop->pull_app, sizeof(loop->pull_app), run->app->id);
@@ -326,6 +343,12 @@ static bool do_step(struct loop *loop, struct run *run, struct reconcile_step *r
 	return true;
 }
 
+/* The server has a bound of its own; a host's is asked for. */
+static bool has_turn(struct loop *loop, const Sluice__V1__Bundle *bundle)
+{
+	return work_asks_server(loop) ? channel_of(loop) != NULL : turns_take(loop, bundle->url);
+}
+
 void work_step(struct loop *loop)
 {
 	struct reconcile_step fetch = {.kind = RECONCILE_REST};
@@ -347,7 +370,7 @@ void work_step(struct loop *loop)
 	bool free_to_pull = loop->pull == NULL && drafts_fd(loop) < 0 && !drift_is_fetching(loop);
 	if (free_to_pull && fetch.kind != RECONCILE_FETCH) {
 		turns_end(loop);
-	} else if (free_to_pull && turns_take(loop, fetch.bundle->url)) {
+	} else if (free_to_pull && has_turn(loop, fetch.bundle)) {
 		start_pull(loop, fetcher, &fetch);
 		loop_wake_at(loop, loop->pull == NULL ? 1 : pull_deadline_mono_ms(loop->pull));
 	}

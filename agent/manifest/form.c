@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/manifest/manifest.h"
 #include "base/crypto/crypto.h"
 #include "base/id/id.h"
 #include "base/mem/own.h"
@@ -147,6 +148,15 @@ static sl_code check_twins(const Sluice__V1__Manifest *manifest, struct sl_err *
 	return SL_OK;
 }
 
+sl_code manifest_check_app(const Sluice__V1__ManifestApp *app, struct sl_err *err)
+{
+	if (!sl_id_is(app->app_id, "app")) {
+		return bad(err, app, "app_id", app->app_id, "an id");
+	}
+	return is_slug(app->slug) ? check_keep(app, err)
+				  : bad(err, app, "slug", app->slug, "a name");
+}
+
 sl_code form_check(const Sluice__V1__Manifest *manifest, struct sl_err *err)
 {
 	if (!sl_id_is(manifest->instance_id, "ins")) {
@@ -160,15 +170,7 @@ sl_code form_check(const Sluice__V1__Manifest *manifest, struct sl_err *err)
 				  manifest->environment);
 	}
 	for (size_t i = 0; i < manifest->n_apps; i++) {
-		const Sluice__V1__ManifestApp *app = manifest->apps[i];
-		sl_code code = SL_OK;
-		if (!sl_id_is(app->app_id, "app")) {
-			code = bad(err, app, "app_id", app->app_id, "an id");
-		} else if (!is_slug(app->slug)) {
-			code = bad(err, app, "slug", app->slug, "a name");
-		} else {
-			code = check_keep(app, err);
-		}
+		sl_code code = manifest_check_app(manifest->apps[i], err);
 		if (code != SL_OK) {
 			return code;
 		}

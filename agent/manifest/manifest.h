@@ -29,6 +29,10 @@ SL_MUST_USE sl_code manifest_accept(const struct state *state,
 				    uint64_t now_unix_ms, Sluice__V1__Manifest **ret_manifest,
 				    struct sl_err *err);
 
+/* The form of one app's entry, by the rules that a manifest's has to keep. SL_INVALID_ARGUMENT
+ * names the app, the value and the rule. */
+SL_MUST_USE sl_code manifest_check_app(const Sluice__V1__ManifestApp *app, struct sl_err *err);
+
 /* The manifest that the state holds; NULL with SL_OK when there is none. */
 SL_MUST_USE sl_code manifest_of_state(const struct state *state,
 				      Sluice__V1__Manifest **ret_manifest, struct sl_err *err);

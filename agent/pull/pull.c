@@ -1,18 +1,23 @@
 #include "agent/pull/pull.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agent/receive/receive.h"
 #include "base/crypto/secret.h"
 #include "base/mem/arena.h"
 #include "base/mem/own.h"
 #include "base/sm/sm.h"
 
-enum { FETCHING, VERIFYING };
+enum { FETCHING, RECEIVING, UNPACKING, VERIFYING };
 static const struct sl_sm_state pull_states[] = {
     [FETCHING] = {"FETCHING", SL_SM_TO(VERIFYING)},
-    [VERIFYING] = {"VERIFYING", SL_SM_TO(FETCHING)},
+    [RECEIVING] = {"RECEIVING", SL_SM_TO(UNPACKING)},
+    [UNPACKING] = {"UNPACKING", SL_SM_TO(VERIFYING) | SL_SM_TO(UNPACKING) | SL_SM_TO(RECEIVING)},
+    [VERIFYING] = {"VERIFYING", SL_SM_TO(FETCHING) | SL_SM_TO(RECEIVING) | SL_SM_TO(UNPACKING)},
 };
 
 struct pull {
@@ -20,12 +25,14 @@ struct pull {
 	struct pull_options options;
 	const Sluice__V1__Bundle *bundle; /* in arena */
 	struct sl_arena arena;
-	char *login; /* owned: the texts of options.login */
-	struct git_worker *worker;
+	char *login;               /* owned: the texts of options.login */
+	struct git_worker *worker; /* NULL: RECEIVING */
 	struct git_progress progress;
+	struct receive *receive;
 	bool rebuilt; /* the mirror was made anew once */
 	char mirror[ACTIVATE_PATH_SIZE];
 	char staging[ACTIVATE_PATH_SIZE];
+	char received[RECEIVE_PATH_SIZE]; /* what came from the server; "": nothing */
 };
 
 SL_DEFINE_AUTO(struct pull *, pull_free);
@@ -37,8 +44,9 @@ static sl_code check_disk(const struct pull *pull, struct sl_err *err)
 	if (code != SL_OK) {
 		return code;
 	}
-	/* Once packed in the mirror, once written out. */
-	uint64_t need = pull->options.disk_reserve + 2 * pull->bundle->bytes;
+	/* Once packed in the mirror, once written out, and as the server's file. */
+	unsigned times = pull->options.channel != NULL ? 3 : 2;
+	uint64_t need = pull->options.disk_reserve + times * pull->bundle->bytes;
 	if (room >= need && need >= pull->options.disk_reserve) {
 		return SL_OK;
 	}
@@ -63,6 +71,56 @@ static sl_code start_fetch(struct pull *pull, struct sl_err *err)
 	    .deadline_ms = pull->options.deadline_ms,
 	};
 	return git_worker_start(&job, &pull->worker, err);
+}
+
+static sl_code start_receive(struct pull *pull, struct sl_err *err)
+{
+	const struct pull_options *options = &pull->options;
+	struct crpc_channel *channel = options->channel(options->channel_ctx);
+	const struct receive_wish wish = {.workspace = options->workspace,
+					  .instance = options->instance,
+					  .app_id = options->app_id,
+					  .bundle = pull->bundle};
+	return channel != NULL
+		   ? receive_start(options->dir, channel, &wish, &pull->receive, err)
+		   : sl_err_set(err, SL_UNAVAILABLE, "bundles come from the server, which is away");
+}
+
+static sl_code start_unpack(struct pull *pull, const char *file, struct sl_err *err)
+{
+	git_mirror_sweep(pull->mirror); /* no other job runs */
+	struct git_job job = {
+	    .op = GIT_UNPACK,
+	    .mirror = pull->mirror,
+	    .url = "",
+	    .archive = file,
+	    .commit = pull->bundle->commit,
+	    .path = pull->bundle->path,
+	    .want_tree = pull->bundle->tree,
+	    .limits = pull->options.limits,
+	    .deadline_ms = pull->options.deadline_ms,
+	};
+	return git_worker_start(&job, &pull->worker, err);
+}
+
+/* The way into the mirror begins. */
+static unsigned first_state(const struct pull *pull)
+{
+	return pull->options.file != NULL      ? UNPACKING
+	       : pull->options.channel != NULL ? RECEIVING
+					       : FETCHING;
+}
+
+static sl_code start_first(struct pull *pull, struct sl_err *err)
+{
+	switch (first_state(pull)) {
+	case UNPACKING:
+		return start_unpack(pull, pull->options.file, err);
+	case RECEIVING:
+		return start_receive(pull, err);
+	default:
+		return start_fetch(pull, err);
+	}
 }
 
 static sl_code start_checkout(struct pull *pull, struct sl_err *err)
@@ -120,20 +178,18 @@ sl_code pull_start(const struct pull_options *options, const Sluice__V1__Bundle 
 		return sl_err_no_memory(err);
 	}
 	sl_arena_init(&pull->arena, 0);
-	sl_sm_init(&pull->sm, pull_states, FETCHING);
 	pull->options = *options;
+	sl_sm_init(&pull->sm, pull_states, options->from_mirror ? VERIFYING : first_state(pull));
 	pull->bundle = copy_bundle(bundle, &pull->arena);
+	pull->options.app_id = sl_arena_strdup(&pull->arena, options->app_id);
 	if (pull->bundle == NULL || !keep_login(pull)) {
 		return sl_err_no_memory(err);
 	}
 	activate_mirror_path(options->dir, pull->bundle->repository_id, pull->mirror);
 	sl_code code = check_disk(pull, err);
-	if (options->from_mirror) {
-		sl_sm_move(&pull->sm, VERIFYING);
-	}
 	code = code != SL_OK          ? code
 	       : options->from_mirror ? start_checkout(pull, err)
-				      : start_fetch(pull, err);
+				      : start_first(pull, err);
 	if (code == SL_OK) {
 		*ret_pull = SL_TAKE(pull);
 	}
@@ -142,12 +198,13 @@ sl_code pull_start(const struct pull_options *options, const Sluice__V1__Bundle 
 
 int pull_fd(const struct pull *pull)
 {
-	return git_worker_fd(pull->worker);
+	return pull->receive != NULL ? receive_fd(pull->receive) : git_worker_fd(pull->worker);
 }
 
 uint64_t pull_deadline_mono_ms(const struct pull *pull)
 {
-	return git_worker_deadline_mono_ms(pull->worker);
+	return pull->receive != NULL ? receive_deadline_mono_ms(pull->receive)
+				     : git_worker_deadline_mono_ms(pull->worker);
 }
 
 bool pull_is_verifying(const struct pull *pull)
@@ -162,9 +219,14 @@ static uint32_t part(uint64_t done, uint64_t total)
 
 uint32_t pull_percent(const struct pull *pull)
 {
-	return pull->sm.at == VERIFYING
-		   ? part(pull->progress.written_files, pull->bundle->files)
-		   : part(pull->progress.done_objects, pull->progress.total_objects);
+	switch (pull->sm.at) {
+	case RECEIVING:
+		return pull->receive != NULL ? receive_percent(pull->receive) : 0;
+	case FETCHING:
+		return part(pull->progress.done_objects, pull->progress.total_objects);
+	default:
+		return part(pull->progress.written_files, pull->bundle->files);
+	}
 }
 
 const char *pull_staging(const struct pull *pull)
@@ -189,7 +251,40 @@ static sl_code describe(const struct git_result *result, struct sl_err *err)
 			  result->text);
 }
 
-/* The step's result; SL_OK with *ret_over = false when there is another step. */
+/* What the server sent, or a part of it, is not what it should be: another time from the start. */
+static void drop_received(struct pull *pull)
+{
+	if (pull->received[0] != '\0') {
+		(void)unlink(pull->received);
+		pull->received[0] = '\0';
+	}
+}
+
+static sl_code begin_again(struct pull *pull, bool corrupt, struct sl_err *err)
+{
+	pull->rebuilt = true;
+	if (pull->sm.at != FETCHING) {
+		sl_sm_move(&pull->sm, first_state(pull));
+	}
+	sl_code code =
+	    corrupt ? activate_discard_mirror(pull->options.dir, pull->bundle->repository_id, err)
+		    : SL_OK;
+	return code == SL_OK ? start_first(pull, err) : code;
+}
+
+static sl_code fail(struct pull *pull, const struct git_result *result, struct sl_err *err)
+{
+	bool again = result->failure == GIT_DIGEST_MISMATCH && pull->sm.at == UNPACKING &&
+		     pull->options.channel != NULL;
+	if (!again) {
+		return describe(result, err);
+	}
+	drop_received(pull);
+	return sl_err_set(err, SL_UNAVAILABLE, "%s: %s", git_failure_name(result->failure),
+			  result->text);
+}
+
+/* The worker's result; SL_OK with *ret_over = false when there is another step. */
 static sl_code go_on(struct pull *pull, const struct git_result *result, bool *ret_over,
 		     struct sl_err *err)
 {
@@ -199,29 +294,41 @@ static sl_code go_on(struct pull *pull, const struct git_result *result, bool *r
 	bool lacks = result->failure == GIT_COMMIT_GONE && pull->sm.at == VERIFYING;
 	bool corrupt = result->failure == GIT_MIRROR_CORRUPT;
 	if ((corrupt || lacks) && !pull->rebuilt) {
-		pull->rebuilt = true;
-		if (pull->sm.at == VERIFYING) {
-			sl_sm_move(&pull->sm, FETCHING);
-		}
-		sl_code code = corrupt ? activate_discard_mirror(pull->options.dir,
-								 pull->bundle->repository_id, err)
-				       : SL_OK;
-		return code == SL_OK ? start_fetch(pull, err) : code;
+		return begin_again(pull, corrupt, err);
 	}
 	if (result->failure != GIT_OK) {
-		return describe(result, err);
+		return fail(pull, result, err);
 	}
-	if (pull->sm.at == FETCHING) {
+	if (pull->sm.at != VERIFYING) {
 		sl_sm_move(&pull->sm, VERIFYING);
 		return start_checkout(pull, err);
 	}
+	drop_received(pull);
 	*ret_over = true;
 	return SL_OK;
+}
+
+static bool step_receive(struct pull *pull, sl_code *ret_code, struct sl_err *err)
+{
+	if (!receive_step(pull->receive, ret_code, err)) {
+		return false;
+	}
+	if (*ret_code == SL_OK) {
+		(void)snprintf(pull->received, sizeof(pull->received), "%s",
+			       receive_path(pull->receive));
+		sl_sm_move(&pull->sm, UNPACKING);
+		*ret_code = start_unpack(pull, pull->received, err);
+	}
+	receive_free(SL_TAKE(pull->receive));
+	return *ret_code != SL_OK;
 }
 
 bool pull_step(struct pull *pull, sl_code *ret_code, struct sl_err *err)
 {
 	struct git_result result = {.failure = GIT_OK};
+	if (pull->receive != NULL) {
+		return step_receive(pull, ret_code, err);
+	}
 	if (!git_worker_step(pull->worker, &pull->progress, &result)) {
 		return false;
 	}
@@ -237,6 +344,7 @@ void pull_free(struct pull *pull)
 		return;
 	}
 	git_worker_free(pull->worker);
+	receive_free(pull->receive);
 	sl_secret_free(pull->login);
 	sl_arena_fini(&pull->arena);
 	free(pull);

@@ -1,10 +1,11 @@
-/* pull: gets one bundle: fetched into the mirror, verified, written to staging.
+/* pull: gets one bundle: into the mirror, verified, written to staging.
  *
- *   FETCHING --> VERIFYING --> over
- *      ^             |
- *      +-------------+  the mirror is corrupt: made anew, once; or lacks it
+ *   FETCHING  --------------> VERIFYING --> over       from Git
+ *   RECEIVING --> UNPACKING --^                         from the server, or a file that is there
+ *      ^              |       |
+ *      +--------------+-------+  the mirror is corrupt: made anew, once; or lacks it
  *
- * Each step is one child process of base/git. Threads: one; never blocks: poll
+ * Each step but RECEIVING is one child process of base/git. Threads: one; never blocks: poll
  * the descriptor until the deadline, then step. */
 #ifndef SL_AGENT_PULL_H
 #define SL_AGENT_PULL_H
@@ -15,6 +16,7 @@
 #include "agent/activate/activate.h"
 #include "base/err/err.h"
 #include "base/git/git.h"
+#include "client/rpc/rpc.h"
 #include "sluice/v1/agent.pb-c.h"
 
 struct pull_options {
@@ -26,6 +28,12 @@ struct pull_options {
 	struct git_login login; /* copied, into memory for secrets */
 	bool allow_local;       /* file, git and http repositories, private addresses */
 	bool from_mirror;       /* it was fetched before: the host is asked only if it got lost */
+	const char *file;       /* a bundle file, absolute, instead of Git; NULL: none */
+	/* The server instead of Git, and who asks it; NULL: Git. Gives the connection of now; NULL:
+	 * there is none. `workspace` and `instance` are borrowed as long as the pull. */
+	struct crpc_channel *(*channel)(void *ctx);
+	void *channel_ctx;
+	const char *workspace, *instance, *app_id;
 };
 
 struct pull;

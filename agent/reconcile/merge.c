@@ -52,16 +52,31 @@ static void reopen(struct state_version *version)
 	version->attempt_open = false;
 }
 
+/* What was found or imported and has this content; NULL: none. */
+static struct state_version *find_nameless(const struct state_app *app,
+					   const Sluice__V1__Bundle *bundle)
+{
+	for (size_t i = 0; i < app->version_count; i++) {
+		struct state_version *version = app->versions[i];
+		if (version->id[0] == '\0' && version->digest_known && version->on_disk &&
+		    memcmp(version->digest, bundle->digest.data, SL_HASH_BYTES) == 0) {
+			return version;
+		}
+	}
+	return NULL;
+}
+
 /* An entry for the bundle: a new one, or one of the same content. */
 static struct state_version *add_version(struct state_app *app, const Sluice__V1__Bundle *bundle)
 {
 	char folder[STATE_FOLDER_SIZE], hex[25];
 	(void)state_folder(folder, bundle->version, bundle->digest.data);
-	struct state_version *there = state_version_by_folder(app, folder);
+	struct state_version *there = find_nameless(app, bundle);
+	there = there != NULL ? there : state_version_by_folder(app, folder);
 	bool same =
 	    there != NULL && (!there->digest_known ||
 			      memcmp(there->digest, bundle->digest.data, SL_HASH_BYTES) == 0);
-	if (same) { /* found on disk, or the content of a version that was deleted */
+	if (same) { /* found on disk, imported, or the content of a version that was deleted */
 		(void)state_text(there->id, sizeof(there->id), bundle->version_id);
 		(void)state_text(there->name, sizeof(there->name), bundle->version);
 		memcpy(there->digest, bundle->digest.data, SL_HASH_BYTES);
@@ -107,6 +122,7 @@ static bool merge_bundle(const struct state *state, struct state_app *app,
 	if (!keep_bundle(version, bundle)) {
 		return false;
 	}
+	version->imported_unix_ms = 0;
 	uint64_t source = source_of(bundle);
 	bool moved = version->source != source && version->outcome == STATE_FAILED;
 	if (moved || want->retries > version->retries) {

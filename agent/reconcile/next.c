@@ -89,6 +89,13 @@ static bool is_kept(const struct state_app *app, const Sluice__V1__ManifestApp *
 	       strcmp(version->folder, app->previous) == 0;
 }
 
+/* A version from a file waits for the manifest that names it, but not for ever. */
+static bool awaits_word(const struct reconcile_input *in, const struct state_version *version)
+{
+	return version->imported_unix_ms != 0 &&
+	       in->now_unix_ms < version->imported_unix_ms + RECONCILE_IMPORTED_KEPT_MS;
+}
+
 /* The oldest version that nobody needs. Deleting slows the disk down for those
  * who write, so it waits until an activation is well over. */
 static struct reconcile_step to_prune(const struct reconcile_input *in, const struct state_app *app,
@@ -98,7 +105,7 @@ static struct reconcile_step to_prune(const struct reconcile_input *in, const st
 	unsigned extra = 0;
 	for (size_t i = 0; i < app->version_count; i++) {
 		struct state_version *version = app->versions[i];
-		if (!version->on_disk || is_kept(app, want, version)) {
+		if (!version->on_disk || is_kept(app, want, version) || awaits_word(in, version)) {
 			continue;
 		}
 		extra++;
@@ -122,10 +129,27 @@ static struct reconcile_step down(const struct reconcile_input *in)
 	return (struct reconcile_step){.kind = RECONCILE_TAKE_DOWN};
 }
 
+/* Of an app that no manifest has ever named. */
+static struct reconcile_step next_nameless(const struct reconcile_input *in,
+					   const struct state_app *app)
+{
+	for (size_t i = 0; i < app->version_count; i++) {
+		struct state_version *version = app->versions[i];
+		if (version->imported_unix_ms != 0 && version->on_disk &&
+		    strcmp(version->folder, app->active) != 0 && !awaits_word(in, version)) {
+			return (struct reconcile_step){.kind = RECONCILE_PRUNE, .version = version};
+		}
+	}
+	return rest_until(0);
+}
+
 struct reconcile_step reconcile_next(const struct reconcile_input *in, const struct state_app *app)
 {
-	if (in->manifest == NULL || app->id[0] == '\0') {
+	if (in->manifest == NULL) {
 		return rest_until(0);
+	}
+	if (app->id[0] == '\0') {
+		return next_nameless(in, app);
 	}
 	bool serves = app->active[0] != '\0';
 	if (manifest_removes(in->manifest, app->id)) {

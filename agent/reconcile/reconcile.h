@@ -31,6 +31,9 @@ struct state_version *reconcile_version(const struct state_app *app,
 bool reconcile_may_fetch(const Sluice__V1__Manifest *manifest, const Sluice__V1__ManifestApp *want,
 			 const Sluice__V1__Bundle *bundle);
 
+/* How long a version that was imported from a file waits to be named by a manifest: 30 days. */
+#define RECONCILE_IMPORTED_KEPT_MS (30ull * 24 * 3600 * 1000)
+
 enum reconcile_kind {
 	RECONCILE_REST,      /* nothing to do; wake_mono_ms says until when */
 	RECONCILE_FETCH,     /* bundle, version: fetch, verify, stage */

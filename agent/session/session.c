@@ -122,6 +122,11 @@ bool session_is_greeted(const struct session *session)
 	return session->sm.at == GREETED || session->sm.at == LIVE;
 }
 
+struct crpc_channel *session_channel(const struct session *session)
+{
+	return session->sm.at == LIVE ? session->channel : NULL;
+}
+
 static void schedule_beat(struct session *session)
 {
 	session->beat_at_ms =

@@ -15,6 +15,7 @@
 
 #include "base/err/err.h"
 #include "base/mem/arena.h"
+#include "client/rpc/rpc.h"
 #include "sluice/v1/agent.pb-c.h"
 
 struct session;
@@ -45,6 +46,8 @@ uint64_t session_wake_mono_ms(const struct session *session); /* 0: never */
 void session_step(struct session *session);
 bool session_is_live(const struct session *session);
 bool session_is_greeted(const struct session *session);
+/* For other calls on the same connection; NULL: it is not live. Borrowed until the next step. */
+struct crpc_channel *session_channel(const struct session *session);
 /* False: not now; try again at the next step. */
 bool session_send(struct session *session, const Sluice__V1__SyncRequest *request);
 /* Another certificate: it dials anew with it. A stream that is open stays until the new one is

@@ -44,6 +44,7 @@ static stored_version *encode_version(const struct state_version *version, struc
 	to->transient = version->transient;
 	to->release_missing = version->release_missing;
 	to->not_ready = text(version->not_ready);
+	to->imported_ms = version->imported_unix_ms;
 	to->bundle = (ProtobufCBinaryData){.data = version->bundle, .len = version->bundle_size};
 	if (version->print_known) {
 		to->print.data = (uint8_t *)(uintptr_t)version->print;
@@ -209,6 +210,7 @@ static bool decode_version(const stored_version *from, struct state_app *app)
 	version->transient = from->transient;
 	version->release_missing = from->release_missing;
 	state_error_text(version->not_ready, from->not_ready);
+	version->imported_unix_ms = from->imported_ms;
 	state_error_text(version->error, from->error);
 	struct sl_bytes bundle = SL_BYTES(from->bundle.data, from->bundle.len);
 	if (bundle.size > 0 && !state_version_bundle(version, bundle)) {

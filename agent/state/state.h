@@ -47,6 +47,7 @@ struct state_version {
 	char error[STATE_ERROR_SIZE];
 	uint8_t *bundle; /* owned; the manifest's word of where it comes from, packed; NULL: none */
 	size_t bundle_size;
+	uint64_t imported_unix_ms; /* from a file, and no manifest has named it since; else 0 */
 	bool print_known;
 	uint8_t print[STATE_PRINT_BYTES]; /* of the folder as it was written (agent/drift) */
 

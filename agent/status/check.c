@@ -223,6 +223,9 @@ static int by_repository(const void *a, const void *b)
 static sl_code check_repositories(struct check *check, struct sl_err *err)
 {
 	size_t count = 0;
+	if (strcmp(check->config.bundles_from, "server") == 0) {
+		return SL_OK; /* nothing is asked of Git hosts */
+	}
 	for (size_t i = 0; check->manifest != NULL && i < check->manifest->n_apps; i++) {
 		count += check->manifest->apps[i]->n_keep;
 	}

@@ -3,12 +3,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes/bytes.h"
 #include "base/git/archive.h"
 #include "base/git/bundle_file.h"
 
-enum { BLOCK = 65536 };
+enum {
+	START_MIN = BUNDLE_FILE_MAGIC_BYTES + BUNDLE_FILE_SIZE_BYTES,
+	START_MAX = START_MIN + BUNDLE_FILE_HEAD_MAX
+};
 
 struct writer {
 	struct work *work;
@@ -23,23 +27,27 @@ static void writer_fini(struct writer *w)
 	}
 }
 
-/* What is there already counts, too; the file stands at its end afterwards. */
+/* The start counts, too; what an earlier try has put behind it goes. */
 static enum git_failure begin(struct writer *w)
 {
-	static uint8_t block[BLOCK];
+	static uint8_t start[START_MAX];
 	const char *path = w->work->job->archive;
 	w->file = fopen(path, "r+e");
 	if (w->file == NULL) {
 		return work_fail_errno(w->work, "open bundle file", path);
 	}
-	sl_hasher_init(&w->hasher);
-	for (size_t got = sizeof(block); got == sizeof(block);) {
-		got = fread(block, 1, sizeof(block), w->file);
-		sl_hasher_add(&w->hasher, block, got);
+	size_t size = fread(start, 1, sizeof(start), w->file);
+	size_t head = size < START_MIN ? SIZE_MAX : sl_get_be32(start + BUNDLE_FILE_MAGIC_BYTES);
+	if (head > size - START_MIN) {
+		return work_fail(w->work, GIT_WORKER_FAILED, "the bundle file was not begun");
 	}
-	return ferror(w->file) == 0 && fseek(w->file, 0, SEEK_END) == 0
+	size = START_MIN + head;
+	sl_hasher_init(&w->hasher);
+	sl_hasher_add(&w->hasher, start, size);
+	return ftruncate(fileno(w->file), (off_t)size) == 0 &&
+		       fseek(w->file, (long)size, SEEK_SET) == 0
 		   ? GIT_OK
-		   : work_fail_errno(w->work, "read bundle file", path);
+		   : work_fail_errno(w->work, "begin bundle file", path);
 }
 
 static enum git_failure put(struct writer *w, const void *data, size_t size)
@@ -87,8 +95,8 @@ static enum git_failure put_way(struct writer *w)
 	for (const char *part = job->path; failure == GIT_OK && *part != '\0';) {
 		size_t bytes = strcspn(part, "/");
 		failure = put_object(w, &tree);
-		failure = failure != GIT_OK ? failure
-					    : commit_step_down(w->work, &tree, part, bytes);
+		failure =
+		    failure != GIT_OK ? failure : commit_step_down(w->work, &tree, part, bytes);
 		part += bytes + (part[bytes] == '/');
 	}
 	return failure != GIT_OK ? failure : put_size(w, 0);

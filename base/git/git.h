@@ -103,15 +103,15 @@ enum git_op {
 	 * are none, the folders in apps/, else those of the root. Names of folders that are not
 	 * there are left out. Result: commit, ref, apps. */
 	GIT_APPS,
-	/* Appends the content of a bundle file (bundle_file.h) to `archive`, which has its start
-	 * already: the folder `path` of `commit`. The same start and folder make the same bytes. No
-	 * network. */
+	/* Completes the bundle file `archive` (bundle_file.h), which has its start already, with
+	 * the folder `path` of `commit`. The same start and folder make the same bytes. No network.
+	 */
 	GIT_EXPORT,
 	/* Puts what the bundle file `archive` holds into the mirror, which is made when missing:
-	 * `commit`, the trees down to `path` and that folder, which is tree `want_tree` when that is
-	 * given. A file that is not whole, or is of something else, is DIGEST_MISMATCH and leaves
-	 * nothing that anybody would find. Commits with parents are not kept reachable: the parents
-	 * are missing. No network. */
+	 * `commit`, the trees down to `path` and that folder, which is tree `want_tree` when that
+	 * is given. A file that is not whole, or is of something else, is DIGEST_MISMATCH and
+	 * leaves nothing that anybody would find. Commits with parents are not kept reachable: the
+	 * parents are missing. No network. */
 	GIT_UNPACK,
 };
 

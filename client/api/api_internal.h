@@ -22,6 +22,16 @@ int api_fail(sluice_error *error, struct sl_err *err);
 SL_MUST_USE sl_code api_pack(const ProtobufCMessage *message, struct sl_bytes *ret_bytes,
 			     struct sl_err *err);
 
+/* Calls a method that answers with a stream: take() gets each message, in order, until it fails or
+ * the stream has ended well. */
+struct api_taker {
+	unsigned timeout_ms; /* for each message */
+	sl_code (*take)(void *ctx, struct sl_bytes message, struct sl_err *err);
+	void *ctx;
+};
+SL_MUST_USE sl_code api_take_all(sluice_client *client, const char *path, struct sl_bytes request,
+				 const struct api_taker *taker, struct sl_err *err);
+
 /* Milliseconds before attempt number `attempt` (the second is 1): backoff_ms doubled each
  * time, up to 5 s, of which the upper half is at random. */
 uint32_t api_backoff(const struct sluice_client *client, unsigned attempt);

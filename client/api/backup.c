@@ -6,22 +6,15 @@
 #include "base/mem/own.h"
 #include "client/api/api_internal.h"
 
-enum { SEND_MS = 10 * 1000, DEFAULT_MS = 10 * 60 * 1000 };
+enum { DEFAULT_MS = 10 * 60 * 1000 };
 
 struct take {
-	struct crpc_stream *stream; /* owned */
-	unsigned timeout_ms;        /* between two messages */
 	sluice_backup_piece piece;
 	void *ctx;
 	struct sl_hasher hasher;
 	uint64_t size, taken;
 	bool begun, checked;
 };
-
-static void take_fini(struct take *take)
-{
-	crpc_stream_free(take->stream);
-}
 
 static sl_code damaged(struct sl_err *err, const char *why)
 {
@@ -44,8 +37,8 @@ static sl_code check_digest(struct take *take, const Sluice__V1__BackupResponse 
 	return SL_OK;
 }
 
-static sl_code take_message(struct take *take, const Sluice__V1__BackupResponse *response,
-			    struct sl_err *err)
+static sl_code take_response(struct take *take, const Sluice__V1__BackupResponse *response,
+			     struct sl_err *err)
 {
 	if (!take->begun) {
 		take->begun = true;
@@ -63,42 +56,16 @@ static sl_code take_message(struct take *take, const Sluice__V1__BackupResponse 
 	return code;
 }
 
-/* One message, or the end. */
-static sl_code receive(struct take *take, bool *ret_ended, struct sl_err *err)
+static sl_code take_message(void *ctx, struct sl_bytes message, struct sl_err *err)
 {
-	SL_AUTO(sl_free_auto) uint8_t *message = NULL;
-	size_t size = 0;
-	sl_code code =
-	    crpc_stream_recv(take->stream, take->timeout_ms, &message, &size, ret_ended, err);
-	if (code != SL_OK || *ret_ended) {
-		return code;
-	}
-	if (message == NULL) {
-		return sl_err_set(err, SL_DEADLINE_EXCEEDED, "nothing of the backup came for %u s",
-				  take->timeout_ms / 1000);
-	}
 	Sluice__V1__BackupResponse *response =
-	    sluice__v1__backup_response__unpack(NULL, size, message);
+	    sluice__v1__backup_response__unpack(NULL, message.size, message.data);
 	if (response == NULL) {
 		return sl_err_set(err, SL_INTERNAL, "the server sent a malformed piece");
 	}
-	code = take_message(take, response, err);
+	sl_code code = take_response(ctx, response, err);
 	sluice_message_free(response);
 	return code;
-}
-
-static sl_code run(sluice_client *client, struct take *take, struct sl_err *err)
-{
-	sl_code code = crpc_stream_open(client->channel, "/sluice.v1.AdminService/Backup", 0,
-					&take->stream, err);
-	code = code != SL_OK ? code : crpc_stream_send(take->stream, SL_BYTES_NONE, SEND_MS, err);
-	if (code == SL_OK) {
-		code = crpc_stream_close_send(take->stream, err);
-	}
-	for (bool ended = false; code == SL_OK && !ended;) {
-		code = receive(take, &ended, err);
-	}
-	return code == SL_OK && !take->checked ? damaged(err, "it ended early") : code;
 }
 
 int sluice_backup(sluice_client *client, const sluice_call *call, sluice_backup_piece piece,
@@ -106,9 +73,15 @@ int sluice_backup(sluice_client *client, const sluice_call *call, sluice_backup_
 {
 	struct sl_err err = SL_ERR_INIT;
 	bool given = call != NULL && call->timeout_ms != 0;
-	SL_AUTO(take_fini)
-	struct take take = {
-	    .piece = piece, .ctx = ctx, .timeout_ms = given ? call->timeout_ms : DEFAULT_MS};
+	struct take take = {.piece = piece, .ctx = ctx};
+	const struct api_taker taker = {.timeout_ms = given ? call->timeout_ms : DEFAULT_MS,
+					.take = take_message,
+					.ctx = &take};
 	sl_hasher_init(&take.hasher);
-	return run(client, &take, &err) == SL_OK ? SLUICE_OK : api_fail(error, &err);
+	sl_code code =
+	    api_take_all(client, "/sluice.v1.AdminService/Backup", SL_BYTES_NONE, &taker, &err);
+	if (code == SL_OK && !take.checked) {
+		code = damaged(&err, "it ended early");
+	}
+	return code == SL_OK ? SLUICE_OK : api_fail(error, &err);
 }

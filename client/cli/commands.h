@@ -20,7 +20,7 @@ extern const struct cli_command cli_cmd_app_create, cli_cmd_app_ls, cli_cmd_app_
     cli_cmd_app_rename, cli_cmd_app_open, cli_cmd_app_rm, cli_cmd_import;
 extern const struct cli_command cli_cmd_version_create, cli_cmd_version_set, cli_cmd_version_ls,
     cli_cmd_version_show, cli_cmd_version_diff, cli_cmd_version_seal, cli_cmd_version_block,
-    cli_cmd_version_unblock, cli_cmd_version_note, cli_cmd_version_rm;
+    cli_cmd_version_unblock, cli_cmd_version_note, cli_cmd_version_rm, cli_cmd_bundle_export;
 extern const struct cli_command cli_cmd_plan, cli_cmd_promote, cli_cmd_select, cli_cmd_release,
     cli_cmd_release_history, cli_cmd_release_withdraw, cli_cmd_release_keygen, cli_cmd_release_sign,
     cli_cmd_rollback;

@@ -91,6 +91,7 @@ static const struct sl_command *const commands[] = {
     ROW(version_unblock),
     ROW(version_note),
     ROW(version_rm),
+    ROW(bundle_export),
     ROW(plan),
     ROW(promote),
     ROW(select),

@@ -86,6 +86,8 @@ static const struct sl_flag serve_flags[] = {
 	  .help = "The least of what is logged." },
 	{ .name = "watchers-max", .kind = SL_FLAG_INT, .offset = AT(watchers_max), .fallback = "4096", .min = 1, .max = 1000000,
 	  .help = "Watches at once; more are refused." },
+	{ .name = "bundles-max", .kind = SL_FLAG_INT, .offset = AT(bundles_max), .fallback = "8", .min = 1, .max = 256,
+	  .help = "Bundles that are sent at once, to agents with --bundles-from server and by `sluice bundle export`; more are refused, and agents try again." },
 	{ .name = "page-max", .kind = SL_FLAG_INT, .offset = AT(page_max), .fallback = "1000", .min = 1, .max = 10000,
 	  .help = "Most records in one page of a list; a caller that asks for more gets this many." },
 	{ 0 },

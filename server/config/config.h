@@ -47,6 +47,7 @@ struct server_config {
 	uint64_t drain_ms;     /* from SIGTERM to the end of what still runs */
 	const char *log_level; /* a name that sl_log_level_parse() knows */
 	uint64_t watchers_max;
+	uint64_t bundles_max;
 	uint64_t page_max; /* records in a page of a list */
 };
 

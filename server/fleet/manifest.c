@@ -6,7 +6,7 @@
 
 #include "base/mem/own.h"
 #include "server/fleet/fleet_internal.h"
-#include "server/records/desired_load.h"
+#include "server/records/bundles.h"
 #include "server/records/logins.h"
 #include "server/records/updates.h"
 
@@ -34,51 +34,6 @@ struct source {
 	struct wire in;
 	struct sl_err *err;
 };
-
-static bool is_published(const Sluice__Store__V1__PublicationRecord *publication)
-{
-	return publication != NULL &&
-	       publication->state == SLUICE__V1__PUBLICATION_STATE__PUBLICATION_STATE_PUBLISHED &&
-	       publication->commit[0] != '\0';
-}
-
-static bool fill_bundle(const struct source *source, uint32_t number, Sluice__V1__Bundle *bundle)
-{
-	const Sluice__Store__V1__VersionRecord *version =
-	    desired_version_record(source->desired, number);
-	const Sluice__Store__V1__PublicationRecord *publication =
-	    desired_publication(source->desired, number);
-	const Sluice__Store__V1__ContentRecord *content = version == NULL ? NULL : version->content;
-	if (content == NULL || content->commit[0] == '\0') {
-		return false;
-	}
-	sluice__v1__bundle__init(bundle);
-	bundle->version_id = version->id;
-	bundle->version = version->name;
-	bundle->repository_id = source->repository->id;
-	bundle->url = source->repository->url;
-	bundle->login = login_revision(source->repository);
-	bundle->tree = content->tree;
-	bundle->digest = content->digest;
-	bundle->files = content->files;
-	bundle->bytes = content->bytes;
-	const Sluice__Store__V1__ReleaseSignatureRecord *signature =
-	    desired_signature(source->desired, number);
-	if (signature != NULL) {
-		bundle->release_signature = signature->signature;
-	}
-	/* A repository that is not published to has the commit itself as its publication: it has a
-	 * path like a draft's. */
-	if (is_published(publication) && strcmp(publication->commit, content->commit) != 0) {
-		bundle->ref = publication->ref;
-		bundle->commit = publication->commit;
-		return true;
-	}
-	bundle->ref = content->ref;
-	bundle->commit = content->commit;
-	bundle->path = strcmp(version->path, ".") == 0 ? bundle->path : version->path;
-	return true;
-}
 
 static bool is_draft(const struct source *source, uint32_t number)
 {
@@ -120,7 +75,7 @@ static struct fleet_entry *encode(const struct source *source, const struct desi
 	message.keep = keep;
 	for (size_t i = 0; i < choice->keep_count; i++) {
 		Sluice__V1__Bundle *bundle = &bundles[message.n_keep];
-		if (fill_bundle(source, choice->keep[i], bundle)) {
+		if (bundle_fill(source->desired, source->repository, choice->keep[i], bundle)) {
 			message.activate = choice->keep[i] == choice->selected ? bundle->version_id
 									       : message.activate;
 			bool work = environment == ENV_DEVELOPMENT &&

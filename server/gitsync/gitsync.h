@@ -68,18 +68,21 @@ bool gitsync_news(struct gitsync *gitsync, const char *repository_id, const char
 		  struct gitsync_news *ret_news);
 
 enum gitsync_kind {
-	GITSYNC_DIFF, /* what differs between two folders of commits */
-	GITSYNC_LOG,  /* the commits that changed folder to_path, from to_commit back to
-			 from_commit ("": all); what the mirror lacks is fetched */
-	GITSYNC_NEW,  /* those from the branch's tip, which is fetched, back to the ids in
-			 from_commit (spaces between); result: also commit and ref of the tip */
+	GITSYNC_DIFF,   /* what differs between two folders of commits */
+	GITSYNC_LOG,    /* the commits that changed folder to_path, from to_commit back to
+			   from_commit ("": all); what the mirror lacks is fetched */
+	GITSYNC_NEW,    /* those from the branch's tip, which is fetched, back to the ids in
+			   from_commit (spaces between); result: also commit and ref of the tip */
+	GITSYNC_EXPORT, /* completes the bundle file `file` with folder to_path of to_commit, which
+			   is fetched when the mirror lacks it */
 };
 /* Something that a mirror knows. Strings are copied; NULL is "". */
 struct gitsync_question {
 	enum gitsync_kind kind;
 	const char *repository_id;
 	const char *from_commit, *from_path, *to_commit, *to_path;
-	const char *to_ref; /* LOG: through which to_commit is found on the host */
+	const char *to_ref; /* LOG, EXPORT: through which to_commit is found on the host */
+	const char *file;   /* EXPORT: absolute path */
 	/* `result` is borrowed until it returns. On a thread of gitsync's, or the caller's own when
 	 * nothing can be done. */
 	void (*done)(void *ctx, const struct git_result *result);

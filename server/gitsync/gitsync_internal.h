@@ -21,7 +21,8 @@ struct contact {
 struct question {
 	struct question *next;
 	enum gitsync_kind kind;
-	char *repository_id, *from_commit, *from_path, *to_commit, *to_path, *to_ref; /* owned */
+	char *repository_id, *from_commit, *from_path, *to_commit, *to_path, *to_ref,
+	    *file; /* owned */
 	void (*done)(void *ctx, const struct git_result *result);
 	void *ctx;
 };

@@ -14,6 +14,7 @@ static void question_free(struct question *question)
 	free(question->to_commit);
 	free(question->to_path);
 	free(question->to_ref);
+	free(question->file);
 	free(question);
 }
 
@@ -21,6 +22,18 @@ static void question_free(struct question *question)
 static struct git_job job_of(const struct gitsync *g, const struct question *question, char *mirror)
 {
 	bool log = question->kind == GITSYNC_LOG;
+	if (question->kind == GITSYNC_EXPORT) {
+		return (struct git_job){
+		    .op = GIT_EXPORT,
+		    .url = "",
+		    .mirror = mirror,
+		    .commit = question->to_commit,
+		    .path = question->to_path,
+		    .archive = question->file,
+		    .limits = GIT_LIMITS_DEFAULT,
+		    .deadline_ms = g->options.deadline_ms,
+		};
+	}
 	return (struct git_job){
 	    .op = log ? GIT_LOG : GIT_DIFF,
 	    .url = "",
@@ -88,7 +101,7 @@ static sl_code ask(struct gitsync *g, const struct question *question, struct gi
 	}
 	const struct git_job job = job_of(g, question, mirror);
 	sl_code code = run_job(g, &job, result, err);
-	if (code != SL_OK || question->kind != GITSYNC_LOG ||
+	if (code != SL_OK || question->kind == GITSYNC_DIFF ||
 	    (result->failure != GIT_COMMIT_GONE && result->failure != GIT_MIRROR_CORRUPT)) {
 		return code;
 	}
@@ -217,6 +230,7 @@ void gitsync_ask(struct gitsync *g, const struct gitsync_question *asked)
 		    .to_commit = copy(asked->to_commit),
 		    .to_path = copy(asked->to_path),
 		    .to_ref = copy(asked->to_ref),
+		    .file = copy(asked->file),
 		    .done = asked->done,
 		    .ctx = asked->ctx,
 		};
@@ -224,7 +238,7 @@ void gitsync_ask(struct gitsync *g, const struct gitsync_question *asked)
 	bool good = question != NULL && question->repository_id != NULL &&
 		    question->from_commit != NULL && question->from_path != NULL &&
 		    question->to_commit != NULL && question->to_path != NULL &&
-		    question->to_ref != NULL;
+		    question->to_ref != NULL && question->file != NULL;
 	pthread_mutex_lock(&g->lock);
 	bool queued = good && !gitsync_is_stopping(g);
 	if (queued) {

@@ -16,29 +16,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/crypto/crypto.h"
 #include "base/failpoint/failpoint.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
+#include "server/services/sender.h"
 #include "server/services/service.h"
 #include "sluice/v1/admin.pb-c.h"
 
-/* A client that takes nothing for so long holds up others: it is given up. */
-enum { PIECE_BYTES = 60 << 10, STALL_S = 60 };
+enum { PIECE_BYTES = 60 << 10 };
 
 struct backup {
 	struct store *store; /* borrowed */
 	char folder[PATH_MAX - 32], file[PATH_MAX];
-	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t wake;  /* drained, gone or stopping */
+	struct sender sender; /* its lock guards `running`, too */
 	bool running;         /* the thread works */
 	bool joinable;        /* it was started and not joined yet */
-	bool drained, gone, stalled, stopping;
 	pthread_t thread;
-	struct rpc_stream *stream; /* the one that is served; a reference, the thread's */
 };
 
 SL_DEFINE_AUTO(struct backup *, backup_free);
@@ -72,12 +68,7 @@ sl_code backup_new(struct store *store, const char *data, struct backup **ret_ba
 	if (b == NULL) {
 		return sl_err_no_memory(err);
 	}
-	pthread_mutex_init(&b->lock, NULL);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&b->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	sender_init(&b->sender);
 	b->store = store;
 	int size = snprintf(b->folder, sizeof(b->folder), "%s/backup", data);
 	if (size < 0 || (size_t)size >= sizeof(b->folder)) {
@@ -93,13 +84,9 @@ sl_code backup_new(struct store *store, const char *data, struct backup **ret_ba
 
 void backup_stop(struct backup *b)
 {
-	if (b == NULL) {
-		return;
+	if (b != NULL) {
+		sender_stop(&b->sender);
 	}
-	pthread_mutex_lock(&b->lock);
-	b->stopping = true;
-	pthread_cond_broadcast(&b->wake);
-	pthread_mutex_unlock(&b->lock);
 }
 
 /* Caller holds no lock. */
@@ -118,8 +105,7 @@ void backup_free(struct backup *b)
 	}
 	backup_stop(b);
 	join(b);
-	pthread_cond_destroy(&b->wake);
-	pthread_mutex_destroy(&b->lock);
+	sender_fini(&b->sender);
 	free(b);
 }
 
@@ -127,65 +113,7 @@ void backup_free(struct backup *b)
 
 static bool go_on(void *ctx)
 {
-	struct backup *b = ctx;
-	pthread_mutex_lock(&b->lock);
-	bool on = !b->gone && !b->stopping;
-	pthread_mutex_unlock(&b->lock);
-	return on;
-}
-
-static sl_code why_ended(struct backup *b, struct sl_err *err)
-{
-	pthread_mutex_lock(&b->lock);
-	bool stopping = b->stopping, stalled = b->stalled;
-	pthread_mutex_unlock(&b->lock);
-	if (stopping) {
-		return sl_err_because(err, SL_UNAVAILABLE, SL_REASON_STOPPING,
-				      "the server is stopping");
-	}
-	return stalled ? sl_err_set(err, SL_DEADLINE_EXCEEDED,
-				    "the client has taken nothing for %d s", STALL_S)
-		       : sl_err_set(err, SL_CANCELLED, "the client has gone");
-}
-
-/* False: nobody waits for the rest. */
-static bool wait_for_room(struct backup *b)
-{
-	struct timespec until;
-	int rc = 0;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += STALL_S;
-	pthread_mutex_lock(&b->lock);
-	while (!b->drained && !b->gone && !b->stopping && rc == 0) {
-		rc = pthread_cond_timedwait(&b->wake, &b->lock, &until);
-	}
-	b->stalled = !b->drained && rc != 0;
-	bool on = !b->gone && !b->stopping && !b->stalled;
-	pthread_mutex_unlock(&b->lock);
-	return on;
-}
-
-static sl_code send(struct backup *b, const Sluice__V1__BackupResponse *response, uint64_t mark,
-		    struct sl_err *err)
-{
-	size_t size = sluice__v1__backup_response__get_packed_size(response);
-	SL_AUTO(sl_free_auto) uint8_t *bytes = malloc(size);
-	if (bytes == NULL) {
-		return sl_err_no_memory(err);
-	}
-	(void)sluice__v1__backup_response__pack(response, bytes);
-	for (;;) {
-		pthread_mutex_lock(&b->lock);
-		b->drained = false; /* before the send: drained() may come at once */
-		pthread_mutex_unlock(&b->lock);
-		sl_code code = rpc_stream_send_bytes(b->stream, SL_BYTES(bytes, size), mark);
-		if (code == SL_OK) {
-			return SL_OK;
-		}
-		if (code != SL_RESOURCE_EXHAUSTED || !wait_for_room(b)) {
-			return why_ended(b, err);
-		}
-	}
+	return sender_goes_on(&((struct backup *)ctx)->sender);
 }
 
 static sl_code send_pieces(struct backup *b, int fd, const struct store_backup *copy,
@@ -211,12 +139,12 @@ static sl_code send_pieces(struct backup *b, int fd, const struct store_backup *
 		sent += (uint64_t)size;
 		Sluice__V1__BackupResponse response = SLUICE__V1__BACKUP_RESPONSE__INIT;
 		response.data = (ProtobufCBinaryData){.data = piece, .len = (size_t)size};
-		code = send(b, &response, sent, err);
+		code = sender_send(&b->sender, &response.base, sent, err);
 	}
 	sl_hasher_end(&hasher, digest);
 	Sluice__V1__BackupResponse last = SLUICE__V1__BACKUP_RESPONSE__INIT;
 	last.digest = (ProtobufCBinaryData){.data = digest, .len = sizeof(digest)};
-	return code != SL_OK ? code : send(b, &last, sent, err);
+	return code != SL_OK ? code : sender_send(&b->sender, &last.base, sent, err);
 }
 
 static sl_code send_copy(struct backup *b, const struct store_backup *copy, struct sl_err *err)
@@ -228,7 +156,7 @@ static sl_code send_copy(struct backup *b, const struct store_backup *copy, stru
 	if (fd < 0) {
 		return sl_err_set(err, SL_INTERNAL, "open the copy: %s", strerror(errno));
 	}
-	sl_code code = send(b, &head, 0, err);
+	sl_code code = sender_send(&b->sender, &head.base, 0, err);
 	code = code != SL_OK ? code : send_pieces(b, fd, copy, err);
 	(void)close(fd);
 	return code;
@@ -248,7 +176,7 @@ static void *backup_main(void *arg)
 		code = send_copy(b, &copy, &err);
 		(void)unlink(b->file);
 	} else if (code == SL_CANCELLED) {
-		code = why_ended(b, &err);
+		code = sender_why_ended(&b->sender, &err);
 	}
 	if (code == SL_OK) {
 		log_info("backup-sent", "revision=%lu bytes=%lu", (unsigned long)copy.revision,
@@ -258,10 +186,10 @@ static void *backup_main(void *arg)
 			 SL_QUOTE(err.msg));
 	}
 	/* Whoever sees the end may start the next. */
-	pthread_mutex_lock(&b->lock);
-	struct rpc_stream *stream = SL_TAKE(b->stream);
+	pthread_mutex_lock(&b->sender.lock);
+	struct rpc_stream *stream = SL_TAKE(b->sender.stream);
 	b->running = false;
-	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_unlock(&b->sender.lock);
 	rpc_stream_finish(stream, code, &err);
 	rpc_stream_unref(stream);
 	return NULL;
@@ -271,22 +199,21 @@ static void *backup_main(void *arg)
 
 static sl_code start(struct backup *b, struct rpc_stream *stream, struct sl_err *err)
 {
-	pthread_mutex_lock(&b->lock);
-	bool running = b->running, stopping = b->stopping;
-	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_lock(&b->sender.lock);
+	bool running = b->running, stopping = b->sender.stopping;
+	pthread_mutex_unlock(&b->sender.lock);
 	if (stopping) {
-		return why_ended(b, err);
+		return sender_why_ended(&b->sender, err);
 	}
 	if (running) {
 		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
 				      "another backup runs: one at a time");
 	}
 	join(b); /* it is over: no wait */
-	b->stream = rpc_stream_ref(stream);
-	b->drained = b->gone = b->stalled = false;
+	sender_begin(&b->sender, stream);
 	b->running = true;
 	if (pthread_create(&b->thread, NULL, backup_main, b) != 0) {
-		rpc_stream_unref(SL_TAKE(b->stream));
+		rpc_stream_unref(SL_TAKE(b->sender.stream));
 		b->running = false;
 		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
 				      "cannot start the backup's thread");
@@ -339,16 +266,9 @@ static void on_half_closed(struct rpc_stream *stream, void *ctx)
 static void note(struct rpc_stream *stream, bool gone)
 {
 	struct backup *b = rpc_stream_user(stream);
-	if (b == NULL) {
-		return; /* it was refused */
+	if (b != NULL) { /* else it was refused */
+		sender_note(&b->sender, stream, gone);
 	}
-	pthread_mutex_lock(&b->lock);
-	if (b->stream == stream) {
-		b->drained = true;
-		b->gone = b->gone || gone;
-		pthread_cond_broadcast(&b->wake);
-	}
-	pthread_mutex_unlock(&b->lock);
 }
 
 static void on_drained(struct rpc_stream *stream, void *ctx)

@@ -18,6 +18,7 @@ static const struct {
     {release_methods, SL_COUNT(release_methods)},
     {fleet_methods, SL_COUNT(fleet_methods)},
     {agent_methods, SL_COUNT(agent_methods)},
+    {bundle_methods, SL_COUNT(bundle_methods)},
     {watch_methods, SL_COUNT(watch_methods)},
     {admin_methods, SL_COUNT(admin_methods)},
     {access_methods, SL_COUNT(access_methods)},

@@ -29,6 +29,7 @@ struct gitsync;
 struct watch;
 struct audit;
 struct backup;
+struct bundles;
 struct requests;
 struct server_config;
 struct admission;
@@ -45,6 +46,7 @@ struct services {
 	struct gitsync *gitsync;     /* repositories' mirrors, work owed to Git */
 	struct watch *watch;         /* change streams */
 	struct backup *backup;       /* copies on their way out */
+	struct bundles *bundles;     /* likewise; NULL: none are sent */
 	struct audit *audit;         /* refusals, coalesced; NULL: each is recorded */
 	struct admission *admission; /* certificates; NULL: --insecure */
 	struct ca *ca;               /* likewise */
@@ -157,8 +159,8 @@ struct service_method {
 /* The tables of the services, one per file; joined in methods.c. */
 extern const struct service_method workspace_methods[5], environment_methods[3],
     repository_methods[13], app_methods[9], version_methods[15], promotion_methods[4],
-    release_methods[6], fleet_methods[22], agent_methods[1], watch_methods[1], admin_methods[4],
-    access_methods[18], audit_methods[5], identity_methods[1], config_methods[12];
+    release_methods[6], fleet_methods[22], agent_methods[1], bundle_methods[2], watch_methods[1],
+    admin_methods[4], access_methods[18], audit_methods[5], identity_methods[1], config_methods[12];
 
 /* All rows as the rpc server wants them; built once. `ctx` of handlers is `services`. */
 const struct rpc_method *services_rpc_methods(size_t *ret_count);

@@ -186,6 +186,20 @@ def test_streams_of_others_are_refused(server, admin, tmp_path):
         assert ended.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
 
 
+def test_content_is_for_those_who_may_edit_where_it_is(server, admin, tmp_path):
+    """To see a version is not to have what is in it."""
+    def exported(client):
+        with pytest.raises(grpc.RpcError) as ended:
+            list(client.stream("ExportBundle", app="shop", version="v1"))
+        return Refused(ended.value).reason
+    for name, grant, reason in (("vic", {"role": "viewer"}, "RIGHT_MISSING"), ("bob", {"role": "builder"}, "CONTENT_NOT_READY"),
+                                ("rel", {"role": "releaser"}, "RIGHT_MISSING"), ("zoe", {"verb": "VERB_EDIT", "apps": "blog"}, "APP_NOT_FOUND")):
+        assert exported(principal(server, admin, tmp_path, name, grant)) == reason, name
+    with pytest.raises(grpc.RpcError) as ended:
+        list(principal(server, admin, tmp_path, "ann", {"role": "admin"}).stream("FetchBundle", instance="prod-1", app_id="app_aaaaaaaaaaaaaaaaaaaa"))
+    assert Refused(ended.value).reason == "RIGHT_MISSING"  # agents only
+
+
 def test_streams_that_were_denied_are_on_record_once_a_minute(server, admin, tmp_path):
     client = principal(server, admin, tmp_path, "eve", {"role": "viewer"})
     for _ in range(3):

@@ -36,18 +36,32 @@ def build(world, version, text):
     assert os.path.isdir(copy) and world.repository.show("apps/shop/index.html") == text
 
 
+def pull(world, version, text, before):
+    """Staging is told of the update, looks at what it brings, and takes it when it is ready to test."""
+    told = lambda: [i for i in world.admin.GetStatus(app="shop", with_instances=True).instances if i.instance == "stage-1" and i.update.name == version]
+    harness.until(told, 60, f"{version} waiting for a pull")
+    page = world.path("stage-1/apps/shop/current/index.html")
+    assert (open(page, encoding="ascii").read() if os.path.exists(page) else None) == before  # nothing came by itself
+    said = world.cli("updates", "stage-1", "shop")
+    assert version in said and f"what {version} is" in said
+    world.cli("pull", "stage-1", "shop", "--wait")
+    world.wait_page(text, "stage-1")
+    assert version not in world.cli("updates", "stage-1")
+
+
 @pytest.mark.parametrize("scheme", ["ssh", "https"])
 def test_from_an_edit_in_development_to_users_and_back(world, scheme):
     host = ssh_host(world) if scheme == "ssh" else tls_host(world)
     for name, environment in (("dev-1", "development"), ("stage-1", "staging"), ("prod-1", "production")):
         world.agent(name, environment)
+    world.cli("instance", "set", "stage-1", "--pull", "manual")
     world.admin.UpdateInstance(instance="prod-1", public_url="https://shop.example.org")
     world.admin.CreateApp(name="shop", repository="apps")
     harness.wait_content(world.admin, "shop", "v1")
     build(world, "v1", "with a fault")
     # Staging tests it, and finds a fault: production never sees it.
     world.cli("promote", "shop", "v1", "--to", "staging", "--yes")
-    world.wait_page("with a fault", "stage-1")
+    pull(world, "v1", "with a fault", None)
     world.admin.NoteVersion(app="shop", version="v1", text="the cart is empty")
     # A new version is made from it, mended in development, and goes all the way.
     world.admin.CreateVersion(app="shop", name="v2", **{"from": "v1"})
@@ -55,7 +69,7 @@ def test_from_an_edit_in_development_to_users_and_back(world, scheme):
     build(world, "v2", "mended")
     assert not os.path.exists(world.path("prod-1/apps/shop/current"))
     world.cli("promote", "shop", "v2", "--to", "staging", "--yes")
-    world.wait_page("mended", "stage-1")
+    pull(world, "v2", "mended", "with a fault")
     world.cli("wait", "shop", "v2", "--published")
     world.cli("promote", "shop", "v2", "--to", "production", "--yes")
     released = world.admin.Release(app="shop", version="v2")

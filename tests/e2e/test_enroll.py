@@ -349,7 +349,11 @@ def test_an_agent_speaks_for_its_own_instance_only(make_world):
         with pytest.raises(grpc.RpcError) as refused:
             list(sync(iter([agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(protocol=1, **claim))]), timeout=10))
         assert refused.value.code() == grpc.StatusCode.NOT_FOUND, claim
-    for stream in (client.watch(), client.stream("Backup")):
+    for claim in ({"instance": "prod-2"}, {"instance": other.id}, {"instance": "prod-1", "workspace": "other"}):
+        with pytest.raises(grpc.RpcError) as refused:
+            list(client.stream("FetchBundle", app_id="app_aaaaaaaaaaaaaaaaaaaa", version_id="ver_aaaaaaaaaaaaaaaaaaaa", digest=bytes(32), **claim))
+        assert refused.value.code() == grpc.StatusCode.NOT_FOUND, claim
+    for stream in (client.watch(), client.stream("Backup"), client.stream("ExportBundle", app="shop", version="v1")):
         with pytest.raises(grpc.RpcError) as refused:
             list(stream)
         assert harness.Refused(refused.value).reason == "RIGHT_MISSING"
@@ -359,7 +363,8 @@ def test_an_agent_speaks_for_its_own_instance_only(make_world):
     # Nothing has become of the other one, and all of it is on record.
     assert not world.is_online("prod-2")
     seen = lambda: {(r.entry.method, r.entry.refusal.reason) for r in world.admin.ListAuditRecords(denied=True, principal="agent:prod-1").records}
-    expected = {("Sync", "INSTANCE_NOT_FOUND"), ("Sync", "WORKSPACE_NOT_FOUND"), ("Watch", "RIGHT_MISSING"), ("Backup", "RIGHT_MISSING"),
+    expected = {("Sync", "INSTANCE_NOT_FOUND"), ("Sync", "WORKSPACE_NOT_FOUND"), ("FetchBundle", "INSTANCE_NOT_FOUND"),
+                ("FetchBundle", "WORKSPACE_NOT_FOUND"), ("ExportBundle", "RIGHT_MISSING"), ("Watch", "RIGHT_MISSING"), ("Backup", "RIGHT_MISSING"),
                 ("ListInstances", "RIGHT_MISSING")}
     wait(lambda: seen() == expected, 10, "every attempt on record")
 

@@ -320,6 +320,20 @@ typedef int (*sluice_backup_piece)(void *ctx, const Sluice__V1__BackupResponse *
 int sluice_backup(sluice_client *client, const sluice_call *call, sluice_backup_piece piece,
 		  void *ctx, sluice_error *error);
 
+/* --- bundles --------------------------------------------------------------------- */
+
+/* One message of a bundle file, borrowed until it returns: the first one says how many bytes come.
+ * Not 0 ends it. */
+typedef int (*sluice_bundle_piece)(void *ctx, const Sluice__V1__ExportBundleResponse *piece);
+
+/* Takes a version's content as a file, piece by piece, in the calling thread. Its own last bytes
+ * are a digest of it, which whoever imports it checks. call->timeout_ms as for a backup; nothing is
+ * retried. Expects SLUICE_FAILED_PRECONDITION (content that is not READY), SLUICE_DATA_LOSS,
+ * SLUICE_CANCELLED, SLUICE_RESOURCE_EXHAUSTED (too many are sent, or the server's disk is low). */
+int sluice_export_bundle(sluice_client *client, const sluice_call *call,
+			 const Sluice__V1__ExportBundleRequest *request, sluice_bundle_piece piece,
+			 void *ctx, sluice_error *error);
+
 /* --- watch ----------------------------------------------------------------------- */
 
 typedef struct sluice_watch sluice_watch;

@@ -102,6 +102,7 @@ static int setup(void **state)
 	    .hook = f->hook,
 	    .probe = "",
 	    .sync = "fs",
+	    .bundles_from = "git",
 	    .hook_timeout_ms = 10000,
 	    .probe_timeout_ms = 5000,
 	    .probe_deadline_ms = 30,

@@ -444,6 +444,64 @@ static void test_reconcile_adopts_what_was_found_on_disk(void **state)
 }
 
 /* What is told of the app's subject. */
+/* An entry as `sluice-agent import` makes it: no id, the content of version `letter`. */
+static struct state_version *import(struct fixture *f, struct state_app *app, char letter)
+{
+	const Sluice__V1__Bundle *bundle = want_bundle(&f->arena, letter);
+	struct state_version *version =
+	    state_version_add(app, "", bundle->version, bundle->digest.data);
+	version->on_disk = true;
+	version->imported_unix_ms = 1000;
+	return version;
+}
+
+static void test_reconcile_activates_what_was_imported_once_it_is_named(void **state)
+{
+	struct fixture *f = *state;
+	want(f, 'x', "x");
+	version(f, 'x')->on_disk = true;
+	serve(f, 'x');
+	struct state_version *imported = import(f, app_of(f), 'y');
+	(void)state_text(imported->folder, sizeof(imported->folder), "renamed-since");
+	want(f, 'x', "x");
+	assert_string_equal(next(f), "REST");
+	want(f, 'y', "xy");
+	assert_ptr_equal(version(f, 'y'), imported);
+	assert_int_equal(imported->imported_unix_ms, 0);
+	assert_string_equal(next(f), "ACTIVATE vy");
+	assert_string_equal(imported->folder, "renamed-since");
+}
+
+static void test_reconcile_keeps_what_was_imported_for_its_time(void **state)
+{
+	struct fixture *f = *state;
+	want(f, 'x', "x");
+	version(f, 'x')->on_disk = true;
+	serve(f, 'x');
+	(void)import(f, app_of(f), 'y');
+	f->in.now_unix_ms = 1000 + RECONCILE_IMPORTED_KEPT_MS - 1;
+	assert_string_equal(next(f), "REST");
+	f->in.now_unix_ms++;
+	assert_string_equal(next(f), "PRUNE vy");
+}
+
+static void test_reconcile_imported_app_waits_for_its_id(void **state)
+{
+	struct fixture *f = *state;
+	struct state_app *app = state_app_add(f->state, "", "app-a");
+	struct state_version *imported = import(f, app, 'x');
+	f->manifest = want_manifest(&f->arena, 1);
+	f->in.manifest = f->manifest;
+	assert_string_equal(next(f), "REST");
+	f->in.now_unix_ms = 1000 + RECONCILE_IMPORTED_KEPT_MS;
+	assert_string_equal(next(f), "PRUNE vx");
+	f->in.now_unix_ms = 1000;
+	want(f, 'x', "x");
+	assert_ptr_equal(app_of(f), app);
+	assert_ptr_equal(version(f, 'x'), imported);
+	assert_string_equal(next(f), "ACTIVATE vx");
+}
+
 static void test_reconcile_view_phases(void **state)
 {
 	static const struct {
@@ -539,6 +597,9 @@ int main(void)
 	    TEST(test_reconcile_prunes_late_and_never_what_is_needed),
 	    TEST(test_reconcile_slug_of_another_app_is_refused),
 	    TEST(test_reconcile_adopts_what_was_found_on_disk),
+	    TEST(test_reconcile_activates_what_was_imported_once_it_is_named),
+	    TEST(test_reconcile_keeps_what_was_imported_for_its_time),
+	    TEST(test_reconcile_imported_app_waits_for_its_id),
 	    TEST(test_reconcile_view_phases),
 	    TEST(test_reconcile_view_without_anything_to_activate),
 	    TEST(test_reconcile_backoff_doubles_up_to_its_bound),

@@ -1,0 +1,503 @@
+/* One stream:
+ *
+ *   request --permitted, found--> MAKE the file, or share one --> SEND size, pieces --> END
+ *                                    |                              |  outbox full: waits
+ *                                    '-- client gone, stopping -----'-> END
+ */
+#include "server/services/bundles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file/file.h"
+#include "base/git/bundle_file.h"
+#include "base/log/log.h"
+#include "base/mem/own.h"
+#include "server/records/bundles.h"
+#include "server/services/bundle_files.h"
+#include "server/services/sender.h"
+#include "server/services/service.h"
+#include "sluice/v1/version.pb-c.h"
+
+#define EXPORT "/sluice.v1.VersionService/ExportBundle"
+#define FETCH "/sluice.v1.AgentService/FetchBundle"
+
+enum { PIECE_BYTES = 60 << 10, START_MIN = BUNDLE_FILE_MAGIC_BYTES + BUNDLE_FILE_SIZE_BYTES };
+
+/* One that is sent, or could be. */
+struct sending {
+	struct bundles *bundles;
+	struct sender sender; /* its lock guards `running`, too */
+	bool running;         /* the thread works */
+	bool joinable;        /* it was started and not joined yet */
+	pthread_t thread;
+	/* The thread's while it runs. */
+	struct sl_arena arena; /* of what follows */
+	Sluice__V1__BundleHead head;
+	Sluice__V1__Bundle bundle; /* with url, ref and login; the head's has none */
+	uint64_t offset;
+	struct sl_bytes start_digest;
+};
+
+struct bundles {
+	struct bundle_files *files; /* owned */
+	unsigned max;
+	struct sending sendings[];
+};
+
+SL_DEFINE_AUTO(struct bundles *, bundles_free);
+SL_DEFINE_AUTO(const struct store_view *, store_view_end);
+
+sl_code bundles_new(const struct bundles_options *options, struct bundles **ret_bundles,
+		    struct sl_err *err)
+{
+	SL_AUTO(bundles_free_auto)
+	struct bundles *bundles =
+	    calloc(1, sizeof(*bundles) + options->max * sizeof(bundles->sendings[0]));
+	if (bundles == NULL) {
+		return sl_err_no_memory(err);
+	}
+	for (; bundles->max < options->max; bundles->max++) {
+		bundles->sendings[bundles->max].bundles = bundles;
+		sender_init(&bundles->sendings[bundles->max].sender);
+	}
+	sl_code code = bundle_files_new(options->gitsync, options->data, options->disk_reserve,
+					&bundles->files, err);
+	if (code == SL_OK) {
+		*ret_bundles = SL_TAKE(bundles);
+	}
+	return code;
+}
+
+void bundles_stop(struct bundles *bundles)
+{
+	for (unsigned i = 0; bundles != NULL && i < bundles->max; i++) {
+		sender_stop(&bundles->sendings[i].sender);
+	}
+	if (bundles != NULL) {
+		bundle_files_wake(bundles->files);
+	}
+}
+
+/* Caller holds no lock. */
+static void join(struct sending *s)
+{
+	if (s->joinable) {
+		(void)pthread_join(s->thread, NULL);
+	}
+	s->joinable = false;
+}
+
+void bundles_free(struct bundles *bundles)
+{
+	if (bundles == NULL) {
+		return;
+	}
+	if (bundles->files != NULL) {
+		bundles_stop(bundles);
+	}
+	for (unsigned i = 0; i < bundles->max; i++) {
+		join(&bundles->sendings[i]);
+		sender_fini(&bundles->sendings[i].sender);
+	}
+	bundle_files_free(bundles->files);
+	free(bundles);
+}
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+/* Is what the reader has the beginning of this file? Else it gets all of it. */
+static bool has_start(const struct sending *s, int fd, uint64_t size)
+{
+	uint8_t start[START_MIN + BUNDLE_FILE_HEAD_MAX], digest[SL_HASH_BYTES];
+	ssize_t got = pread(fd, start, sizeof(start), 0);
+	size_t head = got < START_MIN ? SIZE_MAX : sl_get_be32(start + BUNDLE_FILE_MAGIC_BYTES);
+	if (s->start_digest.size != sizeof(digest) || s->offset > size ||
+	    head > (size_t)got - START_MIN) {
+		return false;
+	}
+	sl_hash(digest, start, START_MIN + head, NULL, 0);
+	return memcmp(digest, s->start_digest.data, sizeof(digest)) == 0;
+}
+
+/* Both methods' responses are of the same form. */
+static sl_code send(struct sending *s, const Sluice__V1__FetchBundleResponse *response,
+		    uint64_t mark, struct sl_err *err)
+{
+	return sender_send(&s->sender, &response->base, mark, err);
+}
+
+static sl_code send_pieces(struct sending *s, int fd, uint64_t at, uint64_t size,
+			   struct sl_err *err)
+{
+	SL_AUTO(sl_free_auto) uint8_t *piece = malloc(PIECE_BYTES);
+	sl_code code = piece == NULL ? sl_err_no_memory(err) : SL_OK;
+	while (code == SL_OK && at < size) {
+		ssize_t got = pread(fd, piece, PIECE_BYTES, (off_t)at);
+		if (got <= 0) {
+			return sl_err_set(err, SL_INTERNAL, "read the bundle's file: %s",
+					  got == 0 ? "it became shorter" : strerror(errno));
+		}
+		at += (uint64_t)got;
+		Sluice__V1__FetchBundleResponse response = SLUICE__V1__FETCH_BUNDLE_RESPONSE__INIT;
+		response.data = (ProtobufCBinaryData){.data = piece, .len = (size_t)got};
+		code = send(s, &response, at, err);
+	}
+	return code;
+}
+
+static sl_code send_file(struct sending *s, const struct bundle_file *file, struct sl_err *err)
+{
+	struct stat st;
+	SL_AUTO(sl_fd_auto) int fd = open(bundle_file_path(file), O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		return sl_err_set(err, SL_INTERNAL, "open the bundle's file: %s", strerror(errno));
+	}
+	Sluice__V1__FetchBundleResponse first = SLUICE__V1__FETCH_BUNDLE_RESPONSE__INIT;
+	first.size = (uint64_t)st.st_size;
+	first.offset = has_start(s, fd, first.size) ? s->offset : 0;
+	sl_code code = send(s, &first, first.offset, err);
+	code = code != SL_OK ? code : send_pieces(s, fd, first.offset, first.size, err);
+	if (code == SL_OK) {
+		log_info("bundle-sent", "app=%s version=%s bytes=%" PRIu64 " from=%" PRIu64,
+			 s->head.slug, s->bundle.version, first.size - first.offset, first.offset);
+	}
+	return code;
+}
+
+static bool goes_on(void *ctx)
+{
+	return sender_goes_on(&((struct sending *)ctx)->sender);
+}
+
+static sl_code get_and_send(struct sending *s, struct sl_err *err)
+{
+	const struct bundle_waiter waiter = {.goes_on = goes_on, .ctx = s};
+	struct bundle_file *file = NULL;
+	sl_code code =
+	    bundle_files_get(s->bundles->files, &s->head, &s->bundle, &waiter, &file, err);
+	if (code == SL_CANCELLED) {
+		sl_err_clear(err);
+		return sender_why_ended(&s->sender, err);
+	}
+	if (code == SL_OK) {
+		code = send_file(s, file, err);
+		bundle_files_give_back(s->bundles->files, file);
+	}
+	return code;
+}
+
+static void *sending_main(void *arg)
+{
+	struct sending *s = arg;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	sl_code code = get_and_send(s, &err);
+	if (code != SL_OK) {
+		log_warn("bundle-not-sent", "app=%s version=%s code=%s error=%s", s->head.slug,
+			 s->bundle.version, sl_code_name(code), SL_QUOTE(err.msg));
+	}
+	sl_arena_fini(&s->arena);
+	/* Whoever sees the end may start the next. */
+	pthread_mutex_lock(&s->sender.lock);
+	struct rpc_stream *stream = SL_TAKE(s->sender.stream);
+	s->running = false;
+	pthread_mutex_unlock(&s->sender.lock);
+	rpc_stream_finish(stream, code, &err);
+	rpc_stream_unref(stream);
+	return NULL;
+}
+
+/* --- the queue thread: what is asked for, and may it be had ------------------------------- */
+
+static struct sending *find_free(struct bundles *bundles, struct sl_err *err)
+{
+	for (unsigned i = 0; i < bundles->max; i++) {
+		struct sending *s = &bundles->sendings[i];
+		pthread_mutex_lock(&s->sender.lock);
+		bool running = s->running, stopping = s->sender.stopping;
+		pthread_mutex_unlock(&s->sender.lock);
+		if (stopping) {
+			(void)!sender_why_ended(&s->sender, err);
+			return NULL;
+		}
+		if (!running) {
+			join(s); /* it is over: no wait */
+			return s;
+		}
+	}
+	(void)!sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+			      "%u bundles are being sent: no more at once (--bundles-max)",
+			      bundles->max);
+	return NULL;
+}
+
+static sl_code start(struct sending *s, struct rpc_stream *stream, struct sl_err *err)
+{
+	sender_begin(&s->sender, stream);
+	s->running = true;
+	if (pthread_create(&s->thread, NULL, sending_main, s) != 0) {
+		rpc_stream_unref(SL_TAKE(s->sender.stream));
+		s->running = false;
+		return sl_err_because(err, SL_RESOURCE_EXHAUSTED, SL_REASON_TOO_MANY,
+				      "cannot start a thread for the bundle");
+	}
+	s->joinable = true;
+	rpc_stream_set_user(stream, s);
+	return SL_OK;
+}
+
+/* What a request is about: who asks, where, and what has been found so far. */
+struct asked {
+	const struct services *services;
+	struct rpc_stream *stream;
+	const struct store_view *view;
+	struct sending *sending;
+};
+
+static struct sl_bytes copy_bytes(struct sl_arena *arena, const ProtobufCBinaryData *data)
+{
+	uint8_t *copy = sl_arena_alloc(arena, data->len + 1);
+	if (copy == NULL) {
+		return SL_BYTES_NONE;
+	}
+	memcpy(copy, data->data, data->len);
+	return SL_BYTES(copy, data->len);
+}
+
+static sl_code check_start(const ProtobufCBinaryData *digest, struct sl_err *err)
+{
+	if (digest->len == 0 || digest->len == SL_HASH_BYTES) {
+		return SL_OK;
+	}
+	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "start_digest has %zu bytes, and must have %d or none",
+				      digest->len, SL_HASH_BYTES);
+	sl_err_field(err, "start_digest", "32 bytes, or empty");
+	return code;
+}
+
+/* The head says all but where Git is and who may read there. */
+static void fill_head(struct sending *s, const char *workspace,
+		      const Sluice__Store__V1__AppRecord *app)
+{
+	Sluice__V1__Bundle *shown = SL_ARENA_NEW(&s->arena, Sluice__V1__Bundle);
+	sluice__v1__bundle_head__init(&s->head);
+	s->head.workspace =
+	    sl_arena_strdup(&s->arena, workspace[0] == '\0' ? "default" : workspace);
+	s->head.app_id = app->id;
+	s->head.slug = app->slug;
+	s->head.app = app->name;
+	s->head.bundle = shown;
+	if (shown != NULL) {
+		static char none[] = "";
+		*shown = s->bundle;
+		shown->url = none;
+		shown->ref = none;
+		shown->login = 0;
+	}
+}
+
+static sl_code ask_export(struct asked *asked, struct sl_bytes message, struct sl_err *err)
+{
+	struct sending *s = asked->sending;
+	struct access_need need = {.server = false};
+	struct access_caller caller;
+	Sluice__Store__V1__AppRecord *app = NULL;
+	Sluice__V1__ExportBundleRequest *request = sluice__v1__export_bundle_request__unpack(
+	    sl_arena_protobuf(&s->arena), message.size, message.data);
+	if (request == NULL) {
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "the request's %zu bytes are not an ExportBundleRequest",
+				      message.size);
+	}
+	sl_code code = check_reference("app", request->app, err);
+	code = code != SL_OK ? code : check_reference("version", request->version, err);
+	code = code != SL_OK ? code : check_start(&request->start_digest, err);
+	if (code == SL_OK &&
+	    workspace_find(asked->view, request->workspace, &need.workspace, NULL) == SL_OK &&
+	    app_find(asked->view, &s->arena, need.workspace, request->app, &app, NULL) == SL_OK) {
+		sl_text_copy(need.slug, sizeof(need.slug), app->slug);
+	}
+	code = code != SL_OK ? code
+			     : service_permit_stream(EXPORT, asked->services, asked->stream,
+						     &request->base, &need, &caller, err);
+	code = code != SL_OK
+		   ? code
+		   : workspace_find(asked->view, request->workspace, &need.workspace, err);
+	code = code != SL_OK
+		   ? code
+		   : app_find(asked->view, &s->arena, need.workspace, request->app, &app, err);
+	code = code != SL_OK ? code
+			     : bundle_of_version(asked->view, &s->arena, need.workspace, app,
+						 request->version, &s->bundle, err);
+	if (code == SL_OK) {
+		s->offset = request->offset;
+		s->start_digest = copy_bytes(&s->arena, &request->start_digest);
+		fill_head(s, request->workspace, app);
+	}
+	return code;
+}
+
+/* An agent speaks for its own instance; another one is one that is not there. */
+static sl_code find_instance(struct asked *asked, const Sluice__V1__FetchBundleRequest *request,
+			     const struct access_caller *caller, uint32_t *ret_workspace,
+			     Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err)
+{
+	bool agent = caller->kind == ACCESS_INSTANCE;
+	sl_code code = workspace_find(asked->view, request->workspace, ret_workspace, err);
+	if (code == SL_OK && agent && *ret_workspace != caller->workspace) {
+		code = workspace_not_found(request->workspace, err);
+	}
+	code = code != SL_OK ? code
+			     : instance_find(asked->view, &asked->sending->arena, *ret_workspace,
+					     request->instance, ret_instance, err);
+	if (code == SL_OK && agent && strcmp((*ret_instance)->id, caller->subject_id) != 0) {
+		code = instance_not_found(request->instance, err);
+	}
+	if (code == SL_NOT_FOUND && agent) {
+		service_note_stream(FETCH, asked->services, asked->stream, caller, err);
+	}
+	return code;
+}
+
+static sl_code ask_fetch(struct asked *asked, struct sl_bytes message, struct sl_err *err)
+{
+	static const struct access_need need = {.workspace = 0}; /* to be there */
+	struct sending *s = asked->sending;
+	struct access_caller caller;
+	Sluice__Store__V1__InstanceRecord *instance = NULL;
+	Sluice__Store__V1__AppRecord *app = NULL;
+	struct bundle_wish wish = {.workspace = 0};
+	Sluice__V1__FetchBundleRequest *request = sluice__v1__fetch_bundle_request__unpack(
+	    sl_arena_protobuf(&s->arena), message.size, message.data);
+	if (request == NULL) {
+		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
+				      "the request's %zu bytes are not a FetchBundleRequest",
+				      message.size);
+	}
+	sl_code code = check_reference("instance", request->instance, err);
+	code = code != SL_OK ? code : check_reference("app_id", request->app_id, err);
+	code = code != SL_OK ? code : check_start(&request->start_digest, err);
+	code = code != SL_OK ? code
+			     : service_permit_stream(FETCH, asked->services, asked->stream,
+						     &request->base, &need, &caller, err);
+	code = code != SL_OK
+		   ? code
+		   : find_instance(asked, request, &caller, &wish.workspace, &instance, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	wish.app_id = request->app_id;
+	wish.version_id = request->version_id;
+	wish.digest = SL_BYTES(request->digest.data, request->digest.len);
+	code = bundle_of_manifest(asked->view, &s->arena, instance, &wish, &app, &s->bundle, err);
+	if (code == SL_OK) {
+		s->offset = request->offset;
+		s->start_digest = copy_bytes(&s->arena, &request->start_digest);
+		fill_head(s, request->workspace, app);
+	}
+	return code;
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static void
+on_request(const struct services *services, struct rpc_stream *stream, struct sl_bytes message,
+	   sl_code (*ask)(struct asked *asked, struct sl_bytes message, struct sl_err *err))
+{
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
+	if (rpc_stream_user(stream) != NULL) {
+		return; /* one request a stream; more are not looked at */
+	}
+	struct asked asked = {
+	    .services = services, .stream = stream, .sending = find_free(services->bundles, &err)};
+	sl_code code = asked.sending == NULL ? err.code : SL_OK;
+	code = code != SL_OK ? code : store_view_begin(services->store, &view, &err);
+	if (code == SL_OK) {
+		asked.view = view;
+		sl_arena_init(&asked.sending->arena, 0);
+		code = ask(&asked, message, &err);
+		if (code == SL_OK && sl_arena_failed(&asked.sending->arena)) {
+			code = sl_err_no_memory(&err);
+		}
+		code = code != SL_OK ? code : start(asked.sending, stream, &err);
+		if (code != SL_OK) {
+			sl_arena_fini(&asked.sending->arena);
+		}
+	}
+	if (code != SL_OK) {
+		rpc_stream_finish(stream, code, &err);
+	}
+}
+
+static void on_export(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
+{
+	on_request(ctx, stream, message, ask_export);
+}
+
+static void on_fetch(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
+{
+	on_request(ctx, stream, message, ask_fetch);
+}
+
+static void on_opened(struct rpc_stream *stream, void *ctx)
+{
+	(void)stream; /* the request comes as a message */
+	(void)ctx;
+}
+
+static void on_half_closed(struct rpc_stream *stream, void *ctx)
+{
+	(void)stream; /* usual: the request is all that a client sends */
+	(void)ctx;
+}
+
+static void on_drained(struct rpc_stream *stream, void *ctx)
+{
+	struct sending *s = rpc_stream_user(stream);
+	(void)ctx;
+	if (s != NULL) { /* else it was refused */
+		sender_note(&s->sender, stream, false);
+	}
+}
+
+static void on_closed(struct rpc_stream *stream, void *ctx)
+{
+	const struct services *services = ctx;
+	struct sending *s = rpc_stream_user(stream);
+	if (s != NULL) {
+		sender_note(&s->sender, stream, true);
+		bundle_files_wake(services->bundles->files);
+	}
+	access_stream_closed(services->access, stream);
+}
+
+static const struct rpc_stream_events export_events = {
+    .opened = on_opened,
+    .message = on_export,
+    .half_closed = on_half_closed,
+    .drained = on_drained,
+    .closed = on_closed,
+};
+static const struct rpc_stream_events fetch_events = {
+    .opened = on_opened,
+    .message = on_fetch,
+    .half_closed = on_half_closed,
+    .drained = on_drained,
+    .closed = on_closed,
+};
+
+const struct service_method bundle_methods[2] = {
+    {EXPORT, ACCESS_EDIT, &sluice__v1__export_bundle_request__descriptor,
+     &sluice__v1__export_bundle_response__descriptor, .stream = &export_events, .scope = ACCESS_APP,
+     .where = ACCESS_IN_CURRENT},
+    {FETCH, ACCESS_AGENT, &sluice__v1__fetch_bundle_request__descriptor,
+     &sluice__v1__fetch_bundle_response__descriptor, .stream = &fetch_events,
+     .scope = ACCESS_ONE_AGENT},
+};
