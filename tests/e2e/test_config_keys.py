@@ -1,8 +1,12 @@
 """Constants, secrets and data sources open over each change of the keys that seal them, whatever dies on the way."""
+import os
+import shutil
+import subprocess
+
 import harness
 import pytest
 from people import admin_of, make_server, server  # noqa: F401 (fixtures)
-from rotation import FAILPOINTS, PLACES, dies_at, key_of, killed_rotation, read, refuses, rotate
+from rotation import FAILPOINTS, PLACES, dies_at, key_of, killed_rotation, read, refuses, rotate, write_key
 
 
 @pytest.fixture
@@ -72,4 +76,22 @@ def test_nothing_opens_with_an_older_key(server, admin):
     for old in seen[:-1]:
         refuses(server, old)
     server.start()
+    opens(admin)
+
+
+def test_an_old_backup_opens_with_the_key_of_then_only(server, admin, tmp_path):
+    admin("backup", str(tmp_path / "copy"))
+    then = read(key_of(server))
+    assert rotate(server).returncode == 0
+    admin("workspace", "rekey")
+    assert server.stop() == 0
+    restored = str(tmp_path / "restored")
+    done = subprocess.run([harness.SLUICED, "restore", str(tmp_path / "copy"), "--data", restored], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    shutil.copytree(os.path.join(server.folder, "keys"), os.path.join(restored, "keys"), dirs_exist_ok=True)
+    server.folder = restored
+    refuses(server, read(key_of(server)))
+    write_key(server, then)
+    server.start()
+    admin("admin", "resume", "--yes")
     opens(admin)
