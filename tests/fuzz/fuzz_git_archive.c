@@ -2,8 +2,6 @@
  * Property: no crash; what is refused is named. What is taken becomes a tree of exactly the files
  * of the archive: as many, under their paths, with their bytes and whether they can be run; and no
  * file is made anywhere but among the mirror's objects. */
-#include "base/git/libgit2_internal.h"
-
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,44 +13,17 @@
 #include "base/git/archive.h"
 #include "base/git/work_internal.h"
 #include "base/mem/own.h"
-#include "tests/lib/tmpdir.h"
+#include "tests/fuzz/mirror.h"
 
-enum { FRESH_AFTER = 500, PATH_ROOM = 8192 };
+enum { PATH_ROOM = 8192 };
 
-static char *home, file[256], folder[256];
-static git_repository *repo;
-static git_odb *odb;
+static const struct fuzz_mirror *mirror;
 
 static void expect(int holds)
 {
 	if (!holds) {
 		abort();
 	}
-}
-
-static void end(void)
-{
-	git_odb_free(odb);
-	git_repository_free(repo);
-	tmpdir_free(home);
-	home = NULL;
-}
-
-/* Objects of a mirror are never removed: now and then it is a new one. */
-static void begin(void)
-{
-	static unsigned inputs;
-	if (home == NULL && inputs == 0) {
-		expect(git_libgit2_init() > 0 && atexit(end) == 0);
-	}
-	if (inputs++ % FRESH_AFTER != 0) {
-		return;
-	}
-	end();
-	home = tmpdir_new();
-	expect(snprintf(file, sizeof(file), "%s/archive", home) < (int)sizeof(file));
-	expect(snprintf(folder, sizeof(folder), "%s/a.git", home) < (int)sizeof(folder));
-	expect(git_repository_init(&repo, folder, 1) == 0 && git_repository_odb(&odb, repo) == 0);
 }
 
 static size_t names_in(const char *path)
@@ -83,7 +54,7 @@ static void expect_file(const git_tree *tree, struct sl_bytes *rest)
 	expect(git_tree_entry_bypath(&entry, tree, path) == 0);
 	expect(git_tree_entry_filemode(entry) ==
 	       (at[0] == 1 ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB));
-	expect(git_blob_lookup(&blob, repo, git_tree_entry_id(entry)) == 0);
+	expect(git_blob_lookup(&blob, mirror->repo, git_tree_entry_id(entry)) == 0);
 	at += GIT_ARCHIVE_MIDDLE;
 	expect(git_blob_rawsize(blob) == (git_object_size_t)size &&
 	       (size == 0 || memcmp(git_blob_rawcontent(blob), at, size) == 0));
@@ -105,7 +76,7 @@ static void expect_tree(const git_oid *id, struct sl_bytes archive)
 {
 	git_tree *tree = NULL;
 	size_t files = 0, counted = 0;
-	expect(git_tree_lookup(&tree, repo, id) == 0);
+	expect(git_tree_lookup(&tree, mirror->repo, id) == 0);
 	for (; archive.size > 0; files++) {
 		expect_file(tree, &archive);
 	}
@@ -116,14 +87,18 @@ static void expect_tree(const git_oid *id, struct sl_bytes archive)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	begin();
-	FILE *out = fopen(file, "wbe");
+	mirror = fuzz_mirror_begin();
+	FILE *out = fopen(mirror->file, "wbe");
 	expect(out != NULL && fwrite(data, 1, size, out) == size && fclose(out) == 0);
-	size_t names = names_in(home), in_mirror = names_in(folder);
-	struct git_job job = {.op = GIT_COMMIT, .archive = file, .limits = GIT_LIMITS_DEFAULT};
+	size_t names = names_in(mirror->home), in_mirror = names_in(mirror->folder);
+	struct git_job job = {
+	    .op = GIT_COMMIT, .archive = mirror->file, .limits = GIT_LIMITS_DEFAULT};
 	struct git_result result = {.failure = GIT_OK};
-	struct work work = {
-	    .job = &job, .result = &result, .repo = repo, .odb = odb, .staging = -1};
+	struct work work = {.job = &job,
+			    .result = &result,
+			    .repo = mirror->repo,
+			    .odb = mirror->odb,
+			    .staging = -1};
 	git_oid tree;
 	job.limits.files = 64;
 	job.limits.bytes = 4096;
@@ -133,6 +108,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		expect(result.failure != GIT_OK && result.text[0] != '\0');
 	}
-	expect(names_in(home) == names && names_in(folder) == in_mirror);
+	expect(names_in(mirror->home) == names && names_in(mirror->folder) == in_mirror);
 	return 0;
 }

@@ -2,8 +2,6 @@
  * which is put behind it here: else nothing would ever get further.
  * Property: no crash; what is refused is named, and kept by no ref. What is taken is the one commit
  * and the one tree that were asked for, whole. */
-#include "base/git/libgit2_internal.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,16 +11,12 @@
 #include "base/git/bundle_file.h"
 #include "base/git/work_internal.h"
 #include "base/mem/own.h"
-#include "tests/lib/tmpdir.h"
+#include "tests/fuzz/mirror.h"
 
 /* What the corpus' good file is of. */
 #define COMMIT "857834ba862cb9d24f788d569d8fc36e870b2d66"
 #define TREE "3b9d10f3503018c35b256c6d11f4f78f4802256a"
-enum { FRESH_AFTER = 500 };
-
-static char *home, file[256], folder[256];
-static git_repository *repo;
-static git_odb *odb;
+static const struct fuzz_mirror *mirror;
 
 static void expect(int holds)
 {
@@ -31,36 +25,11 @@ static void expect(int holds)
 	}
 }
 
-static void end(void)
-{
-	git_odb_free(odb);
-	git_repository_free(repo);
-	tmpdir_free(home);
-	home = NULL;
-}
-
-/* Objects of a mirror are never removed: now and then it is a new one. */
-static void begin(void)
-{
-	static unsigned inputs;
-	if (home == NULL && inputs == 0) {
-		expect(git_libgit2_init() > 0 && atexit(end) == 0);
-	}
-	if (inputs++ % FRESH_AFTER != 0) {
-		return;
-	}
-	end();
-	home = tmpdir_new();
-	expect(snprintf(file, sizeof(file), "%s/bundle", home) < (int)sizeof(file));
-	expect(snprintf(folder, sizeof(folder), "%s/a.git", home) < (int)sizeof(folder));
-	expect(git_repository_init(&repo, folder, 1) == 0 && git_repository_odb(&odb, repo) == 0);
-}
-
 static void write_file(const uint8_t *data, size_t size)
 {
 	uint8_t digest[SL_HASH_BYTES];
 	sl_hash(digest, data, size, NULL, 0);
-	FILE *out = fopen(file, "wbe");
+	FILE *out = fopen(mirror->file, "wbe");
 	expect(out != NULL && fwrite(data, 1, size, out) == size &&
 	       fwrite(digest, 1, sizeof(digest), out) == sizeof(digest) && fclose(out) == 0);
 }
@@ -68,25 +37,28 @@ static void write_file(const uint8_t *data, size_t size)
 static bool is_kept(void)
 {
 	git_oid id;
-	return git_reference_name_to_id(&id, repo, "refs/sluice/keep/" COMMIT) == 0;
+	return git_reference_name_to_id(&id, mirror->repo, "refs/sluice/keep/" COMMIT) == 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool taken_before;
-	begin();
+	mirror = fuzz_mirror_begin();
 	taken_before = is_kept();
 	write_file(data, size);
 	struct git_job job = {.op = GIT_UNPACK,
-			      .mirror = folder,
-			      .archive = file,
+			      .mirror = mirror->folder,
+			      .archive = mirror->file,
 			      .commit = COMMIT,
 			      .path = "apps/shop",
 			      .want_tree = "",
 			      .limits = GIT_LIMITS_DEFAULT};
 	struct git_result result = {.failure = GIT_OK};
-	struct work work = {
-	    .job = &job, .result = &result, .repo = repo, .odb = odb, .staging = -1};
+	struct work work = {.job = &job,
+			    .result = &result,
+			    .repo = mirror->repo,
+			    .odb = mirror->odb,
+			    .staging = -1};
 	job.limits.files = 64;
 	job.limits.bytes = 4096;
 	job.limits.file_bytes = 2048;
