@@ -1,5 +1,3 @@
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -17,6 +15,7 @@
 #include "agent/probe/probe.h"
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
+#include "tests/lib/listener.h"
 
 /* A server that answers one connection with `answer` (NULL: with silence) and keeps the request. */
 struct server {
@@ -50,21 +49,9 @@ static void *server_main(void *arg)
 	return NULL;
 }
 
-static void server_listen(struct server *server)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t size = sizeof(address);
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(server->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(server->listener, 4), 0);
-	assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &size), 0);
-	server->port = ntohs(address.sin_port);
-}
-
 static void server_start(struct server *server)
 {
-	server_listen(server);
+	server->listener = listener_open(4, &server->port);
 	assert_int_equal(pthread_create(&server->thread, NULL, server_main, server), 0);
 }
 
@@ -166,7 +153,7 @@ static void test_probe_tcp(void **state)
 	(void)state;
 	struct server server = {.answer = ""};
 	char text[64], why[256];
-	server_listen(&server);
+	server.listener = listener_open(4, &server.port);
 	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", server.port);
 	assert_true(ask(text, 5000, why));
 	(void)close(server.listener);

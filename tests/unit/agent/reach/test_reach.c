@@ -24,6 +24,7 @@
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
 #include "tests/lib/certs.h"
+#include "tests/lib/listener.h"
 
 enum { STEP_MS = 30000, SHORT_MS = 2000, TARGET_ROOM = 8192 };
 enum { PLAIN, ONCE, POSTGRES, MYSQL, SMTP }; /* as SourceTls */
@@ -141,21 +142,9 @@ static void *server_main(void *arg)
 	return NULL;
 }
 
-static void server_listen(struct server *server)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t size = sizeof(address);
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(server->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(server->listener, 4), 0);
-	assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &size), 0);
-	server->port = ntohs(address.sin_port);
-}
-
 static void server_start(struct server *server)
 {
-	server_listen(server);
+	server->listener = listener_open(4, &server->port);
 	assert_int_equal(pthread_create(&server->thread, NULL, server_main, server), 0);
 }
 
@@ -264,7 +253,7 @@ static void test_nobody_listens(void **state)
 {
 	(void)state;
 	struct server server = {.hangs = true};
-	server_listen(&server);
+	server.listener = listener_open(4, &server.port);
 	(void)close(server.listener);
 	struct seen seen = look(server.port, ONCE, HOST, "");
 	expect(&seen, FAILURE(REFUSED), STEP(CONNECT));
@@ -296,8 +285,7 @@ static void test_nobody_answers_the_connection(void **state)
 	enum { FILLERS = 32 };
 	struct server server = {.hangs = true};
 	int fillers[FILLERS];
-	server_listen(&server);
-	assert_int_equal(listen(server.listener, 0), 0);
+	server.listener = listener_open(0, &server.port);
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(server.port)};
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	for (size_t i = 0; i < FILLERS; i++) {

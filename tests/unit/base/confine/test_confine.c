@@ -26,6 +26,7 @@
 
 #include "base/confine/confine.h"
 #include "base/mem/own.h"
+#include "tests/lib/listener.h"
 #include "tests/lib/tmpdir.h"
 
 enum { FINE = 0, WRONG = 1, NOT_CONFINED = 2, NO_LANDLOCK = 3 };
@@ -143,20 +144,6 @@ static int descriptors_stay(const struct fixture *f)
 	return rc != FINE ? rc : read(fd, text, sizeof(text)) == 4 ? FINE : WRONG;
 }
 
-static uint16_t listen_somewhere(int *ret_fd)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(address);
-	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&address, size) != 0 ||
-	    listen(*ret_fd, 8) != 0 ||
-	    getsockname(*ret_fd, (struct sockaddr *)&address, &size) != 0) {
-		_exit(NOT_CONFINED);
-	}
-	return ntohs(address.sin_port);
-}
-
 static bool connects(uint16_t port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -170,8 +157,10 @@ static bool connects(uint16_t port)
 static int ports(const struct fixture *f)
 {
 	(void)f;
-	int one_fd = -1, other_fd = -1, version = 0;
-	uint16_t one = listen_somewhere(&one_fd), other = listen_somewhere(&other_fd);
+	uint16_t one = 0, other = 0;
+	int version = 0;
+	(void)listener_open(8, &one); /* until the process ends */
+	(void)listener_open(8, &other);
 	if (confine_basics(NULL) != SL_OK ||
 	    confine_reach(NULL, 0, &one, 1, &version, NULL) != SL_OK) {
 		return NOT_CONFINED;

@@ -6,10 +6,8 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,6 +23,7 @@
 #include "base/clock/clock.h"
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
+#include "tests/lib/listener.h"
 #include "tests/unit/base/git/fixture.h"
 
 enum { SHORT_MS = 400 };
@@ -32,15 +31,9 @@ enum { SHORT_MS = 400 };
 /* A socket that takes connections and never says a word. */
 static int mute_host(char *url, size_t room, const char *scheme)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	assert_int_equal(listen(fd, 16), 0);
-	(void)snprintf(url, room, "%s://127.0.0.1:%u/origin.git", scheme, ntohs(address.sin_port));
+	uint16_t port = 0;
+	int fd = listener_open(16, &port);
+	(void)snprintf(url, room, "%s://127.0.0.1:%u/origin.git", scheme, port);
 	return fd;
 }
 
