@@ -141,8 +141,7 @@ int server_rotate_master(const struct vault_config *config)
 		   "a new master key is in use: keep a copy of it (sluiced keys export)");
 }
 
-/* --- reset ---------------------------------------------------------------------------------------
- */
+/* --- reset --- */
 
 struct reset {
 	struct store_cmd cmd;

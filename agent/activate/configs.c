@@ -125,8 +125,7 @@ sl_code activate_config_place(const char *dir, const char *slug, const char *fol
 	return activate_sync_dir(configs.text, err);
 }
 
-/* --- looking -----------------------------------------------------------------------------------
- */
+/* --- looking --- */
 
 /* What the version's link names; false: it is no set. */
 static bool set_of(int configs, const char *folder, char name[static SET_NAME_SIZE])
@@ -182,8 +181,7 @@ bool activate_config_is(const char *dir, const char *slug, const char *folder, c
 	       (st.st_mode & 0777) == 0600 && has_bytes(fd, data);
 }
 
-/* --- removing ----------------------------------------------------------------------------------
- */
+/* --- removing --- */
 
 void activate_config_remove(const char *dir, const char *slug, const char *folder)
 {

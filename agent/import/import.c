@@ -115,8 +115,7 @@ static sl_code load(struct import *import, struct sl_err *err)
 	return code;
 }
 
-/* --- where it goes ------------------------------------------------------------------------------
- */
+/* --- where it goes --- */
 
 static sl_code find_app(struct import *import, struct state_app **ret_app, struct sl_err *err)
 {
@@ -168,8 +167,7 @@ static sl_code find_version(struct import *import, struct state_app *app,
 	return SL_OK;
 }
 
-/* --- the pull
- * -------------------------------------------------------------------------------------- */
+/* --- the pull --- */
 
 static sl_code stage(struct import *import, struct sl_err *err)
 {

@@ -326,8 +326,7 @@ static bool find_subject(const struct loop *loop, struct run **ret_run,
 	return false;
 }
 
-/* --- putting back ------------------------------------------------------------------------------
- */
+/* --- putting back --- */
 
 static void correct_later(struct loop *loop, struct run *run, const char *why)
 {

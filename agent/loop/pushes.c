@@ -160,8 +160,7 @@ void pushes_order(struct loop *loop, const Sluice__V1__AgentPush *order)
 	loop_wake_at(loop, 1);
 }
 
-/* --- the push -----------------------------------------------------------------------------------
- */
+/* --- the push --- */
 
 /* "": it can be pushed. */
 static const char *why_not(const struct loop *loop, const struct run *run)

@@ -243,6 +243,15 @@ void run_activate(struct loop *loop, struct run *run, struct state_version *vers
 	flipped(loop, run);
 }
 
+/* It could not be done: what is served stays, and it is tried again a little later. */
+static void drop_flip(struct loop *loop, struct run *run, const struct sl_err *err)
+{
+	loop_note_error(loop, err->msg);
+	run->app->flip = (struct state_flip){.reason = STATE_FLIP_NONE};
+	loop->dirty = true;
+	run->hold_until_ms = sl_clock_mono_ms() + HOLD_MS;
+}
+
 void run_reload(struct loop *loop, struct run *run)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
@@ -259,10 +268,7 @@ void run_reload(struct loop *loop, struct run *run)
 	if (code != SL_OK) {
 		log_warn("config-failed", "app=%s version=%s why=%s", app->slug, active->name,
 			 SL_QUOTE(err.msg));
-		loop_note_error(loop, err.msg);
-		app->flip = (struct state_flip){.reason = STATE_FLIP_NONE};
-		loop->dirty = true;
-		run->hold_until_ms = sl_clock_mono_ms() + HOLD_MS;
+		drop_flip(loop, run, &err);
 		return;
 	}
 	run->values.reload_due = false;
@@ -279,10 +285,7 @@ void run_redo(struct loop *loop, struct run *run)
 	if (code != SL_OK) {
 		log_error("flip-failed", "app=%s to=%s why=%s", app->slug, app->flip.to,
 			  SL_QUOTE(err.msg));
-		loop_note_error(loop, err.msg);
-		app->flip = (struct state_flip){.reason = STATE_FLIP_NONE};
-		loop->dirty = true;
-		run->hold_until_ms = sl_clock_mono_ms() + HOLD_MS;
+		drop_flip(loop, run, &err);
 		return;
 	}
 	flipped(loop, run);

@@ -22,8 +22,7 @@ void source_tests_drop(struct loop *loop)
 	}
 }
 
-/* --- orders --------------------------------------------------------------------------------------
- */
+/* --- orders --- */
 
 /* The target goes to the child as it is: nothing of it is read here. */
 static sl_code start(const struct loop *loop, const Sluice__V1__AgentSourceTest *order,
@@ -76,8 +75,7 @@ void source_tests_order(struct loop *loop, const Sluice__V1__AgentSourceTest *or
 	loop_wake_at(loop, 1);
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 /* False: the session takes no more now. */
 static bool answer(const struct loop *loop, struct source_look *look)

@@ -236,8 +236,7 @@ void values_sweep(struct loop *loop, struct run *run)
 	activate_config_sweep(loop->dir, run->app->slug, is_set_wanted, run);
 }
 
-/* --- judging ------------------------------------------------------------------------------------
- */
+/* --- judging --- */
 
 static void join(char text[static STATE_ERROR_SIZE], const struct settings_texts *missing)
 {
@@ -386,8 +385,7 @@ void values_step(struct loop *loop, struct run *run)
 	loop->dirty = true;
 }
 
-/* --- start and end ------------------------------------------------------------------------------
- */
+/* --- start and end --- */
 
 static bool is_known(const char *app_id, void *ctx)
 {

@@ -34,8 +34,7 @@ struct reach {
 
 SL_DEFINE_AUTO(struct reach *, reach_free);
 
-/* --- start --------------------------------------------------------------------------------------
- */
+/* --- start --- */
 
 static sl_code spawn(struct reach *reach, int *ret_child_fd, struct sl_err *err)
 {
@@ -101,8 +100,7 @@ uint64_t reach_deadline_mono_ms(const struct reach *reach)
 	return reach->deadline_mono_ms;
 }
 
-/* --- listen --------------------------------------------------------------------------------------
- */
+/* --- listen --- */
 
 static void end_child(struct reach *reach)
 {

@@ -130,8 +130,7 @@ static bool connect_any(struct look *look)
 	return look->fd >= 0 || fail(look, failure_of(why), strerror(why));
 }
 
-/* --- TLS ----------------------------------------------------------------------------------------
- */
+/* --- TLS --- */
 
 static Google__Protobuf__Timestamp *time_of(struct sl_arena *arena, uint64_t unix_ms)
 {
@@ -221,8 +220,7 @@ static bool begin_tls_with(struct look *look)
 	return fail(look, FAILURE(CONNECTION_LOST), "the server hung up when it was asked for TLS");
 }
 
-/* --- entry
- * ---------------------------------------------------------------------------------------- */
+/* --- entry --- */
 
 static bool confine(struct look *look)
 {

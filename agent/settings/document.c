@@ -135,8 +135,7 @@ static sl_code read_items(struct reader *r, struct settings *settings,
 	return read_end(r, owner);
 }
 
-/* --- order -------------------------------------------------------------------------------------
- */
+/* --- order --- */
 
 static int compare(const void *a, const void *b)
 {
@@ -165,8 +164,7 @@ static sl_code sort(struct settings *settings, struct sl_err *err)
 	return SL_OK;
 }
 
-/* --- the whole ----------------------------------------------------------------------------------
- */
+/* --- the whole --- */
 
 void settings_free(struct settings *settings)
 {

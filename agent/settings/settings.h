@@ -64,8 +64,7 @@ struct settings_item {
 /* In bytewise order: constants and secrets, then the options of data sources. */
 const struct settings_item *settings_items(const struct settings *settings, size_t *ret_count);
 
-/* --- what this host says instead ---------------------------------------------------------------
- */
+/* --- what this host says instead --- */
 
 /* SLUICE_CONST__NAME=VALUE and SLUICE_SECRET__NAME=VALUE: from `environ`, from where they are
  * taken out and wiped, so that no child and no list of processes has them, and from the lines of a
@@ -82,8 +81,7 @@ SL_DEFINE_AUTO(struct overrides *, overrides_free);
 /* NULL: there is none. */
 const char *overrides_value(const struct overrides *overrides, bool secret, const char *name);
 
-/* --- what a version sees ------------------------------------------------------------------------
- */
+/* --- what a version sees --- */
 
 struct settings_view {
 	const struct contract *contract;

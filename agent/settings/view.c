@@ -34,8 +34,7 @@ static const struct contract_source *required_source(const struct contract *cont
 			     compare_sources);
 }
 
-/* --- look-ups -----------------------------------------------------------------------------------
- */
+/* --- look-ups --- */
 
 static enum template_fault find_value(const struct settings_view *view, bool secret,
 				      const char *name, const char **ret_value)
@@ -98,8 +97,7 @@ static enum template_fault look_up(void *ctx, const struct template_ref *ref,
 	return fault == TEMPLATE_FINE && (*ret_value)[0] == '\0' ? TEMPLATE_EMPTY : fault;
 }
 
-/* --- what is missing
- * ------------------------------------------------------------------------------ */
+/* --- what is missing --- */
 
 static void say(struct settings_texts *texts, const char *what, const char *name, const char *more)
 {
@@ -162,8 +160,7 @@ void settings_overridden(const struct settings_view *view, struct settings_texts
 	}
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------ */
+/* --- files --- */
 
 static sl_code fill(const struct settings_view *view, const char *path, struct sl_bytes text,
 		    template_look_up *with, char **ret_text, size_t *ret_size, struct sl_err *err)

@@ -173,8 +173,7 @@ enum git_failure history_send(struct work *work, const git_oid *from, const git_
 	return failure;
 }
 
-/* --- the newest commit of each app -------------------------------------------------------------
- */
+/* --- the newest commit of each app --- */
 
 struct latest {
 	struct git_app *apps; /* in bytewise order of path */

@@ -79,8 +79,7 @@ static void read_certificate(X509 *x509, struct sl_arena *arena, struct tls_look
 	}
 }
 
-/* --- the handshake ------------------------------------------------------------------------------
- */
+/* --- the handshake --- */
 
 static bool is_no_tls(int reason)
 {

@@ -168,8 +168,7 @@ static int verify_here(struct cli *cli, const struct audit_head *kept)
 				response->at != NULL ? response->at->sequence : 0);
 }
 
-/* --- of an export ------------------------------------------------------------------------------
- */
+/* --- of an export --- */
 
 static int verify_file(struct cli *cli, const char *path, const struct audit_head *kept)
 {
@@ -181,8 +180,7 @@ static int verify_file(struct cli *cli, const char *path, const struct audit_hea
 	return audit_say_result(cli, file.checked, file.faults, file.last.sequence);
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command --- */
 
 /* Is the kept head to be believed? CLI_DONE, or all has been said. */
 static int check_kept(struct cli *cli, const struct verify_flags *flags,

@@ -250,8 +250,7 @@ static int secret_rm(struct cli *cli, const struct sl_args *args, void *config)
 	return rm(cli, SECRET, args->items[0]);
 }
 
-/* --- reveal ------------------------------------------------------------------------------------
- */
+/* --- reveal --- */
 
 static int reveal(struct cli *cli, const struct sl_args *args, void *config)
 {
@@ -273,8 +272,7 @@ static int reveal(struct cli *cli, const struct sl_args *args, void *config)
 	return CLI_DONE;
 }
 
-/* --- rows ---------------------------------------------------------------------------------------
- */
+/* --- rows --- */
 
 const struct cli_command cli_cmd_const_set = {
     .about =

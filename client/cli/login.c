@@ -86,8 +86,7 @@ static sl_code read_given(const struct login_flags *flags, struct entry *entry, 
 	return code != SL_OK ? code : read_token(text, &entry->file, err);
 }
 
-/* --- which context, which server ---------------------------------------------------------------
- */
+/* --- which context, which server --- */
 
 static sl_code find_name(const struct cli *cli, struct entry *entry, struct sl_err *err)
 {

@@ -177,8 +177,7 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	return CLI_DONE;
 }
 
-/* --- principal disable, enable, rm --------------------------------------------------------------
- */
+/* --- principal disable, enable, rm --- */
 
 static int disable(struct cli *cli, const struct sl_args *args, void *config)
 {
@@ -232,8 +231,7 @@ static int rm(struct cli *cli, const struct sl_args *args, void *config)
 	return CLI_DONE;
 }
 
-/* --- grant, revoke
- * --------------------------------------------------------------------------------- */
+/* --- grant, revoke --- */
 
 struct grant_flags {
 	const char *apps, *environment;
@@ -294,8 +292,7 @@ static int take_back(struct cli *cli, const struct sl_args *args, void *config)
 		   : cli_fail(cli);
 }
 
-/* --- whoami
- * ------------------------------------------------------------------------------------------- */
+/* --- whoami --- */
 
 static int whoami(struct cli *cli, const struct sl_args *args, void *config)
 {
@@ -325,8 +322,7 @@ static int whoami(struct cli *cli, const struct sl_args *args, void *config)
 	return CLI_DONE;
 }
 
-/* --- the rows
- * ------------------------------------------------------------------------------------------- */
+/* --- the rows --- */
 
 const struct cli_command cli_cmd_principal_add = {
     .about = {.name = "principal add",

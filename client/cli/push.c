@@ -153,8 +153,7 @@ static bool upload_folder(struct upload *u, const char *folder)
 	return send_piece(u, true);
 }
 
-/* --- the command ---------------------------------------------------------------------------------
- */
+/* --- the command --- */
 
 /* The newest draft in development; NULL: it was said why not. */
 static const char *newest_draft(struct cli *cli, const char *app)

@@ -181,8 +181,7 @@ static int test(struct cli *cli, const struct sl_args *args, void *config)
 	return show_checks(cli, response);
 }
 
-/* --- repo keygen, repo rotate ------------------------------------------------------------------
- */
+/* --- repo keygen, repo rotate --- */
 
 struct use_flags {
 	bool push, pull;
@@ -288,8 +287,7 @@ static int rotate(struct cli *cli, const struct sl_args *args, void *config)
 	return CLI_DONE;
 }
 
-/* --- rows
- * ------------------------------------------------------------------------------------------ */
+/* --- rows --- */
 
 const struct cli_command cli_cmd_repo_set = {
     .about =

@@ -343,8 +343,7 @@ static int show(struct cli *cli, const struct sl_args *args, void *config)
 	return shown != CLI_DONE ? shown : source_show_tests(cli, source);
 }
 
-/* --- rm -----------------------------------------------------------------------------------------
- */
+/* --- rm --- */
 
 static int rm(struct cli *cli, const struct sl_args *args, void *config)
 {

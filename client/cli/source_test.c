@@ -55,8 +55,7 @@ static void show_test(const struct cli *cli, const Sluice__V1__SourceTest *test)
 	}
 }
 
-/* --- test --------------------------------------------------------------------------------------
- */
+/* --- test --- */
 
 struct test_flags {
 	const char *instance;
@@ -108,8 +107,7 @@ const struct cli_command cli_cmd_source_test = {
     .config_size = sizeof(struct test_flags),
 };
 
-/* --- what was found before ----------------------------------------------------------------------
- */
+/* --- what was found before --- */
 
 static void put_test(struct table *table, const Sluice__V1__SourceSetting *setting)
 {

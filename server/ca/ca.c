@@ -169,8 +169,7 @@ static void renew(struct ca *ca, uint64_t now_ms, uint64_t mono_ms)
 	}
 }
 
-/* --- replaced files ----------------------------------------------------------------------------
- */
+/* --- replaced files --- */
 
 /* Several files are replaced one after the other: only what has rested since the last look
  * is read. */
@@ -203,8 +202,7 @@ void ca_tick(struct ca *ca, uint64_t now_ms, uint64_t mono_ms)
 	renew(ca, now_ms, mono_ms);
 }
 
-/* --- issuing -------------------------------------------------------------------------------------
- */
+/* --- issuing --- */
 
 static sl_code issue(const struct ca_set *set, struct tls_spec *spec, const struct tls_key *subject,
 		     char **ret_pem, struct sl_err *err)
@@ -271,8 +269,7 @@ const struct sl_token_key *ca_token_key(const struct ca *ca)
 	return ca->token_key;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static sl_code read_token_key(struct ca *ca, struct sl_err *err)
 {

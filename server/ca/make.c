@@ -180,8 +180,7 @@ static sl_code write_certificates(struct ca_draft *draft, struct sl_err *err)
 	return code != SL_OK ? code : write_server(draft, ca_pem, ca_key, &hosts, DOOR_PEM, err);
 }
 
-/* --- the master key ----------------------------------------------------------------------------
- */
+/* --- the master key --- */
 
 char *ca_master_key_elsewhere(const char *file)
 {
@@ -235,8 +234,7 @@ static sl_code write_master_key(struct ca_draft *draft, struct sl_err *err)
 					 : make_master_key(draft, err);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 sl_code ca_draft_new(const struct ca_make *make, struct ca_draft **ret_draft, struct sl_err *err)
 {

@@ -18,8 +18,7 @@ struct fleet_source_waiting {
 	void *ctx;
 };
 
-/* --- ending ------------------------------------------------------------------------------------
- */
+/* --- ending --- */
 
 void fleet_source_tests_finish(struct fleet_source_tests *over, enum fleet_tested how,
 			       const Sluice__V1__SourceTest *test)
@@ -92,8 +91,7 @@ void fleet_source_tests_tick(struct fleet *fleet)
 	fleet_source_tests_finish(&over, FLEET_TEST_LATE, NULL);
 }
 
-/* --- answers -------------------------------------------------------------------------------------
- */
+/* --- answers --- */
 
 /* Of this session: no agent answers for another. */
 struct answer {
@@ -119,8 +117,7 @@ void fleet_source_tested(struct fleet *fleet, const struct fleet_session *sessio
 				  message->test);
 }
 
-/* --- beginning -----------------------------------------------------------------------------------
- */
+/* --- beginning --- */
 
 static bool send_test(const struct fleet_source_waiting *waiting, struct fleet_session *session,
 		      const struct fleet_source_test *test)

@@ -85,8 +85,7 @@ void fleet_apps_touch_config(struct fleet *fleet, uint32_t workspace, uint32_t e
 	}
 }
 
-/* --- computing ---------------------------------------------------------------------------------
- */
+/* --- computing --- */
 
 struct computing {
 	uint32_t environment;

@@ -376,8 +376,7 @@ void gitsync_free(struct gitsync *g)
 	free(g);
 }
 
-/* --- from other threads ------------------------------------------------------------------------
- */
+/* --- from other threads --- */
 
 void gitsync_wake(struct gitsync *g)
 {

@@ -199,8 +199,7 @@ void gitsync_uploads_stop(struct gitsync *g)
 	}
 }
 
-/* --- from other threads ------------------------------------------------------------------------
- */
+/* --- from other threads --- */
 
 sl_code gitsync_upload(struct gitsync *g, const struct gitsync_upload_request *request,
 		       struct sl_err *err)

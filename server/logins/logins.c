@@ -263,8 +263,7 @@ sl_code logins_move(struct vault *vault, struct decision *d,
 	return code;
 }
 
-/* --- for agents --------------------------------------------------------------------------------
- */
+/* --- for agents --- */
 
 /* The login's texts, and whose they are: so that a box is not taken for another repository's. */
 static sl_code seal_box(const struct repository_login *login, const char *repository_id,

@@ -422,8 +422,7 @@ sl_code commits_forget_app(struct decision *d, const Sluice__Store__V1__AppRecor
 	return each_owed(d, app->repository_id, drop_of_app, app->id, err);
 }
 
-/* --- refreshing ---------------------------------------------------------------------------------
- */
+/* --- refreshing --- */
 
 static sl_code due_now(struct decision *d, Sluice__Store__V1__OwedRecord *owed, void *ctx,
 		       struct sl_err *err)

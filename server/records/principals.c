@@ -266,8 +266,7 @@ sl_code principals_visit(const struct store_view *view, struct sl_arena *arena, 
 	return store_walk_result(&walk, err);
 }
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void principal_put(struct decision *d, Sluice__Store__V1__PrincipalRecord *principal)
 {

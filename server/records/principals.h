@@ -142,8 +142,7 @@ SL_MUST_USE sl_code identity_get(const struct store_view *view, struct sl_arena 
 				 const char *id, Sluice__Store__V1__IdentityRecord **ret_identity,
 				 struct sl_err *err);
 
-/* --- as API messages (access_wire.c) ------------------------------------------------------------
- */
+/* --- as API messages (access_wire.c) --- */
 
 Sluice__V1__Principal *wire_principal(struct sl_arena *arena,
 				      const Sluice__Store__V1__PrincipalRecord *record);

@@ -186,8 +186,7 @@ sl_code push_order_get(const struct store_view *view, struct sl_arena *arena, ui
 	return fill_order(view, arena, workspace, app, owed, ret_order->message, err);
 }
 
-/* --- hearing -----------------------------------------------------------------------------------
- */
+/* --- hearing --- */
 
 static Sluice__V1__ContentReason reason_named(const char *failure)
 {

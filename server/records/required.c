@@ -177,8 +177,7 @@ sl_code required_each(const struct wire *in, const Sluice__V1__Contract *contrac
 	return code == SL_OK && sl_arena_failed(in->arena) ? sl_err_no_memory(err) : code;
 }
 
-/* --- stamps
- * --------------------------------------------------------------------------------------- */
+/* --- stamps --- */
 
 void required_stamp_add(struct sl_hasher *hasher, const struct required_item *item)
 {
@@ -211,8 +210,7 @@ sl_code required_stamp(const struct wire *in, const Sluice__V1__Contract *contra
 	return code;
 }
 
-/* --- many contracts -----------------------------------------------------------------------------
- */
+/* --- many contracts --- */
 
 static int compare_names(const void *a, const void *b)
 {

@@ -108,8 +108,7 @@ static const char *of_url(const char *url, struct source_target *target)
 											: wrong_url;
 }
 
-/* --- of host and port ----------------------------------------------------------------------------
- */
+/* --- of host and port --- */
 
 static bool take_word(struct source_target *target, Sluice__V1__SourceTls way, const char *word)
 {

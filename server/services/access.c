@@ -404,8 +404,7 @@ static sl_code delete_role_decide(struct decision *d, const void *message, void 
 	return roles_decide_delete(d, request->role, err);
 }
 
-/* --- the table
- * ------------------------------------------------------------------------------------ */
+/* --- the table --- */
 
 /* protobuf-c spells an I that stands alone so. */
 #define sluice__v1__who_am_i_request__descriptor sluice__v1__who_am_irequest__descriptor

@@ -301,8 +301,7 @@ static void export(struct bundle_file *file, struct sl_bytes start,
 	gitsync_ask(file->files->gitsync, &question);
 }
 
-/* --- taking ------------------------------------------------------------------------------------
- */
+/* --- taking --- */
 
 static struct bundle_file *find(const struct bundle_files *files, const uint8_t *key)
 {

@@ -119,8 +119,7 @@ static sl_code set_decide(struct decision *d, const void *message, void *reply, 
 	return code;
 }
 
-/* --- UnsetConfigValue --------------------------------------------------------------------------
- */
+/* --- UnsetConfigValue --- */
 
 static sl_code unset_check(const void *message, struct sl_err *err)
 {
@@ -159,8 +158,7 @@ static sl_code unset_decide(struct decision *d, const void *message, void *reply
 	return code;
 }
 
-/* --- GetConfigName -------------------------------------------------------------------------------
- */
+/* --- GetConfigName --- */
 
 static sl_code get_check(const void *message, struct sl_err *err)
 {
@@ -183,8 +181,7 @@ static sl_code get_read(struct service_read *read, const void *message, void *re
 	return code != SL_OK ? code : tell(read, record, &response->config, err);
 }
 
-/* --- ListConfigNames
- * ------------------------------------------------------------------------------ */
+/* --- ListConfigNames --- */
 
 static sl_code list_check(const void *message, struct sl_err *err)
 {
@@ -241,8 +238,7 @@ static sl_code list_read(struct service_read *read, const void *message, void *r
 	return code != SL_OK ? code : list_walk(read, &page, request->kind, reply, err);
 }
 
-/* --- DeleteConfigName
- * ------------------------------------------------------------------------------ */
+/* --- DeleteConfigName --- */
 
 static sl_code delete_check(const void *message, struct sl_err *err)
 {
@@ -262,8 +258,7 @@ static sl_code delete_decide(struct decision *d, const void *message, void *repl
 	return code != SL_OK ? code : settings_delete(d, record, err);
 }
 
-/* --- RevealSecret
- * ----------------------------------------------------------------------------------- */
+/* --- RevealSecret --- */
 
 static sl_code reveal_check(const void *message, struct sl_err *err)
 {

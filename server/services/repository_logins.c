@@ -119,8 +119,7 @@ void repository_logins_forget(struct decision *d, Sluice__Store__V1__RepositoryR
 	}
 }
 
-/* --- SetRepository ------------------------------------------------------------------------------
- */
+/* --- SetRepository --- */
 
 sl_code repository_set_check(const void *message, struct sl_err *err)
 {
@@ -218,8 +217,7 @@ void repository_set_after(const struct services *services, const void *reply)
 	gitsync_look(services->gitsync, response->repository->id, response->repository->url);
 }
 
-/* --- keys
- * ------------------------------------------------------------------------------------------ */
+/* --- keys --- */
 
 static sl_code check_use(Sluice__V1__LoginUse use, struct sl_err *err)
 {

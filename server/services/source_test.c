@@ -48,8 +48,7 @@ sl_code source_test_check(const void *message, struct sl_err *err)
 		   : check_refused("timeout_ms", "must be 1000 to 60000, or 0", err);
 }
 
-/* --- what it is about ----------------------------------------------------------------------------
- */
+/* --- what it is about --- */
 
 struct about {
 	Sluice__Store__V1__SourceRecord *source;
@@ -83,8 +82,7 @@ static sl_code find(struct decision *d, const Sluice__V1__TestSourceRequest *req
 			       err);
 }
 
-/* --- asking
- * ---------------------------------------------------------------------------------------- */
+/* --- asking --- */
 
 static sl_code seal(struct decision *d, const struct about *about, struct sl_bytes *ret_box,
 		    struct sl_err *err)
@@ -130,8 +128,7 @@ sl_code source_test_ask(struct decision *d, const void *message, const void **re
 	return seal(d, &about, &question->box, err);
 }
 
-/* --- what an agent may say
- * ------------------------------------------------------------------------- */
+/* --- what an agent may say --- */
 
 static char *clean(struct sl_arena *arena, const char *text, int max)
 {
@@ -233,8 +230,7 @@ void source_test_find(struct service_write *write, const struct services *servic
 						      .ctx = question});
 }
 
-/* --- keeping it
- * -------------------------------------------------------------------------------------- */
+/* --- keeping it --- */
 
 /* Why there is no result. */
 static sl_code refused(enum fleet_tested how, const char *instance, struct sl_err *err)

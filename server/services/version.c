@@ -241,8 +241,7 @@ static sl_code block_decide(struct decision *d, const void *message, void *reply
 	return code;
 }
 
-/* --- UnblockVersion ----------------------------------------------------------------------------
- */
+/* --- UnblockVersion --- */
 
 static sl_code unblock_check(const void *message, struct sl_err *err)
 {
@@ -264,8 +263,7 @@ static sl_code unblock_decide(struct decision *d, const void *message, void *rep
 	return code;
 }
 
-/* --- NoteVersion -------------------------------------------------------------------------------
- */
+/* --- NoteVersion --- */
 
 static sl_code note_check(const void *message, struct sl_err *err)
 {
@@ -290,8 +288,7 @@ static sl_code note_decide(struct decision *d, const void *message, void *reply,
 	return code;
 }
 
-/* --- DeleteVersion -------------------------------------------------------------------------------
- */
+/* --- DeleteVersion --- */
 
 static sl_code delete_check(const void *message, struct sl_err *err)
 {

@@ -11,8 +11,7 @@
 
 enum { FIRST_ROOM = 4096, END_ROOM = 256 };
 
-/* --- a document --------------------------------------------------------------------------------
- */
+/* --- a document --- */
 
 /* Fields, each with its NUL, and room behind them for whose they are. */
 struct document {
@@ -173,8 +172,7 @@ static sl_code open_document(struct vault *vault, const struct store_view *view,
 	return document->failed || !make_room(document, 0) ? sl_err_no_memory(err) : SL_OK;
 }
 
-/* --- those that are open
- * -------------------------------------------------------------------------- */
+/* --- those that are open --- */
 
 struct open_box {
 	struct document document; /* {0}: nothing is open here */

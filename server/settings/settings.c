@@ -195,8 +195,7 @@ sl_code settings_set(struct vault *vault, struct decision *d, const struct setti
 	return write_value(vault, d, record, wanted, err);
 }
 
-/* --- taking away --------------------------------------------------------------------------------
- */
+/* --- taking away --- */
 
 sl_code settings_unset(struct decision *d, Sluice__Store__V1__ConfigNameRecord *record,
 		       uint32_t environment, struct sl_err *err)

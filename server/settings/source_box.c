@@ -8,8 +8,7 @@
 #include "server/rules/source_target.h"
 #include "server/settings/sources.h"
 
-/* --- sealing
- * -------------------------------------------------------------------------------------- */
+/* --- sealing --- */
 
 static sl_code seal(const struct source_target *target, struct sl_bytes box_key,
 		    struct sl_buf *ret_box, struct sl_err *err)

@@ -57,8 +57,7 @@ const char *source_value_of(const struct source_values *values, const char *name
 	return NULL;
 }
 
-/* --- what may be set ----------------------------------------------------------------------------
- */
+/* --- what may be set --- */
 
 /* What an option's value refers to, on the view of a decision. */
 static enum template_fault look_up(void *ctx, const struct template_ref *ref,
@@ -115,8 +114,7 @@ static sl_code check_change(struct decision *d, const Sluice__Store__V1__SourceR
 	return code != SL_OK ? sl_err_wrap(err, "option '%.60s'", change->name) : SL_OK;
 }
 
-/* --- merging
- * --------------------------------------------------------------------------------------- */
+/* --- merging --- */
 
 /* What an environment holds afterwards: as it was, but for what is wished. */
 struct merged {
@@ -216,8 +214,7 @@ static sl_code merge(const struct decision *d, const Sluice__Store__V1__SourceRe
 	return SL_OK;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------ */
+/* --- writing --- */
 
 static size_t packed_size(const struct merged *merged)
 {

@@ -136,8 +136,7 @@ static void need_master_key(const char *store)
 	}
 }
 
-/* --- calls --------------------------------------------------------------------------------------
- */
+/* --- calls --- */
 
 /* A run of calls, one at a time, each with the next number. */
 struct run {
@@ -265,8 +264,7 @@ static void fill(int port)
 	(void)median_us(port, &options);
 }
 
-/* --- what is measured
- * ----------------------------------------------------------------------------- */
+/* --- what is measured --- */
 
 static void measure_plans(struct bench *bench, int port)
 {

@@ -25,8 +25,7 @@ static void expect(bool holds)
 	}
 }
 
-/* --- a row's bounds -----------------------------------------------------------------------------
- */
+/* --- a row's bounds --- */
 
 static bool is_choice(const char *choices, const char *text)
 {
@@ -87,8 +86,7 @@ static void check_rows(const struct sl_flag *flags, const char *config)
 	}
 }
 
-/* --- the programs --------------------------------------------------------------------------------
- */
+/* --- the programs --- */
 
 static void after_server(const struct sl_command *command, void *config)
 {

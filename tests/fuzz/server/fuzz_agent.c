@@ -70,8 +70,7 @@ static void put_ids(uint8_t *bytes, size_t size)
 	}
 }
 
-/* --- what came of it ---------------------------------------------------------------------------
- */
+/* --- what came of it --- */
 
 static void check_sent(const struct rpc_stream *stream)
 {
@@ -124,8 +123,7 @@ static void check_standings(void)
 	expect(stats.streams <= STREAMS);
 }
 
-/* --- the steps ----------------------------------------------------------------------------------
- */
+/* --- the steps --- */
 
 static void say(struct rpc_stream *stream, struct sl_bytes bytes)
 {

@@ -250,8 +250,7 @@ static void change(struct changes *changes)
 	store_free(store);
 }
 
-/* --- reading it --------------------------------------------------------------------------------
- */
+/* --- reading it --- */
 
 /* What a request asks for, by the name of the field. */
 static const char *asked(const char *field)

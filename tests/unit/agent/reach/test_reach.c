@@ -75,8 +75,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- the servers --------------------------------------------------------------------------------
- */
+/* --- the servers --- */
 
 /* One turn of a talk before TLS: what the server says, and how much it hears afterwards. */
 struct line {
@@ -155,8 +154,7 @@ static void server_stop(struct server *server)
 	(void)close(server->listener);
 }
 
-/* --- looking ------------------------------------------------------------------------------------
- */
+/* --- looking --- */
 
 struct seen {
 	Sluice__V1__SourceTestFailure failure;
@@ -316,8 +314,7 @@ static void test_targets_that_are_none(void **state)
 	assert_int_equal(look_at(&target, STEP_MS).failure, FAILURE(AGENT_FAILED));
 }
 
-/* --- TLS
- * ------------------------------------------------------------------------------------------ */
+/* --- TLS --- */
 
 static struct seen look_with(const struct world *w, const char *cert, int verify, const char *ca)
 {
@@ -419,8 +416,7 @@ static void test_a_server_that_is_silent_in_the_handshake(void **state)
 	server_stop(&server);
 }
 
-/* --- TLS in the middle of another protocol -------------------------------------------------------
- */
+/* --- TLS in the middle of another protocol --- */
 
 #define SAY(text) .say = text, .say_size = sizeof(text) - 1
 #define GREETING                                                                                   \

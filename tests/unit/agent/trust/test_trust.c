@@ -302,8 +302,7 @@ static void test_trust_a_file_that_changed_is_pinned_anew(void **state)
 	assert_true(accepts_by(f, 4));
 }
 
-/* --- config ------------------------------------------------------------------------------------
- */
+/* --- config --- */
 
 /* Is what `signer` signs for this owner taken for a config of app a with the stamp 1…? */
 static bool takes_config(struct fixture *f, int signer, const char *purpose,
@@ -354,8 +353,7 @@ static void test_trust_config_is_of_one_instance_app_and_stamp(void **state)
 	assert_false(takes_config(f, 1, VOUCH_CONFIG, &said, 1));
 }
 
-/* --- refreshes ---------------------------------------------------------------------------------
- */
+/* --- refreshes --- */
 
 static bool refreshes(struct fixture *f, int signer, uint64_t sequence, int64_t expires_s,
 		      uint32_t epoch, struct sl_bytes body)
@@ -404,8 +402,7 @@ static void test_trust_a_refresh_is_signed_like_a_manifest(void **state)
 	assert_false(refreshes(f, 2, 12, later, 2, body)); /* of a manifest by the key before */
 }
 
-/* --- releases ------------------------------------------------------------------------------------
- */
+/* --- releases --- */
 
 static bool may_activate(struct fixture *f, const char *app_id, const char *version_id,
 			 uint8_t first, int signer)
@@ -468,8 +465,7 @@ static void test_trust_an_unsigned_release_is_fetched_and_not_activated(void **s
 	assert_int_equal(reconcile_next(&in, app).kind, RECONCILE_ACTIVATE);
 }
 
-/* --- files --------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 static void test_trust_pins_are_read_from_files(void **state)
 {

@@ -218,8 +218,7 @@ static void test_ca_master_key_may_lie_elsewhere(void **state)
 	assert_int_equal(ca_master_key_check(made, &err), SL_FAILED_PRECONDITION);
 }
 
-/* --- refused ------------------------------------------------------------------------------------
- */
+/* --- refused --- */
 
 static void refuse(struct fixture *f, const char *says)
 {
@@ -279,8 +278,7 @@ static void test_ca_without_a_folder_is_another_answer(void **state)
 	assert_int_equal(ca_open(&options, f->now_ms, &f->ca, &err), SL_NOT_FOUND);
 }
 
-/* --- issued
- * --------------------------------------------------------------------------------------- */
+/* --- issued --- */
 
 static struct ca_identity agent(void)
 {
@@ -384,8 +382,7 @@ static void test_ca_identity_has_one_form(void **state)
 	}
 }
 
-/* --- renewed, replaced
- * ------------------------------------------------------------------------------- */
+/* --- renewed, replaced --- */
 
 static void test_ca_renews_at_a_third_of_life(void **state)
 {
@@ -491,8 +488,7 @@ static void test_ca_takes_up_replaced_files_and_keeps_the_old_for_broken_ones(vo
 	assert_string_equal(expired, cert);
 }
 
-/* --- exported
- * ------------------------------------------------------------------------------------------- */
+/* --- exported --- */
 
 static void test_ca_export_is_private_and_whole(void **state)
 {

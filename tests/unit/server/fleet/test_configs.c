@@ -331,8 +331,7 @@ static void expect_error(struct fix *f, const char *name, const char *part)
 	free((char *)standing.config_error);
 }
 
-/* --- what is told ------------------------------------------------------------------------------
- */
+/* --- what is told --- */
 
 static void test_only_what_is_required_there_is_told(void **state)
 {
@@ -393,8 +392,7 @@ static void test_nothing_is_told_of_what_requires_nothing(void **state)
 	agents_close(stream);
 }
 
-/* --- when ----------------------------------------------------------------------------------------
- */
+/* --- when --- */
 
 static void test_what_the_agent_has_is_not_sent_again(void **state)
 {
@@ -461,8 +459,7 @@ static void test_what_did_not_fit_is_sent_later(void **state)
 	agents_close(stream);
 }
 
-/* --- keys
- * ------------------------------------------------------------------------------------------ */
+/* --- keys --- */
 
 static void test_new_keys_of_the_vault_change_no_stamp(void **state)
 {
@@ -557,8 +554,7 @@ static void test_values_that_are_too_big_are_not_told_and_it_is_said(void **stat
 	agents_close(stream);
 }
 
-/* --- what agents say
- * -------------------------------------------------------------------------------- */
+/* --- what agents say --- */
 
 static void report(struct fix *f, struct rpc_stream *stream, Sluice__V1__HeldConfig *held)
 {

@@ -401,8 +401,7 @@ static void test_gitsync_trouble_of_its_own_is_not_the_hosts(void **state)
 	assert_non_null(owed(f, false, 1));
 }
 
-/* --- stopping, one at a time ---------------------------------------------------------------------
- */
+/* --- stopping, one at a time --- */
 
 static void test_gitsync_stop_kills_what_runs_and_loses_nothing(void **state)
 {
@@ -443,8 +442,7 @@ static void test_gitsync_works_on_a_repository_one_by_one(void **state)
 	assert_false(two);
 }
 
-/* --- diffs
- * ------------------------------------------------------------------------------------------ */
+/* --- diffs --- */
 
 struct answer {
 	atomic_uint calls;
@@ -560,8 +558,7 @@ static void test_gitsync_logs_fetch_what_the_mirror_lacks(void **state)
 	assert_int_equal(answer.failure, GIT_COMMIT_GONE);
 }
 
-/* --- mirrors
- * --------------------------------------------------------------------------------------------- */
+/* --- mirrors --- */
 
 static void test_gitsync_removes_mirrors_of_repositories_that_are_gone(void **state)
 {

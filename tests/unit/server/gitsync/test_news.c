@@ -237,8 +237,7 @@ static void test_news_leave_a_host_alone_that_does_not_answer(void **state)
 	assert_true(WAIT_FOR(news_of(f, 0) == 0, LONG_MS));
 }
 
-/* --- asked ---------------------------------------------------------------------------------------
- */
+/* --- asked --- */
 
 struct answer {
 	atomic_uint calls;

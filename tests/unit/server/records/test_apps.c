@@ -427,8 +427,7 @@ static void test_apps_delete_takes_what_instances_said_with_it(void **state)
 	assert_int_equal(world_count(w, TABLE_STATUSES, key_of(WORLD)), 0);
 }
 
-/* --- open --------------------------------------------------------------------------------------
- */
+/* --- open --- */
 
 static void expect_open(struct world *w, const char *environment, const char *version,
 			const char *want_environment, const char *want_version)

@@ -138,8 +138,7 @@ static sl_code login(struct world *w, const char *text)
 	return code;
 }
 
-/* --- principals and grants ---------------------------------------------------------------------
- */
+/* --- principals and grants --- */
 
 static void test_principals_have_the_rights_of_their_grants(void **state)
 {
@@ -252,8 +251,7 @@ static void test_principals_the_last_that_administers_stays(void **state)
 	refused_as_last(w);
 }
 
-/* --- roles
- * ------------------------------------------------------------------------------------------ */
+/* --- roles --- */
 
 static Sluice__V1__Right right_of(Sluice__V1__Verb *verb, const char *apps, const char *environment)
 {
@@ -327,8 +325,7 @@ static void test_principals_a_role_that_somebody_administers_with_keeps_it(void 
 	assert_true(may(w, "alice", ACCESS_ADMINISTER, NULL, 0));
 }
 
-/* --- access tokens
- * ------------------------------------------------------------------------------------- */
+/* --- access tokens --- */
 
 static void test_principals_tokens_log_in(void **state)
 {
@@ -422,8 +419,7 @@ static void test_principals_no_secret_is_stored(void **state)
 	assert_null(memmem(bytes, size, made.text + 25, SL_TOKEN_SECRET_SIZE - 1));
 }
 
-/* --- the first one
- * ---------------------------------------------------------------------------------------- */
+/* --- the first one --- */
 
 static char *first_admin(struct world *w)
 {

@@ -516,8 +516,7 @@ static void test_verify_finds_releases_pins_and_tombstones_that_cannot_be(void *
 	sound(w);
 }
 
-/* --- the log
- * -------------------------------------------------------------------------------------- */
+/* --- the log --- */
 
 struct raw_cmd {
 	struct store_cmd cmd;

@@ -211,8 +211,7 @@ static void test_version_marks_recall_keeps_serving_when_told_so(void **state)
 	    "v2");
 }
 
-/* --- notes -------------------------------------------------------------------------------------
- */
+/* --- notes --- */
 
 static Sluice__V1__NoteVersionRequest *note_request(struct world *w, const char *version,
 						    const char *text)

@@ -186,8 +186,7 @@ static void test_version_results_of_what_is_gone_or_sealed_change_nothing(void *
 			    "0123456789abcdef0123456789abcdef01234567");
 }
 
-/* --- publications ------------------------------------------------------------------------------
- */
+/* --- publications --- */
 
 static struct version_publish_result pushed(struct world *w, int reason)
 {

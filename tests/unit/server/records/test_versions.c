@@ -261,8 +261,7 @@ static void test_versions_update_is_refused_when_sealed(void **state)
 		     SL_REASON_VERSION_SEALED);
 }
 
-/* --- seal --------------------------------------------------------------------------------------
- */
+/* --- seal --- */
 
 static Sluice__V1__SealVersionRequest *seal_request(struct world *w, const char *app)
 {
@@ -317,8 +316,7 @@ static void test_versions_seal_in_a_read_only_repository_is_published_at_once(vo
 	assert_int_equal(world_count(w, TABLE_OWED, KEY(WORLD, key_u32(k, OWED_PUBLISH))), 0);
 }
 
-/* --- delete --------------------------------------------------------------------------------------
- */
+/* --- delete --- */
 
 static Sluice__V1__DeleteVersionRequest *delete_request(struct world *w, const char *version)
 {
@@ -405,8 +403,7 @@ static void test_versions_delete_takes_idle_pins_along(void **state)
 	assert_int_equal(world_count(w, TABLE_SELECTIONS, key_of(WORLD)), 1);
 }
 
-/* --- get, list
- * -------------------------------------------------------------------------------------- */
+/* --- get, list --- */
 
 static void test_versions_get_by_id_needs_no_app(void **state)
 {

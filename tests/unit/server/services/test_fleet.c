@@ -217,8 +217,7 @@ static void test_lists_page_by_name_and_narrow(void **state)
 	assert_string_equal(narrow->instances[1]->name, "c");
 }
 
-/* --- status, explain ----------------------------------------------------------------------------
- */
+/* --- status, explain --- */
 
 /* prod-1 and prod-2 in production, stage-1 in staging; v1 in production, released. */
 struct shop {
@@ -460,8 +459,7 @@ static void test_what_agents_refuse_is_a_concern(void **state)
 	close_shop(&shop);
 }
 
-/* --- WaitFor
- * --------------------------------------------------------------------------------------- */
+/* --- WaitFor --- */
 
 static struct service_call wait_for(struct agents *a, Sluice__V1__WaitForRequest *request)
 {

@@ -85,8 +85,7 @@ static void test_import_list_tells_how_git_failed(void **state)
 	assert_int_equal(calls_make(w, "ListImportable", request, NULL), SL_NOT_FOUND);
 }
 
-/* --- ImportApp ---------------------------------------------------------------------------------
- */
+/* --- ImportApp --- */
 
 static Sluice__V1__ImportAppRequest *import_request(struct world *w, const char *name,
 						    const char *path)

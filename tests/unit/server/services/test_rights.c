@@ -14,8 +14,7 @@
 #include "server/services/service_internal.h"
 #include "sluice/v1/fleet.pb-c.h"
 
-/* --- a request of each method, and where its verb counts for it
- * ----------------------------------- */
+/* --- a request of each method, and where its verb counts for it --- */
 
 static const struct sample {
 	const char *method, *fields;
@@ -173,8 +172,7 @@ static void test_rights_every_unary_method_is_tried(void **state)
 	}
 }
 
-/* --- the world: an app with a version in each environment, people
- * ------------------------------------- */
+/* --- the world: an app with a version in each environment, people --- */
 
 static const struct sl_token_key token_key = {{3}};
 
@@ -230,8 +228,7 @@ static void end(struct cast *c)
 	fleet_free(fleet);
 }
 
-/* --- identities
- * ------------------------------------------------------------------------------------------ */
+/* --- identities --- */
 
 static sl_code put_identity(struct decision *d, const void *in, void *out, struct sl_err *err)
 {
@@ -297,8 +294,7 @@ static void must_be(const struct cast *c, const struct sample *sample, const cha
 	}
 }
 
-/* --- nobody, the expired, the revoked, agents, strangers: refused by every method
- * ---------------------------- */
+/* --- nobody, the expired, the revoked, agents, strangers: refused by every method --- */
 
 static void refused_everywhere(struct cast *c, const char *who, enum sl_reason reason)
 {
@@ -390,8 +386,7 @@ static void test_rights_strangers_see_no_workspace(void **state)
 	end(&c);
 }
 
-/* --- the verb elsewhere
- * ---------------------------------------------------------------------------------------- */
+/* --- the verb elsewhere --- */
 
 /* Sees everything, and has all verbs but this one, and this one in the other environments. */
 static void come_without(struct cast *c, enum access_verb verb, const char *environment)
@@ -600,8 +595,7 @@ static void test_rights_without_view_on_production(void **state)
 	end(&c);
 }
 
-/* --- a secret is shown once
- * -------------------------------------------------------------------------------------------- */
+/* --- a secret is shown once --- */
 
 static void test_rights_a_kept_reply_has_no_secret(void **state)
 {

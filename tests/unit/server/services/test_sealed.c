@@ -144,8 +144,7 @@ static void test_sealed_every_mutating_rpc_is_tried(void **state)
 	assert_int_equal(services_named, CALLS_SERVICES);
 }
 
-/* --- what is stored of the version
- * ---------------------------------------------------------------- */
+/* --- what is stored of the version --- */
 
 /* All but where it is, whether it is blocked, and the revision. */
 static struct sl_bytes frozen(struct world *w, const char *app_id, uint32_t number)
@@ -239,8 +238,7 @@ static void test_sealed_nothing_changes_by_any_rpc(void **state)
 	}
 }
 
-/* --- and not by what Git workers report either
- * ------------------------------------------------------ */
+/* --- and not by what Git workers report either --- */
 
 static sl_code content_decide(struct decision *d, const void *in, void *out, struct sl_err *err)
 {

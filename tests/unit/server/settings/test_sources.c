@@ -197,8 +197,7 @@ static const Sluice__V1__AgentSourceTarget *box(struct fix *f, const char *sourc
 						       sealed.size - SL_BOX_EXTRA_BYTES, opened);
 }
 
-/* --- tests -------------------------------------------------------------------------------------
- */
+/* --- tests --- */
 
 static void test_sources_kinds_are_those_of_contracts(void **state)
 {

@@ -297,8 +297,7 @@ static void test_vault_refuses_files_that_others_may_read(void **state)
 	assert_int_equal(vault_open(f->dir, "", &vault, &err), SL_FAILED_PRECONDITION);
 }
 
-/* --- rotation ----------------------------------------------------------------------------------
- */
+/* --- rotation --- */
 
 static sl_code rotate_workspace(struct decision *d, const void *in, void *out, struct sl_err *err)
 {

@@ -387,8 +387,7 @@ static void test_watch_compaction_races_with_readers(void **state)
 	run_race(true);
 }
 
-/* --- slow ----------------------------------------------------------------------------------------
- */
+/* --- slow --- */
 
 /* Reads nothing while 8 MB come; is told truthfully where to go on, and loses nothing. */
 static void read_late(struct world *w, struct watcher *r)
