@@ -250,12 +250,13 @@ void store_answer_failed(struct store_cmd *cmd)
 	cmd->done(cmd);
 }
 
-static void end_store(const struct attempt *a, struct store_cmd **cmds, size_t count)
+static void end_store(struct store *store, const char *doing, int rc, struct store_cmd **cmds,
+		      size_t count)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	(void)sl_err_because(&err, SL_UNAVAILABLE, SL_REASON_STORAGE_FAILED, "store '%s': %s: %s",
-			     a->store->path, a->doing, mdb_strerror(a->rc));
-	store_fail(a->store, &err);
+			     store->path, doing, mdb_strerror(rc));
+	store_fail(store, &err);
 	for (size_t i = 0; i < count; i++) {
 		store_answer_failed(cmds[i]);
 	}
@@ -266,11 +267,10 @@ static void end_store(const struct attempt *a, struct store_cmd **cmds, size_t c
 static size_t run_some(struct store *store, struct store_cmd **cmds, size_t count)
 {
 	enum sl_reason short_of = store_room_check(store);
-	struct attempt ahead = {.store = store, .doing = "make room for what comes"};
 	size_t limit = count;
-	ahead.rc = store_keep_ahead(store);
-	if (ahead.rc != 0) {
-		end_store(&ahead, cmds, count);
+	int rc = store_keep_ahead(store);
+	if (rc != 0) {
+		end_store(store, "make room for what comes", rc, cmds, count);
 		return count;
 	}
 	for (bool prune = true;;) {
@@ -284,7 +284,7 @@ static size_t run_some(struct store *store, struct store_cmd **cmds, size_t coun
 			return a.taken;
 		}
 		if (outcome == OUTCOME_FAILED) {
-			end_store(&a, cmds, count);
+			end_store(store, a.doing, a.rc, cmds, count);
 			return count;
 		}
 		if (outcome == OUTCOME_FULL_PRUNE || (outcome == OUTCOME_FULL_COMMIT && a.pruned)) {

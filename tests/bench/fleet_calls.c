@@ -17,6 +17,16 @@
 
 enum { IN_FLIGHT = 100, CONNECTIONS = 2, NAME_BYTES = 64, REQUEST_BYTES = 256 };
 
+void fleet_call(int port, const char *method, const ProtobufCMessage *request)
+{
+	uint8_t bytes[LOAD_REQUEST_MAX];
+	char text[LOAD_TEXT_BYTES];
+	size_t size = protobuf_c_message_pack(request, bytes);
+	if (load_call(port, method, SL_BYTES(bytes, size), NULL, text) != 0) {
+		die("%s: %s", method, text);
+	}
+}
+
 struct registering {
 	const char *prefix, *environment, *app;
 	unsigned next, count;

@@ -7,7 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "tests/bench/load.h"
+
+/* One call without an answer worth having. Dies on failure. */
+void fleet_call(int port, const char *method, const ProtobufCMessage *request);
 
 /* Registers instances PREFIX-0 to PREFIX-(count - 1). environment NULL: one third in each. app
  * NULL: label app=app-N goes round all seeded apps; else all have it. Dies on failure. */

@@ -53,16 +53,6 @@ static double stripped_mb(const char *runfile)
 	return (double)info.st_size / 1e6;
 }
 
-static void call(int port, const char *method, const ProtobufCMessage *request)
-{
-	uint8_t bytes[REQUEST_BYTES];
-	char text[200];
-	size_t size = protobuf_c_message_pack(request, bytes);
-	if (load_call(port, method, SL_BYTES(bytes, size), NULL, text) != 0) {
-		die("%s: %s", method, text);
-	}
-}
-
 /* An app of 7 MB in a repository of its own. */
 static void create_app(int port, const char *dir)
 {
@@ -92,7 +82,7 @@ static void create_app(int port, const char *dir)
 	create.repository_url = url;
 	create.placement = entries;
 	create.n_placement = 1;
-	call(port, "/sluice.v1.AppService/CreateApp", &create.base);
+	fleet_call(port, "/sluice.v1.AppService/CreateApp", &create.base);
 }
 
 static void wait_converged(int port)

@@ -2,20 +2,19 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "base/bytes/bytes.h"
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
 #include "sluice/v1/app.pb-c.h"
 #include "sluice/v1/fleet.pb-c.h"
 #include "tests/bench/cli.h"
 #include "tests/bench/die.h"
+#include "tests/bench/fleet_calls.h"
 #include "tests/bench/host.h"
-#include "tests/bench/load.h"
 #include "tests/bench/rows.h"
 #include "tests/lib/gitrepo.h"
 #include "tests/lib/gitserver.h"
 
-enum { COUNTS = 3, COMMITS = 20, TEXT_BYTES = 64, REQUEST_BYTES = 512 };
+enum { COUNTS = 3, COMMITS = 20, TEXT_BYTES = 64 };
 static const unsigned counts[COUNTS] = {1, 100, 1000}, quick_counts[COUNTS] = {1, 2, 3};
 
 #define CLAIM(text)                                                                                \
@@ -56,16 +55,6 @@ static void commit_more(const struct gitrepo *repo)
 	}
 }
 
-static void call(int port, const char *method, const ProtobufCMessage *request)
-{
-	uint8_t bytes[REQUEST_BYTES];
-	char text[LOAD_TEXT_BYTES];
-	size_t size = protobuf_c_message_pack(request, bytes);
-	if (load_call(port, method, SL_BYTES(bytes, size), NULL, text) != 0) {
-		die("%s: %s", method, text);
-	}
-}
-
 static void create_apps(int port, const char *url, unsigned apps)
 {
 	char name[TEXT_BYTES];
@@ -75,7 +64,7 @@ static void create_apps(int port, const char *url, unsigned apps)
 		create.name = name;
 		create.repository_url = (char *)url;
 		create.no_commit = true;
-		call(port, "/sluice.v1.AppService/CreateApp", &create.base);
+		fleet_call(port, "/sluice.v1.AppService/CreateApp", &create.base);
 	}
 	for (unsigned i = 0; i < apps; i++) {
 		(void)snprintf(name, sizeof(name), "app-%u", i);
@@ -89,7 +78,7 @@ static double check_step(int port)
 	check.instance = (char *)"dev";
 	check.app = (char *)"app-0";
 	uint64_t started = sl_clock_mono_us();
-	call(port, "/sluice.v1.FleetService/CheckForUpdates", &check.base);
+	fleet_call(port, "/sluice.v1.FleetService/CheckForUpdates", &check.base);
 	return (double)(sl_clock_mono_us() - started) / 1000;
 }
 
@@ -98,7 +87,7 @@ static double check_news(int port)
 	Sluice__V1__ListNewCommitsRequest list = SLUICE__V1__LIST_NEW_COMMITS_REQUEST__INIT;
 	list.app = (char *)"app-0";
 	uint64_t started = sl_clock_mono_us();
-	call(port, "/sluice.v1.AppService/ListNewCommits", &list.base);
+	fleet_call(port, "/sluice.v1.AppService/ListNewCommits", &list.base);
 	return (double)(sl_clock_mono_us() - started) / 1000;
 }
 
