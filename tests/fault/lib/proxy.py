@@ -16,6 +16,7 @@ class Proxy:
     def __init__(self, target):
         self.target = target  # a port, or a function that returns one
         self.hold_up = self.hold_down = self.refuse = False
+        self.hold_from = None   # so many bytes of all connections together go down, and no more; None: all
         self.delay = 0.0        # seconds that each piece waits
         self.rate = 0           # bytes a second in each direction; 0: all at once
         self.change = None      # a function (bytes, upward, offset) -> bytes, to damage what passes
@@ -54,6 +55,7 @@ class Proxy:
 
     def heal(self):
         self.hold_up = self.hold_down = self.refuse = False
+        self.hold_from = None
         self.delay, self.rate, self.change = 0.0, 0, None
 
     def pairs(self):
@@ -99,7 +101,10 @@ class Pair:
             reset(each)
 
     def _held(self, up):
-        return self.open and (self.abandoned or (self.proxy.hold_up if up else self.proxy.hold_down))
+        if up:
+            return self.open and (self.abandoned or self.proxy.hold_up)
+        full = self.proxy.hold_from is not None and self.proxy.bytes_down >= self.proxy.hold_from
+        return self.open and (self.abandoned or self.proxy.hold_down or full)
 
     def _wait(self, size, up):
         if self.proxy.delay:
