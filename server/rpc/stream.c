@@ -21,15 +21,14 @@
 #include <stddef.h>
 #include <string.h>
 
-#include <grpc/byte_buffer.h>
 #include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
 
 #include "base/clock/clock.h"
+#include "server/rpc/outbox.h"
 #include "server/rpc/rpc_internal.h"
 
 #define CUT_OFF_MS 10000 /* for the reader to take the end of its stream */
-#define OUTBOX_FIRST 8   /* slots; doubles as needed */
 
 enum { R_ACCEPTING, R_READING, R_ENDING, R_CLOSED };
 enum { W_WAITING, W_SENDING, W_IDLE, W_TRAILERS, W_CLOSED };
@@ -46,17 +45,6 @@ static const struct sl_sm_state write_states[] = {
     [W_IDLE] = {"W_IDLE", SL_SM_TO(W_IDLE) | SL_SM_TO(W_SENDING) | SL_SM_TO(W_TRAILERS)},
     [W_TRAILERS] = {"W_TRAILERS", SL_SM_TO(W_CLOSED)},
     [W_CLOSED] = {"W_CLOSED", 0},
-};
-
-struct rpc_message {
-	atomic_uint refs;
-	size_t size;
-	grpc_byte_buffer *buffer; /* owned; copied, that is referenced, for each send */
-};
-
-struct slot {
-	struct rpc_message *message; /* a reference */
-	uint64_t mark;
 };
 
 struct rpc_stream {
@@ -87,98 +75,11 @@ struct rpc_stream {
 	bool ending;        /* status is set, and final */
 	uint64_t ending_ms; /* since when the reader has taken nothing of the end */
 	struct rpc_status status;
-	struct slot *outbox; /* owned ring of `room` slots */
-	unsigned room, first, waiting;
-	size_t waiting_bytes;
+	struct outbox outbox;
 	uint64_t handed_mark; /* of the last message given to gRPC */
 };
 
 #define suspend return
-
-/* --- messages ------------------------------------------------------------------ */
-
-struct rpc_message *rpc_message_new(struct sl_bytes bytes)
-{
-	struct rpc_message *message = calloc(1, sizeof(*message));
-	if (message == NULL) {
-		return NULL;
-	}
-	grpc_slice slice = grpc_slice_from_copied_buffer((const char *)bytes.data, bytes.size);
-	message->buffer = grpc_raw_byte_buffer_create(&slice, 1);
-	grpc_slice_unref(slice);
-	message->size = bytes.size;
-	atomic_init(&message->refs, 1);
-	return message;
-}
-
-static struct rpc_message *message_ref(struct rpc_message *message)
-{
-	atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
-	return message;
-}
-
-void rpc_message_unref(struct rpc_message *message)
-{
-	if (message == NULL ||
-	    atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) {
-		return;
-	}
-	grpc_byte_buffer_destroy(message->buffer);
-	free(message);
-}
-
-/* --- outbox: the caller holds the lock ------------------------------------------- */
-
-static bool outbox_grow(struct rpc_stream *s)
-{
-	unsigned room = s->room == 0 ? OUTBOX_FIRST : 2 * s->room;
-	struct slot *bigger = calloc(room, sizeof(*bigger));
-	if (bigger == NULL) {
-		return false;
-	}
-	for (unsigned i = 0; i < s->waiting; i++) {
-		bigger[i] = s->outbox[(s->first + i) % s->room];
-	}
-	free(s->outbox);
-	s->outbox = bigger;
-	s->room = room;
-	s->first = 0;
-	return true;
-}
-
-static sl_code outbox_put(struct rpc_stream *s, struct rpc_message *message, uint64_t mark)
-{
-	bool too_many = s->waiting == RPC_STREAM_MESSAGES_MAX;
-	bool too_much = s->waiting > 0 && s->waiting_bytes + message->size > RPC_STREAM_BYTES_MAX;
-	if (too_many || too_much || (s->waiting == s->room && !outbox_grow(s))) {
-		return SL_RESOURCE_EXHAUSTED;
-	}
-	s->outbox[(s->first + s->waiting) % s->room] =
-	    (struct slot){.message = message_ref(message), .mark = mark};
-	s->waiting++;
-	s->waiting_bytes += message->size;
-	return SL_OK;
-}
-
-static struct slot outbox_take(struct rpc_stream *s)
-{
-	struct slot slot = s->outbox[s->first];
-	s->first = (s->first + 1) % s->room;
-	s->waiting--;
-	s->waiting_bytes -= slot.message->size;
-	if (s->waiting == 0 && s->room > OUTBOX_FIRST) {
-		free(SL_TAKE(s->outbox)); /* ten thousand streams: what a burst needed goes back */
-		s->room = 0;
-	}
-	return slot;
-}
-
-static void outbox_clear(struct rpc_stream *s)
-{
-	while (s->waiting > 0) {
-		rpc_message_unref(outbox_take(s).message);
-	}
-}
 
 /* --- references, end --------------------------------------------------------------- */
 
@@ -193,8 +94,7 @@ void rpc_stream_unref(struct rpc_stream *s)
 	if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) {
 		return;
 	}
-	outbox_clear(s);
-	free(s->outbox);
+	outbox_fini(&s->outbox);
 	grpc_byte_buffer_destroy(s->incoming);
 	grpc_byte_buffer_destroy(s->outgoing);
 	grpc_metadata_array_destroy(&s->metadata);
@@ -261,21 +161,22 @@ static void maybe_gone(struct rpc_stream *s)
  * the status is next, and the write half rests if it may. */
 static grpc_byte_buffer *next_outgoing(struct rpc_stream *s, bool may_rest, bool *ret_ending)
 {
-	struct slot slot = {0};
+	struct rpc_message *message = NULL;
 	pthread_mutex_lock(&s->lock);
-	if (s->waiting > 0 && !s->sealed) {
-		slot = outbox_take(s);
-		s->handed_mark = slot.mark;
+	if (!s->sealed) {
+		message = outbox_take(&s->outbox, &s->handed_mark);
+	}
+	if (message != NULL) {
 		s->ending_ms = s->ending ? sl_clock_mono_ms() : 0;
 	}
 	*ret_ending = s->ending;
-	s->idle = may_rest && slot.message == NULL && !s->ending;
+	s->idle = may_rest && message == NULL && !s->ending;
 	pthread_mutex_unlock(&s->lock);
-	if (slot.message == NULL) {
+	if (message == NULL) {
 		return NULL;
 	}
-	grpc_byte_buffer *copy = grpc_byte_buffer_copy(slot.message->buffer);
-	rpc_message_unref(slot.message);
+	grpc_byte_buffer *copy = grpc_byte_buffer_copy(message->buffer);
+	rpc_message_unref(message);
 	return copy;
 }
 
@@ -347,7 +248,7 @@ sl_code rpc_stream_send(struct rpc_stream *s, struct rpc_message *message, uint6
 	sl_code code = SL_CANCELLED;
 	pthread_mutex_lock(&s->lock);
 	if (!s->ending && !s->sealed) {
-		code = outbox_put(s, message, mark);
+		code = outbox_put(&s->outbox, message, mark);
 	}
 	if (code == SL_OK) {
 		wake_writer(s);
@@ -371,7 +272,7 @@ uint64_t rpc_stream_seal(struct rpc_stream *s)
 {
 	pthread_mutex_lock(&s->lock);
 	s->sealed = true;
-	outbox_clear(s);
+	outbox_clear(&s->outbox);
 	uint64_t mark = s->handed_mark;
 	pthread_mutex_unlock(&s->lock);
 	return mark;
@@ -390,7 +291,7 @@ void rpc_stream_finish(struct rpc_stream *s, sl_code code, const struct sl_err *
 		s->status = status;
 		if (code != SL_OK) {
 			s->sealed = true;
-			outbox_clear(s);
+			outbox_clear(&s->outbox);
 		}
 		wake_writer(s);
 	}
