@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 
+import grpc
 import harness
 import pytest
 from people import make_server  # noqa: F401 (fixtures)
@@ -13,35 +14,44 @@ from test_config_instances import Company, Instance
 SECRET, CONSTANT = MARKS = ["marker-secret-c41tz8", "marker-constant-w07bq2"]
 NAMES = {"workspace": "", "app": "shop", "version": "v1", "from": "development", "instance": "development-1", "repository": "apps", "name": "API_KEY",
          "source": "main", "environment": "development", "kind": "postgres", "principal": "admin", "role": "admin", "reason": "looked for"}
-REVEALS = {"RevealSecret"}  # which is what it is for
-ENDS = {"RotateWorkspaceKey", "DeleteConfigName", "DeleteSource", "DeleteApp", "RemoveInstance", "RevokeInstance", "RevokeIdentity", "DeletePrincipal",
-        "UnsetConfigValue"}
+REVEALS = "RevealSecret"  # which is what it is for
+ENDS = ("UnsetConfigValue", "DeleteConfigName", "DeleteSource", "RemoveInstance", "RevokeInstance", "DeleteApp", "DeletePrincipal", "Logout")  # really: last
 
 
-def fields_of(descriptor):
-    """A request that names what is there; one that would change something only asks whether it could."""
+def fields_of(descriptor, write):
+    """A request that names what is there."""
     fields = {}
     for field in descriptor.input_type.fields:
         repeated = field.label == field.LABEL_REPEATED
         if field.type == field.TYPE_STRING and not repeated and field.name in NAMES:
             fields[field.name] = NAMES[field.name]
         if field.name == "write":
-            fields["write"] = {"validate_only": True}
+            fields["write"] = write
     return fields
 
 
-def call_everything(client):
-    """What every unary method says, or refuses."""
-    said = []
-    for name, (_, method) in sorted(client._methods.items()):
-        if method.client_streaming or method.server_streaming or name in REVEALS or (name in ENDS and not fields_of(method).get("write")):
-            continue
-        try:
-            said.append(f"{name}: {getattr(client, name)(timeout=20, wait_for_ready=False, **fields_of(method))}")
-        except harness.Refused as error:
-            said.append(f"{name}: {error} {error.fields if hasattr(error, 'fields') else ''}")
-    assert len(said) > 80
-    return "\n".join(said)
+def told_by(client, name, write):
+    """All bytes that a method answers with: of one that is never done what comes within two seconds. A unary answer is a stream of one."""
+    service, method = client._methods[name]
+    channel, told = client.channel, []
+    request = client.request(name, **fields_of(method, write)).SerializeToString()
+    call = channel.stream_stream if method.client_streaming else channel.unary_stream
+    try:
+        for message in call(f"/{service}/{name}")(iter([request]) if method.client_streaming else request, timeout=2 if method.server_streaming else 20):
+            told.append(message)
+    except grpc.RpcError as error:
+        refused = harness.Refused(error)
+        told.append(f"{refused} {refused.fields} {refused.metadata}".encode())
+    return f"{service}/{name}: ".encode() + b"".join(told)
+
+
+def call_everything(client, write):
+    """What every method says, or refuses; with `write` of validate_only nothing is changed, else really."""
+    names = sorted(name for name in client._methods if name not in ENDS) + list(ENDS)
+    if "validate_only" in write:
+        names = [name for name in names if "write" in fields_of(client._methods[name][1], write) or name not in ENDS]
+    assert len(names) > 100 and set(ENDS) <= set(client._methods)
+    return {name: told_by(client, name, write) for name in names}
 
 
 def wrong_sources(client):
@@ -87,6 +97,15 @@ def crash(program):
     assert program.wait(30) == -signal.SIGSEGV
 
 
+def up_to_now(client, changes):
+    told, now = "", client.ListConfigNames().page.revision
+    for message in changes:
+        told += str(message)
+        if message.revision >= now:
+            return told
+    raise AssertionError("the stream of changes has ended")
+
+
 def test_secrets_are_nowhere_but_in_the_files_that_the_app_reads(make_server, world, tmp_path):
     server = make_server("--log-level", "debug")
     company = Company(world, server, tmp_path)
@@ -104,8 +123,8 @@ def test_secrets_are_nowhere_but_in_the_files_that_the_app_reads(make_server, wo
     client.SetConfigValue(name="SECRET", kind=2, environment="staging", value=SECRET, write={"request_id": "given", "reason": "to go wrong with"})
     provoke(client, MARKS)
     wrong_sources(client)
-    told = call_everything(client)
-    assert SECRET not in told
+    told = call_everything(client, {"validate_only": True})
+    assert [name for name, said in told.items() if SECRET.encode() in said] == []
     company.set("development", key=f"{SECRET}-changed")
     instance.wait(key=f"{SECRET}-changed")
     company.admin("backup", str(tmp_path / "copy"))
@@ -115,6 +134,11 @@ def test_secrets_are_nowhere_but_in_the_files_that_the_app_reads(make_server, wo
     assert not any(mark in told for mark in MARKS) and "it has the values of its environment" in told
     assert company.status("development")["config"]["current"]
     crash(instance.program)
+    changes = client.watch(timeout=120, from_revision=1)  # before the log is compacted
+    told = call_everything(server.login(str(tmp_path / "second"))[0], {})
+    assert [name for name, said in told.items() if SECRET.encode() in said] == [REVEALS], told[REVEALS]
+    told = str(client.ListAuditRecords(page={"page_size": 1000})) + str(client.ExportAudit()) + up_to_now(client, changes)
+    assert REVEALS in told and "DeleteApp" in told and not any(mark in told for mark in MARKS)
     crash(server.program)
     logs = "\n".join(server.program.lines + instance.program.lines)
     server.program.end()
