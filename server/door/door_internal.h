@@ -6,15 +6,13 @@
 
 #include "server/door/door.h"
 #include "server/door/wire.h"
-
-enum { DOOR_KNOCK_SIZE = 48 };
+#include "server/rpc/hatch.h"
 
 /* One child, from its start to its end: see keeper.c. */
 struct door_child {
 	pid_t pid;
-	int fd, pid_fd;              /* -1: none */
-	int hatch;                   /* connections go through it (gate.h); -1: none */
-	char knock[DOOR_KNOCK_SIZE]; /* the abstract address where it hears of them */
+	int fd, pid_fd;     /* -1: none */
+	struct hatch hatch; /* connections go through it (gate.h); its fd -1: none */
 };
 /* SL_INTERNAL says what the system refused. */
 SL_MUST_USE sl_code door_spawn(struct door_child *ret_child, struct sl_err *err);

@@ -5,21 +5,17 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock/clock.h"
-#include "base/handover/handover.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
 #include "server/door/door_internal.h"
-#include "server/door/line.h"
 #include "server/rpc/accept_guard.h"
+#include "server/rpc/line.h"
 
 enum {
 	PLACES = 512,
@@ -39,9 +35,8 @@ struct gate {
 	pthread_t thread;
 	bool thread_started;
 	atomic_bool stopping;
-	pthread_mutex_t lock; /* guards what follows */
-	int hatch;            /* -1: no child */
-	const char *knock;
+	pthread_mutex_t lock;      /* guards what follows */
+	const struct hatch *hatch; /* NULL: no child */
 };
 
 /* --- in ------------------------------------------------------------------------------ */
@@ -77,52 +72,6 @@ static void take_in(struct gate *gate, uint64_t now_us)
 		}
 	}
 	gate->deaf_until_us = now_us + BATCH_PAUSE_US;
-}
-
-/* --- out ----------------------------------------------------------------------------- */
-
-static bool has_left(int fd)
-{
-	char byte;
-	ssize_t size = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	return size == 0 || (size < 0 && errno != EAGAIN);
-}
-
-static void knock_at(const char *name)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	size_t length = strlen(name);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0) {
-		memcpy(to.sun_path + 1, name, length);
-		/* Refused where many knocks are still to be heard: one of those will do. */
-		(void)!connect(fd, (struct sockaddr *)&to,
-			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length));
-		(void)close(fd);
-	}
-}
-
-static void let_in(struct gate *gate, uint64_t now_us)
-{
-	bool any = false;
-	int fd;
-	while ((fd = line_first(gate->line, now_us)) >= 0) {
-		if (has_left(fd)) {
-			line_skip(gate->line);
-			(void)close(fd);
-			continue;
-		}
-		line_serve(gate->line, now_us);
-		if (handover_send(gate->hatch, "", 1, fd)) {
-			any = true;
-			(void)close(fd);
-		} else {
-			drop(gate, fd); /* a child that takes nothing any more */
-		}
-	}
-	if (any) {
-		knock_at(gate->knock);
-	}
 }
 
 /* --- the thread ------------------------------------------------------------------------ */
@@ -165,9 +114,9 @@ static void *watch_port(void *arg)
 			take_in(gate, now_us);
 		}
 		pthread_mutex_lock(&gate->lock);
-		bool open = gate->hatch >= 0;
+		bool open = gate->hatch != NULL;
 		if (open) {
-			let_in(gate, now_us);
+			gate->dropped += hatch_let_in(gate->hatch, gate->line, now_us);
 		}
 		pthread_mutex_unlock(&gate->lock);
 		send_away_late(gate, now_us);
@@ -183,11 +132,10 @@ static void wake(struct gate *gate)
 	(void)!write(gate->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
 }
 
-void gate_open(struct gate *gate, int hatch, const char *knock)
+void gate_open(struct gate *gate, const struct hatch *hatch)
 {
 	pthread_mutex_lock(&gate->lock);
 	gate->hatch = hatch;
-	gate->knock = knock;
 	pthread_mutex_unlock(&gate->lock);
 	wake(gate);
 }
@@ -195,7 +143,7 @@ void gate_open(struct gate *gate, int hatch, const char *knock)
 void gate_shut(struct gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);
-	gate->hatch = -1;
+	gate->hatch = NULL;
 	pthread_mutex_unlock(&gate->lock);
 }
 
@@ -212,7 +160,7 @@ sl_code gate_new(const char *listen, uint64_t per_second, struct gate **ret_gate
 	if (gate == NULL) {
 		return sl_err_no_memory(err);
 	}
-	gate->listener = gate->hatch = -1;
+	gate->listener = -1;
 	(void)pthread_mutex_init(&gate->lock, NULL);
 	gate->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sl_code code = line_new(&rules, &gate->line, err);

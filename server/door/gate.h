@@ -1,5 +1,5 @@
-/* gate: the port of the door. Takes in who connects, has them wait in line (line.h), and hands
- * those whose turn it is over to the door's child. Reads nothing of what they say; who waits
+/* gate: the port of the door. Takes in who connects, has them wait in line (server/rpc/line.h), and
+ * hands those whose turn it is over to the door's child. Reads nothing of what they say; who waits
  * costs a descriptor and what the kernel keeps.
  *
  * So strangers who dial as fast as they can cost as many TLS handshakes a second as there are
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err/err.h"
+#include "server/rpc/hatch.h"
 
 struct gate;
 
@@ -22,9 +23,8 @@ SL_MUST_USE sl_code gate_new(const char *listen, uint64_t per_second, struct gat
 void gate_free(struct gate *gate); /* NULL is fine; hangs up on all who wait */
 int gate_port(const struct gate *gate);
 
-/* A child listens: connections go over the Unix socket `hatch` (base/handover), and at the abstract
- * address `knock` it hears that some have come. Borrowed until gate_shut(). */
-void gate_open(struct gate *gate, int hatch, const char *knock);
+/* A child listens, and connections go to it. Borrowed until gate_shut(). */
+void gate_open(struct gate *gate, const struct hatch *hatch);
 void gate_shut(struct gate *gate);
 
 #endif

@@ -56,24 +56,6 @@ static void certificate_fini(struct door_certificate *certificate)
 	sl_secret_free(certificate->key_pem);
 }
 
-/* Where the child listens, and what it listens for: nobody else knows the name, and who guessed it
- * could knock in vain. */
-static sl_code make_hatch(struct door_child *child, int *ret_theirs, struct sl_err *err)
-{
-	uint8_t random[16];
-	char hex[2 * sizeof(random) + 1];
-	int pair[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-		return sl_err_set(err, SL_INTERNAL, "door: socket pair: %s", strerror(errno));
-	}
-	sl_random(random, sizeof(random));
-	(void)snprintf(child->knock, sizeof(child->knock), "sluice-door-%s",
-		       sl_hex(hex, random, sizeof(random)));
-	child->hatch = pair[0];
-	*ret_theirs = pair[1];
-	return SL_OK;
-}
-
 static sl_code send_start(struct door *door, struct door_child *child, struct sl_err *err)
 {
 	SL_AUTO(certificate_fini) struct door_certificate own = {.cert_pem = NULL};
@@ -81,11 +63,11 @@ static sl_code send_start(struct door *door, struct door_child *child, struct sl
 	SL_AUTO(sl_fd_auto) int theirs = -1;
 	char address[ADDRESS_SIZE];
 	sl_code code = door->options.certificate(door->options.ctx, &own, err);
-	code = code != SL_OK ? code : make_hatch(child, &theirs, err);
+	code = code != SL_OK ? code : hatch_new(&child->hatch, &theirs, err);
 	if (code != SL_OK) {
 		return code;
 	}
-	(void)snprintf(address, sizeof(address), "unix-abstract:%s", child->knock);
+	(void)snprintf(address, sizeof(address), "unix-abstract:%s", child->hatch.knock);
 	struct door_record start = {.kind = DOOR_START,
 				    .parts = {sl_bytes_text(address), sl_bytes_text(own.cert_pem),
 					      sl_bytes_text(own.key_pem),
@@ -101,7 +83,7 @@ static sl_code send_start(struct door *door, struct door_child *child, struct sl
 
 static void note_ready(struct door *door, const struct door_child *child)
 {
-	gate_open(door->gate, child->hatch, child->knock);
+	gate_open(door->gate, &child->hatch);
 	pthread_mutex_lock(&door->lock);
 	door->stats.listening = true;
 	door->stats.pid = child->pid;
@@ -274,7 +256,7 @@ static void count_start(struct door *door)
 static void live_once(struct door *door, unsigned *pause_ms)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	struct door_child child = {.fd = -1, .pid_fd = -1, .hatch = -1};
+	struct door_child child = {.fd = -1, .pid_fd = -1, .hatch = {.fd = -1}};
 	char how[64] = "";
 	uint64_t born = sl_clock_mono_ms();
 	count_start(door);

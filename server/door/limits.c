@@ -6,7 +6,7 @@
 
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
-#include "server/door/pace.h"
+#include "server/rpc/pace.h"
 
 enum { WAYS = 8, SETS = 512, KEY_BYTES = 8, HOST_SIZE = 64, SEED_BYTES = 16 };
 

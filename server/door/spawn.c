@@ -13,7 +13,7 @@
 sl_code door_spawn(struct door_child *ret_child, struct sl_err *err)
 {
 	int pair[2];
-	struct door_child child = {.fd = -1, .pid_fd = -1, .hatch = -1};
+	struct door_child child = {.fd = -1, .pid_fd = -1, .hatch = {.fd = -1}};
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
 		return sl_err_set(err, SL_INTERNAL, "door: socket pair: %s", strerror(errno));
 	}
@@ -55,8 +55,8 @@ void door_child_end(struct door_child *child, char *how, size_t how_size)
 	if (child->pid_fd >= 0) {
 		(void)close(child->pid_fd);
 	}
-	if (child->hatch >= 0) {
-		(void)close(child->hatch);
+	if (child->hatch.fd >= 0) {
+		(void)close(child->hatch.fd);
 	}
-	*child = (struct door_child){.fd = -1, .pid_fd = -1, .hatch = -1};
+	*child = (struct door_child){.fd = -1, .pid_fd = -1, .hatch = {.fd = -1}};
 }

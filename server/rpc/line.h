@@ -1,4 +1,4 @@
-/* line: strangers who have connected and wait for their turn at the door.
+/* line: who has connected and waits for its turn, at the door or on the porch.
  *
  * A turn costs a TLS handshake, so there are so many a second and no more. Addresses (an IPv4
  * address, or one /64 of IPv6) take turns one after another; within an address who came first
@@ -6,14 +6,17 @@
  * all places are taken, the address that has most of them gives up its oldest.
  *
  * Pure: descriptors are numbers here, time is handed in and never goes back. Threads: one. */
-#ifndef SL_SERVER_DOOR_LINE_H
-#define SL_SERVER_DOOR_LINE_H
+#ifndef SL_SERVER_RPC_LINE_H
+#define SL_SERVER_RPC_LINE_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 #include "base/err/err.h"
+
+/* The address, or the network, as a number; 0: neither IPv4 nor IPv6. */
+uint64_t line_address(const struct sockaddr *from);
 
 struct line_rules {
 	uint64_t per_second, burst; /* turns; per_second 0: no bound */

@@ -1,4 +1,4 @@
-#include "server/door/line.h"
+#include "server/rpc/line.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "base/bytes/bytes.h"
 #include "base/mem/own.h"
-#include "server/door/pace.h"
+#include "server/rpc/pace.h"
 
 struct place {
 	int fd;
@@ -84,7 +84,7 @@ static uint64_t address_v4(uint32_t address)
 	return UINT64_C(1) << 32 | address; /* no network of IPv6 begins like this */
 }
 
-static uint64_t address_of(const struct sockaddr *from)
+uint64_t line_address(const struct sockaddr *from)
 {
 	if (from->sa_family == AF_INET) {
 		return address_v4(
@@ -147,7 +147,7 @@ static struct caller *largest(struct line *line)
 int line_join(struct line *line, int fd, const struct sockaddr *from, uint64_t now_us)
 {
 	int gone = line->count == line->rules.places ? leave(line, largest(line)) : -1;
-	struct caller *caller = caller_of(line, address_of(from));
+	struct caller *caller = caller_of(line, line_address(from));
 	struct place *place = STAILQ_FIRST(&line->empty);
 	STAILQ_REMOVE_HEAD(&line->empty, link);
 	*place = (struct place){.fd = fd, .since_us = now_us};

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "server/door/line.h"
+#include "server/rpc/line.h"
 
 #define SECOND UINT64_C(1000000)
 

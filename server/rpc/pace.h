@@ -1,7 +1,7 @@
 /* pace: so many a second on average, so many at once (GCRA). The whole state of a bucket is one
  * number: the time at which the next one would be on time. Pure. */
-#ifndef SL_SERVER_DOOR_PACE_H
-#define SL_SERVER_DOOR_PACE_H
+#ifndef SL_SERVER_RPC_PACE_H
+#define SL_SERVER_RPC_PACE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,0 +1,29 @@
+/* hatch: how connections that somebody has accepted already come to a gRPC server: over a Unix
+ * socket (base/handover), and a knock at the abstract address where it listens. What accept4() then
+ * gives it is what came over the socket (accept_guard.h).
+ *
+ * Threads: one at a time. */
+#ifndef SL_SERVER_RPC_HATCH_H
+#define SL_SERVER_RPC_HATCH_H
+
+#include <stdint.h>
+
+#include "base/err/err.h"
+#include "server/rpc/line.h"
+
+enum { HATCH_KNOCK_SIZE = 48 };
+
+struct hatch {
+	int fd;                       /* this end */
+	char knock[HATCH_KNOCK_SIZE]; /* nobody else knows it, and who guessed it could knock in
+					 vain */
+};
+
+/* Both ends are the caller's. SL_INTERNAL says what the system refused. */
+SL_MUST_USE sl_code hatch_new(struct hatch *ret_hatch, int *ret_theirs, struct sl_err *err);
+
+/* Hands over those of the line whose turn it is, less those who have left. Returns how many were
+ * hung up on because the other side takes nothing any more. */
+unsigned hatch_let_in(const struct hatch *hatch, struct line *line, uint64_t now_us);
+
+#endif
