@@ -1,5 +1,6 @@
 #include "base/tls/hooks.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -16,14 +17,18 @@ enum {
 
 static _Atomic(tls_admit_fn *) admit;
 static void *admit_ctx; /* written before admit */
+static int ssl_index;   /* of each SSL's origin */
+static _Thread_local uint64_t coming_from;
+
+static_assert(sizeof(void *) >= sizeof(uint64_t), "an origin is kept in place of a pointer");
 
 /* What OpenSSL lets pass and we do not: no extended key usage at all, no or several names. */
-static bool is_admitted(X509 *x509)
+static bool is_admitted(const SSL *ssl, X509 *x509)
 {
 	tls_admit_fn *ask = atomic_load_explicit(&admit, memory_order_acquire);
 	struct tls_cert cert;
 	return tls_x509_facts(x509, &cert) && cert.for_client && !cert.is_ca &&
-	       cert.name_count == 1 && cert.uri[0] != '\0' && !tls_is_out(cert.fingerprint) &&
+	       cert.name_count == 1 && cert.uri[0] != '\0' && !tls_is_out(ssl, cert.fingerprint) &&
 	       ask != NULL && ask(admit_ctx, &cert);
 }
 
@@ -32,7 +37,8 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 	if (!ok || X509_STORE_CTX_get_error_depth(store) != 0) {
 		return ok; /* OpenSSL's refusal stands; issuers are its business */
 	}
-	if (!is_admitted(X509_STORE_CTX_get_current_cert(store))) {
+	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	if (!is_admitted(ssl, X509_STORE_CTX_get_current_cert(store))) {
 		X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
 		return 0;
 	}
@@ -51,8 +57,9 @@ static void on_new_ctx(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index,
 static void on_new_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long argl,
 		       void *argp)
 {
-	(void)ptr, (void)data, (void)index, (void)argl, (void)argp;
+	(void)ptr, (void)argl, (void)argp;
 	SSL *ssl = parent;
+	(void)CRYPTO_set_ex_data(data, index, (void *)(uintptr_t)coming_from);
 	int mode = SSL_get_verify_mode(ssl);
 	(void)SSL_set_min_proto_version(ssl, TLS1_3_VERSION);
 	(void)SSL_set_num_tickets(ssl, 0);
@@ -75,7 +82,7 @@ static void install(void)
 {
 	keep_until_the_end();
 	(void)CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, on_new_ctx, NULL, NULL);
-	(void)CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, on_new_ssl, NULL, NULL);
+	ssl_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, on_new_ssl, NULL, NULL);
 }
 
 void tls_hooks_install(void)
@@ -90,6 +97,16 @@ void tls_hooks_admit(tls_admit_fn *new_admit, void *ctx)
 	atomic_store_explicit(&admit, NULL, memory_order_release);
 	admit_ctx = ctx;
 	atomic_store_explicit(&admit, new_admit, memory_order_release);
+}
+
+void tls_hooks_coming(uint64_t from)
+{
+	coming_from = from;
+}
+
+uint64_t tls_origin_of(const SSL *ssl)
+{
+	return (uintptr_t)SSL_get_ex_data(ssl, ssl_index);
 }
 
 /* Takes the place of libcrypto's: gRPC asks for the default size (0), 17 KiB each way. The

@@ -32,10 +32,21 @@ static struct tls_offender *place_for(struct tls_offenders *offenders, const uin
 	return first;
 }
 
-uint64_t tls_offenders_add(struct tls_offenders *offenders,
-			   const uint8_t key[static TLS_OFFENDER_KEY], uint64_t now_us)
+/* Its own place, or that which is forgotten first. */
+static void remember(struct tls_offenders *offenders, uint64_t from, uint64_t until_us)
 {
-	struct tls_offender *one = place_for(offenders, key);
+	struct tls_origin *place = offenders->origins;
+	for (size_t i = 0; i < SL_COUNT(offenders->origins) && place->from != from; i++) {
+		struct tls_origin *one = &offenders->origins[i];
+		place = one->from == from || one->until_us < place->until_us ? one : place;
+	}
+	if (from != 0 && (place->from != from || place->until_us < until_us)) {
+		*place = (struct tls_origin){.from = from, .until_us = until_us};
+	}
+}
+
+static uint64_t put_out(struct tls_offender *one, uint64_t now_us)
+{
 	if (one->until_us > now_us) {
 		return one->until_us;
 	}
@@ -46,9 +57,33 @@ uint64_t tls_offenders_add(struct tls_offenders *offenders,
 	return one->until_us;
 }
 
-bool tls_offenders_has(const struct tls_offenders *offenders,
-		       const uint8_t key[static TLS_OFFENDER_KEY], uint64_t now_us)
+uint64_t tls_offenders_add(struct tls_offenders *offenders,
+			   const uint8_t key[static TLS_OFFENDER_KEY], uint64_t from,
+			   uint64_t now_us)
+{
+	uint64_t until_us = put_out(place_for(offenders, key), now_us);
+	remember(offenders, from, until_us);
+	return until_us;
+}
+
+bool tls_offenders_meet(struct tls_offenders *offenders, const uint8_t key[static TLS_OFFENDER_KEY],
+			uint64_t from, uint64_t now_us)
 {
 	const struct tls_offender *one = find(offenders, key);
-	return one != NULL && one->until_us > now_us;
+	if (one == NULL || one->until_us <= now_us) {
+		return false;
+	}
+	remember(offenders, from, one->until_us);
+	return true;
+}
+
+bool tls_offenders_came_from(const struct tls_offenders *offenders, uint64_t from, uint64_t now_us)
+{
+	for (size_t i = 0; i < SL_COUNT(offenders->origins); i++) {
+		const struct tls_origin *one = &offenders->origins[i];
+		if (one->from == from && one->until_us > now_us) {
+			return true;
+		}
+	}
+	return false;
 }

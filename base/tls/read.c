@@ -13,6 +13,7 @@
 #include "base/clock/clock.h"
 #include "base/log/log.h"
 #include "base/tls/frames.h"
+#include "base/tls/hooks.h"
 #include "base/tls/offenders.h"
 #include "base/tls/tls_internal.h"
 
@@ -84,25 +85,42 @@ static struct line *line_of(SSL *ssl)
 	return is_http2 ? line_new(ssl) : NULL;
 }
 
-bool tls_is_out(const uint8_t key[static TLS_FINGERPRINT_BYTES])
+static bool is_quiet(uint64_t now_us)
+{
+	return now_us >= atomic_load_explicit(&quiet_from_us, memory_order_relaxed);
+}
+
+bool tls_is_out(const SSL *ssl, const uint8_t key[static TLS_FINGERPRINT_BYTES])
 {
 	uint64_t now_us = sl_clock_mono_us();
-	if (now_us >= atomic_load_explicit(&quiet_from_us, memory_order_relaxed)) {
+	if (is_quiet(now_us)) {
 		return false;
 	}
 	(void)pthread_mutex_lock(&lock);
-	bool out = tls_offenders_has(&offenders, key, now_us);
+	bool out = tls_offenders_meet(&offenders, key, tls_origin_of(ssl), now_us);
 	(void)pthread_mutex_unlock(&lock);
 	return out;
 }
 
-static void put_out(const struct line *line, uint64_t now_us)
+bool tls_hooks_is_out_from(uint64_t from)
+{
+	uint64_t now_us = sl_clock_mono_us();
+	if (is_quiet(now_us)) {
+		return false;
+	}
+	(void)pthread_mutex_lock(&lock);
+	bool out = tls_offenders_came_from(&offenders, from, now_us);
+	(void)pthread_mutex_unlock(&lock);
+	return out;
+}
+
+static void put_out(const SSL *ssl, const struct line *line, uint64_t now_us)
 {
 	if (!line->has_key) {
 		return;
 	}
 	(void)pthread_mutex_lock(&lock);
-	uint64_t until_us = tls_offenders_add(&offenders, line->key, now_us);
+	uint64_t until_us = tls_offenders_add(&offenders, line->key, tls_origin_of(ssl), now_us);
 	if (until_us > atomic_load_explicit(&quiet_from_us, memory_order_relaxed)) {
 		atomic_store_explicit(&quiet_from_us, until_us, memory_order_relaxed);
 	}
@@ -135,9 +153,9 @@ __attribute__((visibility("default"))) int SSL_read(SSL *ssl, void *buffer, int 
 	const char *wrong = tls_frames_take(&line->frames, buffer, (size_t)got, now_us);
 	if (wrong != NULL) {
 		tell(wrong, now_us);
-		put_out(line, now_us);
+		put_out(ssl, line, now_us);
 	}
-	if (wrong == NULL && !(line->has_key && tls_is_out(line->key))) {
+	if (wrong == NULL && !(line->has_key && tls_is_out(ssl, line->key))) {
 		return got;
 	}
 	ERR_raise(ERR_LIB_SSL, SSL_R_UNEXPECTED_RECORD); /* gRPC hangs up */

@@ -4,6 +4,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -41,7 +42,10 @@ bool tls_x509_hosts(X509 *x509, struct sl_arena *arena, const char *const **ret_
 /* Puts the spec's names into the certificate. */
 SL_MUST_USE sl_code tls_add_names(X509 *cert, const struct tls_spec *spec, struct sl_err *err);
 
-/* Was the holder of this key hung up on of late for what it sent (read.c)? Any thread. */
-bool tls_is_out(const uint8_t key[static TLS_FINGERPRINT_BYTES]);
+/* Was the holder of this key, who comes by this connection, hung up on of late for what it sent
+ * (read.c)? Any thread. */
+bool tls_is_out(const SSL *ssl, const uint8_t key[static TLS_FINGERPRINT_BYTES]);
+/* Where a server's connection came from, as tls_hooks_coming() said; 0: nobody did. */
+uint64_t tls_origin_of(const SSL *ssl);
 
 #endif

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "base/handover/handover.h"
+#include "base/tls/hooks.h"
+#include "server/rpc/line.h"
+#include "server/rpc/porch.h"
 
 /* The store, children and log files always find a descriptor. */
 #define RESERVED_DESCRIPTORS 64
@@ -102,6 +105,12 @@ static bool is_loopback(const struct sockaddr *from)
 	       (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127);
 }
 
+/* Somebody who is out came from there. */
+static bool is_suspect(const struct sockaddr *from)
+{
+	return from != NULL && tls_hooks_is_out_from(line_address(from));
+}
+
 /* GCRA: the bucket is one word, so no lock. */
 static bool take_token(void)
 {
@@ -145,9 +154,14 @@ static void shed(int listener)
 	atomic_store(&spare, open_spare());
 }
 
+static bool has_place(int fd)
+{
+	return fd <= atomic_load_explicit(&fd_max, memory_order_relaxed);
+}
+
 static bool admit(int fd, const struct sockaddr *from)
 {
-	if (fd > atomic_load_explicit(&fd_max, memory_order_relaxed)) {
+	if (!has_place(fd)) {
 		atomic_fetch_add(&refused_full, 1);
 		return false;
 	}
@@ -156,6 +170,7 @@ static bool admit(int fd, const struct sockaddr *from)
 		return false;
 	}
 	atomic_fetch_add(&accepted, 1);
+	tls_hooks_coming(from != NULL ? line_address(from) : 0);
 	return true;
 }
 
@@ -194,6 +209,7 @@ __attribute__((visibility("default"))) int accept4(int listener, struct sockaddr
 {
 	socklen_t room = from_size != NULL ? *from_size : 0;
 	int handed = atomic_load_explicit(&source, memory_order_relaxed);
+	handed = handed >= 0 ? handed : porch_hatch(listener);
 	if (handed >= 0) {
 		return accept_handed(handed, listener, from, from_size);
 	}
@@ -202,10 +218,14 @@ __attribute__((visibility("default"))) int accept4(int listener, struct sockaddr
 			*from_size = room;
 		}
 		int got = (int)syscall(SYS_accept4, listener, from, from_size, flags);
+		if (got >= 0 && has_place(got) && is_suspect(from) &&
+		    porch_take(listener, got, from)) {
+			continue;
+		}
+		if (got >= 0 && admit(got, from)) {
+			return got;
+		}
 		if (got >= 0) {
-			if (admit(got, from)) {
-				return got;
-			}
 			hang_up(got);
 			continue;
 		}

@@ -5,7 +5,8 @@
  * connect faster than it accepts. The program therefore brings its own
  * accept4(), which the dynamic linker prefers to libc's: neither can happen.
  *
- * Or somebody else accepts, who lets few in, and hands them over.
+ * Or somebody else accepts, who lets few in, and hands them over. Who comes from where an offender
+ * came from waits first (porch.h).
  *
  * One per process, whatever the number of servers. Threads: set before the
  * first server starts, read from any. */

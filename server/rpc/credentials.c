@@ -19,22 +19,22 @@ static void make_config(void *ctx, const struct rpc_certificates *certificates)
 static grpc_ssl_certificate_config_reload_status
 on_fetch(void *user_data, grpc_ssl_server_certificate_config **ret_config)
 {
-	struct rpc_server *server = user_data;
-	const struct rpc_tls *tls = server->options.tls;
+	struct rpc_port *port = user_data;
+	const struct rpc_tls *tls = port->server->options.tls;
 	unsigned generation = tls->generation(tls->ctx);
-	if (server->has_certificates && generation == server->certificates_generation) {
+	if (port->has_certificates && generation == port->certificates_generation) {
 		return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
 	}
 	tls->certificates(tls->ctx, make_config, ret_config);
-	server->has_certificates = true;
-	server->certificates_generation = generation;
+	port->has_certificates = true;
+	port->certificates_generation = generation;
 	return *ret_config != NULL ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW
 				   : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
 }
 
-grpc_server_credentials *rpc_credentials_new(struct rpc_server *server)
+grpc_server_credentials *rpc_credentials_new(struct rpc_port *port)
 {
-	const struct rpc_tls *tls = server->options.tls;
+	const struct rpc_tls *tls = port->server->options.tls;
 	if (tls == NULL) {
 		return grpc_insecure_server_credentials_create();
 	}
@@ -46,5 +46,5 @@ grpc_server_credentials *rpc_credentials_new(struct rpc_server *server)
 			       : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
 	return grpc_ssl_server_credentials_create_with_options(
 	    grpc_ssl_server_credentials_create_options_using_config_fetcher(request, on_fetch,
-									    server));
+									    port));
 }

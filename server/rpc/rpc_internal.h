@@ -103,6 +103,13 @@ struct rpc_bound_method {
 
 struct rpc_call;
 
+/* What gRPC has fetched for one port, under its lock of on_fetch(). */
+struct rpc_port {
+	struct rpc_server *server; /* borrowed */
+	bool has_certificates;
+	unsigned certificates_generation;
+};
+
 /* Everything but stop_asked and returned belongs to the queue thread once it runs. */
 struct rpc_server {
 	struct rpc_options options;
@@ -130,10 +137,7 @@ struct rpc_server {
 	unsigned busy;              /* handlers and open streams */
 	struct rpc_stream *streams; /* all open ones */
 	struct rpc_identity *identities[RPC_IDENTITIES_KEPT]; /* references; slot by hash */
-
-	/* Under gRPC's lock of on_fetch(). */
-	bool has_certificates;
-	unsigned certificates_generation;
+	struct rpc_port main, porch;
 };
 
 bool rpc_server_is_draining(const struct rpc_server *server);
@@ -164,8 +168,8 @@ grpc_server *rpc_grpc_server_new(const struct rpc_options *options);
 
 /* --- credentials.c ---------------------------------------------------------------- */
 
-/* Of the server's options, which stay in place; the caller releases them. */
-grpc_server_credentials *rpc_credentials_new(struct rpc_server *server);
+/* Of the server's options, which stay in place, as does the port; the caller releases them. */
+grpc_server_credentials *rpc_credentials_new(struct rpc_port *port);
 
 /* --- call.c, stream.c, stray.c: post one accept each -------------------------------- */
 

@@ -17,6 +17,7 @@
 #include "base/clock/clock.h"
 #include "base/tls/hooks.h"
 #include "server/rpc/accept_guard.h"
+#include "server/rpc/porch.h"
 #include "server/rpc/rpc_internal.h"
 
 /* Calls that come while none is armed wait in gRPC until the next one is, which is before the
@@ -144,6 +145,7 @@ static void server_step(struct rpc_server *server, uint64_t now_ms)
 static void tick(struct rpc_server *server, uint64_t now_ms)
 {
 	server->next_tick_ms = now_ms + server->options.tick_ms;
+	porch_tick();
 	if (now_ms >= server->next_sweep_ms) {
 		server->next_sweep_ms = now_ms + SWEEP_MS;
 		rpc_streams_sweep(server, now_ms);
@@ -256,6 +258,25 @@ static sl_code bind_methods(struct rpc_server *server, struct sl_err *err)
 	return SL_OK;
 }
 
+/* Returns 0 when nobody can listen there. */
+static int add_port(struct rpc_port *port, const char *listen)
+{
+	grpc_server_credentials *credentials = rpc_credentials_new(port);
+	int number = grpc_server_add_http2_port(port->server->grpc, listen, credentials);
+	grpc_server_credentials_release(credentials);
+	return number;
+}
+
+static sl_code open_porch(struct rpc_server *server, struct sl_err *err)
+{
+	char address[PORCH_ADDRESS_SIZE];
+	sl_code code = porch_open(server->port, address, err);
+	if (code == SL_OK && add_port(&server->porch, address) == 0) {
+		code = sl_err_set(err, SL_UNAVAILABLE, "cannot listen on '%s'", address);
+	}
+	return code;
+}
+
 static sl_code listen_on(struct rpc_server *server, struct sl_err *err)
 {
 	const struct rpc_options *options = &server->options;
@@ -266,16 +287,15 @@ static sl_code listen_on(struct rpc_server *server, struct sl_err *err)
 	    .connections_max = options->connections_max,
 	    .per_second = options->accepts_per_second,
 	});
-	grpc_server_credentials *credentials = rpc_credentials_new(server);
-	server->port = grpc_server_add_http2_port(server->grpc, options->listen, credentials);
-	grpc_server_credentials_release(credentials);
+	server->port = add_port(&server->main, options->listen);
 	if (server->port == 0) {
 		return sl_err_set(
 		    err, SL_UNAVAILABLE,
 		    "cannot listen on '%s': the port is taken or the address is wrong",
 		    options->listen);
 	}
-	return SL_OK;
+	return options->tls != NULL && options->tls->admit != NULL ? open_porch(server, err)
+								   : SL_OK;
 }
 
 static void start(struct rpc_server *server)
@@ -323,6 +343,7 @@ sl_code rpc_server_new(const struct rpc_options *options, struct rpc_server **re
 	server->stopped.fire = on_stopped;
 	rpc_wake_init(server);
 	server->options = *options;
+	server->main.server = server->porch.server = server;
 	if (options->tick_ms == 0) {
 		server->options.tick_ms = TICK_MS_DEFAULT;
 	}
@@ -363,6 +384,7 @@ void rpc_server_free(struct rpc_server *server)
 	grpc_server_destroy(server->grpc);
 	grpc_completion_queue_destroy(server->cq);
 	if (server->options.tls != NULL && server->options.tls->admit != NULL) {
+		porch_shut();
 		tls_hooks_admit(NULL, NULL);
 	}
 	rpc_reflection_free(server->reflection);
