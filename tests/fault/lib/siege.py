@@ -158,7 +158,7 @@ class Siege:
         self.run, self.server, self.tls = run, server, isinstance(server, secure.SecureServer)
         self.paced = Paced(server)
         self.request = secure.make_key(server.folder + "-again")[1] if self.tls else None
-        self.calm = []
+        self.calm, self.fared = [], []
 
     @property
     def name(self):
@@ -179,6 +179,7 @@ class Siege:
         took_others = self.paced.lap()
         cap = DOOR_CAP_KIB if door else memory_cap()
         where = f"{what} at the {'door' if door else 'main port'} {self.name}"
+        self.fared.append((p99(took_others), where))
         self.run.note(f"{where}: {told or 'done'} in {took:.1f} s; peak {peak >> 10} MiB (+{grown >> 10}) of {cap >> 10}, {cpu:.1f} s of CPU; "
                       f"others' p99 {p99(took_others):.1f} ms, longest {max(took_others):.0f}; somebody new after {'never' if back is None else f'{back:.2f} s'}")
         died = door and not os.path.exists(f"/proc/{pid}")
@@ -194,4 +195,5 @@ class Siege:
         """Between attacks there was peace, as long as there were attacks."""
         self.paced.stop()
         if self.calm:
-            self.run.note(f"{self.name}: p99 of others in peace {p99(self.calm):.1f} ms, longest {max(self.calm):.0f}")
+            peace, (worst, where) = p99(self.calm), max(self.fared)
+            self.run.note(f"{self.name}: p99 of others in peace {peace:.1f} ms, longest {max(self.calm):.0f}; under attack at most {worst / peace:.1f} times that, by {where}")
