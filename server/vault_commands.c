@@ -153,23 +153,11 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
 	struct reset *r = SL_CONTAINER_OF(cmd, struct reset, cmd);
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = &r->arena,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = r->now_ms,
-	    .workspace_name = "",
-	    .principal = "sluiced",
-	    .method = "ResetVault",
-	    .reason = "",
-	};
+	struct decision d =
+	    decision_own("sluiced", "ResetVault", view, changes, &r->arena, r->now_ms);
 	sl_code code = vault_reset(&d, &r->count, err);
 	code = code != SL_OK ? code : settings_forget(&d, err);
-	if (code == SL_OK && d.changed) {
-		decision_log(&d, NULL);
-	}
-	return code == SL_OK && sl_arena_failed(&r->arena) ? sl_err_no_memory(err) : code;
+	return decision_own_end(&d, code, err);
 }
 
 static sl_code reset(struct store *store, uint64_t *ret_count, struct sl_err *err)

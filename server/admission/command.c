@@ -84,28 +84,13 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
 	struct command *command = SL_CONTAINER_OF(cmd, struct command, cmd);
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = command->arena,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = command->now_ms,
-	    .workspace = command->workspace,
-	    .workspace_name = "",
-	    .principal = command->principal,
-	    .method = command->method,
-	    .reason = "",
-	};
+	struct decision d = decision_own(command->principal, command->method, view, changes,
+					 command->arena, command->now_ms);
+	d.workspace = command->workspace;
 	sl_code code = find_whose(command, &d, err);
 	code = code != SL_OK ? code : name_workspace(command, &d, err);
 	code = code != SL_OK ? code : decide_kind(command, &d, err);
-	if (code == SL_OK && d.changed) {
-		decision_log(&d, NULL);
-	}
-	if (code == SL_OK && sl_arena_failed(command->arena)) {
-		return sl_err_no_memory(err);
-	}
-	return code;
+	return decision_own_end(&d, code, err);
 }
 
 static void done(struct store_cmd *cmd)

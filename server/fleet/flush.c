@@ -40,26 +40,12 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 {
 	struct flush *flush = SL_CONTAINER_OF(cmd, struct flush, cmd);
 	sl_arena_fini(&flush->decide); /* it may be asked again */
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = &flush->decide,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = flush->now_ms,
-	    .workspace = flush->workspace,
-	    .workspace_name = "",
-	    .principal = "fleet",
-	    .method = "fleet",
-	    .reason = "",
-	};
+	struct decision d =
+	    decision_own("fleet", "fleet", view, changes, &flush->decide, flush->now_ms);
+	d.workspace = flush->workspace;
 	sl_code code = instances_decide_statuses(&d, flush->items, flush->count, err);
-	if (code == SL_OK && (d.changed || flush->revision)) {
-		decision_log(&d, NULL);
-	}
-	if (code == SL_OK && sl_arena_failed(d.arena)) {
-		return sl_err_no_memory(err);
-	}
-	return code;
+	d.changed = d.changed || flush->revision;
+	return decision_own_end(&d, code, err);
 }
 
 /* Takes back that the items were written. */

@@ -136,23 +136,11 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 {
 	struct answer *answer = SL_CONTAINER_OF(cmd, struct answer, cmd);
 	sl_arena_fini(&answer->decide); /* it may be asked again */
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = &answer->decide,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = answer->now_ms,
-	    .workspace = answer->workspace,
-	    .workspace_name = "",
-	    .principal = "fleet",
-	    .method = "fleet",
-	    .reason = "",
-	};
+	struct decision d =
+	    decision_own("fleet", "fleet", view, changes, &answer->decide, answer->now_ms);
+	d.workspace = answer->workspace;
 	sl_code code = pushes_decide_answer(&d, answer->instance_id, answer->message, err);
-	if (code == SL_OK && d.changed) {
-		decision_log(&d, NULL);
-	}
-	return code == SL_OK && sl_arena_failed(d.arena) ? sl_err_no_memory(err) : code;
+	return decision_own_end(&d, code, err);
 }
 
 /* What was not written is told again: by the agent on its next stream, or nobody waits for it any

@@ -115,17 +115,8 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
 	struct result_cmd *c = SL_CONTAINER_OF(cmd, struct result_cmd, cmd);
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = &c->arena,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = c->now_ms,
-	    .workspace = c->workspace,
-	    .principal = "gitsync",
-	    .method = "gitsync",
-	    .reason = "",
-	};
+	struct decision d = decision_own("gitsync", "gitsync", view, changes, &c->arena, c->now_ms);
+	d.workspace = c->workspace;
 	sl_code code = SL_OK;
 	if (c->item == NULL) {
 		store_changes_delete(changes, TABLE_OWED, c->key);
@@ -136,10 +127,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 	if (code == SL_OK && !d.changed) {
 		code = drop_unwanted(&d, c, err);
 	}
-	if (code == SL_OK && d.changed) {
-		decision_log(&d, NULL);
-	}
-	return code == SL_OK && sl_arena_failed(&c->arena) ? sl_err_no_memory(err) : code;
+	return decision_own_end(&d, code, err);
 }
 
 static sl_code run(struct store *store, struct result_cmd *c, struct sl_err *err)

@@ -248,28 +248,16 @@ static sl_code first_decide_in(struct first_admin *f, struct decision *d, struct
 					       .lifetime_ms = f->lifetime_ms,
 					       .key = f->key};
 	code = code != SL_OK ? code : make(d, &wish, admin, &token, &f->text, err);
-	if (code == SL_OK) {
-		decision_log(d, NULL);
-	}
-	return code == SL_OK && sl_arena_failed(d->arena) ? sl_err_no_memory(err) : code;
+	return decision_own_end(d, code, err);
 }
 
 static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view,
 			    struct store_changes *changes, struct sl_err *err)
 {
 	struct first_admin *f = SL_CONTAINER_OF(cmd, struct first_admin, cmd);
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = &f->arena,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = f->now_ms,
-	    .workspace_name = "default",
-	    .principal = "sluiced",
-	    .method = "token",
-	    .reason = "",
-	    .secret = f->secret,
-	};
+	struct decision d = decision_own("sluiced", "token", view, changes, &f->arena, f->now_ms);
+	d.workspace_name = "default";
+	d.secret = f->secret;
 	for (unsigned i = 0; i < DECISION_IDS; i++) {
 		d.ids[i] = f->ids[i].text + 4; /* behind the prefix */
 	}

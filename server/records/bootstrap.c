@@ -40,22 +40,11 @@ static sl_code first_decide(struct store_cmd *cmd, const struct store_view *view
 {
 	struct first *first = SL_CONTAINER_OF(cmd, struct first, cmd);
 	bool made = first_is_there(cmd, view);
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = &first->arena,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = first->now_ms,
-	    .principal = "sluiced",
-	    .method = "bootstrap",
-	    .reason = "",
-	};
+	struct decision d =
+	    decision_own("sluiced", "bootstrap", view, changes, &first->arena, first->now_ms);
 	Sluice__Store__V1__WorkspaceRecord *record = NULL;
 	sl_code code = made ? index_all(&d, err) : workspaces_create(&d, "default", &record, err);
-	if (code == SL_OK && d.changed) {
-		decision_log(&d, NULL);
-	}
-	return code == SL_OK && sl_arena_failed(&first->arena) ? sl_err_no_memory(err) : code;
+	return decision_own_end(&d, code, err);
 }
 
 sl_code records_bootstrap(struct store *store, uint64_t now_ms, struct sl_err *err)
@@ -171,13 +160,8 @@ static sl_code retain_decide(struct store_cmd *cmd, const struct store_view *vie
 		    audit_cut_old(changes, view, retain->now_ms, retain->audit_keep_ms, &cut, err);
 	}
 	if (code == SL_OK && (worth || cut)) {
-		struct decision d = {.changes = changes,
-				     .arena = &arena,
-				     .revision = store_changes_revision(changes),
-				     .now_ms = retain->now_ms,
-				     .principal = "sluiced",
-				     .method = RETENTION,
-				     .reason = ""};
+		struct decision d =
+		    decision_own("sluiced", RETENTION, NULL, changes, &arena, retain->now_ms);
 		store_changes_set_floor(changes, worth ? revision : 0);
 		decision_log(&d, NULL);
 	}

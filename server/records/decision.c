@@ -35,6 +35,31 @@ void decision_delete(struct decision *d, enum record_table table, const struct r
 	store_changes_delete(d->changes, table, key_bytes(key));
 }
 
+struct decision decision_own(const char *principal, const char *method,
+			     const struct store_view *view, struct store_changes *changes,
+			     struct sl_arena *arena, uint64_t now_ms)
+{
+	return (struct decision){
+	    .view = view,
+	    .changes = changes,
+	    .arena = arena,
+	    .revision = store_changes_revision(changes),
+	    .now_ms = now_ms,
+	    .workspace_name = "",
+	    .principal = principal,
+	    .method = method,
+	    .reason = "",
+	};
+}
+
+sl_code decision_own_end(struct decision *d, sl_code code, struct sl_err *err)
+{
+	if (code == SL_OK && d->changed) {
+		decision_log(d, NULL);
+	}
+	return code == SL_OK && sl_arena_failed(d->arena) ? sl_err_no_memory(err) : code;
+}
+
 /* Room for one more event; false when memory is out. */
 static bool reserve_event(struct decision *d)
 {

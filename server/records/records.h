@@ -237,6 +237,13 @@ struct decision {
 	Sluice__V1__AuditObject object;
 };
 
+/* One of a part of the server itself ("gitsync"), of which nobody asks for rights. */
+struct decision decision_own(const char *principal, const char *method,
+			     const struct store_view *view, struct store_changes *changes,
+			     struct sl_arena *arena, uint64_t now_ms);
+/* The end of it: what changed is logged; out of memory on the way is SL_RESOURCE_EXHAUSTED. */
+SL_MUST_USE sl_code decision_own_end(struct decision *d, sl_code code, struct sl_err *err);
+
 /* A fresh id such as "app_...". At most DECISION_IDS a command. */
 char *decision_id(struct decision *d, const char prefix[static 3]);
 /* Packs and puts; sticky through the arena and the changes. */

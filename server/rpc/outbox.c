@@ -59,8 +59,7 @@ static bool grow(struct outbox *outbox)
 sl_code outbox_put(struct outbox *outbox, struct rpc_message *message, uint64_t mark)
 {
 	bool too_many = outbox->waiting == RPC_STREAM_MESSAGES_MAX;
-	bool too_much =
-	    outbox->waiting > 0 && outbox->bytes + message->size > RPC_STREAM_BYTES_MAX;
+	bool too_much = outbox->waiting > 0 && outbox->bytes + message->size > RPC_STREAM_BYTES_MAX;
 	if (too_many || too_much || (outbox->waiting == outbox->room && !grow(outbox))) {
 		return SL_RESOURCE_EXHAUSTED;
 	}

@@ -58,17 +58,8 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		      struct store_changes *changes, struct sl_err *err)
 {
 	struct rewrap *r = SL_CONTAINER_OF(cmd, struct rewrap, cmd);
-	struct decision d = {
-	    .view = view,
-	    .changes = changes,
-	    .arena = &r->arena,
-	    .revision = store_changes_revision(changes),
-	    .now_ms = r->now_ms,
-	    .workspace_name = "",
-	    .principal = "sluiced",
-	    .method = "RotateMasterKey",
-	    .reason = "",
-	};
+	struct decision d =
+	    decision_own("sluiced", "RotateMasterKey", view, changes, &r->arena, r->now_ms);
 	SL_AUTO(store_walk_end) struct store_walk walk;
 	store_walk_begin(&walk, view, TABLE_WORKSPACE_KEYS, SL_BYTES_NONE, STORE_FORWARD);
 	while (store_walk_next(&walk)) {
@@ -78,10 +69,7 @@ static sl_code decide(struct store_cmd *cmd, const struct store_view *view,
 		}
 	}
 	sl_code code = store_walk_result(&walk, err);
-	if (code == SL_OK && d.changed) {
-		decision_log(&d, NULL);
-	}
-	return code == SL_OK && sl_arena_failed(&r->arena) ? sl_err_no_memory(err) : code;
+	return decision_own_end(&d, code, err);
 }
 
 void vault_rewrap_free(struct rewrap *r)
