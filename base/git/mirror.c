@@ -33,6 +33,7 @@ enum git_failure mirror_open(struct work *work)
 {
 	int rc = open_or_make(work);
 	rc = rc != 0 ? rc : git_repository_odb(&work->odb, work->repo);
+	rc = rc != 0 ? rc : loose_add(work->odb, work->job->mirror);
 	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "open the mirror");
 }
 

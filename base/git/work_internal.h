@@ -76,6 +76,12 @@ bool mirror_has_whole(struct work *work, const git_oid *commit);
 /* Keeps the commit reachable in the mirror, under a name that is its own. */
 enum git_failure mirror_keep(struct work *work, const git_oid *commit);
 
+/* --- loose.c --------------------------------------------------------------------------- */
+
+/* From now on objects of that mirror that lie in files of their own are read by us; one mirror per
+ * process. As libgit2's functions: not 0 is a failure. */
+int loose_add(git_odb *odb, const char *mirror);
+
 /* --- commit.c: from commit and path to a folder --------------------------------------- */
 
 /* The tree at `path` ("" = the root) of the commit; COMMIT_GONE, PATH_NOT_FOUND, PATH_NOT_A_FOLDER.

@@ -224,6 +224,43 @@ static void test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken(voi
 	fixture_expect(f, &job, GIT_OK);
 }
 
+static void cut_objects(const struct fixture *f, const char *size)
+{
+	char command[1400];
+	(void)snprintf(command, sizeof(command),
+		       "cd '%s/objects' && find [0-9a-f]* -type f -exec chmod u+w {} + -exec "
+		       "truncate -s %s {} +",
+		       f->mirror, size);
+	assert_int_equal(system(command), 0);
+}
+
+/* Not with the deadline, which the next attempt would meet again. */
+static void test_git_an_object_that_is_cut_short_is_called_broken(void **state)
+{
+	static const char *const sizes[] = {"-1", "-4", "-9", "15", "3", "0"};
+	static const enum git_op ops[] = {GIT_INSPECT, GIT_CHECKOUT, GIT_FETCH, GIT_RESOLVE};
+	struct fixture *f = *state;
+	char command[1400];
+	(void)snprintf(command, sizeof(command),
+		       "cd '%s' && mv objects/pack/*.pack . && rm -f objects/pack/* && cat *.pack "
+		       "| git unpack-objects -q && rm -f *.pack",
+		       f->mirror);
+	assert_int_equal(system(command), 0);
+	struct git_job job = checkout_of(f, f->first);
+	fixture_expect(f, &job, GIT_OK);
+	for (size_t i = 0; i < 6; i++) {
+		cut_objects(f, sizes[i]);
+		for (size_t j = 0; j < 4; j++) {
+			job = ops[j] == GIT_CHECKOUT ? checkout_of(f, f->first)
+						     : fixture_job(f, ops[j]);
+			job.url = j < 2 ? "" : job.url;
+			job.commit = j < 3 ? f->first : job.commit;
+			job.deadline_ms = 30000;
+			fixture_expect(f, &job, GIT_MIRROR_CORRUPT);
+		}
+	}
+}
+
 /* A mirror that borrows objects from elsewhere: the worker cannot go there. */
 static void test_git_worker_reads_nothing_beside_its_mirror(void **state)
 {
@@ -337,6 +374,7 @@ int main(int argc, char **argv)
 	    TEST(test_git_checkout_names_what_is_missing),
 	    TEST(test_git_checkout_follows_no_link),
 	    TEST(test_git_a_broken_mirror_says_so),
+	    TEST(test_git_an_object_that_is_cut_short_is_called_broken),
 	    TEST(test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken),
 	    TEST(test_git_worker_reads_nothing_beside_its_mirror),
 	    TEST(test_git_diff_lists_what_changed),
