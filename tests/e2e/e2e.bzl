@@ -10,6 +10,7 @@ def sl_e2e_test(name, src, size = "medium", tags = [], data = []):
         data = [
             src,
             "conftest.py",
+            "lib/guard.py",
             "lib/harness.py",
             "//agent:sluice-agent",
             "//client/cli:sluice",

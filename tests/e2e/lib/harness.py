@@ -16,6 +16,7 @@ import threading
 import time
 
 import grpc
+import guard
 
 ROOT = os.environ.get("SLUICE_ROOT", os.getcwd())
 SLUICED = os.path.join(ROOT, "server/sluiced")
@@ -142,6 +143,8 @@ class Client:
 
 # --- programs --------------------------------------------------------------------
 
+GUARD = guard.Guard()
+
 
 class Program:
     """One process, its stderr kept and searched; killed when the test ends."""
@@ -154,6 +157,7 @@ class Program:
         environment.update(env or {})
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=cwd, text=True,
                                         errors="replace", start_new_session=True)
+        GUARD.watch(self.process.pid)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -193,11 +197,9 @@ class Program:
 
     def end(self):
         if self.running:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            guard.kill_group(self.process.pid)
         self.process.wait(20)
+        GUARD.forget(self.process.pid)
         self._reader.join(5)
         self.process.stderr.close()
 
