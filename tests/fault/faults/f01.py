@@ -3,13 +3,14 @@ import time
 
 TEXT = "kill -9 of the server at random under 8 recording clients"
 ROUNDS, FULL = 300, 10000
+SECONDS = 97
 
 
 def run(run):
     server = run.server()
     run.apps(server, 4)
     run.load(server, apps=4, watchers=3)
-    for number in range(run.rounds):
+    for number in run.turns():
         time.sleep(run.random.uniform(0.0, 0.2))
         server.kill()
         if number % 25 == 24:

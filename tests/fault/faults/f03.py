@@ -15,8 +15,10 @@ import powercut
 
 TEXT = "power cut: images of the store rebuilt from recorded writes and syncs"
 ROUNDS, FULL = 500, 2000
+SECONDS = 18
 SHIM = os.path.join(harness.ROOT, "tests/fault/libpowercut.so")
 WRITES = 600  # acknowledged writes to record
+PASS = 100    # images that are made on one way through the recording
 
 
 def run(run):
@@ -44,24 +46,30 @@ def run(run):
 
 
 def cut_power(run, operations, evidence, begin):
+    """Each pass through the recording makes some of the images, from its beginning to its end, and serves one of them."""
     first = next(i for i, o in enumerate(operations) if o.begin > begin)
-    chance = random.Random(f"{run.seed}/images")
-    cuts = sorted(chance.randrange(first, len(operations)) for _ in range(run.rounds))
     done = sorted((ack.at, ack.revision) for ack in evidence.acknowledged)
     seen = sorted([(read.at, read.revision) for read in evidence.reads] + [each for watcher in evidence.watchers for each in watcher.seen])
     folder = image_folder(run)
-    disk = powercut.Disk(operations)
-    for number, cut in enumerate(cuts):
-        disk.advance(cut)
-        shape = powercut.SHAPES[number % len(powercut.SHAPES)]
-        with open(os.path.join(folder, "data.mdb"), "wb") as file:
-            file.write(disk.image(shape, chance))
-        at = operations[cut].begin  # the power goes while this one is under way
-        floor = max((r for t, r in done if t <= at), default=0), max((r for t, r in seen if t <= at), default=0)
-        judge_image(run, folder, f"image {number}, {shape}, cut at operation {cut}", floor)
-        run.count(f"images: {shape}")
-        if number % 100 == 99:
-            open_image(run, folder, evidence, at)
+    for begun in run.turns(step=PASS):
+        chance = random.Random(f"{run.seed}/images/{begun}")
+        cuts = sorted(chance.randrange(first, len(operations)) for _ in range(min(PASS, run.rounds - begun)))
+        disk, served = powercut.Disk(operations), chance.randrange(len(cuts))
+        for number, cut in enumerate(cuts):
+            shape = powercut.SHAPES[number % len(powercut.SHAPES)]
+            make_image(disk, cut, shape, folder, chance)
+            at = operations[cut].begin  # the power goes while this one is under way
+            floor = max((r for t, r in done if t <= at), default=0), max((r for t, r in seen if t <= at), default=0)
+            judge_image(run, folder, f"image {begun + number}, {shape}, cut at operation {cut}", floor)
+            run.count(f"images: {shape}")
+            if number == served:
+                open_image(run, folder, evidence, at)
+
+
+def make_image(disk, cut, shape, folder, chance):
+    disk.advance(cut)
+    with open(os.path.join(folder, "data.mdb"), "wb") as file:
+        file.write(disk.image(shape, chance))
 
 
 def image_folder(run):

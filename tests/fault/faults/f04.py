@@ -9,6 +9,7 @@ from fleet import Fleet
 
 TEXT = "the n-th write, sync, rename, open, mmap of server and agent fails"
 ROUNDS, FULL = 3, 40  # the largest n
+SECONDS = 120
 
 SERVER = (("fdatasync", "EIO"), ("pwrite64", "EIO"), ("writev,pwritev", "EIO"), ("pwrite64", "ENOSPC"), ("writev,pwritev", "ENOSPC"), ("openat", "EIO"),
           ("mmap", "ENOMEM"))
@@ -32,9 +33,10 @@ def run(run):
     server = run.server()
     run.load(server, watchers=2, count=4)
     exits = []
-    for calls, error in SERVER:
-        for n in steps(run, calls):
-            exits += fail_server(run, server, calls, error, n)
+    for turn in run.turns(part=0.6):
+        for calls, error in SERVER:
+            for n in steps(run, calls, turn):
+                exits += fail_server(run, server, calls, error, n)
     evidence = run.evidence(server)
     evidence.exits = exits
     run.finish(server, evidence)
@@ -42,11 +44,9 @@ def run(run):
     agents(run)
 
 
-def steps(run, calls):
+def steps(run, calls, turn):
     """openat and mmap are called by the hundred before anything of ours runs."""
-    if calls in ("openat", "mmap"):
-        return sorted(run.random.sample(range(1, 120), min(run.rounds * 2, 119)))
-    return range(1, run.rounds + 1)
+    return run.random.sample(range(1, 120), 2) if calls in ("openat", "mmap") else [turn + 1]
 
 
 def fail_server(run, server, calls, error, n):
@@ -91,20 +91,15 @@ def agents(run):
     converged = [fleet.wait_serve(1, "first release")]
     observer = run.observe(fleet.agents, "fleet")
     agent, log = fleet.agents[0], run.world.path("strace-agent.log")
-    for calls, error in AGENT:
-        for n in agent_steps(run, calls):
+    for turn in run.turns():
+        for calls, error in AGENT:
+            n = run.random.randrange(1, 160) if calls in ("openat,open", "mmap", "write") else turn + 1
             fail_agent(run, fleet, client, agent, log, (calls, error, n))
             observer.look()
             converged.append(fleet.wait_serve(fleet.number, f"agent: {calls} number {n}: {error}"))
     evidence = run.evidence(server)
     evidence.whole, evidence.converged = fleet.whole, converged
     run.finish(server, evidence)
-
-
-def agent_steps(run, calls):
-    if calls in ("openat,open", "mmap", "write"):
-        return sorted(run.random.sample(range(1, 160), min(run.rounds, 150)))
-    return range(1, run.rounds + 1)
 
 
 def fail_agent(run, fleet, client, agent, log, failure):
@@ -126,5 +121,4 @@ def fail_agent(run, fleet, client, agent, log, failure):
     agent.program.end()
     agent.prefix = []
     agent.start()
-
     run.count("agents restarted after a failure")

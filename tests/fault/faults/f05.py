@@ -7,6 +7,7 @@ from world import everything
 
 TEXT = "disk full, map full, then space again"
 ROUNDS, FULL = 4, 100
+SECONDS = 60
 
 
 def run(run):
@@ -15,7 +16,7 @@ def run(run):
     server = run.server(["--disk-reserve", "8M", "--map-size", "16G"], folder=folder)
     run.load(server, watchers=3)
     exits = []
-    for number in range(run.rounds):
+    for number in run.turns(least=2):
         run.wait_progress(50)
         if number % 2 == 0:
             under_the_reserve(run, ballast)

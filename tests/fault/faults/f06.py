@@ -11,6 +11,7 @@ import harness
 
 TEXT = "the n-th allocation of the server fails, at start and under load"
 ROUNDS, FULL = 40, 2000
+SECONDS = 150
 SHIM = os.path.join(harness.ROOT, "tests/fault/liballocfail.so")
 EVERY = (0, 5003, 997, 199)  # one of so many fails; 0: only the first
 STARTED = (1,)      # could not start, and said why
@@ -51,8 +52,9 @@ def run(run):
     run.load(server, apps=2, watchers=3)
     run.wait_progress(200)
     server.kill()
-    exits = starts(run, server, allocations)
-    for number in range(run.rounds):
+    needed, exits = allocations_of_start(run, server, allocations), []
+    for number in run.turns(least=len(EVERY)):
+        exits += refuse_start(run, server, allocations, run.random.randint(1, needed))
         exits += life(run, server, allocations, EVERY[number % len(EVERY)])
         if number % 20 == 19:
             run.verify(server)
@@ -64,25 +66,29 @@ def run(run):
     run.finish(server, evidence)
 
 
-def starts(run, server, allocations):
-    """One allocation of a start fails: it does not start and says why, or does without."""
+def allocations_of_start(run, server, allocations):
     allocations.plan(0)
     server.start()
-    needed, exits = allocations.made, []
+    needed = allocations.made
     server.kill()
     run.note(f"a start makes {needed} allocations")
-    for n in sorted(run.random.sample(range(1, needed + 1), min(run.rounds, needed))):
-        allocations.plan(n)
-        try:
-            server.start()
-        except AssertionError:
-            code, text = server.exited(5), " ".join(server.program.lines[-2:])
-            exits.append((f"start, allocation {n}", code, STARTED + ENDED))
-            run.report.require(code != 1 or "memory" in text, "R6", f"start, allocation {n}: {text}")
-            run.count("starts that were refused")
-        run.report.require(allocations.failed == 1, "run", f"start, allocation {n}: {allocations.failed} failed")
-        server.end_program()
-    run.count("starts with a failed allocation", min(run.rounds, needed))
+    return needed
+
+
+def refuse_start(run, server, allocations, n):
+    """The n-th allocation of a start fails: it does not start and says why, or does without."""
+    exits = []
+    allocations.plan(n)
+    try:
+        server.start()
+    except AssertionError:
+        code, text = server.exited(5), " ".join(server.program.lines[-2:])
+        exits.append((f"start, allocation {n}", code, STARTED + ENDED))
+        run.report.require(code != 1 or "memory" in text, "R6", f"start, allocation {n}: {text}")
+        run.count("starts that were refused")
+    run.report.require(allocations.failed == 1, "run", f"start, allocation {n}: {allocations.failed} failed")
+    server.end_program()
+    run.count("starts with a failed allocation")
     return exits
 
 

@@ -12,6 +12,7 @@ from fleet import Fleet
 
 TEXT = "clocks of server and agents jump an hour, 200 days and ten years, forward and back"
 ROUNDS, FULL = 1, 10
+SECONDS = 117
 ONLINE = 2
 BACK_S = 60
 
@@ -53,7 +54,7 @@ def in_the_clear(run):
     fleet.next_version(client)
     run.observe(fleet.agents, "fleet")
     run.load(server, watchers=3)
-    for _ in range(run.rounds):
+    for _ in run.turns(part=0.5):
         for seconds in (HOUR, -HOUR, YEARS, -YEARS):
             converged.append(jump(run, client, fleet, server_clock, "server", seconds))
         for seconds in (YEARS, -YEARS):
@@ -196,7 +197,7 @@ def ends_within(stream, seconds):
 
 def over_tls(run):
     dated = Dated(run)
-    for _ in range(run.rounds):
+    for _ in run.turns():
         dated.server_jumps(HOUR, ("OK",), False)
         dated.server_jumps(-HOUR, ("UNAVAILABLE",), False)
         dated.server_jumps(200 * DAY, ("UNAVAILABLE",), True)

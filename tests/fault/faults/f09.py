@@ -9,6 +9,7 @@ from push import FLAGS, Pushes, cut, lose
 
 TEXT = "partitions: both ways, one way, half-closed, reset, forgotten; server stopped; between server and Git host while it pushes"
 ROUNDS, FULL = 16, 400
+SECONDS = 101
 SHAPES = ("both", "up", "down", "half-up", "half-down", "reset", "refused", "stopped")
 
 
@@ -40,7 +41,9 @@ def run(run):
     pushes, git = Pushes(run, fleet, client), fleet.git
     breaks = (("refused", lambda: setattr(git, "refuse", True)), ("cut in the middle", lambda: setattr(git, "change", cut)), ("both ways", git.hold),
               ("answers lost", lambda: setattr(git, "change", lose)))
-    for number in range(run.rounds):
+    if run.rounds >= 2 * len(SHAPES):  # it takes most of a minute
+        forgotten(run, fleet, agents, client, converged)
+    for number in run.turns(least=len(SHAPES)):
         if number % len(breaks) == 0:
             what, away = breaks[number // len(breaks) % len(breaks)]
             pushes.through(client, f"round {number}: push, {what}", away)
@@ -63,8 +66,6 @@ def run(run):
             fleet.release(client, name)
         converged.append(fleet.wait_serve(int(name[1:]), f"round {number}, {shape}"))
         run.wait_progress(5, 60)
-    if run.rounds >= 2 * len(SHAPES):  # it takes most of a minute
-        forgotten(run, fleet, agents, client, converged)
     server.proxied = None
     evidence = run.evidence(server)
     evidence.whole, evidence.converged = fleet.whole, converged

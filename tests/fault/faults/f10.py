@@ -8,6 +8,7 @@ from push import FLAGS, Pushes
 
 TEXT = "slow link, trickling server, trickling and stalled fetch and push"
 ROUNDS, FULL = 3, 60
+SECONDS = 106
 
 
 def run(run):
@@ -24,7 +25,7 @@ def run(run):
     pushes = Pushes(run, fleet, client)
     stalls = (("answers held", lambda: git.hold(up=False, down=True)), ("nothing goes through", git.hold), ("300 bytes a second", lambda: trickle(git)))
     run.load(server, watchers=3)
-    for number in range(run.rounds):
+    for number in run.turns():
         link.delay = run.random.uniform(0.01, 0.1)
         converged.append(release(fleet, client, f"round {number}: delay"))
         link.delay, link.rate = 0, 20000

@@ -9,6 +9,7 @@ import siege
 
 TEXT = "silent and trickling peers: no hello, no call, calls without a message, a byte now and then"
 ROUNDS, FULL = 1, 20
+SECONDS = 86
 PEERS, HOLD_S = 60, 2.5
 
 
@@ -81,14 +82,14 @@ def hold(kind, way):
     return peers
 
 
-def sweep(run, server):
+def sweep(run, server, part):
     run.load(server, apps=0)
     besieged = siege.Siege(run, server)
     kinds, ways = [silent, half_hello, no_call, no_message, never_read, trickle], [(Way(server.port), False)]
     if besieged.tls:
         kinds += [hello_only, shaken]
         ways = [(Way(server.port, siege.attacker(server)), False), (Way(server.door_port, siege.context(server), b"/sluice.v1.DoorService/Login"), True)]
-    for _ in range(run.rounds):
+    for _ in run.turns(part):
         for way, door in ways:
             for kind in kinds:
                 peers = []
@@ -101,5 +102,5 @@ def sweep(run, server):
 
 
 def run(run):
-    sweep(run, run.server())
-    sweep(run, run.server(["--door-rate", "0", "--door-peer-rate", "0"], folder=run.world.path("secure"), tls=True))
+    sweep(run, run.server(), 0.3)
+    sweep(run, run.server(["--door-rate", "0", "--door-peer-rate", "0"], folder=run.world.path("secure"), tls=True), 1.0)

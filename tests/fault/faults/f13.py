@@ -13,6 +13,7 @@ import siege
 
 TEXT = "floods: rapid reset, pings, settings, continuations, giant headers, oversized and broken messages"
 ROUNDS, FULL = 1, 20
+SECONDS = 113
 PEERS, FLOOD_S = 4, 5
 GIANT, GIANT_CLEAR = 16 << 20, 4 << 20  # in the clear gRPC is alone with it, and 16 MiB hold up its thread for a minute
 
@@ -85,13 +86,13 @@ def flood(kind, port, credentials):
     return f"{len(peers)} of {dials} dials were borne"
 
 
-def sweep(run, server):
+def sweep(run, server, part):
     with siege.APART.Pool(1, initializer=os.nice, initargs=(10,)) as apart:  # its own work would be on machines of its own
         apart.apply(ready)
-        besiege(run, server, apart)
+        besiege(run, server, apart, part)
 
 
-def besiege(run, server, apart):
+def besiege(run, server, apart, part):
     run.load(server, apps=0)
     besieged = siege.Siege(run, server)
     credentials = dict.fromkeys(FLOODS)
@@ -100,7 +101,7 @@ def besiege(run, server, apart):
     ways = [(server.port, credentials, False)]
     if besieged.tls:
         ways.append((server.door_port, dict.fromkeys(FLOODS, (server.ca,)), True))
-    for _ in range(run.rounds):
+    for _ in run.turns(part):
         for port, credentials, door in ways:
             for kind in FLOODS:
                 sent = kind if besieged.tls or kind != giant_header else giant_header_in_the_clear
@@ -111,5 +112,5 @@ def besiege(run, server, apart):
 
 
 def run(run):
-    sweep(run, run.server())
-    sweep(run, run.server(["--door-rate", "0", "--door-peer-rate", "0"], folder=run.world.path("secure"), tls=True))
+    sweep(run, run.server(), 0.3)
+    sweep(run, run.server(["--door-rate", "0", "--door-peer-rate", "0"], folder=run.world.path("secure"), tls=True), 1.0)

@@ -7,6 +7,7 @@ import siege
 
 TEXT = "more connections than descriptors, then none"
 ROUNDS, FULL = 2, 50
+SECONDS = 13
 DESCRIPTORS = 256
 BACK_S = 10
 
@@ -33,10 +34,10 @@ def flood(run, port, what, comes_in):
     run.count("floods")
 
 
-def sweep(run, server):
+def sweep(run, server, part):
     run.load(server, apps=0)
     besieged = siege.Siege(run, server)
-    for _ in range(run.rounds):
+    for _ in run.turns(part):
         flood(run, server.port, "main port " + besieged.name, lambda: siege.answers_new(server))
         if besieged.tls:
             flood(run, server.door_port, "door", lambda: siege.lets_in(server, besieged.request))
@@ -48,5 +49,5 @@ def sweep(run, server):
 
 def run(run):
     few = ("prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}")
-    sweep(run, run.server(prefix=few))
-    sweep(run, run.server(["--door-rate", "0", "--door-peer-rate", "0"], folder=run.world.path("secure"), tls=True, prefix=few))
+    sweep(run, run.server(prefix=few), 0.4)
+    sweep(run, run.server(["--door-rate", "0", "--door-peer-rate", "0"], folder=run.world.path("secure"), tls=True, prefix=few), 1.0)

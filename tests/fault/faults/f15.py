@@ -9,6 +9,7 @@ from fleet import Fleet
 
 TEXT = "packs flipped and cut off on the wire, mirrors on disk; links in a tree"
 ROUNDS, FULL = 6, 200
+SECONDS = 60
 DAMAGED_S = 2
 
 
@@ -37,7 +38,7 @@ def run(run):
     converged = [fleet.wait_serve(1, "first release")]
     run.observe(fleet.agents, "fleet")
     run.load(server, watchers=2, count=4)
-    for number in range(run.rounds):
+    for number in run.turns(least=2):
         server_side(run, fleet, client, number % 2 == 1)
         name = f"v{fleet.number}"
         damage = fleet.git.change = Damage(run.random, number % 2 == 0)
@@ -47,7 +48,6 @@ def run(run):
         fleet.git.heal()
         run.count("pieces damaged on the way to agents", damage.done)
         converged.append(fleet.wait_serve(fleet.number, f"round {number}: damaged fetch"))
-    for number in range(run.rounds):
         converged.append(on_disk(run, fleet, client, number))
     link_in_tree(run, fleet, client)
     evidence = run.evidence(server)

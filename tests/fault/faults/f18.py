@@ -14,6 +14,7 @@ from world import everything
 
 TEXT = "backup under load, restored while agents, watchers and bots are still there"
 ROUNDS, FULL = 3, 40
+SECONDS = 24
 RAISE = 1 << 32
 STILL_S = 4  # in recovery nothing happens for so long
 
@@ -28,7 +29,7 @@ def run(run):
     run.observe(fleet.agents, "fleet")
     run.load(server, watchers=4)
     moments = []  # of the backups that were restored
-    for number in range(run.rounds):
+    for number in run.turns():
         converged += disaster(run, server, fleet, moments, number)
         more_load(run, server, number)
     run.wait_progress(50)

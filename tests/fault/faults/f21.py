@@ -12,6 +12,7 @@ from world import Port
 
 TEXT = "lying server: manifests replayed, expired, of others, with wrong digests"
 ROUNDS, FULL = 6, 60
+SECONDS = 60
 PATIENCE_S = 2.5
 
 
@@ -126,7 +127,7 @@ def run(run):
             _, older = spy(server, client, "prod-0")
             agent.start()
     run.observe(fleet.agents, "fleet")
-    for number in range(run.rounds):
+    for number in run.turns(least=6):
         agent.kill()
         pace, current = spy(server, client, "prod-0")
         told = list(lies(older, current, body_class).items())[number % 6]

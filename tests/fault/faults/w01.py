@@ -5,6 +5,7 @@ import clients
 
 TEXT = "compaction racing with slow, resuming and filtered watchers"
 ROUNDS, FULL = 150, 5000  # compactions
+SECONDS = 60
 
 
 def run(run):
@@ -14,7 +15,7 @@ def run(run):
     for i in range(3):
         run.watch(server, f"w-slow-{i}", pause=0.4, restless=0.2, only=[clients.ALL, clients.kind_filter(9), clients.environment_filter("staging", 2)][i])
     keeper, client = run.watchers[0], server.client()
-    for number in range(run.rounds):
+    for number in run.turns(least=40):
         time.sleep(run.random.uniform(0, 0.1))
         head = client.GetStats().revision
         back = run.random.choice([0, 1, 10, 100])

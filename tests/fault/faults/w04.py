@@ -10,6 +10,7 @@ import harness
 
 TEXT = "a store with very many log records"
 ROUNDS, FULL = 20000, 1000000
+SECONDS = 30
 IN_FLIGHT = 200
 
 

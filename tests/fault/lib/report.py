@@ -11,10 +11,14 @@ class Report:
         self.fault, self.rounds, self.seed = fault, rounds, seed
         self.started = time.monotonic()
         self.notes, self.counts, self.violations, self.judged = [], {}, {}, set()
-        self.seconds = 0
+        self.seconds, self.done = 0, None  # done: of the rounds, when a share of time ended them
 
     def note(self, text):
         self.notes.append(text)
+
+    def did(self, rounds):
+        """What is done in several parts is done as often as in that with the fewest rounds."""
+        self.done = rounds if self.done is None else min(self.done, rounds)
 
     def count(self, what, number=1):
         self.counts[what] = self.counts.get(what, 0) + number
@@ -36,11 +40,16 @@ class Report:
             self.found(promise, text)
 
     @property
+    def rounds_done(self):
+        return self.rounds if self.done is None else self.done
+
+    @property
     def passed(self):
         return not any(self.violations.values())
 
     def text(self):
-        lines = [f"{self.fault}: {'passed' if self.passed else 'FAILED'}, {self.rounds} rounds, seed {self.seed}, {self.seconds:.1f} s"]
+        rounds = f"{self.rounds} rounds" if self.rounds_done == self.rounds else f"{self.done} of {self.rounds} rounds"
+        lines = [f"{self.fault}: {'passed' if self.passed else 'FAILED'}, {rounds}, seed {self.seed}, {self.seconds:.1f} s"]
         lines += ["  " + note for note in self.notes]
         lines += [f"  {number:>9} {what}" for what, number in self.counts.items()]
         for promise in sorted(self.judged | self.violations.keys()):
@@ -56,5 +65,5 @@ class Report:
         with open(os.path.join(folder, self.fault + ".txt"), "w", encoding="utf-8") as file:
             file.write(self.text() + "\n")
         with open(os.path.join(folder, self.fault + ".json"), "w", encoding="utf-8") as file:
-            json.dump({"fault": self.fault, "passed": self.passed, "rounds": self.rounds, "seed": self.seed, "seconds": round(self.seconds, 1),
+            json.dump({"fault": self.fault, "passed": self.passed, "rounds": self.rounds, "done": self.rounds_done, "seed": self.seed, "seconds": round(self.seconds, 1),
                        "notes": self.notes, "counts": self.counts, "judged": sorted(self.judged), "violations": self.violations}, file, indent=1)

@@ -1,7 +1,6 @@
 """A run of one fault: its seed, what it starts, its recording clients and watchers, the verdict at the end."""
 import os
 import random
-import signal
 import subprocess
 import threading
 import time
@@ -9,6 +8,7 @@ import time
 import grpc
 
 import clients
+import guard
 import harness
 import oracles
 import report
@@ -16,6 +16,7 @@ import secure
 import validators
 
 CLIENTS = 8
+KEPT = 0.9  # of a share, for rounds; the rest is for what comes after them
 
 
 class Followed:
@@ -41,10 +42,7 @@ class Followed:
             super().kill()
 
     def end_program(self):
-        try:
-            os.killpg(self.program.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        guard.kill_group(self.program.process.pid)
         self.program.wait()
         self.program.end()
 
@@ -86,11 +84,11 @@ class SecureServer(Followed, secure.SecureServer):
 
 
 class Observer(threading.Thread):
-    """Looks without pause at what agents serve, and remembers each different sight."""
+    """Looks without pause at what agents serve, and remembers each different sight. `stamps` judges the config beside."""
 
-    def __init__(self, agents, slug):
+    def __init__(self, agents, slug, stamps=None):
         super().__init__(daemon=True)
-        self.agents, self.slug, self.seen, self.looks = agents, slug, [], 0
+        self.agents, self.slug, self.stamps, self.seen, self.looks = agents, slug, stamps, [], 0
         self.stopping = threading.Event()
 
     def stop(self):
@@ -98,6 +96,8 @@ class Observer(threading.Thread):
 
     def look(self):
         for agent in self.agents:
+            if self.stamps:
+                self.stamps.look(agent, self.slug)
             target = link(agent.current(self.slug))
             files = agent.serves(self.slug)
             if link(agent.current(self.slug)) != target:
@@ -123,10 +123,11 @@ def link(path):
 
 
 class Run:
-    """What a fault is given. `rounds` is what was asked for; `random` repeats with the seed."""
+    """What a fault is given. `rounds` is what was asked for; `share`: the seconds that it has for them and all else, None: as many as it needs;
+    `random` repeats with the seed."""
 
-    def __init__(self, services, name, rounds, seed):
-        self.services, self.name, self.rounds, self.seed = services, name, rounds, seed
+    def __init__(self, services, name, rounds, seed, share=None):
+        self.services, self.name, self.rounds, self.seed, self.share = services, name, rounds, seed, share
         self.random = random.Random(f"{seed}/{name}")
         self.world = harness.World(services)
         self.report = report.Report(name, rounds, seed)
@@ -138,6 +139,19 @@ class Run:
 
     def count(self, what, number=1):
         self.report.count(what, number)
+
+    def turns(self, part=1.0, least=1, step=1):
+        """The numbers of the rounds, each `step`th: all that were asked for, but no more, with `least` done, than fit into the first `part` of the
+        share; some of it is kept for the oracles. The longest so far says whether one more fits."""
+        until = None if self.share is None else self.report.started + part * KEPT * self.share
+        longest = 0
+        for number in range(0, self.rounds, step):
+            began = time.monotonic()
+            if number >= least and until is not None and began + longest > until:
+                return self.report.did(number)
+            yield number
+            longest = max(longest, time.monotonic() - began)
+        return self.report.did(self.rounds)
 
     # --- starting -----------------------------------------------------------------
 
@@ -195,8 +209,8 @@ class Run:
         self.watchers.append(watcher)
         return watcher
 
-    def observe(self, agents, slug):
-        observer = Observer(agents, slug)
+    def observe(self, agents, slug, stamps=None):
+        observer = Observer(agents, slug, stamps)
         observer.start()
         self.observers.append(observer)
         return observer
