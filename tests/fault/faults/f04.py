@@ -9,7 +9,7 @@ from fleet import Fleet
 
 TEXT = "the n-th write, sync, rename, open, mmap of server and agent fails"
 ROUNDS, FULL = 3, 40  # the largest n
-SECONDS = 120
+SECONDS = 55
 
 SERVER = (("fdatasync", "EIO"), ("pwrite64", "EIO"), ("writev,pwritev", "EIO"), ("pwrite64", "ENOSPC"), ("writev,pwritev", "ENOSPC"), ("openat", "EIO"),
           ("mmap", "ENOMEM"))

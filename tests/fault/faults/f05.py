@@ -7,7 +7,7 @@ from world import everything
 
 TEXT = "disk full, map full, then space again"
 ROUNDS, FULL = 4, 100
-SECONDS = 60
+SECONDS = 50
 
 
 def run(run):

@@ -11,7 +11,7 @@ import harness
 
 TEXT = "the n-th allocation of the server fails, at start and under load"
 ROUNDS, FULL = 40, 2000
-SECONDS = 150
+SECONDS = 120
 SHIM = os.path.join(harness.ROOT, "tests/fault/liballocfail.so")
 EVERY = (0, 5003, 997, 199)  # one of so many fails; 0: only the first
 STARTED = (1,)      # could not start, and said why

@@ -9,7 +9,7 @@ from push import FLAGS, Pushes, cut, lose
 
 TEXT = "partitions: both ways, one way, half-closed, reset, forgotten; server stopped; between server and Git host while it pushes"
 ROUNDS, FULL = 16, 400
-SECONDS = 101
+SECONDS = 110
 SHAPES = ("both", "up", "down", "half-up", "half-down", "reset", "refused", "stopped")
 
 
