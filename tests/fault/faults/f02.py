@@ -12,7 +12,7 @@ import harness
 
 TEXT = "the server crashes, or sleeps, at begin, commit, publish, reply, trim, backup, restore's rename"
 ROUNDS, FULL = 20, 500
-SECONDS = 188
+SECONDS = 200
 SLUICED = os.path.join(harness.ROOT, "tests/fault/sluiced_failpoints")
 # name: the pass at which it strikes, at most; what must be asked for, so that it is passed
 PLACES = {"begin": (12, None), "commit": (12, None), "committed": (12, None), "publish": (12, None), "published": (12, None), "reply": (40, None),

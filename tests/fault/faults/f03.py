@@ -15,7 +15,7 @@ import powercut
 
 TEXT = "power cut: images of the store rebuilt from recorded writes and syncs"
 ROUNDS, FULL = 500, 2000
-SECONDS = 18
+SECONDS = 50
 SHIM = os.path.join(harness.ROOT, "tests/fault/libpowercut.so")
 WRITES = 600  # acknowledged writes to record
 PASS = 100    # images that are made on one way through the recording

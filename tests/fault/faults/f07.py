@@ -10,7 +10,7 @@ from fleet import Fleet
 
 TEXT = "a stopped watcher and a stopped agent under load"
 ROUNDS, FULL = 20, 60  # seconds that they are stopped
-SECONDS = 40
+SECONDS = 30
 GROWTH = 64 << 20
 
 

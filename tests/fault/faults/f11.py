@@ -7,7 +7,7 @@ from storm import Enroller, Storm
 
 TEXT = "a reconnect storm over TLS with expired and revoked agents; revocation of those that are connected"
 ROUNDS, FULL = 500, 5000  # agents
-SECONDS = 22
+SECONDS = 30
 BACK_S, OUT_S = 60, 5
 
 

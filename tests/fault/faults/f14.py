@@ -7,7 +7,7 @@ import siege
 
 TEXT = "more connections than descriptors, then none"
 ROUNDS, FULL = 2, 50
-SECONDS = 13
+SECONDS = 15
 DESCRIPTORS = 256
 BACK_S = 10
 

@@ -9,7 +9,7 @@ from fleet import Fleet
 
 TEXT = "packs flipped and cut off on the wire, mirrors on disk; links in a tree"
 ROUNDS, FULL = 6, 200
-SECONDS = 60
+SECONDS = 70
 DAMAGED_S = 2
 
 

@@ -7,7 +7,7 @@ from stamps import Stamps
 
 TEXT = "agents killed at random while version after version is released and config is changed"
 ROUNDS, FULL = 60, 2000
-SECONDS = 27
+SECONDS = 40
 
 
 def run(run):

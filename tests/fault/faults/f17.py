@@ -9,7 +9,7 @@ import harness
 
 TEXT = "golden stores of every released version open, hold what they held, and go on"
 ROUNDS, FULL = 1, 1
-SECONDS = 6
+SECONDS = 2
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "data/golden")
 
 

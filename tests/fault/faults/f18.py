@@ -14,7 +14,7 @@ from world import everything
 
 TEXT = "backup under load, restored while agents, watchers and bots are still there"
 ROUNDS, FULL = 3, 40
-SECONDS = 24
+SECONDS = 30
 RAISE = 1 << 32
 STILL_S = 4  # in recovery nothing happens for so long
 

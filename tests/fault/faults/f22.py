@@ -15,7 +15,7 @@ from stamps import Stamps
 
 TEXT = "power cut of an agent: images of its disk rebuilt from its system calls"
 ROUNDS, FULL = 1000, 20000
-SECONDS = 20
+SECONDS = 70
 VERSIONS = 5
 PASS = 100   # images that are made on one way through the recording; on one of them an agent is started
 

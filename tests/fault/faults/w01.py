@@ -5,7 +5,7 @@ import clients
 
 TEXT = "compaction racing with slow, resuming and filtered watchers"
 ROUNDS, FULL = 150, 5000  # compactions
-SECONDS = 60
+SECONDS = 25
 
 
 def run(run):

@@ -8,7 +8,7 @@ from f07 import resident
 
 TEXT = "watchers that never read"
 ROUNDS, FULL = 10, 100  # such watchers
-SECONDS = 40
+SECONDS = 50
 EACH = 1 << 20
 WRITES = 6000
 

@@ -9,7 +9,7 @@ import validators
 
 TEXT = "1000 watchers over a restart"
 ROUNDS, FULL = 1000, 4000  # watchers
-SECONDS = 30
+SECONDS = 25
 CHANNELS, WRITES = 20, 120
 
 

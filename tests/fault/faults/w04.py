@@ -10,7 +10,7 @@ import harness
 
 TEXT = "a store with very many log records"
 ROUNDS, FULL = 20000, 1000000
-SECONDS = 30
+SECONDS = 35
 IN_FLIGHT = 200
 
 
