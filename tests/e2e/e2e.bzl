@@ -1,6 +1,6 @@
 """sl_e2e_test: a pytest file against the real programs."""
 
-def sl_e2e_test(name, src, size = "medium", tags = [], data = []):
+def sl_e2e_test(name, src, size = "large", tags = [], data = []):
     native.sh_test(
         name = name,
         size = size,

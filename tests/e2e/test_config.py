@@ -200,7 +200,7 @@ def test_each_environment_has_rights_of_its_own(server, admin, tmp_path):
 def watched(client, **fields):
     changes = []
     head = client.ListConfigNames().page.revision
-    for message in client.watch(timeout=30, **fields):
+    for message in client.watch(timeout=60, **fields):
         changes += message.changes
         if message.revision >= head:
             return changes

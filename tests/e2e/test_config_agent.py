@@ -102,7 +102,7 @@ class Told:
         return json.loads(text)["constants"]["API_URL"] if text else None
 
     def wait_url(self, value, version=1):
-        harness.until(lambda: self.url(version) == value, 30, f"{value} in config.json")
+        harness.until(lambda: self.url(version) == value, 60, f"{value} in config.json")
 
     def hooks(self):
         with open(self.world.path("hooks"), encoding="utf-8") as file:
@@ -133,7 +133,7 @@ def test_a_version_is_served_with_its_config_and_not_before(told):
     assert "has not come from the server yet" in waits.error and waits.error_class == TRANSIENT and told.agent.serves("shop") is None
     told.send(told.config(values(API_KEY=None), A))
     lacks = told.says(NOT_READY, since=len(told.plane.reports) - 1)
-    lacks = harness.until(lambda: next((r for r in told.plane.reports if "missing" in r.error), None), 30, "what is missing")
+    lacks = harness.until(lambda: next((r for r in told.plane.reports if "missing" in r.error), None), 60, "what is missing")
     assert lacks.error == "missing secret API_KEY" and list(lacks.config.missing) == ["secret API_KEY"] and lacks.config.missing_count == 1
     assert told.agent.serves("shop") is None and told.path() is None
     told.tell(VALUES, B)  # it becomes ready by itself
@@ -167,12 +167,12 @@ def test_a_change_is_written_anew_and_the_hook_called(told):
     before = os.path.realpath(told.path())
     told.tell(values(API_URL="https://two", API_KEY="other-key"), B)
     told.wait_url("https://two")
-    harness.until(lambda: told.hooks()[1:] == ['reload KEY="other-key"'], 30, "the hook's call")
-    harness.until(lambda: not os.path.exists(before) and told.files_with("marker-key") == [], 30, "the end of the files before")
+    harness.until(lambda: told.hooks()[1:] == ['reload KEY="other-key"'], 60, "the hook's call")
+    harness.until(lambda: not os.path.exists(before) and told.files_with("marker-key") == [], 60, "the end of the files before")
     assert told.agent.serves("shop")["index.html"] == "one\n"
     # The same under another stamp is no change; a hook that fails is told, and nothing is put back.
     told.tell(values(API_URL="https://two", API_KEY="other-key"), C)
-    harness.until(lambda: told.plane.reports[-1].config.stamp == C, 30, "the new stamp")
+    harness.until(lambda: told.plane.reports[-1].config.stamp == C, 60, "the new stamp")
     open(told.world.path("fail-v1"), "w", encoding="ascii").close()
     told.tell(values(API_KEY="third-key"), A)
     worse = told.says(DEGRADED)
@@ -218,18 +218,18 @@ def test_a_draft_that_takes_other_content_is_judged_by_that(told):
     told.want(A)
     assert told.says(NOT_READY).error == "missing constant LIMIT" and told.agent.serves("shop")["index.html"] == "one\n"
     told.tell([*VALUES, ("c", "LIMIT", "5")], B)
-    harness.until(lambda: told.agent.serves("shop")["index.html"] == "other\n", 30, "the other content")
+    harness.until(lambda: told.agent.serves("shop")["index.html"] == "other\n", 60, "the other content")
 
 
 def test_a_version_that_is_put_back_has_its_files(told):
     told.send(told.config(VALUES, A))
     told.want(A, 2, activate=told.bundles[0].version_id)
     told.says(HEALTHY)
-    harness.until(lambda: told.bundles[1].version_id in told.plane.reports[-1].staged_version_ids, 30, "v2 on disk")
+    harness.until(lambda: told.bundles[1].version_id in told.plane.reports[-1].staged_version_ids, 60, "v2 on disk")
     open(told.world.path("fail-v2"), "w", encoding="ascii").close()
     told.tell(values(API_KEY="other-key"), B, 2)
     told.says(ROLLED_BACK, 2)
-    harness.until(lambda: told.hooks()[-1] == 'reload KEY="other-key"', 30, "config of now for what is served")
+    harness.until(lambda: told.hooks()[-1] == 'reload KEY="other-key"', 60, "config of now for what is served")
     assert told.hooks() == [f'{reason} KEY="{key}"' for reason, key in (
         ("activate", "marker-key"), ("activate", "other-key"), ("rollback", "marker-key"), ("reload", "other-key"))]
     assert told.agent.serves("shop")["index.html"] == "one\n"
@@ -243,7 +243,7 @@ def test_a_restart_without_a_server_goes_on(told):
     harness.remove_folder(os.path.join(told.agent.folder, "apps/shop/configs"))
     told.agent.start()  # what was lost is made again of what it holds
     told.wait_url("https://one")
-    harness.until(lambda: told.hooks()[-1] == 'reload KEY="marker-key"', 30, "the hook's call")
+    harness.until(lambda: told.hooks()[-1] == 'reload KEY="marker-key"', 60, "the hook's call")
 
 
 def test_what_it_holds_is_said_in_its_hello(told):
@@ -289,7 +289,7 @@ def test_config_that_nobody_vouches_for_is_refused(told):
         refusal = told.plane.wait_refusal(words, number)
         assert refusal.error_class == MANIFEST_REFUSED
     told.want(B)
-    harness.until(lambda: told.plane.reports[-1].sequence == told.plane.sequence, 30, "a report of the last manifest")
+    harness.until(lambda: told.plane.reports[-1].sequence == told.plane.sequence, 60, "a report of the last manifest")
     assert told.url() == "https://one" and told.plane.reports[-1].phase == HEALTHY and len(told.hooks()) == 1
     # An older one that comes again is not taken for what the manifest names.
     told.tell(values(API_URL="https://two"), B)
@@ -317,7 +317,7 @@ def test_overrides_win_count_as_set_and_stay_on_the_host(world):
     with open(f"/proc/{told.agent.program.process.pid}/environ", "rb") as file_of:
         assert b"marker-mine" not in file_of.read()
     told.tell(values(API_URL="https://two"), B)
-    harness.until(lambda: told.plane.reports[-1].config.stamp == B, 30, "the new stamp")
+    harness.until(lambda: told.plane.reports[-1].config.stamp == B, 60, "the new stamp")
     assert told.url() == "https://mine" and len(told.hooks()) == 1
     # Taken away again: the environment's.
     told.agent.kill()
@@ -357,7 +357,7 @@ def test_a_server_that_tells_no_config_is_obeyed_as_before(told):
 def test_what_only_renders_needs_no_values(told):
     told.bundles[0] = told.bundle(3, {"sluice.json": '{"render": ["env"]}', "env": "A='\\{{'\n", "index.html": "x\n"})
     told.want(b"")
-    harness.until(lambda: told.read("env", 3) == "A='{{'\n", 30, "the rendered file")
+    harness.until(lambda: told.read("env", 3) == "A='{{'\n", 60, "the rendered file")
     assert json.loads(told.read("config.json", 3)) == {"constants": {}, "secrets": {}, "sources": {}}
 
 
@@ -370,7 +370,7 @@ def test_killed_at_each_step_it_has_the_old_or_the_new(told, place):
     told.agent.start()
     told.plane.wait_hello(2)
     told.tell(values(API_URL="https://two", API_KEY="other-key"), B)
-    assert told.agent.program.wait(30) == -9, told.agent.program.lines
+    assert told.agent.program.wait(60) == -9, told.agent.program.lines
     new = place == "config-swapped"
     assert told.url() == ("https://two" if new else "https://one")
     assert told.read("app.env") == ('KEY="other-key"\n' if new else 'KEY="marker-key"\n')
@@ -380,6 +380,6 @@ def test_killed_at_each_step_it_has_the_old_or_the_new(told, place):
         told.send(told.config(values(API_URL="https://two", API_KEY="other-key"), B))
     told.want(B)
     told.wait_url("https://two")
-    harness.until(lambda: told.hooks()[-1] in ('reload KEY="other-key"', 'recover KEY="other-key"'), 30, "the hook's call")
-    harness.until(lambda: told.files_with("marker-key") == [], 30, "the end of the files before")
+    harness.until(lambda: told.hooks()[-1] in ('reload KEY="other-key"', 'recover KEY="other-key"'), 60, "the hook's call")
+    harness.until(lambda: told.files_with("marker-key") == [], 60, "the end of the files before")
     assert told.agent.serves("shop")["index.html"] == "one\n"

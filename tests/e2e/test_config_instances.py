@@ -112,7 +112,7 @@ def test_an_app_reads_the_config_of_each_environment_and_of_no_other(company):
     before = {environment: (instance.version(), instance.hooks()) for environment, instance in instances.items()}
     company.set("staging", "https://two.example.org")
     instances["staging"].wait(url="https://two.example.org", key="marker-staging")
-    harness.until(lambda: instances["staging"].hooks() == before["staging"][1] + ["reload"], 30, "the hook's call")
+    harness.until(lambda: instances["staging"].hooks() == before["staging"][1] + ["reload"], 60, "the hook's call")
     assert instances["staging"].version() == before["staging"][0]
     for environment in ("development", "production"):
         assert (instances[environment].version(), instances[environment].hooks()) == before[environment]
@@ -161,7 +161,7 @@ def test_without_a_server_config_stays_and_overrides_win(company):
     instance.kill()
     instance.start(env={"SLUICE_CONST__API_URL": "https://mine", "SLUICE_SECRET__API_KEY": "marker-mine"})
     instance.wait(url="https://mine", key="marker-mine")
-    harness.until(lambda: instance.hooks()[-1] == "reload", 30, "the hook's call")
+    harness.until(lambda: instance.hooks()[-1] == "reload", 60, "the hook's call")
     company.server.start()
     told = harness.until(lambda: (lambda s: s.get("config", {}).get("overrides") and s)(company.status("development")), 60, "overrides")
     assert told["config"]["overrides"] == ["constant API_URL", "secret API_KEY"] and "marker-mine" not in json.dumps(told)

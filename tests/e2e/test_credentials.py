@@ -23,7 +23,7 @@ class World:
         os.makedirs(self.path("git"))
         self.repository = Repository(self.path("git"))
         self.repository.commit({"apps/shop/index.html": "one"})
-        self.server = SecureServer(services, self.path("server"), flags=["--heartbeat", "500ms"]).start()
+        self.server = SecureServer(services, self.path("server"), flags=["--heartbeat", "2s"]).start()
         self.admin, reply = self.server.login(self.path("admin"))
         self.file("admin/cert.pem", reply.certificate)
         self.said = []
@@ -66,7 +66,7 @@ class World:
 
     def wait_page(self, text, name="dev-1"):
         page = self.path(f"{name}/apps/shop/current/index.html")
-        harness.until(lambda: os.path.exists(page) and open(page, encoding="ascii").read() == text, 40, f"the page '{text}'")
+        harness.until(lambda: os.path.exists(page) and open(page, encoding="ascii").read() == text, 60, f"the page '{text}'")
 
     def end(self):
         for thing in reversed(self.things):
@@ -195,11 +195,11 @@ def test_commits_of_its_own_are_made_with_the_credentials_to_push(world, scheme)
             os.unlink(host.authorized)
             host.allow(push)
     world.admin.CreateApp(name="shop", repository="apps")
-    parked = harness.until(lambda: [item for item in owed(world) if item.parked], 40, "a parked commit")
+    parked = harness.until(lambda: [item for item in owed(world) if item.parked], 60, "a parked commit")
     assert [item.failure for item in parked] == ["WRITE_REFUSED"] and world.repository.log() == ["change"], parked
     may_write()
     world.admin.RetryOwed(repository="apps", owed=parked[0].id)
-    harness.until(lambda: not owed(world), 40, "an empty outbox")
+    harness.until(lambda: not owed(world), 60, "an empty outbox")
     world.admin.CreateVersion(app="shop", name="v2")
     world.admin.UpdateVersion(app="shop", version="v2", new_name="v2-beta")
     world.admin.RenameApp(app="shop", new_name="store")
@@ -255,7 +255,7 @@ def test_the_master_key_changes_while_serving_and_over_kill_9(world):
             command.kill()
         command.end()
         world.server.start()
-        harness.until(lambda: not os.path.exists(key + ".next"), 20, "the end of the rotation")
+        harness.until(lambda: not os.path.exists(key + ".next"), 60, "the end of the rotation")
         assert world.checks()["login"] == "OK"
         seen.append(read(key))
     assert len(set(seen)) >= 3

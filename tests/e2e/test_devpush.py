@@ -21,7 +21,7 @@ class Dev:
         self.repository = world.repository()
         self.repository.commit(FILES, "by hand")
         self.host = world.git_host("git")
-        self.server = world.server(["--heartbeat", "500ms", *flags])
+        self.server = world.server(["--heartbeat", "2s", *flags])
         self.client = self.server.client()
         self.client.CreateRepository(name="apps", url=self.host.url(self.repository))
         self.client.CreateApp(name="shop", repository="apps", no_commit=True)
@@ -239,7 +239,7 @@ def test_killed_at_each_step_there_is_exactly_one_commit(dev, world, victim, hoo
     mark, killed = world.path("killed"), dev.server if victim == "server" else agent
     dev.repository.hook(hook, f"[ -e {mark} ] && exit 0\ntouch {mark}\nkill -9 {killed.program.process.pid}\nsleep 0.3\n{after}\n")
     dev.push()
-    killed.program.wait(30)
+    killed.program.wait(60)
     killed.program.end()
     if victim == "server":
         killed.verify()
@@ -260,7 +260,7 @@ def test_killed_at_each_step_there_is_exactly_one_commit(dev, world, victim, hoo
 @pytest.mark.parametrize("taken", [False, True], ids=["nothing-in-git", "in-git"])
 def test_of_an_agent_that_never_answers_the_server_learns_which(world, taken):
     """The agent dies for good at the push: the server looks by itself, and says that there is one commit or none."""
-    dev = Dev(world, ["--git-deadline", "4s"])
+    dev = Dev(world, ["--git-deadline", "15s"])
     agent = dev.agent()
     dev.wait_copy()
     write(agent, "index.html", "two\n")
@@ -269,7 +269,7 @@ def test_of_an_agent_that_never_answers_the_server_learns_which(world, taken):
     with pytest.raises(Refused) as refused:
         dev.client.SetVersionContent(app="shop", version="v1")
     assert refused.value.reason == "PUSH_UNDER_WAY"
-    agent.program.wait(30)
+    agent.program.wait(60)
     agent.program.end()
     content = dev.content(state="READY" if taken else "FAILED")
     if taken:

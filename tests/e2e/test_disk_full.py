@@ -38,7 +38,7 @@ def test_without_a_reserve_a_full_disk_stops_the_server_and_loses_nothing_acknow
     try:
         for i in range(20000):
             name = f"i-{i}"
-            client.RegisterInstance(name=name, environment="production", labels={"pad": "x" * 60}, wait_for_ready=False, timeout=10)
+            client.RegisterInstance(name=name, environment="production", labels={"pad": "x" * 60}, wait_for_ready=False)
             acknowledged.append(name)
     except harness.Refused as refused:
         assert refused.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED), refused
@@ -47,7 +47,7 @@ def test_without_a_reserve_a_full_disk_stops_the_server_and_loses_nothing_acknow
     if server.program.running:  # it may have found the disk full before a commit did
         assert server.stop() in (0, 3)
     else:
-        assert server.program.wait(10) == 3
+        assert server.program.wait(60) == 3
     server.program.end()
     server.verify()
     server.start()
@@ -74,7 +74,7 @@ def test_a_mirror_without_space_owes_and_waits_and_is_whole_when_there_is_some(w
     client.CreateRepository(name="apps", url=world.git_host("git").url(repository))
     client.CreateApp(name="shop", repository="apps")
     harness.wait_content(client, "shop", "v1")
-    harness.until(lambda: not client.ListOwed(repository="apps").items, 40, "an empty outbox")
+    harness.until(lambda: not client.ListOwed(repository="apps").items, 60, "an empty outbox")
     upload = client.UploadContent(app="shop", data=harness.archive({"index.html": "pushed\n"}), last=True).upload
     repository.commit({"apps/shop/big.txt": os.urandom(3 << 20).hex()}, "big")  # 6 MiB that do not compress well
     ballast = os.path.join(disk.path, "ballast")
@@ -106,7 +106,7 @@ def test_an_agent_without_space_keeps_serving_and_goes_on_when_there_is_some(wor
     disk = world.add(SmallDisk(world.path("agent-dev-1"), 12))
     agent = world.agent(server, "dev-1", ["--disk-reserve", "1M"])
     client.CreateApp(name="shop", repository_url=host.url(repository))
-    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 40, "v1")
+    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 60, "v1")
     big = os.urandom(10 << 20).hex()  # 20 MiB that do not compress well
     repository.commit({"apps/shop/big.txt": big, "apps/shop/index.html": "two\n"})
     client.CreateVersion(app="shop", name="v2")

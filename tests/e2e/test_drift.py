@@ -23,7 +23,7 @@ class Shop:
         self.world, self.repository = world, world.repository()
         self.repository.commit(FILES)
         self.host = world.git_host("git")
-        self.server = world.server(["--heartbeat", "500ms"])
+        self.server = world.server(["--heartbeat", "2s"])
         self.client = self.server.client()
         self.client.RegisterInstance(name="prod-1", environment="production", drift=policy)
         self.agent = world.agent(self.server, "prod-1", ["--drift-every", "200ms", *flags])
@@ -33,7 +33,7 @@ class Shop:
         harness.wait_published(self.client, "shop", "v1")
         self.client.Promote(app="shop", version="v1", **{"from": "staging"})
         self.client.Release(app="shop", version="v1")
-        harness.until(lambda: self.agent.serves("shop") == SERVED and self.status().phase == HEALTHY, 40, "v1 served")
+        harness.until(lambda: self.agent.serves("shop") == SERVED and self.status().phase == HEALTHY, 60, "v1 served")
         self.top = os.path.realpath(self.agent.current("shop"))
 
     def status(self):
@@ -43,14 +43,14 @@ class Shop:
         return sorted(self.status().drift.files)
 
     def finds(self, *files):
-        harness.until(lambda: self.modified() == sorted(files), 40, f"{files} reported")
+        harness.until(lambda: self.modified() == sorted(files), 60, f"{files} reported")
         status = self.status()
         assert status.drift.modified == len(files)
         # Apart from phase and health.
         assert status.phase == HEALTHY and status.converged
 
     def is_back(self, corrected):
-        harness.until(lambda: self.status().drift.corrected >= corrected and self.status().drift.modified == 0, 40, "put back")
+        harness.until(lambda: self.status().drift.corrected >= corrected and self.status().drift.modified == 0, 60, "put back")
         assert self.agent.serves("shop") == SERVED and os.path.realpath(self.agent.current("shop")) == self.top
         for folder, _, names in os.walk(self.top):
             assert stat.S_IMODE(os.stat(folder).st_mode) == 0o555
@@ -72,7 +72,7 @@ class Shop:
         os.chmod(folder, mode)
 
     def metric(self, name):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.metrics_port}/metrics", timeout=20) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.metrics_port}/metrics", timeout=60) as page:
             return next(float(line.split()[-1]) for line in page.read().decode().splitlines() if line.startswith(name + " "))
 
 
@@ -157,7 +157,7 @@ def test_it_serves_one_or_the_other_while_it_is_put_back(world):
             assert set(found) == set(SERVED), found
             return shop.status().drift.corrected >= number and found == SERVED
 
-        harness.until(whole, 40, "put back")
+        harness.until(whole, 60, "put back")
         assert seen <= {f"mine {number}\n", "one\n"}
 
 
@@ -182,7 +182,7 @@ def print_of(top):
 def test_a_change_that_no_look_shows_is_found_by_its_bytes(world):
     shop = Shop(world, CORRECT)
     state, before = os.path.join(shop.agent.folder, "state"), print_of(shop.top)
-    harness.until(lambda: before in open(state, "rb").read(), 40, "the print on record")
+    harness.until(lambda: before in open(state, "rb").read(), 60, "the print on record")
     shop.agent.kill()
     shop.edit("index.html", "two\n")
     with open(state, "rb") as file:
@@ -191,7 +191,7 @@ def test_a_change_that_no_look_shows_is_found_by_its_bytes(world):
         file.write(forged)
     shop.agent.start()
     shop.agent.program.wait_line("connected")
-    harness.until(lambda: shop.status().liveness == 2, 40, "the agent")
+    harness.until(lambda: shop.status().liveness == 2, 60, "the agent")
     assert shop.agent.serves("shop")["index.html"] == "two\n" and shop.modified() == []
     shop.agent.kill()
     shop.agent.flags += ["--compare-every", "300ms"]
@@ -221,8 +221,8 @@ def test_what_is_bound_over_the_folder_is_found(world):
     shutil.copytree(shop.top, other)
     subprocess.run(["mount", "--bind", other, shop.top], check=True)
     try:
-        harness.until(lambda: "." in shop.modified(), 40, "the mount")
-        harness.until(lambda: any("mounted" in line for line in shop.agent.program.lines), 40, "why it is not put back")
+        harness.until(lambda: "." in shop.modified(), 60, "the mount")
+        harness.until(lambda: any("mounted" in line for line in shop.agent.program.lines), 60, "why it is not put back")
     finally:
         subprocess.run(["umount", "-l", shop.top], check=True)
     harness.until(lambda: shop.status().drift.modified == 0, 60, "nothing modified any more")

@@ -32,7 +32,7 @@ def wait(look, timeout, what):
 class World:
     def __init__(self, services, folder, flags=()):
         self.folder = folder
-        self.server = SecureServer(services, os.path.join(folder, "server"), flags=["--heartbeat", "500ms"] + list(flags)).start()
+        self.server = SecureServer(services, os.path.join(folder, "server"), flags=["--heartbeat", "5s"] + list(flags)).start()
         self.admin, reply = self.server.login(os.path.join(folder, "admin"))
         with open(os.path.join(folder, "admin/cert.pem"), "w", encoding="ascii") as file:
             file.write(reply.certificate)
@@ -94,7 +94,7 @@ def make_world(services, tmp_path):
 
 def stop(program):
     program.kill(signal.SIGTERM)
-    program.wait(10)
+    program.wait(60)
 
 
 def test_an_instance_is_enrolled_and_serves_an_app(make_world):
@@ -107,7 +107,7 @@ def test_an_instance_is_enrolled_and_serves_an_app(make_world):
     world.admin.CreateRepository(name="apps", url="file://" + repository.bare)
     world.admin.CreateApp(name="shop", repository="apps")
     page = os.path.join(state, "apps/shop/current/index.html")
-    wait(lambda: os.path.exists(page) and open(page, encoding="ascii").read() == "one", 30, "the app")
+    wait(lambda: os.path.exists(page) and open(page, encoding="ascii").read() == "one", 60, "the app")
     identity = world.instance("dev-1").identity
     assert identity.id.startswith("idn_") and identity.enrolled_from.startswith("ipv4:127.0.0.1:")
 
@@ -121,12 +121,12 @@ def test_local_repositories_have_to_be_allowed_on_the_agent(make_world):
     world.admin.CreateRepository(name="apps", url="file://" + repository.bare)  # the server may
     world.admin.CreateApp(name="shop", repository="apps")
     status = lambda: world.admin.GetStatus(app="shop", with_instances=True).instances[0]
-    wait(lambda: "--allow-local-repos" in status().error, 30, "the agent's refusal")
+    wait(lambda: "--allow-local-repos" in status().error, 60, "the agent's refusal")
     assert not os.path.exists(os.path.join(state, "apps/shop/current"))
     stop(agent)
     world.run(state)
     world.admin.RetryInstance(instance="dev-1")
-    wait(lambda: os.path.exists(os.path.join(state, "apps/shop/current/index.html")), 30, "the app")
+    wait(lambda: os.path.exists(os.path.join(state, "apps/shop/current/index.html")), 60, "the app")
 
 
 def test_a_token_is_good_once_and_a_second_use_names_the_first(make_world):
@@ -186,17 +186,18 @@ def test_a_repeated_invitation_shows_no_secret(make_world):
 
 
 def test_certificates_are_renewed_in_use_without_a_gap(make_world):
-    world = make_world("--agent-cert-life", "4s")
+    world = make_world("--agent-cert-life", "14s")
     state = world.enrolled()
     agent = world.run(state)
-    wait(world.is_online, 15, "the agent")
-    began = world.instance().identity.certificate_expires_at.seconds
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    wait(world.is_online, 60, "the agent")
+    began = world.instance().identity
+
+    def renewed_twice():
         assert world.is_online()
-        time.sleep(0.2)
-    identity = world.instance().identity
-    assert identity.renewals >= 3 and identity.certificate_expires_at.seconds > began + 4
+        return world.instance().identity.renewals >= began.renewals + 2
+
+    wait(renewed_twice, 120, "two renewals")
+    assert world.instance().identity.certificate_expires_at.seconds > began.certificate_expires_at.seconds
     audited = {(r.entry.principal, r.entry.method) for r in world.admin.ListAuditRecords(in_workspace="default").records}
     assert {("agent:prod-1", "Enroll"), ("admin", "Login"), ("agent:prod-1", "RenewCertificate")} <= audited, audited
     assert not [line for line in agent.lines if "disconnected" in line], agent.lines
@@ -206,9 +207,9 @@ def test_revoking_ends_the_stream_and_lasts_over_a_restart(make_world):
     world = make_world()
     state = world.enrolled()
     agent = world.run(state)
-    wait(world.is_online, 15, "the agent")
+    wait(world.is_online, 60, "the agent")
     world.admin.RevokeInstance(instance="prod-1", write={"reason": "stolen"})
-    agent.wait_line(r"disconnected .*IDENTITY_REVOKED", timeout=5)
+    agent.wait_line(r"disconnected .*IDENTITY_REVOKED", 60)
     world.server.stop()
     world.server.start()
     time.sleep(3)
@@ -220,18 +221,18 @@ def test_revoking_ends_the_stream_and_lasts_over_a_restart(make_world):
     assert world.enroll(world.invite("prod-1"), state).returncode == 0
     assert world.instance().identity.id != before
     world.run(state)
-    wait(world.is_online, 15, "the agent after rejoining")
+    wait(world.is_online, 60, "the agent after rejoining")
 
 
 def test_a_copied_folder_is_found_by_its_renewals(make_world):
-    world = make_world("--agent-cert-life", "10s")
+    world = make_world("--agent-cert-life", "20s")
     state = world.enrolled()
     copy = os.path.join(world.folder, "copy")
     shutil.copytree(state, copy)
     world.run(state)
-    wait(lambda: world.instance().identity.renewals >= 1, 20, "a renewal")
+    wait(lambda: world.instance().identity.renewals >= 1, 60, "a renewal")
     thief = world.run(copy)
-    thief.wait_line(r"not-renewed .*RENEWAL_REFUSED", timeout=20)
+    thief.wait_line(r"not-renewed .*RENEWAL_REFUSED", 60)
     alerts = world.instance().alerts
     assert [a.kind for a in alerts] == [2] and "copy" in alerts[0].text
     assert [(c.instance, [a.kind for a in c.alerts]) for c in world.admin.GetStatus().concerns] == [("prod-1", [2])]
@@ -243,9 +244,9 @@ def test_a_certificate_that_ran_out_is_renewed_at_the_door(make_world):
     state = world.enrolled()
     time.sleep(3)
     agent = world.run(state)
-    agent.wait_line(r"certificate-over", timeout=5)
-    agent.wait_line(r"renewed .*late=1", timeout=15)
-    wait(world.is_online, 15, "the agent")
+    agent.wait_line(r"certificate-over", 60)
+    agent.wait_line(r"renewed .*late=1", 60)
+    wait(world.is_online, 60, "the agent")
 
 
 def test_one_that_ran_out_too_long_ago_is_told_what_to_do(make_world):
@@ -253,7 +254,7 @@ def test_one_that_ran_out_too_long_ago_is_told_what_to_do(make_world):
     state = world.enrolled()
     time.sleep(4)
     agent = world.run(state)
-    agent.wait_line(r"not-renewed .*too long ago.*sluice instance rejoin", timeout=15)
+    agent.wait_line(r"not-renewed .*too long ago.*sluice instance rejoin", 60)
     assert agent.process.poll() is None  # what it serves stays
 
 
@@ -267,9 +268,9 @@ def test_a_fleet_that_was_off_for_a_month_comes_back_by_itself(make_world):
     world.server.env = later
     world.server.start()
     agent = world.run(state, env=later)
-    agent.wait_line(r"certificate-over", timeout=20)
-    agent.wait_line(r"renewed .*late=1", timeout=30)
-    agent.wait_line(r"connected server=", timeout=30)
+    agent.wait_line(r"certificate-over", 60)
+    agent.wait_line(r"renewed .*late=1", 60)
+    agent.wait_line(r"connected server=", 60)
 
 
 def checked(state):
@@ -321,7 +322,7 @@ def test_check_says_what_is_wrong_with_an_identity(make_world):
     os.symlink(os.path.join(other, "identity"), path)
     assert "is no file of its own" in dict(checked(state)[1])["identity"]
     agent = world.run(other)
-    wait(lambda: world.is_online("prod-2"), 15, "the agent")
+    wait(lambda: world.is_online("prod-2"), 60, "the agent")
     said, failed, _ = checked(other)
     assert said["agent"] == ("ok", "running") and said["identity"][0] == "ok" and not failed
     stop(agent)
@@ -347,7 +348,7 @@ def test_an_agent_speaks_for_its_own_instance_only(make_world):
     for claim in ({"instance": "prod-2"}, {"instance": other.id}, {"instance": "prod-1", "instance_id": other.id},
                   {"instance": "prod-1", "workspace": "other"}, {"instance": "no-such", "instance_id": other.id}):
         with pytest.raises(grpc.RpcError) as refused:
-            list(sync(iter([agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(protocol=1, **claim))]), timeout=10))
+            list(sync(iter([agent_pb2.SyncRequest(hello=agent_pb2.AgentHello(protocol=1, **claim))]), timeout=60))
         assert refused.value.code() == grpc.StatusCode.NOT_FOUND, claim
     for claim in ({"instance": "prod-2"}, {"instance": other.id}, {"instance": "prod-1", "workspace": "other"}):
         with pytest.raises(grpc.RpcError) as refused:
@@ -366,7 +367,7 @@ def test_an_agent_speaks_for_its_own_instance_only(make_world):
     expected = {("Sync", "INSTANCE_NOT_FOUND"), ("Sync", "WORKSPACE_NOT_FOUND"), ("FetchBundle", "INSTANCE_NOT_FOUND"),
                 ("FetchBundle", "WORKSPACE_NOT_FOUND"), ("ExportBundle", "RIGHT_MISSING"), ("Watch", "RIGHT_MISSING"), ("Backup", "RIGHT_MISSING"),
                 ("ListInstances", "RIGHT_MISSING")}
-    wait(lambda: seen() == expected, 10, "every attempt on record")
+    wait(lambda: seen() == expected, 60, "every attempt on record")
 
 
 def test_an_agent_renews_its_own_certificate_only(make_world):
@@ -415,10 +416,10 @@ def test_the_command_line_prints_join_files_and_turns_agents_out(make_world):
     state = os.path.join(world.folder, "state")
     assert world.enroll(join, state).returncode == 0
     world.run(state)
-    wait(world.is_online, 15, "the agent")
+    wait(world.is_online, 60, "the agent")
     shown = sluice("instance", "show", "prod-1").stdout
     assert world.instance().identity.id in shown
     assert sluice("instance", "revoke", "prod-1", "--yes").returncode == 0
-    wait(lambda: not world.is_online(), 10, "the end of its stream")
+    wait(lambda: not world.is_online(), 60, "the end of its stream")
     again = sluice("instance", "rejoin", "prod-1", "--ttl", "2m")
     assert json.loads(again.stdout)["token"].startswith("jtk_") and again.returncode == 0

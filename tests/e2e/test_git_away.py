@@ -13,7 +13,7 @@ def test_an_unreachable_host_is_tried_again_until_it_is_back(world):
     host.stop()
     client = world.server().client()
     client.CreateApp(name="shop", repository_url=host.url(repository))
-    content = harness.until(lambda: (lambda c: c if c.reason == 1 else None)(client.GetVersion(app="shop", version="v1").version.content), 30, "unreachable")
+    content = harness.until(lambda: (lambda c: c if c.reason == 1 else None)(client.GetVersion(app="shop", version="v1").version.content), 60, "unreachable")
     assert content.text
     host.start()
     harness.wait_content(client, "shop", "v1", timeout=60)
@@ -81,7 +81,7 @@ def test_a_tag_that_is_there_with_other_content_is_parked(world):
     ref = f"refs/tags/sluice/shop/v1-{content.digest.hex()[:12]}"
     harness.git("update-ref", ref, content.commit, cwd=repository.bare)
     client.SealVersion(app="shop", version="v1")
-    publication = harness.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 30, "parked")
+    publication = harness.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 60, "parked")
     assert publication.reason == 12 and publication.ref == ref
     harness.git("update-ref", "-d", ref, cwd=repository.bare)
     client.RefreshRepository(repository=client.ListRepositories().repositories[0].name)
@@ -102,7 +102,7 @@ def test_publish_none_fetches_the_commit_itself(world):
     client.Promote(app="shop", version="v1", **{"from": "development"})
     version = client.GetVersion(app="shop", version="v1").version
     assert version.publication.state == 3 and version.publication.commit == commit
-    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 40, "stage-1")
+    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 60, "stage-1")
     assert not [ref for ref in repository.refs() if "sluice" in ref]
 
 
@@ -132,7 +132,7 @@ def test_the_first_contact_with_a_repository_comes_by_itself(world):
             found = client.GetRepository(repository=name).repository.contact
             return found if found.HasField("at") and wanted(found) else None
 
-        return harness.until(look, 30, f"contact with {name}")
+        return harness.until(look, 60, f"contact with {name}")
 
     client.CreateRepository(name="good", url=host.url(repository))
     assert contact("good", lambda c: c.reachable).failure == ""
@@ -160,17 +160,18 @@ def test_killed_between_push_and_record_it_makes_the_same_commit_and_counts_as_p
     repository = world.repository()
     repository.commit({"apps/shop/index.html": "one\n"})
     # The tag is there, the host's answer is not: the server dies in between.
-    pushed = world.path("pushed")
+    pushed, dead = world.path("pushed"), world.path("dead")
     path = hook(repository, "reference-transaction",
-                f'if [ "$1" = committed ] && grep -q refs/tags/sluice; then touch {pushed}; sleep 3; fi\n')
+                f'if [ "$1" = committed ] && grep -q refs/tags/sluice; then touch {pushed}; while [ ! -e {dead} ]; do sleep 0.1; done; fi\n')
     host = world.git_host("git")
     server = world.server()
     client = server.client()
     client.CreateApp(name="shop", repository_url=host.url(repository))
     harness.wait_content(client, "shop", "v1")
     client.SealVersion(app="shop", version="v1")
-    harness.until(lambda: os.path.exists(pushed), 30, "the push")
+    harness.until(lambda: os.path.exists(pushed), 60, "the push")
     server.kill()
+    open(dead, "w", encoding="ascii").close()
     tags = {ref: commit for ref, commit in repository.refs().items() if "sluice" in ref}
     assert len(tags) == 1
     os.unlink(path)
@@ -195,7 +196,7 @@ def test_a_push_that_the_host_refuses_is_parked_and_lets_others_pass(world):
         client.CreateApp(name=app, repository="apps")
         harness.wait_content(client, app, "v1")
     client.SealVersion(app="shop", version="v1")
-    refused = harness.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 30, "parked")
+    refused = harness.until(lambda: (lambda p: p if p.state == 4 else None)(client.GetVersion(app="shop", version="v1").version.publication), 60, "parked")
     assert refused.reason == 15 and refused.text  # REF_PROTECTED
     client.SealVersion(app="blog", version="v1")
     harness.wait_published(client, "blog", "v1")
@@ -217,7 +218,7 @@ def test_git_work_never_holds_up_a_call(world):
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
         url = f"git://127.0.0.1:{silent.getsockname()[1]}/apps.git"
-        server = world.server(["--git-jobs", "1", "--git-deadline", "2s"])
+        server = world.server(["--git-jobs", "1", "--git-deadline", "20s"])
         client = server.client()
         slowest = 0.0
         for i in range(40):
@@ -225,8 +226,8 @@ def test_git_work_never_holds_up_a_call(world):
             client.CreateApp(name=f"a{i}", repository_url=url, path=f"apps/{i}")
             client.GetApp(app=f"a{i}")
             slowest = max(slowest, time.monotonic() - start)
-        assert slowest < 1, slowest
-        content = harness.until(lambda: (lambda c: c if c.reason == 1 else None)(client.GetVersion(app="a0", version="v1").version.content), 30, "its deadline")
+        assert slowest < 10, slowest  # half of what one of them waits for the host
+        content = harness.until(lambda: (lambda c: c if c.reason == 1 else None)(client.GetVersion(app="a0", version="v1").version.content), 90, "its deadline")
         assert content.text
         start = time.monotonic()
-        assert server.stop() == 0 and time.monotonic() - start < 5
+        assert server.stop() == 0 and time.monotonic() - start < 15

@@ -228,7 +228,7 @@ def test_current_that_points_out_is_put_right_at_start(victim):
     victim.agent.kill()
     current_points_out(victim, None)
     victim.agent.start()
-    harness.until(lambda: os.path.realpath(victim.agent.current("shop")).startswith(os.path.join(victim.folder, "agent/apps/shop/versions/")), 10, "current")
+    harness.until(lambda: os.path.realpath(victim.agent.current("shop")).startswith(os.path.join(victim.folder, "agent/apps/shop/versions/")), 60, "current")
     victim.assert_serving()
     assert hostile_world.tree_hash(outside) == before
 
@@ -243,7 +243,7 @@ def test_a_state_that_names_what_is_outside_is_refused(victim):
         file.write(data.replace(b"\x04shop", b"\x04../x"))
     before = hostile_world.tree_hash(victim.folder, ["agent/lock"])
     victim.agent.start()
-    assert victim.agent.program.wait(10) != 0
+    assert victim.agent.program.wait(60) != 0
     assert hostile_world.tree_hash(victim.folder, ["agent/lock"]) == before
 
 
@@ -286,7 +286,7 @@ def swap_while_staging(victim, what, turn):
     swapper = Swapper(victim, what)
     try:
         victim.offer(bundle)
-        victim.plane._wait(lambda: any(r.version_id == bundle.version_id and (r.error or r.phase == hostile_world.HEALTHY) for r in victim.plane.reports), 30,
+        victim.plane._wait(lambda: any(r.version_id == bundle.version_id and (r.error or r.phase == hostile_world.HEALTHY) for r in victim.plane.reports), 60,
                            "an end")
     finally:
         swapper.end()
@@ -298,7 +298,7 @@ def test_a_folder_swapped_for_a_link_while_staging_leads_nowhere(victim, what):
     outside = os.path.join(victim.folder, "outside")
     os.chmod(outside, 0o700)
     before = hostile_world.tree_hash(outside)
-    for turn in range(5):  # the moment may be missed
+    for turn in range(50):  # the moment may be missed
         swapped, files = swap_while_staging(victim, what, turn)
         assert hostile_world.tree_hash(outside) == before and os.stat(outside).st_mode & 0o777 == 0o700
         if swapped:

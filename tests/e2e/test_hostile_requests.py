@@ -112,7 +112,7 @@ def test_a_tag_that_moved_on_does_not_matter_and_a_commit_that_is_withheld_does(
                 victim.report(bundle, [hostile_world.HEALTHY])
                 victim.assert_serving(files)
                 victim.plane.tell([victim.entry([victim.good])])
-                harness.until(lambda: victim.agent.serves("shop") == {k: v.decode() for k, v in hostile_world.GOOD.items()}, 10, "good again")
+                harness.until(lambda: victim.agent.serves("shop") == {k: v.decode() for k, v in hostile_world.GOOD.items()}, 60, "good again")
             else:
                 report = victim.report(bundle, error_class=hostile_world.PERMANENT)
                 assert report.error.startswith("COMMIT_GONE"), report

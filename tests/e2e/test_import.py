@@ -142,7 +142,7 @@ def test_what_another_sluice_wrote_is_imported_by_its_records(world):
     first.CreateRepository(name="apps", url="file://" + repository.bare)
     first.CreateApp(name="shop", repository="apps", version_name="v3")
     harness.wait_content(first, "shop", "v3")
-    harness.until(lambda: not first.ListOwed(repository="apps").items, 40, "the record is in Git")
+    harness.until(lambda: not first.ListOwed(repository="apps").items, 60, "the record is in Git")
     second = world.server(folder=world.path("second")).client()
     second.CreateRepository(name="theirs", url="file://" + repository.bare, publish=2)
     found = second.ListImportable(repository="theirs").apps

@@ -1,6 +1,7 @@
 """Instances under a real server: hook and probe, put back, degraded, pause, retry, removal, server and Git host away."""
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -19,7 +20,7 @@ class Shop:
         self.repository = world.repository()
         self.repository.commit({"apps/shop/index.html": "one\n"})
         self.host = world.git_host("git")
-        self.server = world.server(["--heartbeat", "500ms"])
+        self.server = world.server(["--heartbeat", "5s"])
         self.client = self.server.client()
         self.client.RegisterInstance(name=instance, environment="development")
         self.agent = world.agent(self.server, instance, ["--probe-every", "200ms", *agent_flags])
@@ -35,10 +36,10 @@ class Shop:
         found = self.client.GetStatus(app="shop", with_instances=True).instances
         return found[0] if found else None
 
-    def serves(self, text, timeout=40):
+    def serves(self, text, timeout=60):
         harness.until(lambda: (self.agent.serves("shop") or {}).get("index.html") == text, timeout, f"serving {text!r}")
 
-    def phase(self, phase, timeout=40):
+    def phase(self, phase, timeout=60):
         return harness.until(lambda: (lambda s: s if s and s.phase == phase else None)(self.status()), timeout, f"phase {phase}")
 
 
@@ -58,7 +59,7 @@ def test_a_failed_probe_puts_the_previous_version_back(world):
     hook = script(world.path("hook"), f'echo "$SLUICE_REASON $1 $2" >> {log}\n')
     probe = script(world.path("probe"), "! grep -q bad \"$1\"\n")
     current = world.path("agent-dev-1") + "/apps/{slug}/current/index.html"
-    shop = Shop(world, ["--hook", hook, "--probe", f"cmd:{probe} {current}", "--probe-deadline", "1s", "--probe-timeout", "500ms"])
+    shop = Shop(world, ["--hook", hook, "--probe", f"cmd:{probe} {current}", "--probe-deadline", "8s", "--probe-timeout", "8s"])
     shop.phase(HEALTHY)
     shop.version("v2", {"apps/shop/index.html": "bad\n"})
     status = shop.phase(ROLLED_BACK)
@@ -71,7 +72,7 @@ def test_a_failed_probe_puts_the_previous_version_back(world):
     assert not waited.done and waited.failed == 1 and [f.instance for f in waited.failures] == ["dev-1"]
     # It is not tried again by itself; on RetryInstance it is.
     shop.client.RetryInstance(instance="dev-1")
-    harness.until(lambda: len(lines(log)) >= 5, 20, "the second attempt")
+    harness.until(lambda: len(lines(log)) >= 5, 60, "the second attempt")
     shop.phase(ROLLED_BACK)
     shop.version("v3", {"apps/shop/index.html": "three\n"})
     shop.serves("three\n")
@@ -97,7 +98,7 @@ def test_it_serves_and_starts_with_server_and_git_host_away(world):
     shop.agent.kill()
     assert shop.agent.serves("shop") == {"index.html": "one\n"}
     shop.agent.start()
-    shop.agent.program.wait_line("serv|start|state", 10)
+    shop.agent.program.wait_line("serv|start|state", 60)
     assert shop.agent.serves("shop") == {"index.html": "one\n"}
     environment = {**os.environ, "SLUICE_SERVER": f"127.0.0.1:{shop.server.port}", "SLUICE_INSTANCE": "dev-1"}
 
@@ -130,7 +131,7 @@ def test_a_paused_instance_activates_nothing_new(world):
     shop.phase(HEALTHY)
     shop.client.PauseInstance(instance="dev-1")
     shop.version("v2", {"apps/shop/index.html": "two\n"})
-    harness.until(lambda: any("v2" in v or v for v in shop.status().staged if v == shop.status().desired.id), 30, "v2 staged")
+    harness.until(lambda: any("v2" in v or v for v in shop.status().staged if v == shop.status().desired.id), 60, "v2 staged")
     assert shop.agent.serves("shop") == {"index.html": "one\n"}
     shop.client.ResumeInstance(instance="dev-1")
     shop.serves("two\n")
@@ -139,7 +140,7 @@ def test_a_paused_instance_activates_nothing_new(world):
 def test_a_removed_instance_keeps_serving_and_stops_dialling(world):
     shop = Shop(world)
     shop.client.RemoveInstance(instance="dev-1")
-    shop.agent.program.wait_line("(?i)removed", 20)
+    shop.agent.program.wait_line("(?i)removed", 60)
     assert shop.agent.serves("shop") == {"index.html": "one\n"}
     assert list(shop.client.ListInstances().instances) == []
     done = subprocess.run([harness.AGENT, "status", "--state", shop.agent.folder], capture_output=True, text=True, timeout=30)
@@ -151,7 +152,7 @@ def test_a_state_folder_belongs_to_one_instance(world):
     shop.agent.kill()
     shop.client.RegisterInstance(name="dev-2", environment="development")
     other = world.add(harness.Agent(shop.server, shop.agent.folder, "dev-2")).start()
-    assert other.program.wait(20) != 0
+    assert other.program.wait(60) != 0
     assert "dev-1" in "\n".join(other.program.lines)
     assert shop.agent.serves("shop") == {"index.html": "one\n"}
 
@@ -159,52 +160,59 @@ def test_a_state_folder_belongs_to_one_instance(world):
 def test_a_second_agent_on_the_folder_is_refused(world):
     shop = Shop(world)
     second = world.add(harness.Agent(shop.server, shop.agent.folder, "dev-1")).start()
-    assert second.program.wait(20) != 0
+    assert second.program.wait(60) != 0
     assert shop.agent.program.running
 
 
 def test_sigterm_ends_it_and_serving_goes_on(world):
     shop = Shop(world)
     shop.agent.program.kill(signal.SIGTERM)
-    assert shop.agent.program.wait(5) == 0
+    assert shop.agent.program.wait(60) == 0
     assert shop.agent.serves("shop") == {"index.html": "one\n"}
 
 
 def test_a_deleted_app_is_taken_down_and_one_that_is_placed_elsewhere_too(world):
     shop = Shop(world)
     shop.client.UpdateApp(app="shop", placement={"zone": "elsewhere"})
-    harness.until(lambda: shop.agent.serves("shop") is None, 30, "taken down")
+    harness.until(lambda: shop.agent.serves("shop") is None, 60, "taken down")
     shop.client.UpdateInstance(instance="dev-1", labels={"zone": "elsewhere"})
     shop.serves("one\n")
 
 
 def test_liveness(world):
     shop = Shop(world)
+
     def liveness():
         return shop.client.GetInstance(instance="dev-1").instance.agent.liveness
-    harness.until(lambda: liveness() == 2, 10, "online")
+
+    harness.until(lambda: liveness() == 2, what="online")
     shop.agent.program.kill(signal.SIGSTOP)
-    harness.until(lambda: liveness() == 3, 10, "late")
-    harness.until(lambda: liveness() == 4, 10, "offline")
+    harness.until(lambda: liveness() == 3, what="late")  # for 2.4 times the heartbeat
+    harness.until(lambda: liveness() == 4, what="offline")
     shop.agent.program.kill(signal.SIGCONT)
-    harness.until(lambda: liveness() == 2, 10, "online again")
+    harness.until(lambda: liveness() == 2, what="online again")
+
+
+def when(line):
+    """The time of a line of a log; times of one machine compare as texts."""
+    return re.match(r"\d{4}-\d\d-\d\dT\S+", line).group(0)
 
 
 def test_it_is_back_soon_after_the_server_is(world):
     """Each attempt is a fresh one: no back-off of the channel's below, no stale "connection refused"."""
     shop = Shop(world)
     shop.server.kill()
-    shop.agent.program.wait_line(r"Connection refused", 20)
+    shop.agent.program.wait_line(r"Connection refused", 60)
     time.sleep(3)  # the pause between attempts has grown
     before = len(shop.agent.program.lines)
     shop.server.start()
+    listens = when(next(line for line in shop.server.program.lines if " listening " in line))
 
-    def connected():
-        return [line for line in shop.agent.program.lines[before:] if " connected " in line]
+    def since(words):
+        return [line for line in shop.agent.program.lines[before:] if words in line and when(line) > listens]
 
-    harness.until(connected, 5, "connected again")
-    refused = [line for line in shop.agent.program.lines[before:] if "Connection refused" in line]
-    assert len(refused) <= 1, refused  # one attempt may have been under way
+    harness.until(lambda: since(" connected "), what="connected again")
+    assert len(since("Connection refused")) <= 1, since("")  # one attempt may have been under way
 
 
 def du(folder):
@@ -222,16 +230,16 @@ def test_old_versions_leave_the_disk(world):
         shop.version(f"v{i}", {"apps/shop/index.html": f"{i}\n", "apps/shop/big": big + str(i)})
         shop.serves(f"{i}\n")
         most = max(most, du(versions))
-    harness.until(lambda: len(os.listdir(versions)) <= 3, 40, "3 versions on disk")
+    harness.until(lambda: len(os.listdir(versions)) <= 3, 60, "3 versions on disk")
     names = {name.split("-")[0] for name in os.listdir(versions)}
     assert {"v7", "v6"} <= names, names
     assert most > du(versions) + 3_000_000 and du(versions) < 10_000_000
     staging = os.path.join(shop.agent.folder, "staging")
-    harness.until(lambda: not os.listdir(staging), 10, "what was moved there is deleted")
+    harness.until(lambda: not os.listdir(staging), 60, "what was moved there is deleted")
     shop.phase(HEALTHY)
     assert shop.agent.serves("shop")["index.html"] == "7\n"
     # The server knows what is there, and an agent that starts anew too.
-    harness.until(lambda: len(shop.status().staged) == len(names), 30, f"the server knows of {names} and nothing else")
+    harness.until(lambda: len(shop.status().staged) == len(names), 60, f"the server knows of {names} and nothing else")
     shop.agent.kill()
     shop.agent.start()
     shop.phase(HEALTHY)
@@ -246,7 +254,7 @@ def test_it_serves_on_while_the_content_of_a_draft_is_looked_up(world):
     before = sequence()
     shop.client.SetVersionContent(app="shop", version="v1", commit="no-such-branch")
     harness.wait_content(shop.client, "shop", "v1", "FAILED")
-    harness.until(lambda: sequence() > before, 20, "the manifest without the version")
+    harness.until(lambda: sequence() > before, 60, "the manifest without the version")
     assert shop.agent.serves("shop") == {"index.html": "one\n"}
     shop.repository.commit({"apps/shop/index.html": "two\n"})
     shop.client.SetVersionContent(app="shop", version="v1", commit="main")
@@ -258,4 +266,4 @@ def test_a_recalled_version_is_taken_down_though_another_is_on_its_way(world):
     shop.client.CreateVersion(app="shop", name="v2", commit="no-such-branch")
     harness.wait_content(shop.client, "shop", "v2", "FAILED")
     shop.client.BlockVersion(app="shop", version="v1", mode=2, write={"reason": "leaks"})
-    harness.until(lambda: shop.agent.serves("shop") is None, 20, "taken down")
+    harness.until(lambda: shop.agent.serves("shop") is None, 60, "taken down")

@@ -87,7 +87,7 @@ def test_kill_server_and_agents_in_a_loop(world):
     host = world.git_host("git")
     files = {f"apps/shop/{i}.txt": f"{i}\n" for i in range(20)}
     repository.commit(files)
-    server = world.server(["--heartbeat", "1s"])
+    server = world.server(["--heartbeat", "2s"])
     client = server.client()
     whole = {f"{i}.txt": f"{i}\n" for i in range(20)}
     for i in (1, 2):

@@ -91,7 +91,7 @@ def test_a_terminal_is_asked_without_echo(server, tmp_path):
     while b"not shown" not in shown:
         shown += os.read(ours, 4096)
     os.write(ours, login.encode())
-    assert program.wait(30) == 0
+    assert program.wait(60) == 0
     os.close(theirs)
     try:
         while True:
@@ -116,7 +116,7 @@ def test_ctrl_c_gives_the_terminal_back(tmp_path):
         shown += os.read(ours, 4096)
     assert not termios.tcgetattr(theirs)[3] & termios.ECHO
     program.send_signal(signal.SIGINT)
-    assert program.wait(30) == -signal.SIGINT
+    assert program.wait(60) == -signal.SIGINT
     assert termios.tcgetattr(theirs)[3] == before
     os.close(ours)
     os.close(theirs)
@@ -221,34 +221,35 @@ def test_a_workspace_of_the_login_and_of_the_command(server, tmp_path):
 
 
 def test_any_command_renews_in_the_second_half(make_server, tmp_path):
-    server = make_server("--login-cert-life", "6s")
+    server = make_server("--login-cert-life", "20s")
     admin = admin_of(server, tmp_path / "admin")
     key, first = admin.read("key.pem"), admin.read("cert.pem")
     admin("env", "ls")
     assert admin.read("cert.pem") == first  # not before
-    until = time.monotonic() + 14
     seen = {first}
-    while time.monotonic() < until:
+
+    def renewed_twice():
         admin("env", "ls")
         seen.add(admin.read("cert.pem"))
-        time.sleep(0.5)
-    assert len(seen) >= 4 and admin.read("key.pem") == key
+        return len(seen) == 3
+
+    harness.until(renewed_twice, 120, "two renewals")
+    assert admin.read("key.pem") == key
     notes = json.loads(admin.read("context.json"))
     assert notes["renewals"] == len(seen) - 1 and "asked_nonce" not in notes
 
 
 def test_long_commands_renew_too(make_server, tmp_path):
-    server = make_server("--login-cert-life", "4s")
+    server = make_server("--login-cert-life", "14s")
     admin = admin_of(server, tmp_path / "admin")
     repository = harness.Repository(str(tmp_path))
     repository.commit({"apps/shop/index.html": "one"})
     admin("app", "create", "shop", "--repo", "file://" + repository.bare, "--path", "apps/shop")
     admin("instance", "add", "dev-1", "--env", "development")
     watch = admin.start("watch", "-o", "name", "--app", "shop")
-    time.sleep(1)
     began = time.monotonic()
-    waited = admin("wait", "shop", "--env", "development", "--all", "--timeout", "11s", code=4)
-    assert time.monotonic() - began > 10 and "did not come in time" in waited.stderr, waited.stderr
+    waited = admin("wait", "shop", "--env", "development", "--all", "--timeout", "30s", code=4)
+    assert time.monotonic() - began > 29 and "did not come in time" in waited.stderr, waited.stderr
     for i in range(3):
         admin("version", "note", "shop", "v1", f"note {i}")
     revisions = [note["revision"] for note in admin.json("version", "note", "shop", "v1")["notes"]]
@@ -259,14 +260,14 @@ def test_long_commands_renew_too(make_server, tmp_path):
         seen.append(line.strip())
     assert seen[-3:] == revisions and len(seen) == len(set(seen))
     watch.send_signal(signal.SIGINT)
-    assert watch.wait(20) == 0
+    assert watch.wait(60) == 0
 
 
 def test_many_commands_at_once_renew_once(make_server, tmp_path):
-    server = make_server("--login-cert-life", "8s")
+    server = make_server("--login-cert-life", "20s")
     admin = admin_of(server, tmp_path / "admin")
     for turn in range(2):
-        time.sleep(max(0, seconds_left(admin.json("context", "show")) - 3.5))
+        time.sleep(max(0, seconds_left(admin.json("context", "show")) - 9))  # into the second half
         commands = [admin.start("env", "ls") for _ in range(8)]
         for command in commands:
             out, err = command.communicate(timeout=60)
@@ -275,10 +276,10 @@ def test_many_commands_at_once_renew_once(make_server, tmp_path):
 
 
 def test_a_lost_answer_is_asked_for_in_the_same_words(make_server, tmp_path):
-    server = make_server("--login-cert-life", "10s")
+    server = make_server("--login-cert-life", "24s")
     admin = admin_of(server, tmp_path / "admin")
     before = {name: admin.read(name) for name in ("cert.pem", "context.json")}
-    time.sleep(5.5)
+    time.sleep(12.5)  # into the second half
     # The answer is lost: what was there before it, with the words that it was asked for with.
     nonce = "0123456789abcdef0123456789abcdef"
     notes = json.loads(before["context.json"])
@@ -298,10 +299,10 @@ def test_a_lost_answer_is_asked_for_in_the_same_words(make_server, tmp_path):
 
 
 def test_a_server_that_is_away_breaks_no_context(make_server, tmp_path):
-    server = make_server("--login-cert-life", "12s")
+    server = make_server("--login-cert-life", "24s")
     admin = admin_of(server, tmp_path / "admin")
     server.stop()
-    time.sleep(6.5)
+    time.sleep(12.5)  # into the second half
     assert "is sluiced running there" in admin("env", "ls", code=3).stderr
     server.start()
     admin("env", "ls")
@@ -315,6 +316,10 @@ def test_an_expired_one_says_what_to_do(make_server, tmp_path):
     said = admin("whoami", code=3).stderr
     assert "has expired" in said and "sluice login" in said
     assert admin.json("context", "show")["expired"] and "expired: sluice login" in admin("context", "ls").stdout
+    assert server.stop() == 0
+    server.flags.remove("--login-cert-life")
+    server.flags.remove("2s")
+    server.start()
     admin("login", stdin=sluiced_token(server).stdout)  # a bare token is enough
     admin("whoami")
 
@@ -325,9 +330,9 @@ def test_a_revoked_one_is_out_at_once(server, tmp_path):
     eve = Person(tmp_path / "eve")
     eve("login", stdin=admin("token", "create", "eve", "--login").stdout)
     watch = eve.start("watch")
-    time.sleep(1)
+    harness.until(lambda: admin.json("admin", "stats").get("watchers"), what="her watch")
     admin("principal", "disable", "eve")
-    _, err = watch.communicate(timeout=10)
+    _, err = watch.communicate(timeout=60)
     assert watch.returncode == 3 and "sluice login" in err, err
     assert "sluice login" in eve("whoami", code=3).stderr
 
@@ -348,7 +353,7 @@ def test_logout_ends_the_identity_there_and_the_key_here(server, tmp_path):
     assert "alice" in alice("logout").stdout
     assert alice.json("context", "ls")["contexts"] == []
     assert not os.path.exists(alice.path("contexts/default"))
-    assert watching.wait(30) != 0  # a copy of the files is worth nothing any more
+    assert watching.wait(60) != 0  # a copy of the files is worth nothing any more
     assert thief("whoami", code=3).stderr
     assert elsewhere.json("whoami")["identityId"] != mine
     assert alice("logout", code=64).stderr.count("no context is in use") == 1

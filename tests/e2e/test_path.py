@@ -20,12 +20,12 @@ def test_from_development_to_production_and_back(world, scheme):
     assert (app.app.slug, app.version.name, app.version.environment) == ("shop", "v1", "development")
     content = harness.wait_content(client, "shop", "v1")
     assert content.files == 2 and len(content.digest) == 32
-    harness.until(lambda: agents["dev-1"].serves("shop") == {"index.html": "<h1>one</h1>\n", "css/site.css": "h1 { color: red }\n"}, 40, "dev-1")
+    harness.until(lambda: agents["dev-1"].serves("shop") == {"index.html": "<h1>one</h1>\n", "css/site.css": "h1 { color: red }\n"}, 60, "dev-1")
     assert agents["stage-1"].serves("shop") is None
 
     promoted = client.Promote(app="shop", version="v1", **{"from": "development"})
     assert promoted.version.state == 2 and promoted.version.environment == "staging"
-    harness.until(lambda: (agents["stage-1"].serves("shop") or {}).get("index.html") == "<h1>one</h1>\n", 40, "stage-1")
+    harness.until(lambda: (agents["stage-1"].serves("shop") or {}).get("index.html") == "<h1>one</h1>\n", 60, "stage-1")
     harness.wait_published(client, "shop", "v1")
     tags = [ref for ref in repository.refs() if ref.startswith("refs/tags/sluice/shop/v1-")]
     assert len(tags) == 1
@@ -46,7 +46,7 @@ def test_from_development_to_production_and_back(world, scheme):
     repository.commit({"apps/shop/index.html": "<h1>two</h1>\n"})
     client.CreateVersion(app="shop", name="v2")
     harness.wait_content(client, "shop", "v2")
-    harness.until(lambda: agents["dev-1"].serves("shop")["index.html"] == "<h1>two</h1>\n", 40, "dev-1 on v2")
+    harness.until(lambda: agents["dev-1"].serves("shop")["index.html"] == "<h1>two</h1>\n", 60, "dev-1 on v2")
     client.Promote(app="shop", version="v2", **{"from": "development"})
     harness.wait_published(client, "shop", "v2")
     client.Promote(app="shop", version="v2", **{"from": "staging"})
@@ -66,6 +66,6 @@ def test_from_development_to_production_and_back(world, scheme):
     assert [(p.version.name, p.to) for p in client.ListPromotions(app="shop").promotions] == [
         ("v2", "production"), ("v2", "staging"), ("v1", "production"), ("v1", "staging")]
     client.WithdrawRelease(app="shop")
-    harness.until(lambda: agents["prod-1"].serves("shop") is None, 20, "withdrawn")
+    harness.until(lambda: agents["prod-1"].serves("shop") is None, 60, "withdrawn")
     assert server.stop() == 0
     server.verify()

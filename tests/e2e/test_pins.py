@@ -28,7 +28,7 @@ def fleet(world):
 
 def serves(agents, name, number):
     wanted = None if number is None else page(number)
-    harness.until(lambda: (agents[name].serves("shop") or {}).get("index.html") == wanted, 40, f"{name} serves {number}")
+    harness.until(lambda: (agents[name].serves("shop") or {}).get("index.html") == wanted, 60, f"{name} serves {number}")
 
 
 def produce(client, version):

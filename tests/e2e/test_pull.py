@@ -16,7 +16,7 @@ class Staging:
         self.repository = world.repository()
         self.repository.commit({"apps/shop/index.html": "one\n"}, "First of all")
         self.host = world.git_host(scheme)
-        self.server = world.server(["--heartbeat", "500ms"])
+        self.server = world.server(["--heartbeat", "2s"])
         self.client = self.server.client()
         self.client.RegisterInstance(name="stg-1", environment="staging", pull=MANUAL)
         self.agent = world.agent(self.server, "stg-1")
@@ -39,13 +39,13 @@ class Staging:
         return self.client.CheckForUpdates(instance="stg-1", app="shop")
 
     def waits_for(self, version):
-        return harness.until(lambda: (lambda step: step if step.update.held and step.update.to.name == version else None)(self.step()), 40, f"{version} waiting")
+        return harness.until(lambda: (lambda step: step if step.update.held and step.update.to.name == version else None)(self.step()), 60, f"{version} waiting")
 
     def pull(self, step):
         return self.client.Pull(instance="stg-1", app="shop", version=step.update.to.id, commit=step.update.commit)
 
     def serves(self, text):
-        harness.until(lambda: (self.agent.serves("shop") or {}).get("index.html") == text, 40, f"serving {text!r}")
+        harness.until(lambda: (self.agent.serves("shop") or {}).get("index.html") == text, 60, f"serving {text!r}")
 
     def cli(self, *words, code=0):
         done = subprocess.run([harness.CLI, "--server", f"127.0.0.1:{self.server.port}", *words], capture_output=True, text=True, timeout=60)
@@ -80,7 +80,7 @@ def test_each_step_waits_and_says_what_it_brings(world, scheme):
     assert status.update.name == "v2" and status.active.name == "v1" and not status.converged
     why = staging.client.Explain(instance="stg-1", app="shop")
     assert "an update is available (MANUAL)" in why.conclusion and "sluice pull" in why.advice
-    harness.until(lambda: "an update is available (MANUAL)" in staging.agent_says(), 40, "the agent's own word")
+    harness.until(lambda: "an update is available (MANUAL)" in staging.agent_says(), 60, "the agent's own word")
     # It stays so over a restart of either, and is let through once.
     staging.agent.kill()
     staging.server.kill()
@@ -90,7 +90,7 @@ def test_each_step_waits_and_says_what_it_brings(world, scheme):
     assert staging.agent.serves("shop")["index.html"] == "one\n"
     staging.pull(second)
     staging.serves("two\n")
-    harness.until(lambda: not staging.step().HasField("update"), 40, "no step any more")
+    harness.until(lambda: not staging.step().HasField("update"), 60, "no step any more")
     pulls = [r.entry for r in staging.client.ListAuditRecords(method="Pull").records]
     assert [(e.method, e.principal) for e in pulls] == [("Pull", "anonymous")] * 2
 
@@ -128,7 +128,7 @@ def test_steps_are_listed_with_the_git_host_away_and_pulled_when_it_is_back(worl
     step = staging.waits_for("v1")
     assert [c.message for c in step.commits] == ["First of all"]  # the server's mirror has them
     staging.pull(step)
-    harness.until(lambda: staging.client.GetStatus(app="shop", with_instances=True).instances[0].error, 40, "an error of the fetch")
+    harness.until(lambda: staging.client.GetStatus(app="shop", with_instances=True).instances[0].error, 60, "an error of the fetch")
     staging.host.start()
     staging.serves("one\n")
 
@@ -145,7 +145,7 @@ def test_the_command_line(world):
     assert "update" in staging.cli("status", "shop")
     staging.cli("pull", "stg-1", "shop", "--wait")
     staging.serves("one\n")
-    harness.until(lambda: "has what it is told" in staging.cli("updates", "stg-1", "shop"), 40, "no step any more")
+    harness.until(lambda: "has what it is told" in staging.cli("updates", "stg-1", "shop"), 60, "no step any more")
     assert "has all" in staging.cli("updates", "stg-1")
     assert "pull AUTO" in staging.cli("instance", "set", "stg-1", "--pull", "auto")
     staging.cli("instance", "set", "stg-1", code=64)
@@ -166,12 +166,12 @@ def test_new_commits_are_seen_counted_and_never_promoted(world):
     def news(app):
         return client.GetApp(app=app).app.news
 
-    harness.until(lambda: news("shop").tip and news("blog").tip, 40, "a first look")
-    harness.until(lambda: news("shop").commits == 0 and news("blog").commits == 0, 40, "what Sluice commits is no news")
+    harness.until(lambda: news("shop").tip and news("blog").tip, 60, "a first look")
+    harness.until(lambda: news("shop").commits == 0 and news("blog").commits == 0, 60, "what Sluice commits is no news")
     repository.commit({"apps/shop/index.html": "two\n", "apps/shop/b.html": "b\n"}, "Two files")
     repository.commit({"README": "of no app\n"}, "Aside")
     tip = repository.commit({"apps/shop/b.html": "c\n"}, "One file")
-    harness.until(lambda: news("shop").commits == 2, 40, "two new commits")
+    harness.until(lambda: news("shop").commits == 2, 60, "two new commits")
     assert news("shop").tip == tip and news("shop").ref == "refs/heads/main" and news("blog").commits == 0
     assert [a.news.commits for a in client.ListApps().apps] == [0, 2]
     found = client.ListNewCommits(app="shop")
@@ -183,7 +183,7 @@ def test_new_commits_are_seen_counted_and_never_promoted(world):
     assert [v.name for v in client.ListVersions(app="shop").versions] == ["v1"]
     client.CreateVersion(app="shop", name="v2", commit=found.commits[1].commit)
     harness.wait_content(client, "shop", "v2")
-    harness.until(lambda: news("shop").commits == 1, 40, "one left")
+    harness.until(lambda: news("shop").commits == 1, 60, "one left")
     # A host that goes away says so when asked, and what was found stays.
     host.stop()
     with pytest.raises(harness.Refused) as refused:

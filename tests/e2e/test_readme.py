@@ -204,7 +204,7 @@ def printed(world):
         with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as reply:
             return re.findall(r"^# TYPE (\S+)", reply.read().decode(), re.M)
 
-    harness.until(lambda: "sluice_rpc_seconds" in names(), 10, "the call is counted")
+    harness.until(lambda: "sluice_rpc_seconds" in names(), 60, "the call is counted")
     return names()
 
 

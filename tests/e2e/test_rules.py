@@ -115,7 +115,7 @@ AGENT_ONLY = {"PushWorkingCopy", "BreakLease", "TestSource"}  # of one with an a
 
 def settle(client, method, request):
     """Until what the server does by itself is done, so that revisions stand still."""
-    harness.until(lambda: not client.ListOwed(repository="apps").items, 40, "an empty outbox")
+    harness.until(lambda: not client.ListOwed(repository="apps").items, 60, "an empty outbox")
     if method in ("SealVersion", "Promote"):
         harness.wait_content(client, "shop", "v1")
         if request.get("from") == "staging":
@@ -301,7 +301,7 @@ def test_an_app_is_deleted_while_instances_run_it_and_its_history_stays(world, s
     server, client, _ = shop
     client.RegisterInstance(name="dev-1", environment="development")
     agent = world.agent(server, "dev-1")
-    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 30, "dev-1 serves")
+    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 60, "dev-1 serves")
     produce(client, "v1")
     assert refused(client, "DeleteApp", app="shop").reason == "APP_IN_USE"
     client.WithdrawRelease(app="shop")
@@ -311,7 +311,7 @@ def test_an_app_is_deleted_while_instances_run_it_and_its_history_stays(world, s
     client.ClearSelection(app="shop", environment="staging")
     old = client.GetApp(app="shop").app.id
     client.DeleteApp(app="shop")  # nothing of it is released or pinned, though dev-1 runs it
-    harness.until(lambda: agent.serves("shop") is None, 30, "dev-1 takes it down")
+    harness.until(lambda: agent.serves("shop") is None, 60, "dev-1 takes it down")
     assert refused(client, "GetApp", app=old).reason == "APP_NOT_FOUND"
     assert [p.to for p in client.ListPromotions(app=old).promotions] == ["production", "staging"]
     assert [c.kind for c in client.ListReleaseHistory(app=old).changes] == [2, 1]
@@ -323,7 +323,7 @@ def test_an_app_is_deleted_while_instances_run_it_and_its_history_stays(world, s
     assert new.id != old and new.slug == "shop"
     assert list(client.ListPromotions(app="shop").promotions) == []
     harness.wait_content(client, "shop", "v1")
-    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 30, "dev-1 serves the new one")
+    harness.until(lambda: agent.serves("shop") == {"index.html": "one\n"}, 60, "dev-1 serves the new one")
     assert server.stop() == 0
     server.verify()
 
@@ -498,7 +498,7 @@ def test_watch_from_the_first_pages_revision_completes_the_list(world):
         assert page.page.revision >= first.page.revision
         known.update({i.name: dict(i.labels) for i in page.instances})
         token = page.page.next_page_token
-    for answer in client.watch(from_revision=first.page.revision, timeout=20):
+    for answer in client.watch(from_revision=first.page.revision, timeout=60):
         for change in answer.changes:
             for event in change.events:
                 if event.type == 3:

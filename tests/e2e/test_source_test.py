@@ -253,7 +253,7 @@ def test_redis(fleet, run, authority):
 
     def look(tls, ca="ca", host="127.0.0.1"):
         fleet.set("cache", "staging", host=host, port=redis.port, tls=tls, ca=authority.read(ca + ".pem"))
-        return fleet.look("cache", timeout_ms=9000).failure
+        return fleet.look("cache", timeout_ms=30000).failure
 
     redis.start()
     assert (look("false"), look("false", host="localhost")) == (FINE, FINE)
@@ -386,14 +386,14 @@ def test_what_does_not_answer(fleet, silent):
     agent = fleet.agent("stg-1", "staging")
     fleet.client.CreateSource(name="db", kind="redis")
     fleet.set("db", "staging", host="127.0.0.1", port=silent.port, tls="true")
-    late = fleet.look(timeout_ms=6000)
-    assert (late.failure, late.reached, late.text) == (TIMED_OUT, 3, "no answer within 2000 ms")
+    late = fleet.look(timeout_ms=24000)
+    assert (late.failure, late.reached, late.text) == (TIMED_OUT, 3, "no answer within 8000 ms")
     # An agent is at four at once; meanwhile it does all else that it does.
-    threads, ends = begin(fleet, 6, timeout_ms=30000)
+    threads, ends = begin(fleet, 6, timeout_ms=60000)
     harness.until(lambda: len(ends) == 2, what="two that are too many")
     assert ends == [("RESOURCE_EXHAUSTED", "TOO_MANY")] * 2
     harness.until(lambda: len(silent.taken) >= 5, what="four looks under way")
-    assert fleet.client.GetInstance(instance="stg-1").instance.agent.liveness == 2
+    harness.until(lambda: fleet.client.GetInstance(instance="stg-1").instance.agent.liveness == 2, what="its heartbeat")
     children = subprocess.run(["ps", "-o", "args=", "--ppid", str(agent.process.pid)], capture_output=True, text=True).stdout.splitlines()
     assert children == ["sluice-agent reach-worker"] * 4
     # Its death is theirs, and who waits is told.
@@ -403,7 +403,7 @@ def test_what_does_not_answer(fleet, silent):
     assert sorted(map(str, ends)) == sorted(map(str, [("RESOURCE_EXHAUSTED", "TOO_MANY")] * 2 + [("UNAVAILABLE", "AGENT_OFFLINE")] * 4))
     agent.end()
     fleet.start("stg-1")
-    assert fleet.look(timeout_ms=6000).failure == TIMED_OUT
+    assert fleet.look(timeout_ms=15000).failure == TIMED_OUT
     # So is the server's.
     threads, ends = begin(fleet, 1, timeout_ms=60000)
     harness.until(lambda: len(silent.taken) >= 7, what="a look under way")
@@ -475,7 +475,7 @@ def test_what_an_agent_says_is_cut_to_what_it_may_say(fleet):
     assert fleet.refused(source="db", instance="stg-9") == ("UNAVAILABLE", "AGENT_OFFLINE")
     # Another's order is not its to answer.
     other = Liar(fleet, "stg-8", lambda order: tested("tst_unknown", reached=2))
-    threads, ends = begin(fleet, 1, timeout_ms=1000, instance="stg-8")
+    threads, ends = begin(fleet, 1, timeout_ms=5000, instance="stg-8")
     harness.until(lambda: other.asked, what="an order")
     liar.said.put(tested(other.asked[0].id, reached=2))
     threads[0].join(60)
@@ -501,7 +501,7 @@ def test_no_option_leaves_the_box(fleet, silent):
 
     def look(source, secrets, **options):
         client.SetSource(source=source, environment="staging", options={k: str(v) for k, v in options.items()}, secrets=secrets)
-        said.append(str(client.TestSource(timeout=90, source=source, instance="stg-1", timeout_ms=3000)))
+        said.append(str(client.TestSource(timeout=90, source=source, instance="stg-1", timeout_ms=15000)))
         return client.GetSource(source=source)
 
     look("db", {"password": word}, host="{{secrets.HOST}}", user=user, database=base)

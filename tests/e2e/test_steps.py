@@ -27,7 +27,7 @@ def serve_until_struck(server, failpoint):
         except harness.Refused:
             pass  # it was struck while it was asked
     server.program.kill(signal.SIGTERM)  # unless it was struck, or is about to be
-    code = server.program.wait(30)
+    code = server.program.wait(60)
     server.program.end()
     struck = any(line.startswith("failpoint name=") for line in server.program.lines)
     assert code == (DEAD if struck else 0)
@@ -53,7 +53,7 @@ def test_killed_at_each_step_there_is_one_commit_an_operation(world, place, sche
     client.CreateRepository(name="apps", url=host.url(repository))
     client.CreateApp(name="shop", repository="apps")
     harness.wait_content(client, "shop", "v1")
-    harness.until(lambda: not owed(client), 40, "an empty outbox")
+    harness.until(lambda: not owed(client), 60, "an empty outbox")
     host.stop()  # what is owed waits
     sent = client.UploadContent(app="shop", data=harness.archive({"index.html": "two\n"}), last=True).upload
     client.CreateVersion(app="shop", name="v2")

@@ -117,7 +117,7 @@ def test_there_are_no_session_tickets(world, served):
     program.stdin.write(tls_world.PREFACE)
     program.stdin.flush()
     time.sleep(2)  # as long as it holds on, tickets would come
-    said, _ = program.communicate(timeout=20)
+    said, _ = program.communicate(timeout=60)
     assert b"Verification: OK" in said and b"New Session Ticket" not in said
     assert not os.path.exists(kept)
 
@@ -139,7 +139,7 @@ def test_a_client_says_that_its_certificate_is_over(world):
     server = tls_world.TlsServer(world)
     admin = server.log_in(seconds=1)
     server.start()
-    harness.until(lambda: not tls_world.is_let_in(server.port, tls_world.context(server.ca, admin.pem, admin.key)), 10, "the end of the certificate")
+    harness.until(lambda: not tls_world.is_let_in(server.port, tls_world.context(server.ca, admin.pem, admin.key)), 60, "the end of the certificate")
     said = subprocess.run([harness.CLI, "workspace", "ls", "--server", f"127.0.0.1:{server.port}", "--tls-ca", server.ca, "--tls-cert", admin.pem,
                            "--tls-key", admin.key], capture_output=True, text=True)
     assert said.returncode != 0 and "has expired" in said.stderr, said.stderr
@@ -198,18 +198,19 @@ def test_certificates_are_replaced_under_load_without_a_failed_connection(world,
         cert = forge.cert(f"server{turn}", "ip=127.0.0.1", "eku=serverAuth", key=key)
         replace(server.key_file("server.key"), open(key, "rb").read())
         replace(server.key_file("server.pem"), open(cert, "rb").read())
-        harness.until(lambda: serial_of(server.port) != before, 20, "the new certificate")
+        harness.until(lambda: serial_of(server.port) != before, 60, "the new certificate")
     # Broken in each of three ways: what is in use stays.
     good = serial_of(server.port)
     for name, content in (("server.pem", b"nonsense\n"), ("server.pem", open(admin.pem, "rb").read()), ("ca.pem", b"")):
         kept = open(server.key_file(name), "rb").read()
         said = refusals(server)
         replace(server.key_file(name), content)
-        harness.until(lambda: refusals(server) > said, 20, "a word about broken files")
+        harness.until(lambda: refusals(server) > said, 60, "a word about broken files")
         assert serial_of(server.port) == good
         replace(server.key_file(name), kept)
+    harness.until(lambda: load.calls > 20 or load.failed, what="load")
     load.end()
-    assert not load.failed and load.calls > 20, (load.failed[:3], load.calls)
+    assert not load.failed, load.failed[:3]
     assert stream.is_active()  # its connection has never noticed
     stream.cancel()
     assert server.stop() == 0
@@ -287,7 +288,7 @@ def test_serving_needs_keys_that_nobody_else_can_reach(world):
     def refusal(folder, port=0):
         program = world.add(harness.Program([harness.SLUICED, "serve", "--data", folder, "--listen", f"127.0.0.1:{port}", "--metrics-listen", "", "--door-listen", ""],
                                             env={"SLUICE_MAP_SIZE": "64M"}))
-        assert program.wait(20) == 1
+        assert program.wait(60) == 1
         return program.wait_line("start-failed error=(.*)").group(1)
 
     assert "sluiced init --data" in refusal(world.path("nothing"))

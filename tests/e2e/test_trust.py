@@ -251,7 +251,7 @@ def test_production_can_demand_an_offline_release_key(services, short_folder):
 
 
 def sluiced(*argv, stdin=None):
-    done = subprocess.run([harness.SLUICED] + list(argv), input=stdin, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([harness.SLUICED] + list(argv), input=stdin, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -265,7 +265,7 @@ def signing(services, world):
     pin = os.path.join(world.folder, "manifest.pub")
     with open(pin, "w", encoding="ascii") as file:
         file.write(sluiced("keys", "show-manifest", "--data", data))
-    server = harness.Server(services, data, ["--heartbeat", "1s"]).start()
+    server = harness.Server(services, data, ["--heartbeat", "2s"]).start()
     client = server.client()
     client.RegisterInstance(name="dev-1", environment="development")
     agent = harness.Agent(server, os.path.join(world.folder, "agent"), "dev-1",
@@ -285,53 +285,53 @@ def refusals_of(client):
 
 def test_rotation_reaches_agents_that_are_connected_and_those_that_were_away(signing):
     data, _, server, client, agent = signing
-    agent.program.wait_line(" manifest sequence=", 20)
+    agent.program.wait_line(" manifest sequence=", 60)
     sluiced("keys", "rotate-manifest", "--data", data)
-    agent.program.wait_line("manifest-key epoch=2", 20)
-    harness.until(lambda: epoch_of(client) == 2, 20, "the agent at epoch 2")
+    agent.program.wait_line("manifest-key epoch=2", 60)
+    harness.until(lambda: epoch_of(client) == 2, 60, "the agent at epoch 2")
     agent.kill()
     sluiced("keys", "rotate-manifest", "--data", data)
     sluiced("keys", "rotate-manifest", "--data", data)
     agent.start()
-    agent.program.wait_line("manifest-key epoch=4", 20)
-    agent.program.wait_line(" manifest sequence=", 20)
-    harness.until(lambda: epoch_of(client) == 4, 20, "the agent at epoch 4")
+    agent.program.wait_line("manifest-key epoch=4", 60)
+    agent.program.wait_line(" manifest sequence=", 60)
+    harness.until(lambda: epoch_of(client) == 4, 60, "the agent at epoch 4")
     server.kill()
     server.start()  # it goes on with the newest key
-    harness.until(lambda: epoch_of(client) == 4, 20, "the agent after a restart of the server")
+    harness.until(lambda: epoch_of(client) == 4, 60, "the agent after a restart of the server")
     assert refusals_of(client) == 0
 
 
 def test_a_lost_key_is_replaced_by_the_recovery_key(signing):
     data, recovery, server, client, agent = signing
-    agent.program.wait_line(" manifest sequence=", 20)
+    agent.program.wait_line(" manifest sequence=", 60)
     os.remove(os.path.join(data, "keys", "manifest.key"))
     wrong = subprocess.run([harness.SLUICED, "keys", "recover-manifest", "--data", data], input="recovery-key:aaaa\n", capture_output=True, text=True)
     assert wrong.returncode == 3 and "aaaa" not in wrong.stderr
     sluiced("keys", "recover-manifest", "--data", data, stdin=recovery + "\n")
-    agent.program.wait_line("manifest-key epoch=2", 20)
-    harness.until(lambda: epoch_of(client) == 2, 20, "the agent at epoch 2")
+    agent.program.wait_line("manifest-key epoch=2", 60)
+    harness.until(lambda: epoch_of(client) == 2, 60, "the agent at epoch 2")
     assert refusals_of(client) == 0
     server.kill()
     server.start()
-    harness.until(lambda: epoch_of(client) == 2, 20, "the agent after a restart of the server")
+    harness.until(lambda: epoch_of(client) == 2, 60, "the agent after a restart of the server")
 
 
 def test_a_lying_server_is_seen_at_the_true_one(signing, services):
     """Another server in its place, with keys of its own: the agent refuses; `sluice instance show` of it would say so."""
     data, _, server, client, agent = signing
-    agent.program.wait_line(" manifest sequence=", 20)
+    agent.program.wait_line(" manifest sequence=", 60)
     other = data + "-other"
     sluiced("init", "--data", other)
     agent.kill()
-    liar = harness.Server(services, other, ["--heartbeat", "1s"]).start()
+    liar = harness.Server(services, other, ["--heartbeat", "2s"]).start()
     try:
         liar.client().RegisterInstance(name="dev-1", environment="development")
         os.remove(os.path.join(agent.folder, "state"))  # or it would see that the instance is another
         agent.server = liar
         agent.start()
-        agent.program.wait_line("manifest-refused", 20)
-        harness.until(lambda: refusals_of(liar.client()) > 0, 20, "the refusal in AgentView")
+        agent.program.wait_line("manifest-refused", 60)
+        harness.until(lambda: refusals_of(liar.client()) > 0, 60, "the refusal in AgentView")
         shown = liar.client().GetInstance(instance="dev-1").instance.agent
         assert shown.error_class == MANIFEST_REFUSED and "manifest" in shown.last_error
         # It shows without being asked for, and as why nothing new is served.

@@ -87,7 +87,7 @@ def test_a_folder_has_one_server(world):
         assert False, "the second server started"
     except AssertionError as error:
         assert f"pid {server.program.process.pid}" in str(error)
-    assert second.program.wait(5) == 1
+    assert second.program.wait(60) == 1
     held = verify(server.folder)
     assert held.returncode == 3 and str(server.program.process.pid) in held.stderr
     assert server.client().ListEnvironments().environments

@@ -152,10 +152,10 @@ def test_with_64_mb_a_slow_core_and_a_slow_disk_a_bundle_of_7_mb_is_served_and_p
     assert any("FETCHING" in row or "VERIFYING" in row for row in told), told
     assert any(" %" in row for row in told), told
     core.end()
-    harness.until(lambda: host.own_status()["phase"] == "HEALTHY", 30, "HEALTHY")
+    harness.until(lambda: host.own_status()["phase"] == "HEALTHY", 60, "HEALTHY")
     assert host.own_status()["percent"] == 0
     assert not os.path.exists(os.path.join(host.agent.folder, "pulling"))
-    harness.until(lambda: "HEALTHY" in host.told_status(), 30, "the server knows")
+    harness.until(lambda: "HEALTHY" in host.told_status(), 60, "the server knows")
 
 
 def test_agent_and_worker_together_stay_below_64_mb(world):
@@ -171,7 +171,7 @@ def test_a_file_that_does_not_fit_into_memory_is_said_so_and_the_version_before_
     row = harness.until(lambda: [r for r in [host.own_status()] if r["error"]], 60, "an error")[0]
     assert row["error"].startswith("OUT_OF_MEMORY: "), row
     assert row["phase"] == "PENDING" and row["activeVersion"] == "v1"
-    assert "OUT_OF_MEMORY" in harness.until(lambda: [r for r in [host.told_status()] if "OUT_OF_MEMORY" in r], 30, "the server knows")[0]
+    assert "OUT_OF_MEMORY" in harness.until(lambda: [r for r in [host.told_status()] if "OUT_OF_MEMORY" in r], 60, "the server knows")[0]
     assert host.serves() == "small\n" and host.agent.program.running
     # Once there is room, the next attempt works.
     _, hard = resource.prlimit(host.agent.program.process.pid, resource.RLIMIT_DATA)
@@ -193,7 +193,7 @@ def test_a_worker_that_the_kernel_kills_is_a_lack_of_memory_and_tried_again(worl
                         return pid
         return None
 
-    os.kill(harness.until(worker, 30, "a worker that goes first"), signal.SIGKILL)
-    found = host.agent.program.wait_line("pull-failed .*", 20).group(0)
+    os.kill(harness.until(worker, 60, "a worker that goes first"), signal.SIGKILL)
+    found = host.agent.program.wait_line("pull-failed .*", 60).group(0)
     assert "again=yes" in found and "OUT_OF_MEMORY: the git worker was killed" in found, found
     harness.until(lambda: host.serves() == "v2\n", 60, "the next attempt")

@@ -18,6 +18,15 @@ ENV = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")} | {
 }
 
 
+def until(condition, what):
+    """The value of condition() as soon as it is one."""
+    deadline = time.monotonic() + 60
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"no {what}"
+        time.sleep(0.05)
+    return value
+
+
 class Result:
     def __init__(self, done):
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
@@ -64,18 +73,13 @@ class Server:
             self.process = subprocess.Popen(
                 [SLUICED, "serve", "--data", self.data, "--insecure", "--listen", f"127.0.0.1:{self.port}",
                  "--metrics-listen", "127.0.0.1:0"], env=ENV, stdout=log, stderr=log)
-        for _ in range(500):
-            found = re.search(r" listening port=(\d+)", self.log.read_text())
-            if found:
-                self.port = int(found[1])
-                return
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.02)
-        raise AssertionError("sluiced does not listen")
+        found = until(lambda: self.process.poll() is not None or re.search(r" listening port=(\d+)", self.log.read_text()), "listening")
+        assert found is not True, self.log.read_text()
+        self.port = int(found[1])
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, self.log.read_text()
+        assert self.process.wait(60) == 0, self.log.read_text()
 
 
 class Fleet:
@@ -90,7 +94,7 @@ class Fleet:
 
     def sluice(self, *args, code=0, stdin=subprocess.DEVNULL, **more):
         done = Result(subprocess.run([SLUICE, *map(str, args)], env=self.env, stdin=stdin, text=True,
-                                     capture_output=True, timeout=60, **more))
+                                     capture_output=True, timeout=180, **more))
         if code is not None:
             assert done.code == code, f"{args}: {done.code}\n{done.out}\n{done.err}"
         return done
@@ -122,6 +126,6 @@ def fleet(tmp_path):
     yield it
     for agent in it.agents:
         agent.terminate()
-        agent.wait(20)
+        agent.wait(60)
     if server.process.poll() is None:
         server.stop()

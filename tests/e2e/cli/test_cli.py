@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from conftest import SLUICE
+from conftest import SLUICE, until
 
 
 def shop(fleet):
@@ -35,8 +35,7 @@ def test_nouns_from_making_to_removing(fleet):
     assert "store" in s("app", "ls").out
     app = s("app", "show", "store", "-o", "json").json["app"]
     assert (app["name"], app["slug"]) == ("store", "shop")
-    while s("app", "show", "store", "-o", "json").json["app"]["path"] != "apps/store":  # as soon as the move is in Git
-        time.sleep(0.2)
+    until(lambda: s("app", "show", "store", "-o", "json").json["app"]["path"] == "apps/store", "move in Git")
     s("instance", "add", "stg-1", "--env", "staging", "--url", "http://stg.example.org", "--label", "zone=eu", "--label", "a=b")
     s("instance", "label", "stg-1", "zone=us", "a-", "c=d")
     assert s("instance", "show", "stg-1", "-o", "json").json["instance"]["labels"] == {"zone": "us", "c": "d"}
@@ -56,7 +55,7 @@ def test_the_whole_path_to_users_and_back(fleet):
     for name, environment in (("dev-1", "development"), ("stg-1", "staging"), ("prod-1", "production")):
         s("instance", "add", name, "--env", environment, "--url", f"http://{name}.example.org")
         fleet.agent(name)
-    s("wait", "shop", "--env", "development", "--all", "--timeout", "20s")
+    s("wait", "shop", "--env", "development", "--all", "--timeout", "60s")
     plan = s("plan", "shop", "v1", "--to", "staging", "-o", "json").json["plan"]
     assert plan["allowed"] and {g["id"] for g in plan["gates"]} >= {"order", "content", "not-blocked"}
 
@@ -145,7 +144,7 @@ def test_waiting_in_vain_ends_with_4(fleet):
     fleet.promoted("shop", "v1", "staging")
     start = time.monotonic()
     late = s("wait", "shop", "v1", "--env", "staging", "--all", "--timeout", "1500ms", code=4)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     assert "not connected" in late.out and "in time" in late.err
     assert s("wait", "shop", "v1", "--content", "-o", "json").json["done"] is True
     assert s("wait", "shop", "--env", "production").out.startswith("done: no instance")
@@ -176,7 +175,7 @@ def ask(fleet, answer, *args):
     except OSError:  # the terminal's other side is closed
         pass
     os.close(master)
-    return process.wait(30), screen.decode()
+    return process.wait(60), screen.decode()
 
 
 def test_a_terminal_is_asked(fleet):
@@ -213,7 +212,7 @@ def test_a_plan_that_no_longer_holds_changes_nothing(fleet):
             screen += chunk
     except OSError:
         pass
-    assert process.wait(30) == 3
+    assert process.wait(60) == 3
     assert "repeat the command" in screen.decode()
     os.close(master)
 
@@ -222,7 +221,7 @@ def test_watch_goes_on_over_a_restart_and_ends_with_ctrl_c(fleet):
     s = fleet.sluice
     watch = fleet.background("watch", "-o", "json", "--from", "1")
     people = fleet.background("watch", "--kind", "app", "--kind", "version", "--kind", "note")
-    time.sleep(0.5)
+    until(lambda: s("admin", "stats", "-o", "json").json.get("watchers") == 2, "two watchers")
     shop(fleet)
     fleet.server.stop()
     fleet.server.start()
@@ -243,7 +242,7 @@ def test_watch_goes_on_over_a_restart_and_ends_with_ctrl_c(fleet):
     assert "VERSION CREATED" in lines and "REPOSITORY" not in lines
     for process in (watch, people):
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     s("watch", "--from", "9999999", code=3)
 
 
@@ -278,17 +277,17 @@ def test_an_instance_that_fails_ends_the_wait_with_3(fleet):
     s("instance", "add", "stg-1", "--env", "staging")
     fleet.agent("stg-1", "--probe", "cmd:/bin/false", "--probe-deadline", "300ms")
     start = time.monotonic()
-    failed = s("promote", "shop", "v1", "--to", "staging", "--yes", "--wait", "--timeout", "40s", code=3)
-    assert time.monotonic() - start < 30
+    failed = s("promote", "shop", "v1", "--to", "staging", "--yes", "--wait", "--timeout", "2m", code=3)
+    assert time.monotonic() - start < 100
     assert "shop v1 is in staging now" in failed.out and "failed: 1 of 1" in failed.out
     assert "stg-1: v1 FAILED" in failed.out or "stg-1: v1 ROLLED_BACK" in failed.out
     assert "sluice explain stg-1 shop" in failed.out and "sluice instance retry stg-1" in failed.out
     start = time.monotonic()
-    assert "failed" in s("wait", "shop", "--env", "staging", "--timeout", "40s", code=3).out  # it had failed before
-    assert time.monotonic() - start < 20
+    assert "failed" in s("wait", "shop", "--env", "staging", "--timeout", "2m", code=3).out  # it had failed before
+    assert time.monotonic() - start < 100
     fleet.server.stop()
     fleet.server.start()
-    assert "failed" in s("wait", "shop", "--env", "staging", "--timeout", "40s", code=3).out
+    assert "failed" in s("wait", "shop", "--env", "staging", "--timeout", "2m", code=3).out
     assert "✗" in s("status").out and "✗ stg-1" in s("status", "shop").out
     assert "tries again" in s("instance", "retry", "stg-1", "--app", "shop").out
 

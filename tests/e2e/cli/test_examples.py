@@ -21,7 +21,7 @@ def start(fleet, *command):
 
 def end(process):
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     return out
 
@@ -66,7 +66,7 @@ def test_watch_py_misses_nothing_over_restarts_of_both(fleet):
     assert events[-1]["note"]["text"] == "while nobody looked"
     end(second)
     refused = start(fleet, *program[:4], "--from", "999999")
-    assert refused.wait(30) == 3 and "OUT_OF_RANGE" in refused.stderr.read()
+    assert refused.wait(60) == 3 and "OUT_OF_RANGE" in refused.stderr.read()
 
 
 def node_modules():
@@ -85,7 +85,7 @@ def test_status_mjs_shows_the_fleet_and_reads_errors(fleet):
     assert waiting.returncode == 2, waiting.stderr
     assert "shop: released nothing" in waiting.stdout and "- development: v1 on 0 of 1" in waiting.stdout
     fleet.agent("dev-1")
-    fleet.sluice("wait", "shop", "--env", "development", "--all", "--timeout", "20s")
+    fleet.sluice("wait", "shop", "--env", "development", "--all", "--timeout", "60s")
     assert run().returncode == 0
     unknown = run("nowhere")
     assert unknown.returncode == 3 and "NOT_FOUND" in unknown.stderr and "WORKSPACE_NOT_FOUND" in unknown.stderr

@@ -119,10 +119,10 @@ class FakePlane:
 
     # --- hearing ---
 
-    def wait_hello(self, count=1, timeout=20):
+    def wait_hello(self, count=1, timeout=60):
         return self._wait(lambda: self.hellos[count - 1] if len(self.hellos) >= count else None, timeout, "a hello")
 
-    def wait_report(self, version_id, phases, error_class=None, since=0, timeout=15):
+    def wait_report(self, version_id, phases, error_class=None, since=0, timeout=60):
         def look():
             for report in self.reports[since:]:
                 if report.version_id == version_id and report.phase in phases and error_class in (None, report.error_class):
@@ -131,10 +131,10 @@ class FakePlane:
 
         return self._wait(look, timeout, f"report of {version_id} in {phases}")
 
-    def wait_refusal(self, words, since=0, timeout=10):
+    def wait_refusal(self, words, since=0, timeout=60):
         return self._wait(lambda: next((r for r in self.refusals[since:] if words in r.error), None), timeout, f"a refusal with '{words}'")
 
-    def wait_beat(self, timeout=10):
+    def wait_beat(self, timeout=60):
         with self._news:
             before = self.beats
         self._wait(lambda: self.beats > before, timeout, "a heartbeat")

@@ -6,9 +6,11 @@ import glob
 import importlib
 import itertools
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -113,7 +115,7 @@ class Client:
         if method.startswith("_") or method not in self._methods:
             raise AttributeError(method)
 
-        def call(timeout=20, wait_for_ready=True, **fields):
+        def call(timeout=60, wait_for_ready=True, **fields):
             service, descriptor = self._methods[method]
             stub = self.channel.unary_unary(
                 f"/{service}/{method}",
@@ -169,7 +171,7 @@ class Program:
         with self._news:
             self._news.notify_all()
 
-    def wait_line(self, pattern, timeout=20):
+    def wait_line(self, pattern, timeout=60):
         deadline = time.monotonic() + timeout
         with self._news:
             seen = 0
@@ -192,20 +194,20 @@ class Program:
         if self.running:
             self.process.send_signal(number)
 
-    def wait(self, timeout=20):
+    def wait(self, timeout=60):
         return self.process.wait(timeout)
 
     def end(self):
         if self.running:
             guard.kill_group(self.process.pid)
-        self.process.wait(20)
+        self.process.wait(60)
         GUARD.forget(self.process.pid)
-        self._reader.join(5)
+        self._reader.join(20)
         self.process.stderr.close()
 
 
 class Server:
-    """A sluiced on its own folder and ports; stop and start keep folder and port."""
+    """A sluiced on its own folder and port, which stop and start keep."""
 
     prefix = []  # what to run it under, such as strace
     binary = SLUICED
@@ -214,7 +216,7 @@ class Server:
 
     def __init__(self, services, folder, flags=(), env=None):
         self.services, self.folder, self.flags, self.env = services, folder, list(flags), env
-        self.port = 0
+        self.port = free_port()
         self.program = None
         self._clients = []
 
@@ -235,7 +237,7 @@ class Server:
         self.program.wait()
         self.program.end()
 
-    def stop(self, timeout=10):
+    def stop(self, timeout=60):
         self.program.kill(signal.SIGTERM)
         code = self.program.wait(timeout)
         self.program.end()
@@ -283,16 +285,26 @@ class Agent:
 
     def serves(self, slug):
         """{path: content} of what the instance serves; None: nothing."""
-        top = os.path.realpath(self.current(slug))  # once: it may be flipped while we read
-        if not os.path.isdir(top):
-            return None
-        found = {}
-        for folder, _, names in os.walk(top):
-            for name in names:
-                path = os.path.join(folder, name)
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    found[os.path.relpath(path, top)] = file.read()
-        return found
+        while True:
+            top = os.path.realpath(self.current(slug))  # once: it may be flipped while we read
+            if not os.path.isdir(top):
+                return None
+            try:
+                return files_of(top)
+            except FileNotFoundError:  # and the one before be removed
+                if os.path.realpath(self.current(slug)) == top and os.path.isdir(top):
+                    raise
+
+
+def files_of(top):
+    """{path: content} of all files below a folder."""
+    found = {}
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, encoding="utf-8", errors="replace") as file:
+                found[os.path.relpath(path, top)] = file.read()
+    return found
 
 
 # --- Git -------------------------------------------------------------------------------
@@ -371,12 +383,19 @@ def archive(files):
     return whole
 
 
-def free_port():
-    import socket
+_given = set()
 
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+
+def free_port():
+    """A port that stays free while nobody listens there, as over a restart: none that the kernel gives to whoever binds or connects."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first = int(file.read().split()[0])
+    while True:
+        port = random.randrange(first // 2, first)
+        with socket.socket() as s:
+            if port not in _given and s.connect_ex(("127.0.0.1", port)) != 0:
+                _given.add(port)
+                return port
 
 
 class GitHost:
@@ -512,9 +531,7 @@ class World:
 # --- waiting -------------------------------------------------------------------------------
 
 
-def wait_port(port, timeout=20):
-    import socket
-
+def wait_port(port, timeout=60):
     def connects():
         with socket.socket() as s:
             s.settimeout(1)
@@ -523,7 +540,7 @@ def wait_port(port, timeout=20):
     until(connects, timeout, f"port {port}")
 
 
-def until(condition, timeout=30, what="condition"):
+def until(condition, timeout=60, what="condition"):
     """Waits until condition() is true and returns its value."""
     deadline = time.monotonic() + timeout
     while True:
@@ -534,7 +551,7 @@ def until(condition, timeout=30, what="condition"):
         time.sleep(0.05)
 
 
-def wait_content(client, app, version, state="READY", timeout=40):
+def wait_content(client, app, version, state="READY", timeout=60):
     def look():
         content = client.GetVersion(app=app, version=version).version.content
         name = content.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[content.state].name
@@ -543,7 +560,7 @@ def wait_content(client, app, version, state="READY", timeout=40):
     return until(look, timeout, f"content {state} of {app} {version}")
 
 
-def wait_published(client, app, version, timeout=40):
+def wait_published(client, app, version, timeout=60):
     return until(lambda: client.GetVersion(app=app, version=version).version.publication.state == 3, timeout, f"publication of {app} {version}")
 
 

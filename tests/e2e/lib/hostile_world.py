@@ -119,7 +119,7 @@ class Victim:
         """It lives: a manifest that is right is taken."""
         self.plane.tell([self.entry([self.good])])
         self.agent.program.wait_line(f" manifest .*sequence={self.plane.sequence} |event=manifest .*sequence={self.plane.sequence} |"
-                                     f"manifest sequence={self.plane.sequence} ", 10)
+                                     f"manifest sequence={self.plane.sequence} ")
 
     def end(self):
         self.agent.end()

@@ -53,7 +53,7 @@ def admin_of(server, folder):
 
 
 def serve(services, folder, *flags):
-    return SecureServer(services, str(folder), flags=["--heartbeat", "500ms", *flags]).start()
+    return SecureServer(services, str(folder), flags=["--heartbeat", "2s", *flags]).start()
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def dies_at(server, failpoint, act):
     server.binary, server.env = FAILPOINTS, {"SL_FAILPOINT": failpoint}
     server.start()
     act()
-    assert server.program.wait(30) == -9
+    assert server.program.wait(60) == -9
     lines = server.program.lines
     server.program.end()
     server.binary, server.env = harness.SLUICED, None
@@ -69,7 +69,7 @@ def killed_rotation(server, place, serving, check):
     if not serving or by_server:
         assert os.path.exists(key_of(server) + ".next") == (place != "master-renamed")
         server.start()
-    harness.until(lambda: not os.path.exists(key_of(server) + ".next"), 30, "the end of the rotation")
+    harness.until(lambda: not os.path.exists(key_of(server) + ".next"), 60, "the end of the rotation")
     assert read(key_of(server)) != before
     check()
     assert server.stop() == 0

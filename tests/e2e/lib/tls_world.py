@@ -97,7 +97,7 @@ def context(ca, pem=None, key=None):
     return made
 
 
-def first_bytes(port, made, timeout=15, session=None):
+def first_bytes(port, made, timeout=60, session=None):
     """What the server sends in answer to the start of HTTP/2: b"" when it hangs up, in whatever way. And the session."""
     with socket.create_connection(("127.0.0.1", port), timeout) as bare:
         try:
@@ -115,4 +115,4 @@ def is_let_in(port, made):
 
 def quiet_end(program):
     program.kill(signal.SIGTERM)
-    return program.wait(10)
+    return program.wait(60)

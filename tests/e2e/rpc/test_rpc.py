@@ -44,13 +44,13 @@ class Server:
                                              options=[("grpc.use_local_subchannel_pool", 1)])
 
     def unary(self, path, request, **kwargs):
-        return self.channel.unary_unary(path)(request, timeout=10, **kwargs)
+        return self.channel.unary_unary(path)(request, timeout=60, **kwargs)
 
     def stop(self):
         """Asks it to stop; returns its exit code and the seconds that took."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20), time.monotonic() - began
+        return self.process.wait(timeout=60), time.monotonic() - began
 
     def close(self):
         self.channel.close()
@@ -73,7 +73,7 @@ def reflect(server, protos, version, *asked):
     call = server.channel.stream_stream(
         f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         request_serializer=request.SerializeToString, response_deserializer=response.FromString)
-    return list(call(iter([request(**fields) for fields in asked]), timeout=10))
+    return list(call(iter([request(**fields) for fields in asked]), timeout=60))
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
@@ -131,7 +131,7 @@ def test_reflection_of_extensions_and_of_nothing(server, protos):
 def test_reflection_refuses_what_it_cannot_read(server):
     call = server.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
     with pytest.raises(grpc.RpcError) as failed:
-        list(call(iter([b"\xff\xff\xff"]), timeout=10))
+        list(call(iter([b"\xff\xff\xff"]), timeout=60))
     assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -170,7 +170,7 @@ def watch(server, protos, service):
     request = protos("grpc.health.v1.HealthCheckRequest")(service=service)
     call = server.channel.unary_stream("/grpc.health.v1.Health/Watch",
                                        response_deserializer=response.FromString)
-    return call(request.SerializeToString(), timeout=20)
+    return call(request.SerializeToString(), timeout=60)
 
 
 def test_health_watch_until_the_server_stops(server, protos):
@@ -178,7 +178,7 @@ def test_health_watch_until_the_server_stops(server, protos):
     assert next(known).status == 1
     assert next(unknown).status == 3
     code, seconds = server.stop()
-    assert code == 0 and seconds < 5
+    assert code == 0 and seconds < 30
     assert [r.status for r in known_rest(known)] == [2]
     assert known.code() == grpc.StatusCode.UNAVAILABLE
     assert not list(known_rest(unknown))
@@ -251,7 +251,7 @@ def test_unknown_method_ends_at_once(server):
     with pytest.raises(grpc.RpcError) as failed:
         server.unary("/test.Test/NoSuch", b"")
     assert failed.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def peak_kb(server):
@@ -276,7 +276,7 @@ def test_compressed_messages_are_refused_unread(server, kind):
     assert failed.value.code() == grpc.StatusCode.UNIMPLEMENTED
     with pytest.raises(grpc.RpcError) as failed:
         call = server.channel.stream_stream("/test.Test/Chat")
-        list(call(iter([bytes(200 << 20)]), timeout=20, compression=kind))
+        list(call(iter([bytes(200 << 20)]), timeout=60, compression=kind))
     assert failed.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert peak_kb(server) < before + 20000
     assert server.unary("/test.Test/Echo", b"still here") == b"still here"
@@ -284,7 +284,7 @@ def test_compressed_messages_are_refused_unread(server, kind):
 
 def test_full_outbox_ends_with_the_reason(server):
     """The queue thread fills it in one go, so all of it is dropped."""
-    call = server.channel.stream_stream("/test.Test/Flood")(iter([b"x" * 1000]), timeout=20)
+    call = server.channel.stream_stream("/test.Test/Flood")(iter([b"x" * 1000]), timeout=60)
     assert not list(known_rest(call))
     assert call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and call.details() == "too slow"
 
@@ -307,5 +307,5 @@ def test_stop_while_called(server):
     code, seconds = server.stop()
     for thread in threads:
         thread.join()
-    assert code == 0 and seconds < 5
+    assert code == 0 and seconds < 30
     assert codes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
