@@ -80,7 +80,7 @@ void sleep_ms(unsigned ms)
 
 bool wait_until(atomic_uint *value, unsigned least)
 {
-	for (unsigned i = 0; i < 4000; i++) {
+	for (unsigned i = 0; i < 12000; i++) {
 		if (atomic_load(value) >= least) {
 			return true;
 		}

@@ -18,7 +18,7 @@
 #include "tests/lib/process.h"
 #include "tests/lib/wait.h"
 
-enum { LONG_MS = 20000 };
+enum { LONG_MS = 60000 };
 
 static struct process *shell(const char *script)
 {

@@ -33,7 +33,7 @@ struct fake_server {
 	unsigned backup_count;
 	struct fake_answer backup_end;
 	struct rpc_stream *ending; /* queue thread only, as what follows */
-	uint64_t end_mono_ms;
+	uint64_t end_mono_ms;      /* UINT64_MAX: not yet */
 	struct fake_answer end;
 };
 
@@ -149,11 +149,19 @@ static void end_stream(struct rpc_stream *stream, struct fake_answer end)
 }
 
 /* The stream ends once what was sent is out; one that waited for that was left by its client. */
-static void end_soon(struct fake_server *server, struct rpc_stream *stream)
+static void end_when_sent(struct fake_server *server, struct rpc_stream *stream, unsigned sent)
 {
 	rpc_stream_unref(server->ending);
 	server->ending = rpc_stream_ref(stream);
-	server->end_mono_ms = sl_clock_mono_ms() + FLUSH_MS;
+	server->end_mono_ms = sent > 0 ? UINT64_MAX : 0;
+}
+
+static void on_drained(struct rpc_stream *stream, void *ctx)
+{
+	struct fake_server *server = ctx;
+	if (server->ending == stream) {
+		server->end_mono_ms = sl_clock_mono_ms() + FLUSH_MS;
+	}
 }
 
 /* A refusal comes at once; any other end once the changes are out. */
@@ -179,7 +187,7 @@ static void on_watch(struct rpc_stream *stream, struct sl_bytes message, void *c
 		send_change(stream, from + i);
 	}
 	if (ends) {
-		end_soon(server, stream);
+		end_when_sent(server, stream, changes);
 	}
 }
 
@@ -208,12 +216,13 @@ static void on_backup(struct rpc_stream *stream, struct sl_bytes message, void *
 		}
 	}
 	server->end = server->backup_end;
+	unsigned sent = server->backup_count;
 	pthread_mutex_unlock(&server->lock);
-	end_soon(server, stream);
+	end_when_sent(server, stream, sent);
 }
 
-static const struct rpc_stream_events watch_events = {.message = on_watch};
-static const struct rpc_stream_events backup_events = {.message = on_backup};
+static const struct rpc_stream_events watch_events = {.message = on_watch, .drained = on_drained};
+static const struct rpc_stream_events backup_events = {.message = on_backup, .drained = on_drained};
 
 static const struct rpc_method methods[] = {
     {.path = "/sluice.v1.AppService/GetApp", .handle = handle_get_app},

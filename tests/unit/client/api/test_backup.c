@@ -78,7 +78,7 @@ static void expect(struct fixture *f, unsigned count, struct fake_answer end, in
 		   const char *words)
 {
 	sluice_error error = SLUICE_ERROR_INIT;
-	const sluice_call call = {.timeout_ms = 10000};
+	const sluice_call call = {.timeout_ms = 60000};
 	f->size = f->count = 0;
 	fake_server_backup_plan(f->server, f->messages, count, end);
 	assert_int_equal(sluice_backup(f->client, &call, piece, f, &error), code);

@@ -13,7 +13,7 @@
 #include "sluice/client.h"
 #include "tests/unit/client/api/fake_server.h"
 
-enum { LONG_MS = 20000, HEAD = 100 };
+enum { LONG_MS = 60000, HEAD = 100 };
 
 struct fixture {
 	struct fake_server *server;

@@ -15,7 +15,7 @@
 #include "client/rpc/rpc.h"
 #include "server/rpc/rpc.h"
 
-enum { LONG_MS = 20000 };
+enum { LONG_MS = 60000 };
 
 /* --- the service ---------------------------------------------------------------- */
 

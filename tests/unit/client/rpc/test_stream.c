@@ -16,7 +16,7 @@
 #include "client/rpc/rpc.h"
 #include "tests/unit/client/rpc/echo_server.h"
 
-enum { LONG_MS = 20000, FLOOD = 1000, FLOOD_BYTES = 4096 };
+enum { LONG_MS = 60000, FLOOD = 1000, FLOOD_BYTES = 4096 };
 
 struct fixture {
 	struct echo_server *server;

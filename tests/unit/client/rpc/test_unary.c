@@ -18,7 +18,7 @@
 #include "google/rpc/status.pb-c.h"
 #include "tests/unit/client/rpc/echo_server.h"
 
-enum { LONG_MS = 20000 };
+enum { LONG_MS = 60000 };
 
 struct fixture {
 	struct echo_server *server;
@@ -284,7 +284,7 @@ static void test_deadline(void **state)
 	uint64_t before = sl_clock_mono_ms();
 	assert_int_equal(call(f->channel, "/t/Hang", 100, false, &err), SL_DEADLINE_EXCEEDED);
 	uint64_t took = sl_clock_mono_ms() - before;
-	assert_true(took >= 90 && took < 5000);
+	assert_true(took >= 90 && took < 30000);
 	assert_int_equal(call(f->channel, "/t/Hang", 0, true, &err), SL_DEADLINE_EXCEEDED);
 }
 
@@ -306,7 +306,7 @@ static void test_nobody_listens(void **state)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	uint64_t before = sl_clock_mono_ms();
 	assert_int_equal(call(channel, "/t/Echo", LONG_MS, false, &err), SL_UNAVAILABLE);
-	assert_true(sl_clock_mono_ms() - before < 5000);
+	assert_true(sl_clock_mono_ms() - before < 30000);
 	char target[64];
 	snprintf(target, sizeof(target), "server '127.0.0.1:%d'", port);
 	assert_non_null(strstr(err.msg, target));

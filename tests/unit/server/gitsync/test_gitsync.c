@@ -393,11 +393,12 @@ static void test_gitsync_trouble_of_its_own_is_not_the_hosts(void **state)
 	store_stop_accepting(f->s->store);
 	start(f);
 	assert_true(WAIT_FOR(stats(f).done == 1, LONG_MS));
-	for (uint64_t end = sl_clock_mono_ms() + 2000; sl_clock_mono_ms() < end;) {
+	uint64_t began = sl_clock_mono_ms();
+	while (stats(f).done < 3) {
 		gitsync_wake(f->g);
 		(void)usleep(2000);
 	}
-	assert_in_range(stats(f).done, 2, 4); /* after 0.5 s and 1 s more */
+	assert_true(sl_clock_mono_ms() - began > 1000); /* 0.5 s, and 1 s more */
 	assert_non_null(owed(f, false, 1));
 }
 
@@ -415,7 +416,7 @@ static void test_gitsync_stop_kills_what_runs_and_loses_nothing(void **state)
 	assert_true(WAIT_FOR(stats(f).running == 1, LONG_MS));
 	uint64_t began = sl_clock_mono_ms();
 	stop(f);
-	assert_true(sl_clock_mono_ms() - began < 10000);
+	assert_true(sl_clock_mono_ms() - began < 30000);
 	assert_int_equal(owed(f, false, 1)->attempts, 0);
 	assert_true(is_content(f, "v1", SLUICE__V1__CONTENT_STATE__CONTENT_STATE_RESOLVING));
 	gitserver_resume(f->server);

@@ -18,7 +18,7 @@
 #include "tests/lib/certs.h"
 
 #define URI "spiffe://sluice/agent/ins_a/idn_b"
-enum { CALL_MS = 10000 };
+enum { CALL_MS = 60000 };
 
 SL_DEFINE_AUTO(struct crpc_channel *, crpc_channel_free);
 SL_DEFINE_AUTO(struct crpc_stream *, crpc_stream_free);

@@ -102,7 +102,7 @@ static void expect_walk(struct fixture *f, uint64_t first, enum store_direction 
 
 static void wait_log(struct fixture *f, uint64_t records)
 {
-	for (int i = 0; i < 5000 && stats(f).log_records != records; i++) {
+	for (int i = 0; i < 60000 && stats(f).log_records != records; i++) {
 		(void)usleep(1000);
 	}
 	assert_int_equal(stats(f).log_records, records);
