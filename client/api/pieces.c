@@ -30,6 +30,12 @@ sl_code api_take_all(sluice_client *client, const char *path, struct sl_bytes re
 	sl_code code = crpc_stream_open(client->channel, path, 0, &stream, err);
 	code = code != SL_OK ? code : crpc_stream_send(stream, request, SEND_MS, err);
 	code = code != SL_OK ? code : crpc_stream_close_send(stream, err);
+	if (stream != NULL && code == SL_UNAVAILABLE) {
+		/* Whoever has answered all takes no more; the answers and the end are to be read.
+		 */
+		sl_err_clear(err);
+		code = SL_OK;
+	}
 	for (bool ended = false; code == SL_OK && !ended;) {
 		code = receive(stream, taker, &ended, err);
 	}

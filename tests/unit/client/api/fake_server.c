@@ -203,6 +203,16 @@ static void on_tick(void *ctx)
 	rpc_stream_unref(stream);
 }
 
+/* At once: the client may not know yet that its request is out. */
+static void on_backup_sent(struct rpc_stream *stream, void *ctx)
+{
+	struct fake_server *server = ctx;
+	if (server->ending == stream) {
+		end_stream(stream, server->end);
+		rpc_stream_unref(SL_TAKE(server->ending));
+	}
+}
+
 static void on_backup(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
 {
 	struct fake_server *server = ctx;
@@ -222,7 +232,8 @@ static void on_backup(struct rpc_stream *stream, struct sl_bytes message, void *
 }
 
 static const struct rpc_stream_events watch_events = {.message = on_watch, .drained = on_drained};
-static const struct rpc_stream_events backup_events = {.message = on_backup, .drained = on_drained};
+static const struct rpc_stream_events backup_events = {.message = on_backup,
+						       .drained = on_backup_sent};
 
 static const struct rpc_method methods[] = {
     {.path = "/sluice.v1.AppService/GetApp", .handle = handle_get_app},
