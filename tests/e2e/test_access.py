@@ -289,7 +289,7 @@ def test_tokens_say_nothing_and_stop(server, admin, tmp_path):
     assert refused.value.reason == "TOKEN_REFUSED"
     assert refusal(admin.RevokeAccessToken, token=made.secret) == ("INVALID_ARGUMENT", "MALFORMED")
     short = admin.CreateAccessToken(principal="ci", lifetime={"seconds": 1})
-    time.sleep(1.5)
+    time.sleep(1.5)  # its life is a second
     with pytest.raises(Refused) as refused:
         server.login(str(tmp_path / "ci-3"), short.secret)
     assert refused.value.reason == "TOKEN_REFUSED"
@@ -316,7 +316,7 @@ def test_callers_are_slowed_down(services, tmp_path):
             for _ in range(1000):
                 client.WhoAmI()
         assert (refused.value.code.name, refused.value.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
-        time.sleep(int(refused.value.metadata["retry_after_ms"]) / 1000 + 0.1)
+        time.sleep(int(refused.value.metadata["retry_after_ms"]) / 1000 + 0.1)  # as long as it was told
         client.WhoAmI()
     finally:
         server.end()

@@ -206,7 +206,7 @@ def test_a_failed_probe_puts_the_previous_version_back(fake, bundles, instance):
     report = fake.until("ROLLED_BACK", "e")
     assert report.active_version_id == version_id("d") and "probe said no" in report.error and report.error_class == 2
     assert instance.serves() == "one"
-    time.sleep(1)
+    time.sleep(1)  # it is not tried again meanwhile
     assert instance.diary() == ["vd activate", "ve activate", "vd rollback"]  # not tried again by itself
     instance.allow("one\\|two")
     fake.want("e", [one, two], retries=1)
@@ -286,7 +286,7 @@ def test_pause_stages_and_resume_flips_without_git(fake, bundles, instance):
     fake.until("HEALTHY", "d")
     fake.want("e", [one, two], paused=True)
     fake.until("STAGED", "e")
-    time.sleep(0.3)
+    time.sleep(0.3)  # nothing is flipped meanwhile
     assert instance.serves() == "one"
     os.rename(bundles.folder, bundles.folder + ".away")
     fake.want("e", [one, two])
@@ -303,7 +303,7 @@ def test_another_digest_is_refused_and_an_expired_manifest_too(fake, bundles, in
     report = fake.until("FAILED", "e")
     assert report.error.startswith("DIGEST_MISMATCH") and report.error_class == 2
     fake.want("e", [one, bundles.make("e", "two")], lives=-1)
-    time.sleep(0.5)
+    time.sleep(0.5)  # nothing is said meanwhile
     assert instance.serves() == "one" and not fake.reports
 
 
@@ -326,7 +326,7 @@ def test_withdrawn_absent_removed(fake, bundles, instance):
     fake.want("d", [one])
     fake.until("HEALTHY", "d")
     fake.want(None, [], absent=True)  # named nowhere: goes on
-    time.sleep(0.3)
+    time.sleep(0.3)  # nothing is taken down meanwhile
     assert instance.serves() == "one"
     fake.want(None, [one])
     harness.until(lambda: instance.serves() is None, 60, "taken down")
@@ -368,11 +368,11 @@ def test_a_removed_instance_serves_on_and_dials_no_more(fake, bundles, instance)
     command = fake.pb.SyncResponse()
     command.command.kind = fake.pb.AGENT_COMMAND_KIND_REMOVED
     fake.outs[-1].put(command)
-    time.sleep(1.5)
+    time.sleep(1.5)  # nobody dials meanwhile
     assert len(fake.hellos) == 1 and instance.serves() == "one"
     instance.program.end()
     instance.start()
-    time.sleep(1)
+    time.sleep(1)  # nobody dials meanwhile
     assert len(fake.hellos) == 1 and instance.serves() == "one"
 
 
@@ -383,11 +383,11 @@ def test_kill_at_any_moment_leaves_a_whole_version(fake, bundles, instance):
     fake.until("HEALTHY", "d")
     for _ in range(25):
         fake.want(random.choice("defg"), every)
-        time.sleep(random.random() * 0.04)
+        time.sleep(random.random() * 0.04)  # any moment
         instance.program.kill()
         assert instance.serves() in pages.values()
         instance.start()
-        time.sleep(random.random() * 0.1)
+        time.sleep(random.random() * 0.1)  # any moment
     fake.want("d", every)
     fake.until("HEALTHY", "d")
     assert instance.serves() == pages["d"]

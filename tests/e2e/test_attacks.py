@@ -326,7 +326,7 @@ def test_headers_and_messages_that_break_other_servers(place):
     assert raw(place.admin, APPS, metadata=[("x-long", "a" * 40000)])[0] == "RESOURCE_EXHAUSTED"
     assert raw(place.admin, APPS, metadata=[("x-long", "a" * 100000)])[0] in ("RESOURCE_EXHAUSTED", "UNAVAILABLE")  # or hung up on
     while raw(place.admin, APPS)[0] != "OK":  # until it has dialled again
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two tries
     assert raw(place.admin, APPS, request=b"\0" * (5 << 20))[0] == "RESOURCE_EXHAUSTED"
     assert raw(place.admin, APPS, request=b"\xff" * 1000)[0] in ("INVALID_ARGUMENT", "INTERNAL")
     # Unpacked before its size is looked at, if it were unpacked: 4 GB of nothing.
@@ -379,7 +379,7 @@ def test_tokens_of_others_and_all_that_is_wrong_with_one_sound_alike(place, serv
     place.admin.InviteInstance(instance="prod-1")
     revoked = place.admin.CreateAccessToken(principal="bot")
     place.admin.RevokeAccessToken(token=revoked.token.id)
-    time.sleep(1.5)
+    time.sleep(1.5)  # the short one's life is a second
     heard.update({
         "used": at_enroll(used), "expired": at_login(short), "revoked": at_login(revoked.secret), "unknown": at_login("slc_" + "a" * 20 + "_" + "b" * 52),
         "replaced": at_enroll(invited), "secret of another": at_login(access[:25] + revoked.secret[25:]),
@@ -395,7 +395,7 @@ def test_tokens_of_others_and_all_that_is_wrong_with_one_sound_alike(place, serv
 FLOOD = """import socket, sys
 while True:
     try:
-        socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=1).close()
+        socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=1).close()  # it is a flood
     except OSError:
         pass
 """
@@ -412,7 +412,7 @@ def test_bare_connects_do_not_starve_calls(place, world):
         code, seconds = raw(place.admin, APPS)
         assert code == "OK"
         took.append(seconds)
-        time.sleep(0.01)
+        time.sleep(0.01)  # lets others run
     took.sort()
     assert took[len(took) // 2] < 10, took
 

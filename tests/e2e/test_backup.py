@@ -229,7 +229,7 @@ def test_nothing_moves_in_recovery_and_all_converge_after_it(world):
     assert any("recovery" in line for line in server.program.lines)
     # The agent reports, and is told nothing: what it serves stays.
     harness.until(lambda: shop.status().liveness == 2, 60, "the agent's hello")
-    time.sleep(2.5)
+    time.sleep(2.5)  # in vain, if it is right
     shop.serves("two\n", 1)
     status = shop.status()
     assert status.desired.name == "v1" and not status.converged
@@ -262,7 +262,7 @@ def test_nothing_moves_in_recovery_and_all_converge_after_it(world):
     harness.until(lambda: shop.status().liveness == 2, 60, "the agent's hello")
     shop.agent.kill()
     shop.agent.start()
-    time.sleep(1.5)
+    time.sleep(1.5)  # in vain, if it is right
     shop.serves("two\n", 1)
 
     stream = server.client().watch(from_revision=before)
@@ -297,7 +297,7 @@ def test_an_instance_that_the_backup_does_not_know_dials_again(world):
     harness.until(lambda: newcomer.serves("shop"), 60, "the new instance")
     shop.lose_and_restore()
     client = shop.server.client()
-    time.sleep(3)
+    time.sleep(3)  # in vain, if it is right
     assert newcomer.program.running and newcomer.serves("shop") == {"index.html": "one\n"}
     client.Resume()
     client.RegisterInstance(name="prod-2", environment="production")
@@ -341,7 +341,7 @@ def test_no_git_work_is_done_in_recovery(world):
     host.start()
     restore(world.path("copy"), world.path("restored"))
     client = world.server(folder=world.path("restored")).client()
-    time.sleep(3)
+    time.sleep(3)  # in vain, if it is right
     assert list(repository.refs()) == ["refs/heads/main"]
     assert client.GetVersion(app="shop", version="v2").version.content.state == 1
     assert client.GetStats().owed >= 1

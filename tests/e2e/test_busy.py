@@ -79,7 +79,7 @@ def test_hundreds_of_streams_end_together(busy):
     with channel_of(*busy) as channel:
         watching = [channel.unary_stream(WATCH)(b"", timeout=120) for _ in range(HUNDREDS)]
         channel.unary_unary(WHOAMI)(b"", timeout=60)
-        time.sleep(0.5)
+        time.sleep(0.5)  # most of them are open by then; none needs to be
         for each in watching:
             each.cancel()
         assert b"admin" in channel.unary_unary(WHOAMI)(b"", timeout=60)

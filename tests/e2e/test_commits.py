@@ -289,7 +289,7 @@ def test_killed_at_any_moment_there_is_exactly_one_commit(shop):
     names = [f"n{i}" for i in range(12)]
     for at, name in enumerate(names):
         client.CreateVersion(app="shop", name=name, **{"from": "v1"}, write={"request_id": name})
-        time.sleep(0.02 * at)
+        time.sleep(0.02 * at)  # any moment
         server.kill()
         server.start()
         client = server.client()

@@ -249,7 +249,7 @@ def test_the_master_key_changes_while_serving_and_over_kill_9(world):
     dice = random.Random(11)
     for _ in range(6):
         command = Program([harness.SLUICED, "keys", "rotate-master", "--data", world.path("server")])
-        time.sleep(dice.random() * 0.8)
+        time.sleep(dice.random() * 0.8)  # any moment
         world.server.kill()
         if dice.random() < 0.5:
             command.kill()

@@ -262,7 +262,7 @@ class Swapper:
                 top = os.path.join(self.staging, name)
                 if name.startswith("new-") and ".swapped" not in name:
                     self._swap(os.path.join(top, "a") if self.what == "inner" else top, f"{top}.swapped{self.swapped}")
-            time.sleep(0.0002)
+            time.sleep(0.0002)  # lets others run
 
     def _swap(self, path, aside):
         try:

@@ -25,12 +25,12 @@ class Bot:
         """Until it is acknowledged, always with the same request id."""
         while not self.stopping:
             try:
-                return getattr(client, method)(write={"request_id": request_id}, timeout=5, **fields)
+                return getattr(client, method)(write={"request_id": request_id}, timeout=60, **fields)
             except harness.Refused as refused:
                 if refused.code.name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"):
                     if refused.reason not in ("GATE_BLOCKED", "CONTENT_NOT_READY"):
                         raise
-                time.sleep(0.05)
+                time.sleep(0.05)  # between two tries
         return None
 
     def _run(self):
@@ -99,7 +99,7 @@ def test_kill_server_and_agents_in_a_loop(world):
     try:
         harness.until(lambda: all(agent.serves("shop") for agent in agents), 60, "the first release")
         for round_number in range(ROUNDS):
-            time.sleep(random.uniform(0.05, 0.4))
+            time.sleep(random.uniform(0.05, 0.4))  # any moment
             if round_number % 2 == 0:
                 server.kill()
                 if round_number % 10 == 0:

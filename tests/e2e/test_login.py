@@ -134,7 +134,7 @@ def test_tokens_that_are_no_good_are_refused_alike(server, tmp_path):
     unknown = dict(made_up, token="slc_" + "a" * 20 + "_" + "b" * 52)
     join_like = dict(made_up, token="jtk_something")
     admin("principal", "disable", "ci")
-    time.sleep(1.5)
+    time.sleep(1.5)  # the first one's life is a second
     said = set()
     for text in (short, revoked, disabled, json.dumps(made_up), json.dumps(unknown), json.dumps(join_like)):
         done = Person(tmp_path / "nobody")("login", code=3, stdin=text)
@@ -312,7 +312,7 @@ def test_a_server_that_is_away_breaks_no_context(make_server, tmp_path):
 def test_an_expired_one_says_what_to_do(make_server, tmp_path):
     server = make_server("--login-cert-life", "2s")
     admin = admin_of(server, tmp_path / "admin")
-    time.sleep(3)
+    time.sleep(3)  # its life is two seconds
     said = admin("whoami", code=3).stderr
     assert "has expired" in said and "sluice login" in said
     assert admin.json("context", "show")["expired"] and "expired: sluice login" in admin("context", "ls").stdout

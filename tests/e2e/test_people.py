@@ -154,7 +154,7 @@ def test_bots_go_on_when_their_certificate_is_renewed(make_server, tmp_path):
     until = time.monotonic() + 20
     while time.monotonic() < until:  # the timer of the README; the first certificates end meanwhile
         admin("whoami")
-        time.sleep(1)
+        time.sleep(1)  # once a second
     assert watch.poll() is None and promoter.poll() is None
     admin("promote", "shop", "v1", "--to", "staging", "--yes")
     admin("wait", "shop", "v1", "--published")
@@ -188,7 +188,7 @@ def test_a_release_is_signed_for_an_agent_that_demands_it(admin, tmp_path):
                 repository.commit({"apps/shop/index.html": text})
                 admin("version", "create", "shop", version)
             for environment in ("staging", "production"):
-                admin("promote", "shop", version, "--to", environment, "--yes")
+                admin("promote", "shop", version, "--to", environment, "--yes", "--wait")  # a plan holds when nothing is fetched
                 admin("wait", "shop", version, "--published")
             admin("release", "shop", version, "--yes")
             harness.until(lambda: "release key" in admin("explain", "prod-1", "shop").stdout, 60, "the agent says no")
@@ -204,7 +204,7 @@ def test_a_release_is_signed_for_an_agent_that_demands_it(admin, tmp_path):
         repository.commit({"apps/shop/index.html": "three"})
         admin("version", "create", "shop", "v3")
         for environment in ("staging", "production"):
-            admin("promote", "shop", "v3", "--to", environment, "--yes")
+            admin("promote", "shop", "v3", "--to", environment, "--yes", "--wait")
             admin("wait", "shop", "v3", "--published")
         admin("release", "sign", "shop", "v3", "--key", other)
         admin("release", "shop", "v3", "--yes")

@@ -29,7 +29,7 @@ def compile_support(out):
 def reflect(channel, message, package, request):
     stub = channel.stream_stream(f"/{package}.ServerReflection/ServerReflectionInfo", request_serializer=lambda m: m.SerializeToString(),
                                  response_deserializer=message(f"{package}.ServerReflectionResponse").FromString)
-    return next(iter(stub(iter([message(f"{package}.ServerReflectionRequest")(**request)]), timeout=10)))
+    return next(iter(stub(iter([message(f"{package}.ServerReflectionRequest")(**request)]), timeout=60)))
 
 
 @pytest.mark.parametrize("package", ["grpc.reflection.v1alpha", "grpc.reflection.v1"])
@@ -55,7 +55,7 @@ def test_python_lists_services_by_reflection_and_calls_them(world, package):
     factory = message_factory.MessageFactory(pool)
     call = channel.unary_unary(f"/{service.full_name}/{method.name}", request_serializer=lambda m: m.SerializeToString(),
                                response_deserializer=factory.GetPrototype(method.output_type).FromString)
-    assert [w.name for w in call(factory.GetPrototype(method.input_type)(), timeout=10).workspaces] == ["default"]
+    assert [w.name for w in call(factory.GetPrototype(method.input_type)(), timeout=60).workspaces] == ["default"]
     channel.close()
 
 
@@ -67,12 +67,12 @@ def test_python_health(world):
                                 response_deserializer=message("grpc.health.v1.HealthCheckResponse").FromString)
     request = message("grpc.health.v1.HealthCheckRequest")
     for name in [""] + [f"sluice.v1.{n}Service" for n in NAMES]:
-        assert check(request(service=name), timeout=10).status == 1
+        assert check(request(service=name), timeout=60).status == 1
     with pytest.raises(grpc.RpcError) as error:
-        check(request(service="no.Such"), timeout=10)
+        check(request(service="no.Such"), timeout=60)
     assert error.value.code() == grpc.StatusCode.NOT_FOUND
     with pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary("/sluice.v1.AppService/NoSuch")(b"", timeout=10)
+        channel.unary_unary("/sluice.v1.AppService/NoSuch")(b"", timeout=60)
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
     channel.close()
 

@@ -31,7 +31,7 @@ class Writers:
                     self.acknowledged.append(name)
             except harness.Refused as refused:
                 self.outcomes.add(refused.code)
-                time.sleep(0.05)
+                time.sleep(0.05)  # between two tries
             i += 1
 
     def stop(self):

@@ -23,7 +23,7 @@ def until(condition, what):
     deadline = time.monotonic() + 60
     while not (value := condition()):
         assert time.monotonic() < deadline, f"no {what}"
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
     return value
 
 

@@ -48,7 +48,7 @@ class Peer:
     """A connection that has said the preface, unless told otherwise. What the server says is not looked at, so SETTINGS are never acknowledged.
     With a context it has shaken hands, and may yet be refused: TLS 1.3 tells that later."""
 
-    def __init__(self, port, greet=True, context=None, timeout=5):
+    def __init__(self, port, greet=True, context=None, timeout=5):  # of a flood, which does not wait
         self.socket, self.tls = socket.create_connection(("127.0.0.1", port), timeout), context is not None
         if context is not None:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -548,7 +548,7 @@ def until(condition, timeout=60, what="condition"):
         if value:
             return value
         assert time.monotonic() < deadline, f"{what} did not come within {timeout} s"
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
 
 
 def wait_content(client, app, version, state="READY", timeout=60):

@@ -303,7 +303,7 @@ def test_stop_while_called(server):
     threads = [threading.Thread(target=be_busy) for _ in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    time.sleep(0.5)  # some load
     code, seconds = server.stop()
     for thread in threads:
         thread.join()
