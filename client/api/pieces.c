@@ -31,8 +31,7 @@ sl_code api_take_all(sluice_client *client, const char *path, struct sl_bytes re
 	code = code != SL_OK ? code : crpc_stream_send(stream, request, SEND_MS, err);
 	code = code != SL_OK ? code : crpc_stream_close_send(stream, err);
 	if (stream != NULL && code == SL_UNAVAILABLE) {
-		/* Whoever has answered all takes no more; the answers and the end are to be read.
-		 */
+		/* Who has answered all takes no more; answers and end are to be read. */
 		sl_err_clear(err);
 		code = SL_OK;
 	}
