@@ -3,6 +3,7 @@
 #include "base/mem/own.h"
 #include "server/fleet/fleet.h"
 #include "server/gitsync/gitsync.h"
+#include "server/services/bundles.h"
 #include "server/services/requests.h"
 #include "server/services/service.h"
 #include "server/watch/watch.h"
@@ -62,6 +63,10 @@ FAMILY(owed_commits, METRICS_GAUGE, "sluice_git_owed_commits",
        "Commits owed to branches of repositories.");
 FAMILY(parked_commits, METRICS_GAUGE, "sluice_git_parked_commits",
        "Of those, refused, and waiting for somebody.");
+FAMILY(bundles_sent, METRICS_COUNTER, "sluice_bundles_sent_total",
+       "Bundles sent to the end, to agents and as exports.");
+FAMILY(bundle_bytes, METRICS_COUNTER, "sluice_bundle_bytes_sent_total",
+       "Bytes of bundles sent, also of those that were cut off.");
 
 struct sample {
 	const struct metrics_family *family;
@@ -175,10 +180,22 @@ static void collect_git(const struct services *services, struct metrics_page *pa
 	write_samples(page, samples, SL_COUNT(samples));
 }
 
+static void collect_bundles(const struct services *services, struct metrics_page *page)
+{
+	struct bundles_stats b;
+	bundles_stats_read(services->bundles, &b);
+	const struct sample samples[] = {
+	    {&bundles_sent, (double)b.sent},
+	    {&bundle_bytes, (double)b.bytes},
+	};
+	write_samples(page, samples, SL_COUNT(samples));
+}
+
 void collect_metrics(void *ctx, struct metrics_page *page)
 {
 	const struct services *services = ctx;
 	collect_store(services, page);
 	collect_fleet(services, page);
 	collect_git(services, page);
+	collect_bundles(services, page);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,7 +46,8 @@ struct sending {
 };
 
 struct bundles {
-	struct bundle_files *files; /* owned */
+	struct bundle_files *files;   /* owned */
+	_Atomic uint64_t sent, bytes; /* struct bundles_stats */
 	unsigned max;
 	struct sending sendings[];
 };
@@ -109,6 +111,15 @@ void bundles_free(struct bundles *bundles)
 	free(bundles);
 }
 
+void bundles_stats_read(struct bundles *bundles, struct bundles_stats *ret_stats)
+{
+	*ret_stats = (struct bundles_stats){.sent = 0};
+	if (bundles != NULL) {
+		ret_stats->sent = atomic_load(&bundles->sent);
+		ret_stats->bytes = atomic_load(&bundles->bytes);
+	}
+}
+
 /* --- the thread -------------------------------------------------------------------------- */
 
 /* Is what the reader has the beginning of this file? Else it gets all of it. */
@@ -147,6 +158,9 @@ static sl_code send_pieces(struct sending *s, int fd, uint64_t at, uint64_t size
 		Sluice__V1__FetchBundleResponse response = SLUICE__V1__FETCH_BUNDLE_RESPONSE__INIT;
 		response.data = (ProtobufCBinaryData){.data = piece, .len = (size_t)got};
 		code = send(s, &response, at, err);
+		if (code == SL_OK) {
+			atomic_fetch_add(&s->bundles->bytes, (uint64_t)got);
+		}
 	}
 	return code;
 }
@@ -164,6 +178,7 @@ static sl_code send_file(struct sending *s, const struct bundle_file *file, stru
 	sl_code code = send(s, &first, first.offset, err);
 	code = code != SL_OK ? code : send_pieces(s, fd, first.offset, first.size, err);
 	if (code == SL_OK) {
+		atomic_fetch_add(&s->bundles->sent, 1);
 		log_info("bundle-sent", "app=%s version=%s bytes=%" PRIu64 " from=%" PRIu64,
 			 s->head.slug, s->bundle.version, first.size - first.offset, first.offset);
 	}

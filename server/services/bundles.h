@@ -6,6 +6,8 @@
 #ifndef SL_SERVER_BUNDLES_H
 #define SL_SERVER_BUNDLES_H
 
+#include <stdint.h>
+
 #include "base/err/err.h"
 #include "server/gitsync/gitsync.h"
 #include "server/rpc/rpc.h"
@@ -24,5 +26,12 @@ SL_MUST_USE sl_code bundles_new(const struct bundles_options *options, struct bu
 void bundles_stop(struct bundles *bundles);
 /* Waits for the end of all. After gitsync_stop(), before rpc_server_free(). NULL is fine. */
 void bundles_free(struct bundles *bundles);
+
+struct bundles_stats {
+	uint64_t sent;  /* to their ends */
+	uint64_t bytes; /* of those, and of what readers left before its end */
+};
+/* NULL: all zero. Any thread. */
+void bundles_stats_read(struct bundles *bundles, struct bundles_stats *ret_stats);
 
 #endif

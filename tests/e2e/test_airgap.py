@@ -328,6 +328,31 @@ def test_what_was_cut_goes_on_where_it_was(gap):
     assert len(agent.serves("shop")) == 14
 
 
+def test_what_a_server_cut_goes_on_with_the_next_one(gap):
+    """The file that it sent is gone with it: the next one makes the same bytes anew."""
+    gap.repository.commit({f"apps/shop/data-{i}": random.Random(i).randbytes(1 << 19).hex() for i in range(6)})
+    gap.client.CreateVersion(app="shop", name="v2")
+    harness.wait_content(gap.client, "shop", "v2")
+    gap.promote("v2")
+    gap.host.stop()
+    proxy = gap.world.add(Proxy(gap.server.port))
+    proxy.hold_from = 3 << 20
+    agent = gap.agent("--bundles-from", "server", server=proxy)
+    harness.until(lambda: received(gap) > 2 << 20, 60, "what came is on the disk")
+    assert gap.server.metric("sluice_bundles_sent_total") == 0
+    gap.server.kill()
+    proxy.reset()
+    proxy.heal()
+    gap.server.start()
+    gap.serves(agent, "one\n", 60)
+    found = gap.server.program.wait_line(r"bundle-sent app=shop version=v2 bytes=(\d+) from=(\d+)")
+    sent, start = int(found.group(1)), int(found.group(2))
+    assert start > 2 << 20 and sent + start == os.path.getsize(gap.export("v2"))
+    assert gap.server.metric("sluice_bundles_sent_total") == 2
+    assert gap.server.metric("sluice_bundle_bytes_sent_total") == sent + sent + start
+    assert len(agent.serves("shop")) == 8
+
+
 def test_a_part_that_went_bad_is_fetched_anew(gap):
     gap.promote("v1")
     gap.host.stop()

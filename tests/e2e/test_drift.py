@@ -7,7 +7,6 @@ import signal
 import stat
 import struct
 import subprocess
-import urllib.request
 
 import harness
 
@@ -86,10 +85,6 @@ class Shop:
         os.chmod(self.path(name), 0o444)
         os.chmod(folder, mode)
 
-    def metric(self, name):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.metrics_port}/metrics", timeout=60) as page:
-            return next(float(line.split()[-1]) for line in page.read().decode().splitlines() if line.startswith(name + " "))
-
 
 def opened(folder, act):
     os.chmod(folder, 0o755)
@@ -104,12 +99,12 @@ def lead_away(path):
 
 def test_what_was_changed_is_reported_and_left(world):
     shop = Shop(world, REPORT)
-    assert shop.metric("sluice_modified_apps") == 0
+    assert shop.server.metric("sluice_modified_apps") == 0
     shop.edit("index.html", "mine\n")
     shop.finds("index.html")
     shop.edit("new.html", "more\n")
     shop.finds("index.html", "new.html")
-    assert shop.metric("sluice_modified_apps") == 1
+    assert shop.server.metric("sluice_modified_apps") == 1
     why = shop.client.Explain(instance="prod-1", app="shop")
     step = next(s for s in why.steps if s.subject == "drift")
     assert "MODIFIED" in step.text and "index.html" in step.text and "REPORT" in step.text
@@ -156,7 +151,7 @@ def test_every_kind_of_change_is_found_and_put_back(world):
     for number, change in enumerate(changes, 1):
         shop.change(change)
         shop.is_back(number)
-    assert shop.metric("sluice_corrections_total") >= len(changes)
+    assert shop.server.metric("sluice_corrections_total") >= len(changes)
     assert not any(name for name in os.listdir(os.path.join(shop.agent.folder, "staging")) if name.startswith("new")), "nothing is left over"
 
 

@@ -1,8 +1,6 @@
 """Agents take turns at a Git host: no more fetch from it at once than the server lets, and all get what they are told to have."""
 import os
-import re
 import socket
-import urllib.request
 
 import pytest
 import harness
@@ -10,13 +8,8 @@ import harness
 AGENTS = 6
 
 
-def gauge(server, name):
-    text = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=60).read().decode()
-    return int(float(re.search(rf"^{name} (\S+)$", text, re.M).group(1)))
-
-
 def fetching(server):
-    return gauge(server, "sluice_agents_fetching"), gauge(server, "sluice_agents_waiting_to_fetch")
+    return server.metric("sluice_agents_fetching"), server.metric("sluice_agents_waiting_to_fetch")
 
 
 def test_no_more_than_the_bound_at_once(world):

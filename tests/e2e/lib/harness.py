@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 import grpc
 import guard
@@ -231,6 +232,11 @@ class Server:
         client = Client(self.services, self.port, options)
         self._clients.append(client)
         return client
+
+    def metric(self, name):
+        """The value of a metric without labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=60) as page:
+            return float(re.search(rf"^{name} (\S+)$", page.read().decode(), re.M).group(1))
 
     def kill(self):
         self.program.kill()
