@@ -9,6 +9,7 @@ import raw_git
 
 import hosts
 
+# For those that never end.
 DEADLINE = ["--git-deadline", "3s"]
 
 
@@ -34,19 +35,39 @@ def server(services, short_folder):
     made.end()
 
 
-@pytest.fixture(scope="module")
-def contents(server, host, trap):
-    """All apps at once, so that the hosts that stall do it together: {case: function that waits for the content}."""
-    client = server.client()
-    for case, make in {**{c: row[0] for c, row in hosts.HOSTS.items()}, **hosts.FINE}.items():
+def create(client, host, trap, cases):
+    for case, make in cases.items():
         client.CreateRepository(name=case, url=host.host(case, repository(make, trap)[0]), publish=2)
         client.CreateApp(name=case, repository=case, path=".")
     return client
 
 
 @pytest.fixture(scope="module")
+def contents(server, host, trap):
+    """All apps at once, so that the hosts that stall do it together."""
+    return create(server.client(), host, trap, {case: row[0] for case, row in hosts.HOSTS.items()})
+
+
+@pytest.fixture(scope="module")
+def odd_contents(services, short_folder, host, trap):
+    """What is only odd has the time that it takes: ten thousand refs, on a busy machine."""
+    made = harness.Server(services, os.path.join(short_folder, "odd-server")).start()
+    yield create(made.client(), host, trap, hosts.FINE)
+    made.end()
+
+
+@pytest.fixture(scope="module")
 def victim(services, short_folder):
     made = hostile_world.Victim(services, os.path.join(short_folder, "victim"), DEADLINE)
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="module")
+def odd_victim(services, short_folder):
+    made = hostile_world.Victim(services, os.path.join(short_folder, "odd-victim"))
     try:
         yield made.start()
     finally:
@@ -82,8 +103,8 @@ def test_the_server_names_it(contents, server, trap, short_folder, case):
 
 
 @pytest.mark.parametrize("case", hosts.FINE)
-def test_the_server_takes_what_is_only_odd(contents, case):
-    harness.wait_content(contents, case, "v1", timeout=60)
+def test_the_server_takes_what_is_only_odd(odd_contents, case):
+    harness.wait_content(odd_contents, case, "v1", timeout=60)
 
 
 def offered(victim, trap, case, make):
@@ -113,11 +134,11 @@ def test_the_agent_names_it(victim, trap, case):
 
 
 @pytest.mark.parametrize("case", hosts.FINE)
-def test_the_agent_serves_what_is_only_odd(victim, trap, case):
-    bundle = offered(victim, trap, case, hosts.FINE[case])
-    victim.offer(bundle)
-    victim.report(bundle, [hostile_world.HEALTHY])
-    victim.assert_serving({"index.html": b"<h1>new</h1>\n"})
-    since = len(victim.plane.reports)
-    victim.plane.tell([victim.entry([victim.good])])
-    victim.report(victim.good, [hostile_world.HEALTHY], since=since)
+def test_the_agent_serves_what_is_only_odd(odd_victim, trap, case):
+    bundle = offered(odd_victim, trap, case, hosts.FINE[case])
+    odd_victim.offer(bundle)
+    odd_victim.report(bundle, [hostile_world.HEALTHY])
+    odd_victim.assert_serving({"index.html": b"<h1>new</h1>\n"})
+    since = len(odd_victim.plane.reports)
+    odd_victim.plane.tell([odd_victim.entry([odd_victim.good])])
+    odd_victim.report(odd_victim.good, [hostile_world.HEALTHY], since=since)
