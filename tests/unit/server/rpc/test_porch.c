@@ -82,10 +82,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Returns the client's end; it has said `word`. */
-static int come(int listener, uint8_t word, bool *ret_taken)
+/* Returns the client's end; it has said its number. */
+static int come(int listener, int number, bool *ret_taken)
 {
 	const struct sockaddr_in to = address_of(listener);
+	const uint8_t word = (uint8_t)number;
 	struct sockaddr_storage from;
 	socklen_t size = sizeof(from);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -122,7 +123,7 @@ static int let_in(const struct fixture *f, int ms)
 	return got;
 }
 
-static uint8_t word_of(int fd)
+static int word_of(int fd)
 {
 	uint8_t word = 0;
 	assert_int_equal(recv(fd, &word, 1, 0), 1);
@@ -136,11 +137,11 @@ static void test_porch_lets_in_all_in_their_order_but_not_at_once(void **state)
 	int clients[MANY];
 	bool taken = false;
 	uint64_t began_ms = sl_clock_mono_ms();
-	for (uint8_t i = 0; i < MANY; i++) {
+	for (int i = 0; i < MANY; i++) {
 		clients[i] = come(f->listener, i, &taken);
 		assert_true(taken);
 	}
-	for (uint8_t i = 0; i < MANY; i++) {
+	for (int i = 0; i < MANY; i++) {
 		int got = let_in(f, WAIT_MS);
 		assert_true(got >= 0);
 		assert_int_equal(word_of(got), i);
@@ -155,13 +156,13 @@ static void test_porch_forgets_who_has_left_whatever_they_said(void **state)
 	const struct fixture *f = *state;
 	int clients[MANY];
 	bool taken = false;
-	for (uint8_t i = 0; i < MANY; i++) {
+	for (int i = 0; i < MANY; i++) {
 		clients[i] = come(f->listener, i, &taken);
 	}
-	for (uint8_t i = AT_ONCE; i < MANY - 1; i++) { /* the first ones are in */
+	for (int i = AT_ONCE; i < MANY - 1; i++) { /* the first ones are in */
 		(void)close(clients[i]);
 	}
-	uint8_t last = 0;
+	int last = 0;
 	for (unsigned served = 0; last != MANY - 1; served++) {
 		int got = let_in(f, WAIT_MS);
 		assert_true(got >= 0 && served < MANY);
@@ -193,11 +194,11 @@ static void test_porch_hangs_up_on_who_waits_when_it_is_shut(void **state)
 	int clients[MANY];
 	bool taken = false;
 	char byte;
-	for (uint8_t i = 0; i < MANY; i++) {
+	for (int i = 0; i < MANY; i++) {
 		clients[i] = come(f->listener, i, &taken);
 	}
 	porch_shut();
-	for (uint8_t i = 0; i < MANY; i++) {
+	for (int i = 0; i < MANY; i++) {
 		assert_true(recv(clients[i], &byte, 1, 0) <= 0); /* else it hangs */
 		(void)close(clients[i]);
 	}
@@ -222,10 +223,10 @@ static void test_porch_is_for_several_threads(void **state)
 	int clients[MANY];
 	bool taken = false;
 	assert_int_equal(pthread_create(&thread, NULL, tick_on, &stop), 0);
-	for (uint8_t i = 0; i < MANY; i++) {
+	for (int i = 0; i < MANY; i++) {
 		clients[i] = come(f->listener, i, &taken);
 	}
-	for (uint8_t i = 0; i < MANY; i++) {
+	for (int i = 0; i < MANY; i++) {
 		assert_int_equal(word_of(let_in(f, WAIT_MS)), i);
 		(void)close(clients[i]);
 	}
