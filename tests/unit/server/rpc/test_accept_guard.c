@@ -196,11 +196,7 @@ static void test_accept_guard_hears_again_after_a_flood(void **state)
 	struct child child = start(DESCRIPTORS, 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		assert_in_range(flood(&child, 60000), 1, DESCRIPTORS);
-		bool heard = false;
-		for (unsigned n = 0; n < 20 && !heard; n++) { /* it first notices who left */
-			heard = hears(&child);
-		}
-		assert_true(heard);
+		assert_true(WAIT_FOR(hears(&child), 60000)); /* it first notices who left */
 	}
 	struct accept_guard_counts counts = stop(&child);
 	assert_true(counts.refused_full > 0);
@@ -217,12 +213,7 @@ static void test_accept_guard_survives_having_no_descriptor_left(void **state)
 	assert_int_equal(prlimit(child.pid, RLIMIT_NOFILE, &none, NULL), 0);
 	(void)flood(&child, 200);
 	assert_int_equal(prlimit(child.pid, RLIMIT_NOFILE, &some, NULL), 0);
-	bool heard = false;
-	for (unsigned n = 0; n < 40 && !heard; n++) {
-		heard = hears(&child);
-		(void)usleep(heard ? 0 : 50000); /* it first sheds what came meanwhile */
-	}
-	assert_true(heard);
+	assert_true(WAIT_FOR(hears(&child), 60000)); /* it first sheds what came meanwhile */
 	struct accept_guard_counts counts = stop(&child);
 	assert_true(counts.starved > 0);
 }
