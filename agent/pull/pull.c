@@ -44,9 +44,11 @@ static sl_code check_disk(const struct pull *pull, struct sl_err *err)
 	if (code != SL_OK) {
 		return code;
 	}
-	/* Once packed in the mirror, once written out, and as the server's file. */
-	unsigned times = pull->options.channel != NULL ? 3 : 2;
-	uint64_t need = pull->options.disk_reserve + times * pull->bundle->bytes;
+	/* Once packed in the mirror, which has some of a try that was cut off, once written out,
+	 * and as the server's file. */
+	uint64_t bytes = pull->bundle->bytes, times = pull->options.channel != NULL ? 3 : 2;
+	uint64_t held = bytes / 100 * git_mirror_held(pull->mirror, pull->bundle->commit);
+	uint64_t need = pull->options.disk_reserve + times * bytes - held;
 	if (room >= need && need >= pull->options.disk_reserve) {
 		return SL_OK;
 	}
@@ -217,13 +219,22 @@ static uint32_t part(uint64_t done, uint64_t total)
 	return total == 0 ? 0 : done >= total ? 100 : (uint32_t)(done * 100 / total);
 }
 
+/* One number that grows, of however many packs. */
+static uint32_t fetched(const struct git_progress *progress)
+{
+	uint32_t of_pack = part(progress->done_objects, progress->total_objects);
+	return progress->total_parts == 0
+		   ? of_pack
+		   : part(100 * progress->done_parts + of_pack, 100 * progress->total_parts);
+}
+
 uint32_t pull_percent(const struct pull *pull)
 {
 	switch (pull->sm.at) {
 	case RECEIVING:
 		return pull->receive != NULL ? receive_percent(pull->receive) : 0;
 	case FETCHING:
-		return part(pull->progress.done_objects, pull->progress.total_objects);
+		return fetched(&pull->progress);
 	default:
 		return part(pull->progress.written_files, pull->bundle->files);
 	}

@@ -20,15 +20,10 @@ enum {
 
 /* --- publishing ------------------------------------------------------------------- */
 
-static enum git_failure push(struct work *work, const git_oid *base, const git_oid *tree)
+static enum git_failure push(struct work *work, const git_oid *base, const git_oid *tree,
+			     const char *name)
 {
-	char name[GIT_REF_MAX];
-	int bytes =
-	    snprintf(name, sizeof(name), "%s%s%s", work->job->ref, between, git_oid_tostr_s(base));
 	git_oid commit;
-	if (bytes >= (int)sizeof(name)) {
-		return GIT_OK; /* a name too long for a delta */
-	}
 	enum git_failure failure =
 	    commit_write(work, tree, base, "sluice", work->job->message, &commit);
 	if (failure != GIT_OK) {
@@ -46,40 +41,41 @@ static enum git_failure push(struct work *work, const git_oid *base, const git_o
 	return failure;
 }
 
-void delta_publish(struct work *work, const git_oid *commit, const git_oid *tree)
+enum git_failure delta_publish(struct work *work, const git_oid *commit, const git_oid *tree,
+			       const struct bundle *bundle)
 {
 	git_oid base;
+	char name[GIT_REF_MAX];
+	int bytes = snprintf(name, sizeof(name), "%s%s%s", work->job->ref, between,
+			     work->job->other_commit);
 	if (git_oid_fromstr(&base, work->job->other_commit) != 0 || git_oid_equal(&base, commit) ||
-	    !mirror_has_commit(work, &base)) {
-		return;
+	    !mirror_has_commit(work, &base) || bytes >= (int)sizeof(name)) {
+		return GIT_OK; /* nothing to be on top of, or a name too long for a delta */
 	}
-	if (push(work, &base, tree) != GIT_OK) {
-		work->result->failure = GIT_OK;
-		work->result->rule = GIT_RULE_NONE;
-	}
+	const struct parts parts = {.ref = name, .base = &base, .tree = tree, .bundle = bundle};
+	enum git_failure failure = push(work, &base, tree, name);
+	return failure != GIT_OK ? failure : parts_publish(work, &parts);
 }
 
 /* --- fetching --------------------------------------------------------------------- */
 
 /* The ref's delta on top of a commit that the mirror has; NULL: none. */
-static const git_remote_head *find(const struct remote *remote, const char *ref)
+static const git_remote_head *find(const struct remote *remote, const char *ref, git_oid *ret_base)
 {
 	size_t bytes = strlen(ref), more = sizeof(between) - 1;
 	for (size_t i = 0; i < remote->ref_count; i++) {
 		const char *name = remote->refs[i]->name;
-		git_oid base;
 		if (strncmp(name, ref, bytes) == 0 && strncmp(name + bytes, between, more) == 0 &&
 		    job_is_oid(name + bytes + more) &&
-		    git_oid_fromstr(&base, name + bytes + more) == 0 &&
-		    mirror_has_whole(remote->work, &base)) {
+		    git_oid_fromstr(ret_base, name + bytes + more) == 0 &&
+		    mirror_has_whole(remote->work, ret_base)) {
 			return remote->refs[i];
 		}
 	}
 	return NULL;
 }
 
-/* Writes the commit without its parent, if that makes it `want`. */
-static bool write_parentless(struct work *work, const git_oid *delta, const git_oid *want)
+bool delta_write_parentless(struct work *work, const git_oid *delta, const git_oid *want)
 {
 	SL_AUTO(git_odb_object_free_auto) git_odb_object *object = NULL;
 	SL_AUTO(sl_buf_fini) struct sl_buf bytes = {0};
@@ -104,16 +100,23 @@ static bool write_parentless(struct work *work, const git_oid *delta, const git_
 enum git_failure delta_fetch(struct remote *remote, const git_oid *want, bool *ret_found)
 {
 	struct work *work = remote->work;
-	const git_remote_head *head = find(remote, work->job->ref);
+	git_oid base;
+	const git_remote_head *head = find(remote, work->job->ref, &base);
 	*ret_found = false;
 	if (head == NULL) {
 		return GIT_OK;
 	}
-	char spec[2 * GIT_REF_MAX];
+	char name[GIT_REF_MAX], spec[2 * GIT_REF_MAX];
 	git_oid delta = head->oid;
-	(void)snprintf(spec, sizeof(spec), "+%.*s:refs/sluice/fetch", GIT_REF_MAX, head->name);
-	enum git_failure failure = fetch_try(remote, spec);
-	if (failure == GIT_OK && write_parentless(work, &delta, want) &&
+	(void)snprintf(name, sizeof(name), "%s", head->name);
+	(void)snprintf(spec, sizeof(spec), "+%s:refs/sluice/fetch", name);
+	const struct parts parts = {.ref = name, .base = &base};
+	enum git_failure failure = parts_fetch(remote, &parts, want, ret_found);
+	if (failure != GIT_OK || *ret_found) {
+		return failure;
+	}
+	failure = fetch_try(remote, spec);
+	if (failure == GIT_OK && delta_write_parentless(work, &delta, want) &&
 	    mirror_has_whole(work, want)) {
 		*ret_found = true;
 		return mirror_keep(work, want);

@@ -91,8 +91,12 @@ static enum git_failure fetch_named(struct work *work, struct remote *remote, co
 				    git_oid *ret_commit)
 {
 	const struct git_job *job = work->job;
+	const struct parts parts = {.ref = job->ref};
 	bool found = false;
 	enum git_failure failure = want == NULL ? GIT_OK : delta_fetch(remote, want, &found);
+	if (failure == GIT_OK && want != NULL && !found && job->ref[0] != '\0') {
+		failure = parts_fetch(remote, &parts, want, &found);
+	}
 	if (failure != GIT_OK || found) {
 		*ret_commit = found ? *want : *ret_commit;
 		return failure;

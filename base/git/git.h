@@ -41,12 +41,15 @@ enum git_op {
 	 * to `ref`, never forced. There with the same tree: success. With another:
 	 * TAG_TAKEN. Result: published commit. Byte-determined: a retry makes the same id.
 	 * `other_commit` ("": none), what was published before it, makes a delta on top of that
-	 * beside the ref (delta.c); the text says why there is none. */
+	 * beside the ref (delta.c); a big bundle gets parts there, too (parts.c). The text says why
+	 * there are none. */
 	GIT_PUBLISH,
 	/* Fetches `ref` alone into the mirror and checks that it is `commit` (when
 	 * given: else any). When the remote's ref moved on, or the mirror already
 	 * has `commit`, that is enough: what counts is that the mirror has it. When it has what
-	 * a delta beside the ref is on top of, only what changed is fetched. */
+	 * a delta beside the ref is on top of, only what changed is fetched. Of a big bundle what
+	 * has come stays when the connection is cut: the next job goes on from the last whole part.
+	 */
 	GIT_FETCH,
 	/* Writes the folder `path` ("" = the root) of `commit` below `staging`, an
 	 * empty folder, view-only (0444/0555, staging itself too: it can still be
@@ -186,13 +189,14 @@ struct git_limits {
 	uint64_t file_bytes; /* of one */
 	unsigned depth;      /* folders within folders */
 	unsigned name_bytes, path_bytes;
-	uint64_t pack_bytes, pack_objects; /* of one fetch */
+	uint64_t pack_bytes, pack_objects; /* of all that a job fetches */
+	uint64_t part_bytes; /* of files, in a part of a bundle of more than two (parts.c) */
 };
 #define GIT_LIMITS_DEFAULT                                                                         \
 	{                                                                                          \
 		.files = 100000, .bytes = 2ull << 30, .file_bytes = 1ull << 30, .depth = 64,       \
 		.name_bytes = 255, .path_bytes = 1024, .pack_bytes = 4ull << 30,                   \
-		.pack_objects = 2000000                                                            \
+		.pack_objects = 2000000, .part_bytes = 32ull << 20                                 \
 	}
 
 /* Who we are to a repository's host, and by what the host is known. NULL in any: none. Borrowed. */
@@ -301,7 +305,9 @@ struct git_result {
 void git_result_fini(struct git_result *result);
 
 struct git_progress {
-	uint64_t done_objects, total_objects, received_bytes;
+	uint64_t done_objects, total_objects; /* of this pack */
+	uint64_t received_bytes;
+	uint64_t done_parts, total_parts;      /* packs, where there are several; else 0 */
 	uint64_t written_files, written_bytes; /* checkout, export, unpack */
 };
 
@@ -333,6 +339,9 @@ void git_worker_free(struct git_worker *worker);
  * the result, which the caller ends with git_result_fini(). */
 SL_MUST_USE sl_code git_run(const struct git_job *job, bool (*stop)(void *ctx), void *ctx,
 			    struct git_result *ret_result, struct sl_err *err);
+
+/* How much of a commit, in percent, a FETCH that was cut off left in the mirror, roughly. */
+unsigned git_mirror_held(const char *mirror, const char *commit);
 
 /* Removes what killed jobs left in a mirror (pack_git2_*, *.lock). No job may run on it. */
 void git_mirror_sweep(const char *mirror);

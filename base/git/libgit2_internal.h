@@ -17,6 +17,7 @@
 #define GIT_EXTERN(type) extern __attribute__((weak)) type
 GIT_EXTERN(int) git_libgit2_opts(int option, ...); /* common.h has declared it as usual */
 #include <git2.h>
+#include <git2/sys/repository.h>
 #undef GIT_OK
 #undef GIT_PATH_MAX
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -15,26 +16,45 @@
 
 enum { SWEEP_DEPTH_MAX = 16, LOCK_TRIES = 100, LOCK_PAUSE_MS = 20 };
 
-static int open_or_make(struct work *work)
+static int open_or_make(const char *path, bool make, git_repository **ret_repo)
 {
 	unsigned flags = GIT_REPOSITORY_OPEN_BARE | GIT_REPOSITORY_OPEN_NO_SEARCH;
-	int rc = git_repository_open_ext(&work->repo, work->job->mirror, flags, NULL);
-	if (rc != GIT_ENOTFOUND || !job_makes_mirror(work->job->op)) {
+	int rc = git_repository_open_ext(ret_repo, path, flags, NULL);
+	if (rc != GIT_ENOTFOUND || !make) {
 		return rc;
 	}
 	git_repository_init_options opts;
 	(void)git_repository_init_options_init(&opts, GIT_REPOSITORY_INIT_OPTIONS_VERSION);
-	opts.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_REINIT;
+	opts.flags =
+	    GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_REINIT | GIT_REPOSITORY_INIT_MKDIR;
 	opts.initial_head = "main";
-	return git_repository_init_ext(&work->repo, work->job->mirror, &opts);
+	return git_repository_init_ext(ret_repo, path, &opts);
 }
 
 enum git_failure mirror_open(struct work *work)
 {
-	int rc = open_or_make(work);
+	int rc = open_or_make(work->job->mirror, job_makes_mirror(work->job->op), &work->repo);
 	rc = rc != 0 ? rc : git_repository_odb(&work->odb, work->repo);
 	rc = rc != 0 ? rc : loose_add(work->odb, work->job->mirror);
 	return rc == 0 ? GIT_OK : work_fail_git(work, ERROR_MIRROR, rc, "open the mirror");
+}
+
+enum git_failure mirror_open_telling(struct work *work, const git_oid *have,
+				     git_repository **ret_repo)
+{
+	static const char ref[] = "refs/heads/told";
+	SL_AUTO(git_reference_free_auto) git_reference *told = NULL;
+	char path[GIT_PATH_MAX + 16];
+	(void)snprintf(path, sizeof(path), "%s/telling.git", work->job->mirror);
+	int rc = open_or_make(path, true, ret_repo);
+	rc = rc != 0 ? rc : git_repository_set_odb(*ret_repo, work->odb);
+	if (rc == 0 && have != NULL) {
+		rc = git_reference_create(&told, *ret_repo, ref, have, 1, NULL);
+	} else if (rc == 0) {
+		rc = git_reference_remove(*ret_repo, ref); /* also when there is none */
+	}
+	return rc == 0 ? GIT_OK
+		       : work_fail_git(work, ERROR_MIRROR, rc, "note what the host is told of");
 }
 
 void mirror_close(struct work *work)
@@ -128,6 +148,40 @@ enum git_failure mirror_keep(struct work *work, const git_oid *id)
 	}
 	return rc == 0 ? GIT_OK
 		       : work_fail_git(work, ERROR_MIRROR, rc, "keep the commit in the mirror");
+}
+
+/* --- what jobs that were cut off leave behind ---------------------------------------- */
+
+/* One line, always of the same length, so that it is written over in one go. */
+enum { HELD_BYTES = GIT_OID_TEXT + 4 };
+
+static int open_held(const char *mirror, int flags)
+{
+	char path[GIT_PATH_MAX + 16];
+	(void)snprintf(path, sizeof(path), "%s/sluice-held", mirror);
+	return open(path, flags | O_CLOEXEC, 0600);
+}
+
+void mirror_note_held(struct work *work, const git_oid *commit, unsigned percent)
+{
+	char line[HELD_BYTES + 1];
+	SL_AUTO(sl_fd_auto) int fd = open_held(work->job->mirror, O_WRONLY | O_CREAT);
+	(void)snprintf(line, sizeof(line), "%s %3u\n", git_oid_tostr_s(commit), percent);
+	if (fd >= 0) {
+		(void)sl_file_write(fd, line, HELD_BYTES);
+	}
+}
+
+unsigned git_mirror_held(const char *mirror, const char *commit)
+{
+	char line[HELD_BYTES + 1] = "";
+	SL_AUTO(sl_fd_auto) int fd = open_held(mirror, O_RDONLY);
+	if (fd < 0 || !sl_file_read(fd, line, HELD_BYTES) ||
+	    strncmp(line, commit, GIT_OID_TEXT - 1) != 0) {
+		return 0;
+	}
+	unsigned long percent = strtoul(line + GIT_OID_TEXT, NULL, 10);
+	return percent > 100 ? 0 : (unsigned)percent;
 }
 
 /* --- what killed jobs leave behind ------------------------------------------------ */

@@ -67,6 +67,7 @@ static const struct field job_fields[] = {
     JOB(NUMBER4, limits.path_bytes),
     JOB(NUMBER, limits.pack_bytes),
     JOB(NUMBER, limits.pack_objects),
+    JOB(NUMBER, limits.part_bytes),
     JOB(NUMBER4, deadline_ms),
     JOB(FLAG, sync_each),
 };
@@ -100,7 +101,8 @@ static const struct field app_fields[] = {
 static const struct field progress_fields[] = {
     FIELD(git_progress, NUMBER, done_objects),   FIELD(git_progress, NUMBER, total_objects),
     FIELD(git_progress, NUMBER, received_bytes), FIELD(git_progress, NUMBER, written_files),
-    FIELD(git_progress, NUMBER, written_bytes),
+    FIELD(git_progress, NUMBER, written_bytes),  FIELD(git_progress, NUMBER, done_parts),
+    FIELD(git_progress, NUMBER, total_parts),
 };
 
 static const struct field diff_fields[] = {

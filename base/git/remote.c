@@ -11,6 +11,8 @@
 #include "base/git/url_internal.h"
 #include "base/git/wire_internal.h"
 
+enum { HELD_NAME = 96 };
+
 int remote_refuse(struct remote *remote, int rc, enum git_failure failure, const char *fmt, ...)
 {
 	va_list args;
@@ -29,19 +31,21 @@ static int on_fetched(const git_indexer_progress *stats, void *payload)
 	const struct git_limits *limits = &work->job->limits;
 	work->progress.done_objects = stats->indexed_objects;
 	work->progress.total_objects = stats->total_objects;
-	work->progress.received_bytes = stats->received_bytes;
+	uint64_t bytes = work->result->fetched_bytes + stats->received_bytes;
+	uint64_t objects = work->result->fetched_objects + stats->total_objects;
+	work->progress.received_bytes = bytes;
 	work_tell(work);
-	if (stats->received_bytes > limits->pack_bytes) {
+	if (bytes > limits->pack_bytes) {
 		remote->refused_rule = GIT_RULE_TOO_MANY_BYTES;
 		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG,
 				     "the fetch has more than %llu bytes",
 				     (unsigned long long)limits->pack_bytes);
 	}
-	if (stats->total_objects > limits->pack_objects) {
+	if (objects > limits->pack_objects) {
 		remote->refused_rule = GIT_RULE_TOO_MANY_FILES;
 		return remote_refuse(remote, GIT_EUSER, GIT_BUNDLE_TOO_BIG,
-				     "the fetch has %u objects, more than %llu",
-				     stats->total_objects,
+				     "the fetch has %llu objects, more than %llu",
+				     (unsigned long long)objects,
 				     (unsigned long long)limits->pack_objects);
 	}
 	return 0;
@@ -161,10 +165,10 @@ static enum git_failure check_addresses(struct work *work)
 	return GIT_OK;
 }
 
-enum git_failure remote_open(struct remote *remote, struct work *work, enum error_phase phase)
+static enum git_failure reach(struct remote *remote, git_repository *repository)
 {
-	*remote = (struct remote){.work = work, .phase = phase};
-	enum git_failure failure = check_addresses(work);
+	enum error_phase phase = remote->phase;
+	enum git_failure failure = check_addresses(remote->work);
 	if (failure != GIT_OK) {
 		return failure;
 	}
@@ -174,11 +178,11 @@ enum git_failure remote_open(struct remote *remote, struct work *work, enum erro
 	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
 	git_remote_create_options create;
 	(void)git_remote_create_options_init(&create, GIT_REMOTE_CREATE_OPTIONS_VERSION);
-	create.repository = work->repo;
+	create.repository = repository;
 	/* What the mirror's own configuration says must not lead to another host. */
 	create.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF | GIT_REMOTE_CREATE_SKIP_DEFAULT_FETCHSPEC;
 	git_error_clear();
-	int rc = git_remote_create_with_opts(&remote->handle, work->job->url, &create);
+	int rc = git_remote_create_with_opts(&remote->handle, remote->work->job->url, &create);
 	if (rc == 0) {
 		rc = git_remote_connect_ext(
 		    remote->handle, phase == ERROR_PUSH ? GIT_DIRECTION_PUSH : GIT_DIRECTION_FETCH,
@@ -188,10 +192,25 @@ enum git_failure remote_open(struct remote *remote, struct work *work, enum erro
 	return rc == 0 ? GIT_OK : fail(remote, rc, "reach");
 }
 
+enum git_failure remote_open(struct remote *remote, struct work *work, enum error_phase phase)
+{
+	*remote = (struct remote){.work = work, .phase = phase};
+	return reach(remote, work->repo);
+}
+
+enum git_failure remote_open_telling(struct remote *remote, struct work *work, const git_oid *have)
+{
+	*remote = (struct remote){.work = work, .phase = ERROR_FETCH};
+	enum git_failure failure = mirror_open_telling(work, have, &remote->telling);
+	return failure != GIT_OK ? failure : reach(remote, remote->telling);
+}
+
 void remote_close(struct remote *remote)
 {
 	git_remote_free(remote->handle); /* hangs up */
+	git_repository_free(remote->telling);
 	remote->handle = NULL;
+	remote->telling = NULL;
 	remote->refs = NULL;
 	remote->ref_count = 0;
 }
@@ -256,37 +275,59 @@ enum git_failure remote_fail_ref(struct remote *remote)
 	return failure;
 }
 
-enum git_failure remote_push(struct remote *remote, const char *from, const char *to)
+static enum git_failure push(struct remote *remote, const git_strarray *specs)
 {
-	char spec[2 * GIT_REF_MAX];
-	(void)snprintf(spec, sizeof(spec), "%s:%s", from, to); /* no '+': never forced */
-	git_strarray specs = {.strings = (char *[]){spec}, .count = 1};
 	git_push_options opts;
 	(void)git_push_options_init(&opts, GIT_PUSH_OPTIONS_VERSION);
 	set_callbacks(&opts.callbacks, remote);
 	opts.pb_parallelism = 1;
 	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
 	git_error_clear();
-	int rc = git_remote_push(remote->handle, &specs, &opts);
+	int rc = git_remote_push(remote->handle, specs, &opts);
 	return rc == 0 ? GIT_OK : fail(remote, rc, "push to");
 }
 
-/* libgit2 pushes references only, so the commit has one for the time being. */
+/* One per job: two may push the same commit at once. */
+static const char *name_held(char name[static HELD_NAME], const git_oid *commit)
+{
+	(void)snprintf(name, HELD_NAME, "refs/sluice/outbox/%s-%d", git_oid_tostr_s(commit),
+		       getpid());
+	return name;
+}
+
+/* libgit2 pushes references only, so each commit has one for the time being. */
+enum git_failure remote_push(struct remote *remote, const struct remote_update *updates,
+			     size_t count)
+{
+	git_repository *repo = remote->work->repo;
+	char specs[REMOTE_UPDATES_MAX][2 * GIT_REF_MAX], *list[REMOTE_UPDATES_MAX];
+	char name[HELD_NAME];
+	git_strarray all = {.strings = list};
+	int rc = 0;
+	for (; rc == 0 && all.count < count && all.count < REMOTE_UPDATES_MAX; all.count++) {
+		const struct remote_update *update = &updates[all.count];
+		SL_AUTO(git_reference_free_auto) git_reference *held = NULL;
+		rc = git_reference_create(&held, repo, name_held(name, &update->commit),
+					  &update->commit, 1, NULL);
+		list[all.count] = specs[all.count];
+		(void)snprintf(list[all.count], sizeof(specs[0]), "%s:%s", name,
+			       update->to); /* no '+': never forced */
+	}
+	enum git_failure failure = rc == 0 ? push(remote, &all)
+					   : work_fail_git(remote->work, ERROR_MIRROR, rc,
+							   "hold the commit in the mirror");
+	for (size_t i = 0; i < all.count; i++) {
+		(void)git_reference_remove(repo, name_held(name, &updates[i].commit));
+	}
+	return failure;
+}
+
 enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit, const char *to)
 {
-	struct work *work = remote->work;
-	SL_AUTO(git_reference_free_auto) git_reference *held = NULL;
+	struct remote_update update = {.commit = *commit};
 	if (remote_is_local(remote)) {
 		return remote_push_local(remote, commit, to);
 	}
-	char name[96]; /* one per job: two may push the same commit at once */
-	(void)snprintf(name, sizeof(name), "refs/sluice/outbox/%s-%d", git_oid_tostr_s(commit),
-		       getpid());
-	int rc = git_reference_create(&held, work->repo, name, commit, 1, NULL);
-	if (rc != 0) {
-		return work_fail_git(work, ERROR_MIRROR, rc, "hold the commit in the mirror");
-	}
-	enum git_failure failure = remote_push(remote, name, to);
-	(void)git_reference_delete(held);
-	return failure;
+	(void)snprintf(update.to, sizeof(update.to), "%s", to);
+	return remote_push(remote, &update, 1);
 }

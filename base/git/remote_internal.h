@@ -7,6 +7,7 @@
 struct remote {
 	struct work *work;
 	git_remote *handle;       /* owned */
+	git_repository *telling;  /* owned; NULL: the host is told of the mirror's commits */
 	enum error_phase phase;   /* ERROR_FETCH or ERROR_PUSH */
 	unsigned asked;           /* times that the host wanted credentials */
 	enum git_failure refused; /* what a callback of ours said no to; GIT_OK: nothing */
@@ -21,6 +22,8 @@ struct remote {
 /* Connects and reads the host's refs. Always end with remote_close(),
  * after which only what the host said can be read. */
 enum git_failure remote_open(struct remote *remote, struct work *work, enum error_phase phase);
+/* The same to fetch, telling the host that we have `have` (NULL: nothing) and no other commit. */
+enum git_failure remote_open_telling(struct remote *remote, struct work *work, const git_oid *have);
 void remote_close(struct remote *remote);
 
 /* Puts what the host printed, but for progress, behind the failure's text. */
@@ -34,10 +37,18 @@ const git_remote_head *remote_find_id(const struct remote *remote, const git_oid
 /* Fetches what the `count` refspecs name; no ref of the mirror is changed. */
 enum git_failure remote_download(struct remote *remote, char **refspecs, size_t count);
 
-/* Pushes the mirror's ref `from` to the host's `to`, never forced. GIT_OK also
- * when the host took the pack and refused the ref: remote->ref_refused tells. */
-enum git_failure remote_push(struct remote *remote, const char *from, const char *to);
-/* The same of a commit. */
+/* A commit that the host's ref `to` is to be at. */
+struct remote_update {
+	git_oid commit;
+	char to[GIT_REF_MAX];
+};
+enum { REMOTE_UPDATES_MAX = 32 };
+
+/* Pushes all of them at once, never forced. GIT_OK also when the host took the pack and refused a
+ * ref: remote->ref_refused tells the last one. */
+enum git_failure remote_push(struct remote *remote, const struct remote_update *updates,
+			     size_t count);
+/* The same of one. */
 enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit, const char *to);
 /* --- local.c: the same into a repository of this machine --- */
 bool remote_is_local(const struct remote *remote);

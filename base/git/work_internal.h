@@ -70,9 +70,16 @@ enum git_failure work_fail_errno(struct work *work, const char *doing, const cha
 /* Opens the mirror, making it when missing (only jobs that fill it). */
 enum git_failure mirror_open(struct work *work);
 void mirror_close(struct work *work);
+/* A repository within the mirror with the mirror's objects and `have` as its only ref (NULL: none).
+ * What fetches through it tells the host of that commit alone: libgit2 tells of the newest ones of
+ * all refs, and of no more once the host knows one of them. The caller frees it. */
+enum git_failure mirror_open_telling(struct work *work, const git_oid *have,
+				     git_repository **ret_repo);
 bool mirror_has_commit(struct work *work, const git_oid *commit); /* the commit itself */
 /* True when the commit and every object of its tree are there. */
 bool mirror_has_whole(struct work *work, const git_oid *commit);
+/* Notes what git_mirror_held() says. */
+void mirror_note_held(struct work *work, const git_oid *commit, unsigned percent);
 /* Keeps the commit reachable in the mirror, under a name that is its own. */
 enum git_failure mirror_keep(struct work *work, const git_oid *commit);
 

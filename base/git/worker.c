@@ -65,6 +65,7 @@ static struct git_job with_defaults(const struct git_job *job)
 	l->path_bytes = l->path_bytes != 0 ? l->path_bytes : standard.path_bytes;
 	l->pack_bytes = l->pack_bytes != 0 ? l->pack_bytes : standard.pack_bytes;
 	l->pack_objects = l->pack_objects != 0 ? l->pack_objects : standard.pack_objects;
+	l->part_bytes = l->part_bytes != 0 ? l->part_bytes : standard.part_bytes;
 	full.deadline_ms = job->deadline_ms != 0 ? job->deadline_ms : DEADLINE_DEFAULT_MS;
 	return full;
 }

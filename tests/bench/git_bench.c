@@ -60,6 +60,7 @@ void git_bench_publish(struct git_bench *g, unsigned version)
 	job.message = "bench";
 	job.other_commit = version > 0 ? g->bundles[version - 1].commit : "";
 	job.unix_s = DATE_S;
+	job.limits.part_bytes = g->part_bytes;
 	run_job(&job, &published, "publish");
 	memcpy(bundle->commit, published.commit, sizeof(bundle->commit));
 	memcpy(bundle->tree, found.tree, sizeof(bundle->tree));

@@ -26,7 +26,8 @@ struct git_bench {
 	struct gitserver *server;
 	char url[GITSERVER_URL_SIZE];
 	size_t file_bytes;
-	char *dir, *mirror; /* mirror: the one that publishes */
+	uint64_t part_bytes; /* of what is published from now on; 0: as the server has it */
+	char *dir, *mirror;  /* mirror: the one that publishes */
 	struct git_bundle bundles[GIT_BENCH_VERSIONS];
 	unsigned made;                              /* mirrors and clones so far */
 	uint64_t fetched_bytes[GIT_BENCH_VERSIONS]; /* by an agent, the last time */

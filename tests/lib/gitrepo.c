@@ -150,6 +150,18 @@ void gitrepo_commit(const struct gitrepo *repo, const char *message, char *ret_c
 	}
 }
 
+void gitrepo_others(const struct gitrepo *repo, unsigned commits)
+{
+	gitrepo_git(repo->work, NULL, 0, "checkout", "-q", "--orphan", "others", NULL);
+	gitrepo_git(repo->work, NULL, 0, "rm", "-qrf", ".", NULL);
+	for (unsigned i = 0; i < commits; i++) {
+		gitrepo_git(repo->work, NULL, 0, "commit", "-q", "--allow-empty", "-m", "Other",
+			    NULL);
+	}
+	gitrepo_git(repo->work, NULL, 0, "push", "-q", "origin", "others", NULL);
+	gitrepo_git(repo->work, NULL, 0, "checkout", "-q", "main", NULL);
+}
+
 static unsigned nibble(char c)
 {
 	return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a' + 10);

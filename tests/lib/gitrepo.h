@@ -21,6 +21,9 @@ void gitrepo_text(const struct gitrepo *repo, const char *path, const char *text
  * commit's id. */
 void gitrepo_commit(const struct gitrepo *repo, const char *message, char *ret_commit);
 
+/* Pushes branch `others`, with so many commits of nothing and no commit of main. */
+void gitrepo_others(const struct gitrepo *repo, unsigned commits);
+
 /* Runs git in the folder with the arguments up to NULL; `out` (may be NULL) takes
  * its output without the last line end. */
 void gitrepo_git(const char *dir, char *out, size_t room, ...) __attribute__((sentinel));

@@ -130,6 +130,22 @@ def advertised(text):
     return says(advertise=text)
 
 
+def parts(count, make):
+    """Parts beside main, number i of which is what make(objects, commit, the one before) gives."""
+
+    def host(objects, commit, trap):
+        refs, before = {MAIN: commit}, None
+        for number in range(1, count + 1):
+            refs[f"{MAIN}.part-{number:02}-of-{count:02}"] = before = make(objects, commit, before)
+        return Hosted(objects, refs)
+
+    return host
+
+
+def of_nothing(objects, commit, before):
+    return objects.commit(objects.folder({"evil.html": b"<h1>owned</h1>\n"}), [before] if before else [])
+
+
 HEAD = line(b"# service=git-upload-pack\n") + b"0000"
 SAYS_ERR = HEAD + line(b"ERR \x1b]0;owned\x07 access\r\ndenied\n")
 
@@ -192,5 +208,7 @@ FINE = {
     "tag-chain-of-1000": pointing(tag_chain(1000)),
     "refs-with-climbing-names": lambda objects, commit, trap: Hosted(objects, {MAIN: commit, "refs/heads/../../../owned": commit, "refs/tags/a\\b": commit,
                                                                                "../../config": commit}),
+    "parts-that-are-all-the-same": parts(31, lambda objects, commit, before: commit),
+    "parts-that-lead-to-another": parts(12, of_nothing),
     "ten-thousand-refs": lambda objects, commit, trap: Hosted(objects, {MAIN: commit, **{f"refs/tags/t{i}": commit for i in range(10000)}}),
 }
