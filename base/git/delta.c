@@ -16,6 +16,7 @@ static const char parent[] = "parent ";
 enum {
 	TREE_LINE = 5 + GIT_OID_TEXT,   /* "tree ", the id, "\n" */
 	PARENT_LINE = 7 + GIT_OID_TEXT, /* "parent ", the id, "\n" */
+	TOLD_FIRST = 20,
 };
 
 /* --- publishing ------------------------------------------------------------------- */
@@ -97,6 +98,24 @@ bool delta_write_parentless(struct work *work, const git_oid *delta, const git_o
 	       git_odb_write(&id, work->odb, bytes.data, bytes.size, GIT_OBJECT_COMMIT) == 0;
 }
 
+/* libgit2 tells the host of so many commits at first, the newest, and of no more once it knows one.
+ */
+static bool is_told(struct work *work, const git_oid *base)
+{
+	SL_AUTO(git_revwalk_free_auto) git_revwalk *walk = NULL;
+	git_oid id;
+	bool told = false;
+	if (git_revwalk_new(&walk, work->repo) != 0 ||
+	    git_revwalk_sorting(walk, GIT_SORT_TIME) != 0 ||
+	    git_revwalk_push_glob(walk, "refs/*") != 0) {
+		return false;
+	}
+	for (unsigned i = 0; i < TOLD_FIRST && !told && git_revwalk_next(&id, walk) == 0; i++) {
+		told = git_oid_equal(&id, base);
+	}
+	return told;
+}
+
 enum git_failure delta_fetch(struct remote *remote, const git_oid *want, bool *ret_found)
 {
 	struct work *work = remote->work;
@@ -115,7 +134,11 @@ enum git_failure delta_fetch(struct remote *remote, const git_oid *want, bool *r
 	if (failure != GIT_OK || *ret_found) {
 		return failure;
 	}
-	failure = fetch_try(remote, spec);
+	if (!is_told(work, &base)) {
+		remote_close(remote);
+		failure = remote_open_telling(remote, work, &base);
+	}
+	failure = failure != GIT_OK ? failure : fetch_try(remote, spec);
 	if (failure == GIT_OK && delta_write_parentless(work, &delta, want) &&
 	    mirror_has_whole(work, want)) {
 		*ret_found = true;

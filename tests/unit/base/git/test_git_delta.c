@@ -15,7 +15,7 @@
 #include "base/mem/own.h"
 #include "tests/unit/base/git/fixture.h"
 
-enum { FILES = 20, FILE_BYTES = 32 << 10 };
+enum { FILES = 20, FILE_BYTES = 32 << 10, OTHERS = 40 };
 
 static const char tag_1[] = "refs/tags/sluice/shop/v1-0123456789ab";
 static const char tag_2[] = "refs/tags/sluice/shop/v2-ba9876543210";
@@ -128,6 +128,20 @@ static void test_git_delta_brings_only_what_changed(void **state)
 	assert_checks_out(f, app.published[1]);
 }
 
+/* Of a mirror with many commits libgit2 tells the host the newest few. */
+static void test_git_delta_does_not_mind_a_mirror_full_of_others(void **state)
+{
+	struct fixture *f = *state;
+	const struct app app = publish_both(f);
+	(void)fetch(f, tag_1, app.published[0]);
+	gitrepo_others(&f->repo, OTHERS);
+	struct git_job job = fixture_job(f, GIT_FETCH);
+	job.ref = "refs/heads/others";
+	fixture_expect(f, &job, GIT_OK);
+	assert_true(fetch(f, tag_2, app.published[1]) < 2 * FILE_BYTES);
+	assert_checks_out(f, app.published[1]);
+}
+
 static void test_git_delta_is_of_no_use_without_what_it_is_on_top_of(void **state)
 {
 	struct fixture *f = *state;
@@ -197,6 +211,8 @@ int main(int argc, char **argv)
 	    /* libgit2 copies all that a folder's ref leads to. */
 	    OVER(fixture_setup_git, test_git_delta_brings_only_what_changed),
 	    OVER(fixture_setup_http, test_git_delta_brings_only_what_changed),
+	    OVER(fixture_setup_git, test_git_delta_does_not_mind_a_mirror_full_of_others),
+	    OVER(fixture_setup_http, test_git_delta_does_not_mind_a_mirror_full_of_others),
 	    OVER(fixture_setup_git, test_git_delta_is_of_no_use_without_what_it_is_on_top_of),
 	    OVER(fixture_setup_http, test_git_delta_is_of_no_use_without_what_it_is_on_top_of),
 	    OVER_ALL(test_git_delta_that_leads_elsewhere_is_not_followed),
