@@ -19,7 +19,7 @@
 #include "base/spawn/spawn.h"
 
 enum { EXIT_NO_JOB = 2, EXIT_NOT_CONFINED = 3, EXIT_NO_PARENT = 4 };
-enum { OPEN_FILES = 256, CPU_SLACK_S = 5 };
+enum { OPEN_FILES = 256, OPEN_PACKS = 128, CPU_SLACK_S = 5 };
 static const char nowhere[] = "/nonexistent";
 static const uint64_t mib = 1u << 20;
 
@@ -71,6 +71,7 @@ static bool set_options(struct work *work)
 	/* By default a window is a gigabyte: all of a big pack would be in memory at once. */
 	rc |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)(8 * mib));
 	rc |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)(64 * mib));
+	rc |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT, (size_t)OPEN_PACKS);
 	rc |= git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)(32 * mib));
 	rc |= git_libgit2_opts(GIT_OPT_SET_USER_AGENT, "sluice");
 	if (rc != 0) {

@@ -16,6 +16,8 @@
 #include "base/mem/own.h"
 #include "tests/unit/base/git/fixture.h"
 
+enum { PACKS = 300 };
+
 static int setup(void **state)
 {
 	int rc = fixture_setup(state);
@@ -57,6 +59,31 @@ static void expect_folder(const struct fixture *f, const char *path)
 	assert_int_equal(stat(full, &st), 0);
 	assert_true(S_ISDIR(st.st_mode));
 	assert_int_equal(st.st_mode & 07777, 0555);
+}
+
+/* A mirror gets a pack with each fetch, and a worker has few descriptors. */
+static void test_git_checkout_of_more_packs_than_files_may_be_open(void **state)
+{
+	struct fixture *f = *state;
+	gitrepo_git(f->repo.bare, NULL, 0, "config", "receive.unpackLimit", "10000", NULL);
+	for (unsigned i = 0; i < PACKS; i++) {
+		char path[64];
+		(void)snprintf(path, sizeof(path), "apps/shop/packs/%03u", i);
+		gitrepo_text(&f->repo, path, path);
+	}
+	gitrepo_commit(&f->repo, "Many", f->first);
+	for (unsigned i = 0; i < PACKS; i++) {
+		char spec[80], line[80];
+		(void)snprintf(spec, sizeof(spec), "main:apps/shop/packs/%03u", i);
+		gitrepo_git(f->repo.bare, line, sizeof(line) - 1, "rev-parse", spec, NULL);
+		gitrepo_feed(f->repo.bare, line, strlen(line), NULL, 0, "pack-objects", "-q",
+			     "objects/pack/pack", NULL);
+	}
+	gitrepo_git(f->repo.bare, NULL, 0, "prune-packed", NULL);
+	struct git_job job = checkout_of(f, f->first);
+	job.mirror = f->repo.bare;
+	fixture_expect(f, &job, GIT_OK);
+	expect_file(f, "packs/299", "apps/shop/packs/299", 0444);
 }
 
 static void test_git_checkout_writes_the_folder_and_nothing_else(void **state)
@@ -369,6 +396,7 @@ int main(int argc, char **argv)
 	}
 	const struct CMUnitTest tests[] = {
 	    TEST(test_git_checkout_writes_the_folder_and_nothing_else),
+	    TEST(test_git_checkout_of_more_packs_than_files_may_be_open),
 	    TEST(test_git_digest_is_the_one_of_the_rule),
 	    TEST(test_git_checkout_refuses_another_bundle),
 	    TEST(test_git_checkout_names_what_is_missing),
