@@ -142,10 +142,11 @@ def test_secrets_are_nowhere_but_in_the_files_that_the_app_reads(make_server, wo
     assert not any(mark in told for mark in MARKS) and "it has the values of its environment" in told
     assert company.status("development")["config"]["current"]
     crash(instance.program)
-    changes = client.watch(timeout=120, from_revision=1)  # before the log is compacted
+    changes = client.watch(timeout=120, from_revision=1)
+    told_first = str(next(changes))  # so that it is open before the log is compacted
     told = call_everything(server.login(str(tmp_path / "second"))[0], {})
     assert [name for name, said in told.items() if SECRET.encode() in said] == [REVEALS], told[REVEALS]
-    told = str(client.ListAuditRecords(page={"page_size": 1000})) + str(client.ExportAudit()) + up_to_now(client, changes)
+    told = str(client.ListAuditRecords(page={"page_size": 1000})) + str(client.ExportAudit()) + told_first + up_to_now(client, changes)
     assert REVEALS in told and "DeleteApp" in told and not any(mark in told for mark in MARKS)
     crash(server.program)
     logs = "\n".join(server.program.lines + instance.program.lines)
