@@ -74,8 +74,8 @@ static sl_code sweep(struct bundle_files *files, struct sl_err *err)
 
 /* --- the keeper: what nobody takes goes ------------------------------------------------- */
 
-/* Takes one that is to go off the list; NULL: none, *ret_next_ms is when to look again. */
-static struct bundle_file *take_idle(struct bundle_files *files, uint64_t *ret_next_ms)
+/* One that is to go off the list; NULL: none, *ret_next_ms is when to look again. */
+static struct bundle_file *find_idle(struct bundle_files *files, uint64_t *ret_next_ms)
 {
 	uint64_t now = sl_clock_mono_ms();
 	struct bundle_file *file = NULL;
@@ -84,7 +84,6 @@ static struct bundle_file *take_idle(struct bundle_files *files, uint64_t *ret_n
 	{
 		uint64_t until = file->state == READY ? file->idle_mono_ms + KEPT_MS : now;
 		if (file->refs == 0 && (until <= now || files->stopping)) {
-			SLIST_REMOVE(&files->all, file, bundle_file, link);
 			return file;
 		}
 		if (file->refs == 0 && until < *ret_next_ms) {
@@ -105,18 +104,25 @@ static void rest_until(struct bundle_files *files, uint64_t mono_ms)
 	}
 }
 
+/* Not under the lock but for the list: a large file takes its time. */
+static void throw_away(struct bundle_files *files, struct bundle_file *file)
+{
+	SLIST_REMOVE(&files->all, file, bundle_file, link);
+	pthread_mutex_unlock(&files->lock);
+	(void)unlink(file->path);
+	free(file);
+	pthread_mutex_lock(&files->lock);
+}
+
 static void *keeper_main(void *arg)
 {
 	struct bundle_files *files = arg;
 	pthread_mutex_lock(&files->lock);
 	for (;;) {
 		uint64_t next_ms = 0;
-		struct bundle_file *file = take_idle(files, &next_ms);
+		struct bundle_file *file = find_idle(files, &next_ms);
 		if (file != NULL) {
-			pthread_mutex_unlock(&files->lock);
-			(void)unlink(file->path);
-			free(file);
-			pthread_mutex_lock(&files->lock);
+			throw_away(files, file);
 			continue;
 		}
 		if (files->stopping) {
