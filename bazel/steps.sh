@@ -79,11 +79,12 @@ _results() { # log
 	grep -E '^//[^ ]+ +(\(cached\) )?(PASSED|FLAKY|FAILED|TIMEOUT|NO STATUS|INCOMPLETE|REMOTE FAILURE)' "$1" || true
 }
 
+# One test more at a time than there are cores: the longest wait for what has to come, and need none.
 step_tests() { # name seconds bazel-test-arguments...
 	local name="$1" seconds="$2" log start="$SECONDS" rc=0 good=0 bad=0 line
 	log="$(_log_of "$name")"
 	shift 2
-	_run "$seconds" "$log" bazel test "${bazel_flags[@]}" --test_output=errors "$@" || rc=$?
+	_run "$seconds" "$log" bazel test "${bazel_flags[@]}" --local_test_jobs=$(($(nproc) + 1)) --test_output=errors "$@" || rc=$?
 	while read -r line; do
 		[ -n "$line" ] || continue
 		if [[ "$line" =~ (PASSED|FLAKY) ]]; then
