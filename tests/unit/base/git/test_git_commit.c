@@ -317,6 +317,8 @@ static void test_git_commit_refuses_names_that_no_bundle_may_have(void **state)
 	    {{{"Readme", "x", false}, {"README", "y", false}}, GIT_RULE_NAME_TWIN},
 	    {{{"a", "x", false}, {"a/b", "y", false}}, GIT_RULE_NAME_TWIN},
 	    {{{"a/b/c", "x", false}, {"a/d", "y", false}, {"a/b", "z", false}}, GIT_RULE_NAME_TWIN},
+	    {{{"a/x/h", "x", false}, {"a.t", "y", false}, {"a/x", "z", false}}, GIT_RULE_NAME_TWIN},
+	    {{{"a/x", "x", false}, {"a.t", "y", false}, {"a/x/h", "z", false}}, GIT_RULE_NAME_TWIN},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
 		char path[600];
