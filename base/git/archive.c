@@ -126,9 +126,8 @@ static bool is_taken(git_index *index, const char *path)
 {
 	char name[READER_PATH_MAX + 1];
 	size_t at;
-	bool taken = git_index_get_bypath(index, path, 0) != NULL;
 	(void)snprintf(name, sizeof(name), "%s/", path);
-	taken = taken || git_index_find_prefix(&at, index, name) == 0;
+	bool taken = git_index_find_prefix(&at, index, name) == 0;
 	for (char *slash = strchr(name, '/'); !taken && slash != NULL; slash = strchr(slash, '/')) {
 		*slash = '\0';
 		taken = git_index_get_bypath(index, name, 0) != NULL;

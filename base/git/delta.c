@@ -24,22 +24,11 @@ enum {
 static enum git_failure push(struct work *work, const git_oid *base, const git_oid *tree,
 			     const char *name)
 {
-	git_oid commit;
+	struct remote_update update;
+	sl_text_copy(update.to, sizeof(update.to), name);
 	enum git_failure failure =
-	    commit_write(work, tree, base, "sluice", work->job->message, &commit);
-	if (failure != GIT_OK) {
-		return failure;
-	}
-	struct remote remote = {0};
-	failure = remote_open(&remote, work, ERROR_PUSH);
-	if (failure == GIT_OK && remote_find(&remote, name) == NULL) {
-		failure = remote_push_commit(&remote, &commit, name);
-	}
-	if (failure == GIT_OK && remote.ref_refused[0] != '\0') {
-		failure = remote_fail_ref(&remote);
-	}
-	remote_close(&remote);
-	return failure;
+	    commit_write(work, tree, base, "sluice", work->job->message, &update.commit);
+	return failure != GIT_OK ? failure : remote_push_missing(work, &update, 1);
 }
 
 enum git_failure delta_publish(struct work *work, const git_oid *commit, const git_oid *tree,

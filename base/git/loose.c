@@ -16,7 +16,7 @@
 #include "base/file/file.h"
 
 /* PRIORITY: libgit2's own have 1 and, for packs, 2. */
-enum { HEAD_MAX = 64, FOLDER_MAX = 4096, PRIORITY = 3 };
+enum { HEAD_MAX = 64, HEAD_FILE_BYTES = 4096, FOLDER_MAX = 4096, PRIORITY = 3 };
 
 /* What libgit2's backend does not tell: the child has one mirror. */
 static char folder[FOLDER_MAX];
@@ -51,8 +51,8 @@ static int broken(const git_oid *id)
 	return GIT_ERROR;
 }
 
-/* GIT_ENOTFOUND: there is no such file. */
-static int read_file(struct reading *r, const git_oid *id)
+/* At most so much of it. GIT_ENOTFOUND: there is no such file. */
+static int read_file(struct reading *r, const git_oid *id, size_t most)
 {
 	char hex[GIT_OID_TEXT], path[FOLDER_MAX + GIT_OID_TEXT + 4];
 	struct stat st;
@@ -63,6 +63,7 @@ static int read_file(struct reading *r, const git_oid *id)
 		return GIT_ENOTFOUND;
 	}
 	r->file_size = fstat(fd, &st) == 0 && st.st_size < UINT32_MAX ? (size_t)st.st_size : 0;
+	r->file_size = r->file_size < most ? r->file_size : most;
 	r->file = r->file_size > 0 ? malloc(r->file_size) : NULL;
 	return r->file != NULL && sl_file_read(fd, r->file, r->file_size) ? 0 : broken(id);
 }
@@ -92,10 +93,10 @@ static bool parse_head(struct reading *r, size_t got)
 	       r->size < UINT32_MAX && r->early <= r->size;
 }
 
-static int begin(struct reading *r, const git_oid *id)
+static int begin(struct reading *r, const git_oid *id, size_t most)
 {
 	bool at_end = false;
-	int rc = read_file(r, id);
+	int rc = read_file(r, id, most);
 	if (rc != 0) {
 		return rc;
 	}
@@ -119,7 +120,7 @@ static int read_header(size_t *ret_size, git_object_t *ret_type, git_odb_backend
 		       const git_oid *id)
 {
 	SL_AUTO(reading_fini) struct reading r = {0};
-	int rc = begin(&r, id);
+	int rc = begin(&r, id, HEAD_FILE_BYTES);
 	(void)backend;
 	*ret_size = r.size;
 	*ret_type = r.type;
@@ -130,7 +131,7 @@ static int read_whole(void **ret_data, size_t *ret_size, git_object_t *ret_type,
 		      git_odb_backend *backend, const git_oid *id)
 {
 	SL_AUTO(reading_fini) struct reading r = {0};
-	int rc = begin(&r, id);
+	int rc = begin(&r, id, SIZE_MAX);
 	uint8_t *data = rc == 0 ? git_odb_backend_data_alloc(backend, r.size + 1) : NULL;
 	if (data == NULL) {
 		return rc != 0 ? rc : GIT_ERROR;

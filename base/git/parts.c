@@ -185,34 +185,6 @@ static enum git_failure write_chain(struct work *work, const struct parts *parts
 	return GIT_OK;
 }
 
-/* Leaves those that the host does not have. */
-static unsigned keep_missing(const struct remote *remote, struct remote_update *updates,
-			     unsigned count)
-{
-	unsigned kept = 0;
-	for (unsigned i = 0; i < count; i++) {
-		if (remote_find(remote, updates[i].to) == NULL) {
-			updates[kept++] = updates[i];
-		}
-	}
-	return kept;
-}
-
-static enum git_failure push(struct work *work, struct remote_update *updates, unsigned count)
-{
-	struct remote remote = {0};
-	enum git_failure failure = remote_open(&remote, work, ERROR_PUSH);
-	count = failure == GIT_OK ? keep_missing(&remote, updates, count) : 0;
-	if (count > 0) {
-		failure = remote_push(&remote, updates, count);
-	}
-	if (failure == GIT_OK && remote.ref_refused[0] != '\0') {
-		failure = remote_fail_ref(&remote);
-	}
-	remote_close(&remote);
-	return failure;
-}
-
 enum git_failure parts_publish(struct work *work, const struct parts *parts)
 {
 	SL_AUTO(division_fini) struct division division = {.count = 0};
@@ -237,7 +209,7 @@ enum git_failure parts_publish(struct work *work, const struct parts *parts)
 		return GIT_OK;
 	}
 	failure = write_chain(work, parts, &division, updates);
-	return failure != GIT_OK ? failure : push(work, updates, division.count);
+	return failure != GIT_OK ? failure : remote_push_missing(work, updates, division.count);
 }
 
 /* --- fetching --------------------------------------------------------------------- */

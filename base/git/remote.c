@@ -322,6 +322,33 @@ enum git_failure remote_push(struct remote *remote, const struct remote_update *
 	return failure;
 }
 
+/* Leaves those that the host does not have. */
+static size_t keep_missing(const struct remote *remote, struct remote_update *updates, size_t count)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (remote_find(remote, updates[i].to) == NULL) {
+			updates[kept++] = updates[i];
+		}
+	}
+	return kept;
+}
+
+enum git_failure remote_push_missing(struct work *work, struct remote_update *updates, size_t count)
+{
+	struct remote remote = {0};
+	enum git_failure failure = remote_open(&remote, work, ERROR_PUSH);
+	count = failure == GIT_OK ? keep_missing(&remote, updates, count) : 0;
+	if (count > 0) {
+		failure = remote_push(&remote, updates, count);
+	}
+	if (failure == GIT_OK && remote.ref_refused[0] != '\0') {
+		failure = remote_fail_ref(&remote);
+	}
+	remote_close(&remote);
+	return failure;
+}
+
 enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit, const char *to)
 {
 	struct remote_update update = {.commit = *commit};

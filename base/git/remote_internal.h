@@ -48,7 +48,11 @@ enum { REMOTE_UPDATES_MAX = 32 };
  * ref: remote->ref_refused tells the last one. */
 enum git_failure remote_push(struct remote *remote, const struct remote_update *updates,
 			     size_t count);
-/* The same of one. */
+/* Over a remote of its own, those that the host does not have; a ref that is refused is a failure.
+ * Reorders `updates`. */
+enum git_failure remote_push_missing(struct work *work, struct remote_update *updates,
+				     size_t count);
+/* As remote_push(), of one. */
 enum git_failure remote_push_commit(struct remote *remote, const git_oid *commit, const char *to);
 /* --- local.c: the same into a repository of this machine --- */
 bool remote_is_local(const struct remote *remote);

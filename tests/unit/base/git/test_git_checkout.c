@@ -226,18 +226,26 @@ static void test_git_a_broken_mirror_says_so(void **state)
 	fixture_expect(f, &job, GIT_MIRROR_CORRUPT);
 }
 
+/* All objects into files of their own. */
+static void loosen(const struct fixture *f)
+{
+	char command[1400];
+	(void)snprintf(command, sizeof(command),
+		       "cd '%s' && mv objects/pack/*.pack . && rm -f objects/pack/* && cat *.pack "
+		       "| git unpack-objects -q && rm -f *.pack",
+		       f->mirror);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_git_a_mirror_that_lost_an_object_is_filled_or_called_broken(void **state)
 {
 	struct fixture *f = *state;
 	char command[1400], blob[64];
 	gitrepo_git(f->repo.work, blob, sizeof(blob), "rev-parse", "HEAD:apps/shop/index.html",
 		    NULL);
-	/* All loose, then one away. */
-	(void)snprintf(command, sizeof(command),
-		       "cd '%s' && mv objects/pack/*.pack . && rm -f objects/pack/* && cat *.pack "
-		       "| git unpack-objects -q && "
-		       "rm -f *.pack objects/%.2s/%s",
-		       f->mirror, blob, blob + 2);
+	loosen(f);
+	(void)snprintf(command, sizeof(command), "rm -f '%s/objects/%.2s/%s'", f->mirror, blob,
+		       blob + 2);
 	assert_int_equal(system(command), 0);
 	struct git_job job = checkout_of(f, f->first);
 	fixture_expect(f, &job, GIT_MIRROR_CORRUPT);
@@ -267,12 +275,7 @@ static void test_git_an_object_that_is_cut_short_is_called_broken(void **state)
 	static const char *const sizes[] = {"-1", "-4", "-9", "15", "3", "0"};
 	static const enum git_op ops[] = {GIT_INSPECT, GIT_CHECKOUT, GIT_FETCH, GIT_RESOLVE};
 	struct fixture *f = *state;
-	char command[1400];
-	(void)snprintf(command, sizeof(command),
-		       "cd '%s' && mv objects/pack/*.pack . && rm -f objects/pack/* && cat *.pack "
-		       "| git unpack-objects -q && rm -f *.pack",
-		       f->mirror);
-	assert_int_equal(system(command), 0);
+	loosen(f);
 	struct git_job job = checkout_of(f, f->first);
 	fixture_expect(f, &job, GIT_OK);
 	for (size_t i = 0; i < 6; i++) {
