@@ -2,6 +2,13 @@
 
 #include <string.h>
 
+void vouch_tree(uint32_t size, const uint8_t root[static SL_HASH_BYTES],
+		uint8_t out[static VOUCH_TREE_BYTES])
+{
+	sl_put_be32(out, size);
+	memcpy(out + 4, root, SL_HASH_BYTES);
+}
+
 void vouch_key(uint32_t epoch, const uint8_t public_key[static SL_SIGN_PUBLIC_BYTES],
 	       uint8_t out[static VOUCH_KEY_BYTES])
 {

@@ -12,6 +12,7 @@
 #include "base/crypto/sign.h"
 
 #define VOUCH_MANIFEST "sluice manifest v1" /* over the body of a SignedManifest */
+#define VOUCH_TREE "sluice manifest tree v1"
 #define VOUCH_KEY "sluice manifest key v1"
 #define VOUCH_REFRESH "sluice refresh v1"
 #define VOUCH_RELEASE "sluice release v1"
@@ -19,12 +20,17 @@
 #define VOUCH_CONFIG "sluice config v1"
 
 enum {
+	VOUCH_TREE_BYTES = 36,
 	VOUCH_KEY_BYTES = 36,
 	VOUCH_REFRESH_BYTES = 52,
 	VOUCH_RELEASE_MAX = 160,
 	VOUCH_AUDIT_HEAD_BYTES = 52,
 	VOUCH_CONFIG_MAX = 160,
 };
+
+/* "These are manifests": size and root of a Merkle tree (base/merkle) over them. */
+void vouch_tree(uint32_t size, const uint8_t root[static SL_HASH_BYTES],
+		uint8_t out[static VOUCH_TREE_BYTES]);
 
 /* "This is the manifest key of epoch n." */
 void vouch_key(uint32_t epoch, const uint8_t public_key[static SL_SIGN_PUBLIC_BYTES],

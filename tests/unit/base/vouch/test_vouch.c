@@ -47,6 +47,14 @@ static void test_each_part_of_config_counts(void **state)
 	}
 }
 
+static void test_a_tree_is_its_size_and_its_root(void **state)
+{
+	(void)state;
+	uint8_t out[VOUCH_TREE_BYTES], wanted[VOUCH_TREE_BYTES] = {1, 2, 3, 4, 0x51, 0x52};
+	vouch_tree(0x01020304, stamp, out);
+	assert_memory_equal(out, wanted, sizeof(wanted));
+}
+
 static void test_ids_that_are_too_long_are_vouched_for_by_nobody(void **state)
 {
 	(void)state;
@@ -70,6 +78,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_config_is_ids_stamp_and_the_hash_of_its_box),
 	    cmocka_unit_test(test_each_part_of_config_counts),
+	    cmocka_unit_test(test_a_tree_is_its_size_and_its_root),
 	    cmocka_unit_test(test_ids_that_are_too_long_are_vouched_for_by_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
