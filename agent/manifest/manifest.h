@@ -14,8 +14,9 @@
 
 /* Believes a manifest or says why not. The rules, in their order:
  *
- *   1. signed by the pinned key, over exactly these bytes, and of its epoch (with no key pinned:
- * not signed at all, epoch 0); nothing is read before that is sure;
+ *   1. signed by the pinned key, over exactly these bytes or the root that they lead to, and of
+ *      its epoch (with no key pinned: not signed at all, epoch 0); nothing is read before that is
+ *      sure;
  *   2. well-formed: ids, names, digests, no app or slug twice, `activate` in `keep`;
  *   3. for this instance (a fresh folder takes the instance that the server names);
  *   4. above the last accepted sequence, or equal with the same body; the first one of a key is

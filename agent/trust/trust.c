@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/merkle/merkle.h"
 #include "base/vouch/vouch.h"
 
 #define LIFE_MS (7ull * 24 * 3600 * 1000) /* of a manifest */
@@ -85,14 +86,41 @@ sl_code trust_walk(struct state *state, const Sluice__V1__ManifestKeys *keys, bo
 
 /* --- what keys sign ------------------------------------------------------------------------ */
 
+static bool body_is_signed(const struct state *state, struct sl_bytes body,
+			   struct sl_bytes signature)
+{
+	return sl_sign_is_valid(key_of(state->trust.manifest_key), VOUCH_MANIFEST, body, signature);
+}
+
+static bool tree_is_signed(const struct state *state, struct sl_bytes body,
+			   const Sluice__V1__ManifestPath *path, struct sl_bytes signature)
+{
+	uint8_t hash[SL_HASH_BYTES], root[SL_HASH_BYTES], words[VOUCH_TREE_BYTES];
+	if (path->salt.len != MERKLE_SALT_BYTES) {
+		return false;
+	}
+	sl_hash(hash, body.data, body.size, NULL, 0);
+	merkle_leaf(path->salt.data, hash, hash);
+	if (!merkle_climb(hash, path->index, path->size, bytes_of(path->hashes), root)) {
+		return false;
+	}
+	vouch_tree(path->size, root, words);
+	return sl_sign_is_valid(key_of(state->trust.manifest_key), VOUCH_TREE,
+				SL_BYTES(words, sizeof(words)), signature);
+}
+
 sl_code trust_check_manifest(const struct state *state,
 			     const Sluice__V1__SignedManifest *signed_manifest, struct sl_err *err)
 {
-	bool is_signed = signed_manifest->signature.len != 0;
+	struct sl_bytes body = bytes_of(signed_manifest->body);
+	struct sl_bytes signature = bytes_of(signed_manifest->signature);
+	const Sluice__V1__ManifestPath *path = signed_manifest->path;
+	bool is_signed = signature.size != 0;
 	if (state->trust.epoch == 0) {
-		return !is_signed ? SL_OK
-				  : refused(err, "manifest is signed, and this agent has pinned no "
-						 "key (enrol it, or give --manifest-key)");
+		return !is_signed && path == NULL
+			   ? SL_OK
+			   : refused(err, "manifest is signed, and this agent has pinned no "
+					  "key (enrol it, or give --manifest-key)");
 	}
 	if (!is_signed) {
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_MANIFEST_REFUSED,
@@ -100,9 +128,8 @@ sl_code trust_check_manifest(const struct state *state,
 				      "manifest key of epoch %" PRIu32,
 				      state->trust.epoch);
 	}
-	if (!sl_sign_is_valid(key_of(state->trust.manifest_key), VOUCH_MANIFEST,
-			      bytes_of(signed_manifest->body),
-			      bytes_of(signed_manifest->signature))) {
+	if (path != NULL ? !tree_is_signed(state, body, path, signature)
+			 : !body_is_signed(state, body, signature)) {
 		return sl_err_because(err, SL_FAILED_PRECONDITION, SL_REASON_MANIFEST_REFUSED,
 				      "manifest's signature is not that of the manifest key of "
 				      "epoch %" PRIu32 ", which this agent has pinned",

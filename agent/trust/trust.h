@@ -49,7 +49,8 @@ bool trust_pin(struct state *state, const struct trust_pin *pin);
 SL_MUST_USE sl_code trust_walk(struct state *state, const Sluice__V1__ManifestKeys *keys,
 			       bool *ret_changed, struct sl_err *err);
 
-/* Did the pinned key sign these bytes? Before anything in them is read. */
+/* Did the pinned key sign these bytes, by themselves or in a tree of others? Before anything in
+ * them is read. */
 SL_MUST_USE sl_code trust_check_manifest(const struct state *state,
 					 const Sluice__V1__SignedManifest *signed_manifest,
 					 struct sl_err *err);

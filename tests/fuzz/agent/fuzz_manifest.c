@@ -2,8 +2,9 @@
  * reconcile_merge, manifest_refresh, trust_walk, trust_check_manifest, trust_check_refresh.
  * Property: no crash; an accepted manifest names only what can be one folder's name, is accepted
  * again as the same, is not accepted once a later one was, and comes back from the state. An agent
- * with a pinned key believes nothing that was not signed by it, and no key that it or the recovery
- * key did not announce; what is signed obeys the same rules as what need not be. */
+ * with a pinned key believes nothing that was not signed by it, by itself or in a tree, and no key
+ * that it or the recovery key did not announce; what is signed obeys the same rules as what need
+ * not be. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "agent/reconcile/reconcile.h"
 #include "agent/trust/trust.h"
 #include "base/mem/own.h"
+#include "base/merkle/merkle.h"
 #include "base/vouch/vouch.h"
 
 enum { NOW_MS = 1000 };
@@ -116,6 +118,26 @@ static void refuse_one(const struct state *state, const Sluice__V1__SignedManife
 	expect(err.reason == SL_REASON_MANIFEST_REFUSED);
 }
 
+/* Signs the root that the envelope's path leads to; false: it leads nowhere. */
+static bool sign_tree(const Sluice__V1__SignedManifest *envelope, uint8_t *signature)
+{
+	const Sluice__V1__ManifestPath *path = envelope->path;
+	uint8_t hash[SL_HASH_BYTES], root[SL_HASH_BYTES], words[VOUCH_TREE_BYTES];
+	if (path->salt.len != MERKLE_SALT_BYTES) {
+		return false;
+	}
+	sl_hash(hash, envelope->body.data, envelope->body.len, NULL, 0);
+	merkle_leaf(path->salt.data, hash, hash);
+	if (!merkle_climb(hash, path->index, path->size,
+			  SL_BYTES(path->hashes.data, path->hashes.len), root)) {
+		return false;
+	}
+	vouch_tree(path->size, root, words);
+	expect(sl_sign(signer, VOUCH_TREE, SL_BYTES(words, sizeof(words)), signature));
+	return true;
+}
+
+/* By itself, unless it has a path. */
 static void sign_and_accept(const Sluice__V1__SignedManifest *envelope)
 {
 	uint8_t signature[SL_SIGNATURE_BYTES];
@@ -127,10 +149,27 @@ static void sign_and_accept(const Sluice__V1__SignedManifest *envelope)
 	refuse_one(state, envelope);
 	expect(sl_sign(signer, VOUCH_MANIFEST, body, signature));
 	own.signature = (ProtobufCBinaryData){.data = signature, .len = sizeof(signature)};
-	accept_one(state, &own);
+	if (own.path != NULL) {
+		refuse_one(state, &own);
+	}
+	if (own.path == NULL || sign_tree(&own, signature)) {
+		accept_one(state, &own);
+	}
 	signature[0] ^= 1;
 	refuse_one(state, &own);
 	state_free(state);
+}
+
+/* The same in a tree of one. */
+static void plant_and_accept(const Sluice__V1__SignedManifest *envelope)
+{
+	uint8_t salt[MERKLE_SALT_BYTES] = {1};
+	Sluice__V1__SignedManifest own = *envelope;
+	Sluice__V1__ManifestPath path = SLUICE__V1__MANIFEST_PATH__INIT;
+	path.size = 1;
+	path.salt = (ProtobufCBinaryData){.data = salt, .len = sizeof(salt)};
+	own.path = &path;
+	sign_and_accept(&own);
 }
 
 /* Signs what the input says, by the pinned key or by the recovery key: only its order can be wrong
@@ -196,6 +235,7 @@ static void hear(struct state *state, Sluice__V1__SyncResponse *message)
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_MANIFEST:
 		accept_one(state, message->manifest);
 		sign_and_accept(message->manifest);
+		plant_and_accept(message->manifest);
 		break;
 	case SLUICE__V1__SYNC_RESPONSE__MESSAGE_NOT_MODIFIED:
 		refresh(state, message->not_modified);
