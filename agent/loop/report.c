@@ -282,6 +282,7 @@ void report_greet(void *ctx, Sluice__V1__AgentHello *hello, struct sl_arena *are
 	hello->instance_id = text(state->instance_id);
 	hello->agent_version = text(AGENT_VERSION);
 	hello->protocol = 1;
+	hello->manifest_trees = true;
 	/* What another key signed says nothing of the order of this one's. */
 	bool in_order = state->trust.epoch == 0 || !state->trust.order_open;
 	hello->sequence = in_order ? state->sequence : 0;

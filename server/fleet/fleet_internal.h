@@ -17,7 +17,7 @@ enum {
 	FLEET_JITTER_PERCENT = 20,
 	FLEET_TOUCH_BUCKETS = 1024, /* of apps, for waiters */
 	FLEET_CORE_BYTES = 16,
-	FLEET_SEND_STEP = 64, /* manifests built before the lock is given to others */
+	FLEET_SEND_STEP = 64, /* manifests sent before the lock is given to others */
 	FLEET_STOP_MS = 200,  /* after a last word, for it to go out */
 };
 #define FLEET_EXPIRY_MS (7ull * 24 * 3600 * 1000)
@@ -177,6 +177,7 @@ struct fleet_session {
 	uint64_t turn_mono_ms;   /* when its turn began; 0: it waits */
 	uint8_t box_key[SL_BOX_PUBLIC_BYTES];
 	bool has_box_key; /* told by an agent that may have no identity */
+	bool takes_trees; /* manifests may be signed together with others */
 };
 
 struct fleet_source_waiting; /* source_tests.c */
@@ -371,8 +372,6 @@ void fleet_source_tests_stop(struct fleet *fleet);
 /* session.c */
 sl_code fleet_session_send(struct fleet_session *session, const Sluice__V1__SyncResponse *response,
 			   uint64_t mark);
-/* Sends what is due; gives the lock to others now and then. */
-void fleet_sessions_send(struct fleet *fleet);
 void fleet_session_removed(struct fleet *fleet, struct fleet_session *session);
 /* Another stream of the same instance has come. */
 void fleet_session_replaced(struct fleet *fleet, struct fleet_session *session);
@@ -385,6 +384,10 @@ const char *fleet_session_activate(const struct fleet_session *session,
 				   const char *app_id); /* "" */
 uint64_t fleet_session_since(const struct fleet_session *session,
 			     const char *app_id); /* 0: not told of it */
+
+/* batch.c */
+/* Sends what is due; gives the lock to others now and then. */
+void fleet_sessions_send(struct fleet *fleet);
 
 /* status.c */
 struct fleet_status *fleet_status_find(const struct fleet_unit *unit, const char *app_id);

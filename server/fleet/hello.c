@@ -144,6 +144,7 @@ static sl_code welcome(struct hello *h, struct fleet_unit *unit, struct sl_err *
 		return sl_err_no_memory(err);
 	}
 	session->unit = unit;
+	session->takes_trees = h->message->manifest_trees;
 	unit->session = session;
 	fleet_keys_hello(session, h->message);
 	/* Within a key epoch; with another key order begins anew. */

@@ -100,6 +100,7 @@ static grpc_byte_buffer *pack_hello(unsigned number)
 	hello.instance = name;
 	hello.agent_version = (char *)"bench";
 	hello.protocol = 1;
+	hello.manifest_trees = true;
 	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_HELLO;
 	request.hello = &hello;
 	size_t size = sluice__v1__sync_request__pack(&request, bytes);

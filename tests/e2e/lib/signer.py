@@ -24,6 +24,9 @@ class Signer:
     def manifest(self, body):
         return self.sign("sluice manifest v1", body)
 
+    def tree(self, size, top):
+        return self.sign("sluice manifest tree v1", size.to_bytes(4, "big") + top)
+
     def announce(self, epoch, other):
         return self.sign("sluice manifest key v1", epoch.to_bytes(4, "big") + other.public)
 
@@ -46,6 +49,52 @@ def seal(public, message):
 
 def digest(body):
     return hashlib.blake2b(body, digest_size=32).digest()
+
+
+def is_signed(public, purpose, message, signature):
+    whole = purpose.encode() + b"\0" + message
+    return len(signature) == 64 and _sodium.crypto_sign_verify_detached(signature, whole, ctypes.c_ulonglong(len(whole)), public) == 0
+
+
+# --- trees, as RFC 9162, 2.1, defines them: by halving ---
+
+
+def leaf(salt, body):
+    return digest(b"\0" + salt + digest(body))
+
+
+def root(leaves):
+    return leaves[0] if len(leaves) == 1 else digest(b"\1" + b"".join(root(half) for half in _halves(leaves)))
+
+
+def path(leaves, index):
+    """The hashes beside the way of leaf `index`, from its neighbour up."""
+    if len(leaves) == 1:
+        return b""
+    left, right = _halves(leaves)
+    return path(left, index) + root(right) if index < len(left) else path(right, index - len(left)) + root(left)
+
+
+def root_by(hashed, index, size, hashes):
+    """The root that a path of hashes leads to; as in 2.1.3.2."""
+    first, last = index, size - 1
+    for at in range(0, len(hashes), 32):
+        beside = hashes[at:at + 32]
+        assert last > 0 and len(beside) == 32
+        if first % 2 or first == last:
+            hashed = digest(b"\1" + beside + hashed)
+            while first % 2 == 0 and first:
+                first, last = first >> 1, last >> 1
+        else:
+            hashed = digest(b"\1" + hashed + beside)
+        first, last = first >> 1, last >> 1
+    assert last == 0
+    return hashed
+
+
+def _halves(leaves):
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return leaves[:half], leaves[half:]
 
 
 def key_text(kind, raw):
