@@ -5,18 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
-#include <grpc/grpc.h>
-#include <grpc/support/time.h>
-
 #include "base/clock/clock.h"
 #include "base/crypto/box.h"
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
 #include "sluice/v1/agent.pb-c.h"
 #include "tests/bench/die.h"
-#include "tests/bench/load.h"
+#include "tests/bench/h2.h"
+#include "tests/bench/secure.h"
+#include "tests/bench/wire.h"
 
 enum {
 	SILENCE_S = 60,
@@ -25,23 +22,16 @@ enum {
 	MESSAGE_BYTES = 512,
 	PAUSE_MIN_MS = 500,
 	PAUSE_MAX_MS = 10000,
-	LOOK_MS = 50
+	LOOK_MS = 50,
+	TEXT_BYTES = 200
 };
 
-/* The tags of an agent's batches are the addresses of its four bytes. */
 struct agent {
-	grpc_channel *channel;
-	grpc_call *call;
-	char opened, received, ended, sent;
-	grpc_metadata_array headers, trailing;
-	grpc_byte_buffer *hello, *message;
-	grpc_status_code status;
-	grpc_slice text;
-	bool has_manifest, sending;
-	bool opening; /* the batch `opened` is under way */
-	bool away;    /* the stream is over: dials again at dial_ms */
+	struct agents *agents;
+	struct h2 *link; /* owned */
+	bool has_manifest;
+	bool away; /* the stream is over: dials again at dial_ms */
 	uint64_t dial_ms, pause_ms;
-	grpc_byte_buffer *outgoing;
 	/* Of the first manifest: */
 	uint64_t sequence;
 	char app_id[ID_BYTES], version_id[ID_BYTES];
@@ -49,100 +39,19 @@ struct agent {
 };
 
 struct agents {
-	grpc_completion_queue *cq;
-	grpc_channel *admin; /* of the unary call, which an agent may not make */
+	struct wires *wires;
+	struct h2 *admin; /* of the unary call, which an agent may not make */
 	struct agent *all;
 	int port;
-	unsigned count, told, ended, sending;
-	bool stopping, returning;
+	unsigned count, told;
+	bool returning;
 	const char *wanted; /* text of the manifests that are waited for; NULL: any manifest */
 	uint64_t since_us;
-	char call_done; /* tag of the unary call */
-	double replied_us;
+	/* The unary call: */
+	double replied_us; /* 0: not over */
+	int status;
+	char text[TEXT_BYTES];
 };
-
-static void start(grpc_call *call, const grpc_op *ops, size_t count, void *tag)
-{
-	if (grpc_call_start_batch(call, ops, count, tag, NULL) != GRPC_CALL_OK) {
-		die("gRPC refuses a batch");
-	}
-}
-
-static void read_next(struct agent *agent)
-{
-	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
-	agent->message = NULL;
-	op.data.recv_message.recv_message = &agent->message;
-	start(agent->call, &op, 1, &agent->received);
-}
-
-/* Only once the stream is over: gRPC's assertions look through all outstanding tags at each event.
- */
-static void read_status(struct agent *agent)
-{
-	grpc_op op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
-	op.data.recv_status_on_client.trailing_metadata = &agent->trailing;
-	op.data.recv_status_on_client.status = &agent->status;
-	op.data.recv_status_on_client.status_details = &agent->text;
-	start(agent->call, &op, 1, &agent->ended);
-}
-
-static grpc_byte_buffer *pack_hello(unsigned number)
-{
-	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
-	Sluice__V1__AgentHello hello = SLUICE__V1__AGENT_HELLO__INIT;
-	char name[32];
-	static const uint8_t box_secret[SL_BOX_SECRET_BYTES] = {1};
-	uint8_t bytes[256], box_key[SL_BOX_PUBLIC_BYTES];
-	(void)snprintf(name, sizeof(name), "agent-%u", number);
-	sl_box_public(box_secret, box_key);
-	hello.box_key = (ProtobufCBinaryData){.data = box_key, .len = sizeof(box_key)};
-	hello.instance = name;
-	hello.agent_version = (char *)"bench";
-	hello.protocol = 1;
-	hello.manifest_trees = true;
-	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_HELLO;
-	request.hello = &hello;
-	size_t size = sluice__v1__sync_request__pack(&request, bytes);
-	grpc_slice slice = grpc_slice_from_copied_buffer((char *)bytes, size);
-	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
-	grpc_slice_unref(slice);
-	return buffer;
-}
-
-static void agent_connect(struct agents *agents, unsigned number)
-{
-	struct agent *agent = &agents->all[number];
-	grpc_slice path = grpc_slice_from_static_string("/sluice.v1.AgentService/Sync");
-	agent->channel = load_channel_new_agent(agents->port, number);
-	agent->call =
-	    grpc_channel_create_call(agent->channel, NULL, GRPC_PROPAGATE_DEFAULTS, agents->cq,
-				     path, NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-	agent->hello = pack_hello(number);
-	agent->text = grpc_empty_slice();
-	grpc_metadata_array_init(&agent->headers);
-	grpc_metadata_array_init(&agent->trailing);
-	grpc_op ops[] = {
-	    {.op = GRPC_OP_SEND_INITIAL_METADATA},
-	    {.op = GRPC_OP_SEND_MESSAGE},
-	    {.op = GRPC_OP_RECV_INITIAL_METADATA},
-	};
-	ops[1].data.send_message.send_message = agent->hello;
-	ops[2].data.recv_initial_metadata.recv_initial_metadata = &agent->headers;
-	start(agent->call, ops, SL_COUNT(ops), &agent->opened);
-	agent->opening = true;
-	read_next(agent);
-}
-
-static void agent_forget(struct agent *agent)
-{
-	grpc_call_unref(agent->call);
-	grpc_channel_destroy(agent->channel);
-	grpc_metadata_array_destroy(&agent->headers);
-	grpc_metadata_array_destroy(&agent->trailing);
-	grpc_byte_buffer_destroy(agent->hello);
-	grpc_slice_unref(agent->text);
-}
 
 /* --- what comes -------------------------------------------------------------------- */
 
@@ -175,41 +84,28 @@ static void read_first(struct agent *agent, struct sl_bytes message)
 	sluice__v1__sync_response__free_unpacked(response, NULL);
 }
 
-static bool is_wanted(const struct agents *agents, struct agent *agent)
+static bool is_wanted(const struct agents *agents, struct agent *agent, struct sl_bytes message)
 {
-	grpc_byte_buffer_reader reader;
-	if (!grpc_byte_buffer_reader_init(&reader, agent->message)) {
-		die("gRPC cannot read its buffer");
-	}
-	grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
-	const uint8_t *bytes = GRPC_SLICE_START_PTR(all);
-	size_t size = GRPC_SLICE_LENGTH(all);
 	/* Field 1 of SyncResponse is the manifest. */
-	bool wanted = size > 0 && bytes[0] == (1 << 3 | 2) &&
-		      (agents->wanted == NULL ||
-		       memmem(bytes, size, agents->wanted, strlen(agents->wanted)) != NULL);
+	bool wanted = message.size > 0 && message.data[0] == (1 << 3 | 2) &&
+		      (agents->wanted == NULL || memmem(message.data, message.size, agents->wanted,
+							strlen(agents->wanted)) != NULL);
 	if (wanted && agents->wanted == NULL) {
-		read_first(agent, SL_BYTES(bytes, size));
+		read_first(agent, message);
 	}
-	grpc_slice_unref(all);
-	grpc_byte_buffer_reader_destroy(&reader);
 	return wanted;
 }
 
-static void on_message(struct agents *agents, struct agent *agent)
+static void on_message(void *ctx, struct sl_bytes message)
 {
-	if (agent->message == NULL) {
-		read_status(agent);
-		return;
-	}
-	if (is_wanted(agents, agent) && !agent->has_manifest) {
+	struct agent *agent = ctx;
+	struct agents *agents = agent->agents;
+	if (is_wanted(agents, agent, message) && !agent->has_manifest) {
 		agent->pause_ms = PAUSE_MIN_MS;
 		agent->told_us = (double)(sl_clock_mono_us() - agents->since_us);
 		agent->has_manifest = true;
 		agents->told++;
 	}
-	grpc_byte_buffer_destroy(agent->message);
-	read_next(agent);
 }
 
 /* Between half of the pause and all of it; the next one is twice as long. */
@@ -224,61 +120,18 @@ static void go_away(struct agents *agents, struct agent *agent)
 	agent->has_manifest = false;
 }
 
-static void on_end(struct agents *agents, struct agent *agent)
+static void on_end(void *ctx, int status, const char *text)
 {
-	if (agents->returning && !agents->stopping) {
-		go_away(agents, agent);
-		return;
+	struct agent *agent = ctx;
+	if (!agent->agents->returning) {
+		die("an agent's stream ended: status %d: %s", status, text);
 	}
-	agents->ended++;
-	if (!agents->stopping) {
-		die("an agent's stream ended: status %d: %.*s", (int)agent->status,
-		    (int)GRPC_SLICE_LENGTH(agent->text),
-		    (const char *)GRPC_SLICE_START_PTR(agent->text));
-	}
-}
-
-/* The agent whose byte the tag is. */
-static struct agent *agent_of(struct agents *agents, const void *tag)
-{
-	size_t offset = (size_t)((const char *)tag - (const char *)agents->all);
-	return &agents->all[offset / sizeof(struct agent)];
-}
-
-static void on_event(struct agents *agents, void *tag)
-{
-	if (tag == &agents->call_done) {
-		agents->replied_us = (double)(sl_clock_mono_us() - agents->since_us);
-		return;
-	}
-	struct agent *agent = agent_of(agents, tag);
-	if (tag == &agent->received) {
-		on_message(agents, agent);
-	} else if (tag == &agent->opened) {
-		agent->opening = false;
-	} else if (tag == &agent->ended) {
-		on_end(agents, agent);
-	} else if (tag == &agent->sent) {
-		grpc_byte_buffer_destroy(SL_TAKE(agent->outgoing));
-		agent->sending = false;
-		agents->sending--;
-	}
-}
-
-static bool take_within(struct agents *agents, uint64_t ms)
-{
-	gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-					  gpr_time_from_millis((int64_t)ms, GPR_TIMESPAN));
-	grpc_event event = grpc_completion_queue_next(agents->cq, until, NULL);
-	if (event.type == GRPC_OP_COMPLETE) {
-		on_event(agents, event.tag);
-	}
-	return event.type == GRPC_OP_COMPLETE;
+	go_away(agent->agents, agent);
 }
 
 static void take_event(struct agents *agents)
 {
-	if (!take_within(agents, SILENCE_S * 1000)) {
+	if (!wires_wait(agents->wires, SILENCE_S * 1000)) {
 		die("agents: nothing comes for %d s, %u of %u are told", SILENCE_S, agents->told,
 		    agents->count);
 	}
@@ -286,21 +139,39 @@ static void take_event(struct agents *agents)
 
 /* --- what they say ------------------------------------------------------------------ */
 
-static void say(struct agents *agents, struct agent *agent, const Sluice__V1__SyncRequest *request)
+static void say_hello(struct agents *agents, unsigned number)
+{
+	static const uint8_t box_secret[SL_BOX_SECRET_BYTES] = {1};
+	struct agent *agent = &agents->all[number];
+	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
+	Sluice__V1__AgentHello hello = SLUICE__V1__AGENT_HELLO__INIT;
+	char name[32];
+	uint8_t bytes[MESSAGE_BYTES], box_key[SL_BOX_PUBLIC_BYTES];
+	(void)snprintf(name, sizeof(name), "agent-%u", number);
+	sl_box_public(box_secret, box_key);
+	hello.box_key = (ProtobufCBinaryData){.data = box_key, .len = sizeof(box_key)};
+	hello.instance = name;
+	hello.agent_version = (char *)"bench";
+	hello.protocol = 1;
+	hello.manifest_trees = true;
+	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_HELLO;
+	request.hello = &hello;
+	const struct h2_call call = {.path = "/sluice.v1.AgentService/Sync",
+				     .came = on_message,
+				     .ended = on_end,
+				     .ctx = agent};
+	h2_call(agent->link, &call,
+		SL_BYTES(bytes, sluice__v1__sync_request__pack(&request, bytes)));
+}
+
+/* Returns when it is sent. */
+static void say(struct agent *agent, const Sluice__V1__SyncRequest *request)
 {
 	uint8_t bytes[MESSAGE_BYTES];
-	if (agent->sending) {
-		die("the server does not take an agent's message");
+	h2_say(agent->link, SL_BYTES(bytes, sluice__v1__sync_request__pack(request, bytes)));
+	while (h2_is_saying(agent->link)) {
+		take_event(agent->agents);
 	}
-	grpc_slice slice = grpc_slice_from_copied_buffer(
-	    (char *)bytes, sluice__v1__sync_request__pack(request, bytes));
-	agent->outgoing = grpc_raw_byte_buffer_create(&slice, 1);
-	grpc_slice_unref(slice);
-	agent->sending = true;
-	agents->sending++;
-	grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
-	op.data.send_message.send_message = agent->outgoing;
-	start(agent->call, &op, 1, &agent->sent);
 }
 
 static Google__Protobuf__Timestamp unix_now(void)
@@ -310,7 +181,7 @@ static Google__Protobuf__Timestamp unix_now(void)
 	return at;
 }
 
-static void say_healthy(struct agents *agents, struct agent *agent)
+static void say_healthy(struct agent *agent)
 {
 	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
 	Sluice__V1__AgentReport report = SLUICE__V1__AGENT_REPORT__INIT;
@@ -323,10 +194,10 @@ static void say_healthy(struct agents *agents, struct agent *agent)
 	report.at = &at;
 	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_REPORT;
 	request.report = &report;
-	say(agents, agent, &request);
+	say(agent, &request);
 }
 
-static void say_heartbeat(struct agents *agents, struct agent *agent)
+static void say_heartbeat(struct agent *agent)
 {
 	Sluice__V1__SyncRequest request = SLUICE__V1__SYNC_REQUEST__INIT;
 	Sluice__V1__AgentHeartbeat heartbeat = SLUICE__V1__AGENT_HEARTBEAT__INIT;
@@ -335,7 +206,7 @@ static void say_heartbeat(struct agents *agents, struct agent *agent)
 	heartbeat.at = &at;
 	request.message_case = SLUICE__V1__SYNC_REQUEST__MESSAGE_HEARTBEAT;
 	request.heartbeat = &heartbeat;
-	say(agents, agent, &request);
+	say(agent, &request);
 }
 
 void agents_report_healthy(struct agents *agents)
@@ -344,13 +215,7 @@ void agents_report_healthy(struct agents *agents)
 		if (agents->all[i].version_id[0] == '\0') {
 			die("agent %u is to serve nothing", i);
 		}
-		say_healthy(agents, &agents->all[i]);
-		while (agents->sending >= CONNECTING_MAX) {
-			take_event(agents);
-		}
-	}
-	while (agents->sending > 0) {
-		take_event(agents);
+		say_healthy(&agents->all[i]);
 	}
 }
 
@@ -359,34 +224,53 @@ uint64_t agents_beat(struct agents *agents, uint64_t every_ms, uint64_t for_ms)
 	uint64_t started = sl_clock_mono_us(), said = 0, pause_us = every_ms * 1000 / agents->count;
 	for (uint64_t past = 0; past < for_ms * 1000; past = sl_clock_mono_us() - started) {
 		for (; said * pause_us <= past; said++) {
-			say_heartbeat(agents, &agents->all[said % agents->count]);
+			say_heartbeat(&agents->all[said % agents->count]);
 		}
 		uint64_t due = said * pause_us;
-		(void)take_within(agents, due > past ? (due - past) / 1000 : 0);
-	}
-	while (agents->sending > 0) {
-		take_event(agents);
+		(void)wires_wait(agents->wires,
+				 due > past ? (unsigned)((due - past + 999) / 1000) : 0);
 	}
 	return said;
 }
 
 /* --- the whole ------------------------------------------------------------------------ */
 
+static void agent_connect(struct agents *agents, unsigned number)
+{
+	agents->all[number].link =
+	    h2_new(agents->wires, agents->port, secure_agent_tls(agents->port, number));
+	say_hello(agents, number);
+}
+
 struct agents *agents_connect(int port, unsigned count)
 {
 	struct agents *agents = need(calloc(1, sizeof(*agents)));
 	agents->all = need(calloc(count, sizeof(*agents->all)));
-	agents->cq = grpc_completion_queue_create_for_next(NULL);
+	agents->wires = wires_new();
 	agents->count = count;
 	agents->port = port;
-	agents->admin = load_channel_new(port);
+	agents->admin = h2_new(agents->wires, port, secure_tls(port));
 	for (unsigned started = 0; agents->told < count;) {
 		for (; started < count && started - agents->told < CONNECTING_MAX; started++) {
+			agents->all[started].agents = agents;
 			agent_connect(agents, started);
 		}
 		take_event(agents);
 	}
 	return agents;
+}
+
+static void on_reply(void *ctx, struct sl_bytes message)
+{
+	(void)ctx, (void)message;
+}
+
+static void on_replied(void *ctx, int status, const char *text)
+{
+	struct agents *agents = ctx;
+	agents->replied_us = (double)(sl_clock_mono_us() - agents->since_us);
+	agents->status = status;
+	(void)snprintf(agents->text, sizeof(agents->text), "%s", text);
 }
 
 void agents_tell(struct agents *agents, const struct agents_call *call, double *ret_told_us,
@@ -399,15 +283,17 @@ void agents_tell(struct agents *agents, const struct agents_call *call, double *
 	agents->wanted = call->told;
 	agents->replied_us = 0;
 	agents->since_us = sl_clock_mono_us();
-	struct load_single *single =
-	    load_single_start(agents->admin, agents->cq, call->method,
-			      SL_BYTES(call->request, call->request_size), &agents->call_done);
+	const struct h2_call unary = {.path = call->method,
+				      .unary = true,
+				      .came = on_reply,
+				      .ended = on_replied,
+				      .ctx = agents};
+	h2_call(agents->admin, &unary, SL_BYTES(call->request, call->request_size));
 	while (agents->told < agents->count || agents->replied_us == 0) {
 		take_event(agents);
 	}
-	char text[200];
-	if (load_single_end(single, text) != 0) {
-		die("%s: %s", call->method, text);
+	if (agents->status != 0) {
+		die("%s: status %d: %s", call->method, agents->status, agents->text);
 	}
 	for (unsigned i = 0; i < agents->count; i++) {
 		ret_told_us[i] = agents->all[i].told_us;
@@ -430,8 +316,8 @@ static void dial_due(struct agents *agents, uint64_t now_ms)
 {
 	for (unsigned i = 0; i < agents->count; i++) {
 		struct agent *agent = &agents->all[i];
-		if (agent->away && !agent->opening && agent->dial_ms <= now_ms) {
-			agent_forget(agent);
+		if (agent->away && agent->dial_ms <= now_ms) {
+			h2_free(agent->link);
 			agent->away = false;
 			agent_connect(agents, i);
 		}
@@ -446,7 +332,7 @@ unsigned agents_work(struct agents *agents, uint64_t for_ms)
 			dial_due(agents, now_ms);
 			look_ms = now_ms + LOOK_MS;
 		}
-		(void)take_within(agents, LOOK_MS);
+		(void)wires_wait(agents->wires, LOOK_MS);
 	}
 	return agents->told;
 }
@@ -456,24 +342,11 @@ void agents_free(struct agents *agents)
 	if (agents == NULL) {
 		return;
 	}
-	agents->stopping = true;
 	for (unsigned i = 0; i < agents->count; i++) {
-		agents->ended += agents->all[i].away;
-		(void)grpc_call_cancel(agents->all[i].call, NULL);
+		h2_free(agents->all[i].link);
 	}
-	while (agents->ended < agents->count) {
-		take_event(agents);
-	}
-	for (unsigned i = 0; i < agents->count; i++) {
-		agent_forget(&agents->all[i]);
-	}
-	grpc_channel_destroy(agents->admin);
-	grpc_completion_queue_shutdown(agents->cq);
-	while (
-	    grpc_completion_queue_next(agents->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
-	    GRPC_QUEUE_SHUTDOWN) {
-	}
-	grpc_completion_queue_destroy(agents->cq);
+	h2_free(agents->admin);
+	wires_free(agents->wires);
 	free(agents->all);
 	free(agents);
 }

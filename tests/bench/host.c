@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <lmdb.h>
@@ -163,6 +164,13 @@ uint64_t host_process_bytes(pid_t pid, const char *line)
 		(void)fclose(file);
 	}
 	return bytes;
+}
+
+double host_cpu_us(void)
+{
+	struct timespec used;
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (double)used.tv_sec * 1e6 + (double)used.tv_nsec / 1e3;
 }
 
 double host_load(void)

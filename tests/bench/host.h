@@ -31,6 +31,8 @@ void host_pin(bool pinned);
 double host_fdatasync_us(const char *dir);
 /* A line of /proc/PID/status that is in kB ("VmRSS:"), in bytes; 0: not there. */
 uint64_t host_process_bytes(pid_t pid, const char *line);
+/* Processor time of this program's threads so far, in microseconds. */
+double host_cpu_us(void);
 /* Load of the last minute. */
 double host_load(void);
 

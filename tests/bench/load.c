@@ -88,11 +88,6 @@ grpc_channel *load_channel_new(int port)
 	return channel_new(port, secure_credentials(port), false);
 }
 
-grpc_channel *load_channel_new_agent(int port, unsigned number)
-{
-	return channel_new(port, secure_agent_credentials(port, number), true);
-}
-
 grpc_channel *load_channel_new_narrow(int port)
 {
 	return channel_new(port, secure_credentials(port), true);
@@ -314,33 +309,6 @@ void load_run(struct load *load, double seconds, struct load_result *ret_result)
 
 /* --- one call ----------------------------------------------------------------------- */
 
-struct load_single {
-	struct slot slot;
-};
-
-struct load_single *load_single_start(grpc_channel *channel, grpc_completion_queue *cq,
-				      const char *method, struct sl_bytes request, void *tag)
-{
-	struct load_single *single = need(calloc(1, sizeof(*single)));
-	grpc_slice path = grpc_slice_from_copied_string(method);
-	grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path,
-						   NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-	grpc_slice_unref(path);
-	slot_begin(&single->slot, call, request, tag);
-	return single;
-}
-
-int load_single_end(struct load_single *single, char *text)
-{
-	int status = (int)single->slot.status;
-	if (text != NULL) {
-		slot_text(&single->slot, text);
-	}
-	slot_end(&single->slot);
-	free(single);
-	return status;
-}
-
 static void read_reply(grpc_byte_buffer *buffer, struct sl_buf *reply)
 {
 	grpc_byte_buffer_reader reader;
@@ -358,15 +326,25 @@ int load_call(int port, const char *method, struct sl_bytes request, struct sl_b
 {
 	grpc_completion_queue *cq = grpc_completion_queue_create_for_next(NULL);
 	grpc_channel *channel = load_channel_new(port);
-	struct load_single *single = load_single_start(channel, cq, method, request, cq);
+	grpc_slice path = grpc_slice_from_copied_string(method);
+	struct slot slot;
+	slot_begin(&slot,
+		   grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, path, NULL,
+					    gpr_inf_future(GPR_CLOCK_REALTIME), NULL),
+		   request, cq);
+	grpc_slice_unref(path);
 	(void)wait_tag(cq, method);
 	if (ret_reply != NULL) {
 		*ret_reply = (struct sl_buf){0};
-		if (single->slot.received != NULL) {
-			read_reply(single->slot.received, ret_reply);
+		if (slot.received != NULL) {
+			read_reply(slot.received, ret_reply);
 		}
 	}
-	int status = load_single_end(single, text);
+	int status = (int)slot.status;
+	if (text != NULL) {
+		slot_text(&slot, text);
+	}
+	slot_end(&slot);
 	grpc_channel_destroy(channel);
 	grpc_completion_queue_shutdown(cq);
 	while (grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=

@@ -72,20 +72,10 @@ int load_call(int port, const char *method, struct sl_bytes request, struct sl_b
 /* --- for clients of their own form -------------------------------------------------- */
 
 struct grpc_channel;
-struct grpc_completion_queue;
-struct load_single;
 
 /* A connection of its own to 127.0.0.1:port, as the server there wants it (secure.h). */
 struct grpc_channel *load_channel_new(int port);
-/* The same as the agent of an instance, which does not measure its bandwidth either. */
-struct grpc_channel *load_channel_new_agent(int port, unsigned number);
 /* The same with a window of 64 KiB that never grows: gRPC takes no more for who does not read. */
 struct grpc_channel *load_channel_new_narrow(int port);
-/* One call on a queue of the caller's, which gets `tag` when it is over; then end it: that returns
- * gRPC's status. The request is copied. */
-struct load_single *load_single_start(struct grpc_channel *channel,
-				      struct grpc_completion_queue *cq, const char *method,
-				      struct sl_bytes request, void *tag);
-int load_single_end(struct load_single *single, char *text);
 
 #endif

@@ -6,12 +6,17 @@
 #include <unistd.h>
 
 #include <grpc/grpc_security.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "base/clock/clock.h"
 #include "base/crypto/box.h"
 #include "base/crypto/secret.h"
 #include "base/id/id.h"
 #include "base/mem/own.h"
+#include "base/tls/hooks.h"
 #include "server/ca/ca.h"
 #include "server/records/identities.h"
 #include "tests/bench/die.h"
@@ -38,6 +43,7 @@ struct keys {
 	char *folder, *trust;
 	struct certificate admin, *agents;
 	unsigned agent_count;
+	SSL_CTX *context; /* of those who dial by themselves; NULL: nobody did yet */
 };
 
 static struct keys *all;
@@ -265,24 +271,82 @@ void secure_serve(int port, const char *folder)
 	served[port] = folder != NULL ? keys_of(folder) : NULL;
 }
 
-static grpc_channel_credentials *credentials(const struct keys *keys, const struct certificate *own)
-{
-	grpc_ssl_pem_key_cert_pair pair = {.private_key = own->key, .cert_chain = own->pem};
-	return need(grpc_ssl_credentials_create_ex(keys->trust, &pair, NULL, NULL));
-}
-
 grpc_channel_credentials *secure_credentials(int port)
 {
 	const struct keys *keys = served[port];
-	return keys == NULL ? grpc_insecure_credentials_create() : credentials(keys, &keys->admin);
+	if (keys == NULL) {
+		return grpc_insecure_credentials_create();
+	}
+	grpc_ssl_pem_key_cert_pair pair = {.private_key = keys->admin.key,
+					   .cert_chain = keys->admin.pem};
+	return need(grpc_ssl_credentials_create_ex(keys->trust, &pair, NULL, NULL));
 }
 
-grpc_channel_credentials *secure_agent_credentials(int port, unsigned number)
+/* --- as the agents do ------------------------------------------------------------------------- */
+
+/* As gRPC's: of the groups P-256 alone, since what a server is offered costs it. */
+static SSL_CTX *context_new(const char *trust)
 {
-	const struct keys *keys = served[port];
+	SSL_CTX *context = need(SSL_CTX_new(TLS_client_method()));
+	BIO *bio = need(BIO_new_mem_buf(trust, -1));
+	for (X509 *root; (root = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL;) {
+		(void)X509_STORE_add_cert(SSL_CTX_get_cert_store(context), root);
+		X509_free(root);
+	}
+	(void)BIO_free(bio);
+	ERR_clear_error(); /* the end of the file is one */
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+	if (SSL_CTX_set1_groups_list(context, "P-256") != 1 ||
+	    SSL_CTX_set_alpn_protos(context, (const uint8_t *)"\x02h2", 3) != 0 ||
+	    SSL_CTX_set_max_send_fragment(context, TLS_FRAME_BYTES) != 1) {
+		die("OpenSSL refuses what TLS is to be like");
+	}
+	SSL_CTX_set_read_ahead(context, 1);
+	return context;
+}
+
+static void identify(SSL *ssl, const struct certificate *own)
+{
+	BIO *bio = need(BIO_new_mem_buf(own->pem, -1));
+	X509 *x509 = need(PEM_read_bio_X509(bio, NULL, NULL, NULL));
+	(void)BIO_free(bio);
+	bio = need(BIO_new_mem_buf(own->key, -1));
+	EVP_PKEY *key = need(PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL));
+	(void)BIO_free(bio);
+	if (SSL_use_certificate(ssl, x509) != 1 || SSL_use_PrivateKey(ssl, key) != 1) {
+		die("OpenSSL refuses a client certificate");
+	}
+	X509_free(x509);
+	EVP_PKEY_free(key);
+}
+
+static SSL *tls_new(struct keys *keys, const struct certificate *own)
+{
+	if (keys->context == NULL) {
+		keys->context = context_new(keys->trust);
+	}
+	SSL *ssl = need(SSL_new(keys->context));
+	SSL_set_connect_state(ssl);
+	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), "127.0.0.1") != 1 ||
+	    SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+				  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER) == 0) {
+		die("OpenSSL refuses what TLS is to be like");
+	}
+	identify(ssl, own);
+	return ssl;
+}
+
+SSL *secure_tls(int port)
+{
+	struct keys *keys = served[port];
+	return keys == NULL ? NULL : tls_new(keys, &keys->admin);
+}
+
+SSL *secure_agent_tls(int port, unsigned number)
+{
+	struct keys *keys = served[port];
 	if (keys != NULL && number >= keys->agent_count) {
 		die("agent %u has no certificate", number);
 	}
-	return keys == NULL ? grpc_insecure_credentials_create()
-			    : credentials(keys, &keys->agents[number]);
+	return keys == NULL ? NULL : tls_new(keys, &keys->agents[number]);
 }

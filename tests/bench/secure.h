@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 struct grpc_channel_credentials;
+struct ssl_st;
 
 /* Gives a store that no server has keys, and the bench a client certificate of its `admin`; makes
  * the folder when there is none. */
@@ -25,7 +26,10 @@ void secure_enrol(const char *folder, const char *prefix, unsigned count);
 void secure_serve(int port, const char *folder);
 /* For dialling the port as `admin`. The caller releases them. */
 struct grpc_channel_credentials *secure_credentials(int port);
-/* For dialling it as the agent of instance PREFIX-number. */
-struct grpc_channel_credentials *secure_agent_credentials(int port, unsigned number);
+/* The same for a client that is not gRPC's: it is to shake hands with 127.0.0.1. NULL: in the
+ * clear. The caller frees it. */
+struct ssl_st *secure_tls(int port);
+/* As the agent of instance PREFIX-number. */
+struct ssl_st *secure_agent_tls(int port, unsigned number);
 
 #endif

@@ -22,6 +22,7 @@ owner 'microhttpd' 'server/metrics'
 owner 'libsmartcols' 'client/cli'
 owner 'uni(str|norm|case)\.h' 'base/git'
 owner 'openssl/' 'base/tls'
+owner 'nghttp2/' 'tests/bench'
 
 # Downward only: base knows nobody; server, agent and client know base, proto and client's two shared folders.
 never() { # folder  forbidden-path-regex  why
