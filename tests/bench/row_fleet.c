@@ -2,7 +2,6 @@
  * release. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock/clock.h"
 #include "base/mem/own.h"
@@ -20,7 +19,7 @@ enum {
 	BEAT_QUICK_MS = 2000,
 	RELEASES = 15,
 	RELEASES_QUICK = 2,
-	QUIET_US = 3000000,
+	QUIET_MS = 3000,
 	NAME_BYTES = 32,
 	REQUEST_BYTES = 256
 };
@@ -80,13 +79,13 @@ static void add_memory(struct bench *bench, const struct bench_server *server)
 	report_add(bench->report, &memory_own, "free", &own, NULL, 1);
 }
 
-/* Until what the reports caused is written. */
-static void wait_quiet(int port)
+/* Until what the reports caused is written; the agents answer pings meanwhile. */
+static void wait_quiet(struct agents *agents, int port)
 {
 	uint64_t before = 0, now = fleet_commits(port);
 	do {
 		before = now;
-		(void)usleep(QUIET_US);
+		(void)agents_work(agents, QUIET_MS);
 		now = fleet_commits(port);
 	} while (now != before);
 }
@@ -179,7 +178,7 @@ void row_fleet(struct bench *bench)
 	struct agents *agents = connect_all(bench, &server, count);
 	add_memory(bench, &server);
 	agents_report_healthy(agents);
-	wait_quiet(server.port);
+	wait_quiet(agents, server.port);
 	beat(bench, agents, &server);
 	release_some(bench, agents, count, server.port);
 	report_note(

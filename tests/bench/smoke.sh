@@ -4,5 +4,5 @@ set -eu
 run() {
 	tests/bench/bench --quick --seconds 1s --cores free --dir "$TEST_TMPDIR" --seed "$TEST_TMPDIR/seed" --json "$TEST_TMPDIR/results.json" "$@"
 }
-run --rows P3,P4
+run --rows P3,P4,P7,P10
 run --tls --rows P4,P8,P10
