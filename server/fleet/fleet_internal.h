@@ -164,7 +164,9 @@ struct fleet_session {
 	struct fleet_slot *slots;  /* owned, by app id */
 	size_t slot_count, slot_room;
 	uint64_t told; /* highest sequence that the agent has, or was sent */
-	bool pending;  /* the manifest could not go yet: outbox full, or a new revision is needed */
+	/* The manifest could not go yet: outbox full, or a new revision is needed. Written under
+	 * the lock, before the attempt; read without it when the outbox is empty. */
+	atomic_bool pending;
 	uint64_t fresh_mono_ms; /* when the expiry was last renewed */
 	uint32_t key_epoch;     /* of the key that the agent has, or was told of; 0: none */
 	uint8_t key[SL_SIGN_PUBLIC_BYTES];

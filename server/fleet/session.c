@@ -251,15 +251,16 @@ void fleet_agent_closed(struct fleet *fleet, struct rpc_stream *stream)
 	fleet_source_tests_finish(&lost, FLEET_TEST_LOST, NULL);
 }
 
+/* Thousands of streams have sent what they were told while the watch thread, under the lock, makes
+ * what others will be told: who waits for nothing more does not ask for it. */
 void fleet_agent_drained(struct fleet *fleet, struct rpc_stream *stream)
 {
 	struct fleet_session *session = rpc_stream_user(stream);
-	bool pending = false;
-	if (session == NULL) {
+	if (session == NULL || !session->pending) {
 		return;
 	}
 	pthread_mutex_lock(&fleet->lock);
-	pending = session->pending && session->told < fleet->position;
+	bool pending = session->pending && session->told < fleet->position;
 	if (pending) {
 		fleet_session_touch(fleet, session);
 	}
