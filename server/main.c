@@ -301,6 +301,7 @@ static sl_code open_store(struct server *server, struct sl_err *err)
 	const struct store_options options = {
 	    .path = config->data,
 	    .map_bytes = config->map_bytes,
+	    .journal_bytes = config->journal_bytes,
 	    .reserve_bytes = config->disk_reserve_bytes,
 	    .queue_max = (unsigned)config->queue_max,
 	    .tables = record_table_names,

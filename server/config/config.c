@@ -46,6 +46,8 @@ static const struct sl_flag serve_flags[] = {
 	  .help = "A connection older than this, give or take a tenth, takes no new calls: clients connect anew, and their certificates are looked at again. Streams go on. 0 sets no bound." },
 	{ .name = "map-size", .kind = SL_FLAG_BYTES, .offset = AT(map_bytes), .fallback = "64G", .min = MIB(16), .max = TIB(16),
 	  .help = "Largest size of the store. Sparse: the file takes only what is written." },
+	{ .name = "journal-size", .kind = SL_FLAG_BYTES, .offset = AT(journal_bytes), .fallback = "64M", .min = 64 << 10, .max = TIB(1),
+	  .help = "Size of each of the store's two journal files, about, and never more than a 64th of the disk. Larger ones have the data file synced less often; after a crash that much is read at the start." },
 	{ .name = "disk-reserve", .kind = SL_FLAG_BYTES, .offset = AT(disk_reserve_bytes), .fallback = "256M", .max = TIB(16),
 	  .help = "With less free disk than this, only deletes are taken. 0 reserves nothing." },
 	{ .name = "queue-max", .kind = SL_FLAG_INT, .offset = AT(queue_max), .fallback = "4096", .min = 1, .max = 1 << 20,

@@ -27,6 +27,7 @@ struct server_config {
 	const char *master_key_file; /* "": in the key folder, or a credential of systemd */
 	uint64_t connection_age_ms;  /* 0: as old as they like */
 	uint64_t map_bytes;          /* largest size that the store can grow to */
+	uint64_t journal_bytes;      /* of each of the store's two journal files, about */
 	uint64_t disk_reserve_bytes; /* below this only deletes are taken; 0: no reserve */
 	uint64_t queue_max;          /* writes that may wait */
 	uint64_t requests_max;       /* replies kept for retries */

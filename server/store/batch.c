@@ -182,6 +182,10 @@ static enum outcome attempt(struct attempt *a, struct store_cmd **cmds, size_t c
 		a->txn = NULL;
 		return failed_as(a, rc, "begin", OUTCOME_FAILED);
 	}
+	rc = journal_begin(store->journal, mdb_txn_id(a->txn));
+	if (rc != 0) {
+		return failed_as(a, rc, "sync the data file", OUTCOME_FAILED);
+	}
 	SL_FAILPOINT("begin");
 	enum outcome outcome = take_commands(a, cmds, count);
 	if (outcome != OUTCOME_COMMITTED) {
@@ -268,17 +272,13 @@ static size_t run_some(struct store *store, struct store_cmd **cmds, size_t coun
 {
 	enum sl_reason short_of = store_room_check(store);
 	size_t limit = count;
-	int rc = store_keep_ahead(store);
-	if (rc != 0) {
-		end_store(store, "make room for what comes", rc, cmds, count);
-		return count;
-	}
 	for (bool prune = true;;) {
 		struct attempt a = {.store = store, .state = store->state, .short_of = short_of};
 		enum outcome outcome = attempt(&a, cmds, limit, prune);
 		if (a.txn != NULL) {
 			mdb_txn_abort(a.txn);
 		}
+		journal_end();
 		if (outcome == OUTCOME_COMMITTED) {
 			answer_committed(&a, cmds);
 			return a.taken;

@@ -30,8 +30,8 @@ static sl_code open_env(struct store *store, struct sl_err *err)
 		return code;
 	}
 	/* Offline our own lock keeps writers away, so LMDB needs no lock file of its own. */
-	unsigned flags = MDB_NOTLS | (store->options.read_only ? MDB_RDONLY | MDB_NOLOCK : 0);
-	int rc = mdb_env_open(store->env, store->path, flags, 0600);
+	unsigned flags = store->options.read_only ? MDB_RDONLY | MDB_NOLOCK : MDB_NOSYNC;
+	int rc = mdb_env_open(store->env, store->path, flags | MDB_NOTLS, 0600);
 	if (rc != 0) {
 		return store_err_mdb(err, rc, "open environment");
 	}
@@ -54,7 +54,18 @@ static sl_code open_env(struct store *store, struct sl_err *err)
 	}
 	store->page_bytes = stat.ms_psize;
 	store->map_pages = info.me_mapsize / stat.ms_psize;
-	return folder_close_on_exec(fd, err);
+	sl_code closed = folder_close_on_exec(fd, err);
+	if (closed != SL_OK || store->options.read_only) {
+		return closed;
+	}
+	const struct journal_options options = {
+	    .path = store->path,
+	    .data_fd = fd,
+	    .page_bytes = store->page_bytes,
+	    .max_bytes = store->options.journal_bytes != 0 ? store->options.journal_bytes
+							   : STORE_JOURNAL_BYTES,
+	};
+	return journal_open(&options, &store->journal, err);
 }
 
 sl_code store_check_format(MDB_txn *txn, MDB_dbi meta, struct sl_err *err)
@@ -152,12 +163,18 @@ static sl_code load(struct store *store, struct sl_err *err)
 	if (rc != 0) {
 		return store_err_mdb(err, rc, "begin");
 	}
-	sl_code code = open_tables(store, txn, err);
+	sl_code code = SL_OK;
+	if (!store->options.read_only) {
+		rc = journal_begin(store->journal, mdb_txn_id(txn));
+	}
+	if (rc == 0) {
+		code = open_tables(store, txn, err);
+	}
 	if (code != SL_OK) {
 		return code;
 	}
 	MDB_stat log = {.ms_entries = 0};
-	rc = store_state_load(txn, store->meta, &store->state);
+	rc = rc == 0 ? store_state_load(txn, store->meta, &store->state) : rc;
 	if (rc == 0 && store->log != STORE_NO_TABLE) {
 		rc = mdb_stat(txn, store->log, &log);
 	}
@@ -179,13 +196,34 @@ static sl_code load(struct store *store, struct sl_err *err)
 	return SL_OK;
 }
 
+/* A server that was killed, or a power cut, left it: reading begins with bringing it in. */
+static sl_code recover_to_read(const char *path, struct sl_err *err)
+{
+	int lock_fd = -1;
+	if (!journal_is_left(path)) {
+		return SL_OK;
+	}
+	sl_code code = folder_open(path, FOLDER_WRITE, &lock_fd, err);
+	if (code == SL_OK) {
+		code = journal_recover(path, err);
+	}
+	folder_close(lock_fd);
+	return code;
+}
+
 static sl_code open_parts(struct store *store, struct sl_err *err)
 {
 	bool read_only = store->options.read_only;
-	sl_code code =
-	    folder_open(store->path, read_only ? FOLDER_READ : FOLDER_WRITE, &store->lock_fd, err);
+	sl_code code = read_only ? recover_to_read(store->path, err) : SL_OK;
+	if (code == SL_OK) {
+		code = folder_open(store->path, read_only ? FOLDER_READ : FOLDER_WRITE,
+				   &store->lock_fd, err);
+	}
 	if (code == SL_OK && !read_only) {
 		code = store_restore_check(store->path, err);
+	}
+	if (code == SL_OK && !read_only) {
+		code = journal_recover(store->path, err);
 	}
 	if (code == SL_OK && !read_only) {
 		code = store_check_length(store->path, err);
@@ -193,11 +231,12 @@ static sl_code open_parts(struct store *store, struct sl_err *err)
 	if (code == SL_OK) {
 		code = open_env(store, err);
 	}
-	if (code == SL_OK) {
-		code = load(store, err);
-	}
 	if (code == SL_OK && !read_only) {
 		code = folder_sync(store->path, err);
+	}
+	if (code == SL_OK) {
+		code = load(store, err);
+		journal_end();
 	}
 	if (code == SL_OK && !read_only) {
 		code = store_writer_start(store, err);
@@ -246,6 +285,7 @@ void store_free(struct store *store)
 	store_writer_stop(store);
 	assert(atomic_load(&store->counters.views) == 0);
 	store_pool_fini(store);
+	journal_close(store->journal);
 	if (store->env != NULL) {
 		mdb_env_close(store->env);
 	}

@@ -47,6 +47,7 @@ struct store_options {
 	uint64_t reserve_bytes; /* free disk below this: only commands with `shrinks` pass
 				 * (DISK_LOW), until deletes have left room inside the file; below
 				 * half of it nothing else */
+	uint64_t journal_bytes; /* of each of the journal's files, about; 0: 64 MiB */
 	unsigned queue_max;     /* commands waiting; more: QUEUE_FULL */
 	bool read_only; /* for verify: no writer thread, no lock taken for write, nothing created */
 	const char *const *tables; /* names; a table is known by its index here. Borrowed, static */

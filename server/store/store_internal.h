@@ -10,13 +10,15 @@
 
 #include "base/crypto/crypto.h"
 #include "base/mem/own.h"
+#include "server/store/journal.h"
 #include "server/store/store.h"
 
-#define STORE_FORMAT 2                /* raised when the meaning of our own tables changes */
-#define STORE_READERS_MAX 512         /* snapshots open at a time */
-#define STORE_BATCH_MAX 1024          /* commands in a commit */
-#define STORE_BATCH_BYTES (64u << 20) /* changes in a commit, before it is cut short */
-#define STORE_PRUNE_STEP 256          /* log records looked at in a commit */
+#define STORE_FORMAT 3 /* raised when the meaning of our own tables or files changes */
+#define STORE_JOURNAL_BYTES (64u << 20) /* unless options say it */
+#define STORE_READERS_MAX 512           /* snapshots open at a time */
+#define STORE_BATCH_MAX 1024            /* commands in a commit */
+#define STORE_BATCH_BYTES (64u << 20)   /* changes in a commit, before it is cut short */
+#define STORE_PRUNE_STEP 256            /* log records looked at in a commit */
 #define STORE_STATE_KEY "store/state"
 #define STORE_FORMAT_KEY "store/format"
 #define STORE_LOG_TABLE "store/log"
@@ -72,6 +74,7 @@ struct store {
 	struct store_options options;
 	int lock_fd; /* -1: none */
 	MDB_env *env;
+	struct journal *journal;          /* NULL: read_only */
 	MDB_dbi tables[STORE_TABLES_MAX]; /* STORE_NO_TABLE: not made yet (read_only) */
 	MDB_dbi log, audit, meta;
 	uint64_t page_bytes, map_pages;
@@ -163,10 +166,6 @@ int store_refusals_apply(const struct store_changes *changes, const struct store
 bool store_prune_pending(const struct store *store);
 /* One bounded step. Returns LMDB's code. */
 int store_prune_step(struct store *store, MDB_txn *txn, struct store_state *state);
-
-/* --- ahead.c --- */
-/* Before a commit. Returns 0, or the error that the disk gave: then nothing more may be written. */
-int store_keep_ahead(const struct store *store);
 
 /* --- room.c --- */
 /* Why only commands that shrink may pass now: SL_REASON_NONE, DISK_LOW or STORE_FULL. */

@@ -40,7 +40,7 @@ def test_a_store_of_a_newer_server_is_refused_and_left_as_it_is(world):
     for argv, code in ((["serve", "--insecure", "--listen", "127.0.0.1:0", "--data", server.folder], 1), (["verify", server.folder], 3)):
         done = subprocess.run([harness.SLUICED] + argv, capture_output=True, text=True, timeout=60)
         assert done.returncode == code, done.stderr
-        assert "its format is 3 and this program knows formats up to 2; use a newer program" in done.stderr
+        assert "its format is 4 and this program knows formats up to 3; use a newer program" in done.stderr
         assert content(server.folder) == before
 
 

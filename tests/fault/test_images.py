@@ -10,8 +10,8 @@ import diskmodel  # noqa: E402
 import powercut  # noqa: E402
 
 
-def op(kind, offset=0, data=b""):
-    return powercut.Operation(kind, "data.mdb", 0.0, 0.0, offset, data)
+def op(kind, offset=0, data=b"", name="data.mdb", begin=0.0, end=0.0):
+    return powercut.Operation(kind, name, begin, end, offset, data)
 
 
 OPERATIONS = [op(powercut.WRITE, 0, b"a" * 8192), op(powercut.SYNC), op(powercut.WRITE, 4096, b"b" * 4096), op(powercut.WRITE_DURABLE, 16, b"m" * 8),
@@ -30,7 +30,7 @@ OPERATIONS = [op(powercut.WRITE, 0, b"a" * 8192), op(powercut.SYNC), op(powercut
 def test_certain_and_written(done, shape, expected):
     disk = powercut.Disk(OPERATIONS)
     disk.advance(done)
-    assert bytes(disk.image(shape, random.Random(1))) == expected
+    assert bytes(disk.images(shape, random.Random(1))["data.mdb"]) == expected
 
 
 def test_random_images_keep_what_is_certain_and_lose_whole_pages():
@@ -38,7 +38,7 @@ def test_random_images_keep_what_is_certain_and_lose_whole_pages():
     for seed in range(40):
         disk = powercut.Disk(OPERATIONS)
         disk.advance(3)
-        image = bytes(disk.image("random", random.Random(seed)))
+        image = bytes(disk.images("random", random.Random(seed))["data.mdb"])
         assert image[24:4096] == b"a" * 4072 and image[:16] == b"a" * 16
         assert image[4096:] in (b"a" * 4096, b"b" * 4096)
         seen.add(image)
@@ -49,8 +49,23 @@ def test_torn_images_end_at_a_sector():
     for seed in range(40):
         disk = powercut.Disk(OPERATIONS)
         disk.advance(4)
-        image = bytes(disk.image("torn", random.Random(seed)))
+        image = bytes(disk.images("torn", random.Random(seed))["data.mdb"])
         assert image[:1024].count(b"c") in (0, 512, 1024)
+
+
+def test_each_file_has_its_own_syncs():
+    disk = powercut.Disk([op(powercut.WRITE, 0, b"a" * 512), op(powercut.WRITE, 0, b"j" * 512, "journal-0"), op(powercut.SYNC, name="journal-0")])
+    disk.advance(3)
+    assert disk.images("synced", random.Random(1)) == {"data.mdb": b"", "journal-0": b"j" * 512}
+
+
+def test_what_is_written_during_a_sync_is_not_certain():
+    disk = powercut.Disk([op(powercut.WRITE, 0, b"a" * 512, begin=1, end=2), op(powercut.WRITE, 512, b"b" * 512, begin=3.5, end=3.6),
+                          op(powercut.SYNC, begin=3, end=4), op(powercut.SYNC, begin=5, end=6)])
+    disk.advance(3)
+    assert disk.images("synced", random.Random(1))["data.mdb"] == b"a" * 512
+    disk.advance(4)
+    assert disk.images("synced", random.Random(1))["data.mdb"] == b"a" * 512 + b"b" * 512
 
 
 def calls(*lines):

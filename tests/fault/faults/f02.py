@@ -15,15 +15,16 @@ ROUNDS, FULL = 20, 500
 SECONDS = 200
 SLUICED = os.path.join(harness.ROOT, "tests/fault/sluiced_failpoints")
 # name: the pass at which it strikes, at most; what must be asked for, so that it is passed
-PLACES = {"begin": (12, None), "commit": (12, None), "committed": (12, None), "publish": (12, None), "published": (12, None), "reply": (40, None),
-          "trim": (3, "compact"), "trimmed": (3, "compact"), "backup-copy": (3, "backup"), "backup-end": (2, "backup"), "backup-send": (20, "backup")}
+PLACES = {"begin": (12, None), "commit": (12, None), "journaled": (12, None), "data-synced": (2, None), "committed": (12, None), "publish": (12, None), "published": (12, None), "reply": (40, None),
+          "trim": (3, "compact"), "trimmed": (3, "compact"), "backup-copy": (3, "backup"), "backup-end": (2, "backup"), "backup-send": (20, "backup"),
+          "recovered": (1, None)}
 RESTORE = ("restore-rename", "restore-renamed")
 DEAD = -9
 
 
 def run(run):
-    # Replies are kept for fewer writes than are made, so that trimming has something to do.
-    server = run.server(["--requests-max", "3000"], env={}, start=False)
+    # Replies are kept for fewer writes than are made, so that trimming has something to do; small journal files take turns often.
+    server = run.server(["--requests-max", "3000", "--journal-size", "64K"], env={}, start=False)
     server.binary = SLUICED
     server.start()
     run.apps(server, 4)

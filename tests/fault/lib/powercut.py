@@ -21,8 +21,8 @@ class Operation(NamedTuple):
     data: bytes
 
 
-def read_operations(path, name):
-    """What was done to the file `name`."""
+def read_operations(path, names):
+    """What was done to these files, in order."""
     found = []
     with open(path, "rb") as file:
         while True:
@@ -31,16 +31,18 @@ def read_operations(path, name):
                 return found
             op, name_size, begin, end, offset, size = HEAD.unpack(head)
             of, data = file.read(name_size).decode(), file.read(size)
-            if of == name:
+            if of in names:
                 found.append(Operation(op, of, begin / 1e9, end / 1e9, offset, data))
 
 
 class Disk:
-    """One file on its way through its operations: what is certain, and what is written since."""
+    """Files on their way through their operations: what of each is certain, and what is written since."""
 
     def __init__(self, operations):
         self.operations, self.at = operations, 0
-        self.certain, self.pending = bytearray(), []
+        names = {operation.name for operation in operations}
+        self.certain = {name: bytearray() for name in names}
+        self.pending = {name: [] for name in names}
 
     def advance(self, count):
         """After the first `count` operations have ended; only forward."""
@@ -49,31 +51,36 @@ class Disk:
             self.at += 1
 
     def _apply(self, operation):
-        if operation.op == WRITE:
-            self.pending.append(operation)
-        elif operation.op == WRITE_DURABLE:
-            put(self.certain, operation.offset, operation.data)
+        certain, pending = self.certain[operation.name], self.pending[operation.name]
+        if operation.op == WRITE_DURABLE:
+            put(certain, operation.offset, operation.data)
         elif operation.op == SYNC:
-            for each in self.pending:
-                apply(self.certain, each)
-            self.pending = []
-        elif operation.op == TRUNCATE:
-            self.pending.append(operation)
+            # What was written while the sync was under way may have come too late for it.
+            late = [each for each in pending if each.end > operation.begin]
+            for each in pending[:len(pending) - len(late)]:
+                apply(certain, each)
+            self.pending[operation.name] = late
+        else:
+            pending.append(operation)
 
-    def image(self, shape, random):
-        """The file as it may be found when the power goes while the next operation is under way."""
-        image = bytearray(self.certain)
+    def images(self, shape, random):
+        """{name: the file as it may be found when the power goes while the next operation is under way}."""
         following = self.operations[self.at] if self.at < len(self.operations) else None
+        return {name: self._image(name, following if following is not None and following.name == name else None, shape, random)
+                for name in sorted(self.certain)}
+
+    def _image(self, name, following, shape, random):
+        image, pending = bytearray(self.certain[name]), self.pending[name]
         if shape == "synced":
             return image
         if shape in ("all", "torn"):
-            for each in self.pending:
+            for each in pending:
                 apply(image, each)
             if shape == "torn" and following is not None and following.op in (WRITE, WRITE_DURABLE):
                 cut = random.randrange(0, len(following.data) + SECTOR)
                 put(image, following.offset, following.data[:at_sector(following.offset, cut)])
             return image
-        open_writes = self.pending + ([following] if following is not None and following.op != SYNC else [])
+        open_writes = pending + ([following] if following is not None and following.op != SYNC else [])
         pieces = [piece for each in open_writes for piece in split(each) if random.random() < 0.5]
         # Two writes of one page reach the disk in their order; those of different pages in any, which a subset says it all about.
         for offset, data in pieces:

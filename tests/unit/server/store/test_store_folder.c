@@ -247,7 +247,7 @@ static int put_raw(MDB_txn *txn, const char *table, unsigned flags, const char *
 
 static int raise_format(MDB_txn *txn)
 {
-	return put_raw(txn, "store/meta", 0, "store/format", "\0\0\0\3", 4);
+	return put_raw(txn, "store/meta", 0, "store/format", "\0\0\0\4", 4);
 }
 
 static int spoil_format(MDB_txn *txn)
@@ -273,7 +273,7 @@ static void test_folder_with_a_newer_or_spoilt_store_is_refused(void **state)
 		sl_code code;
 		const char *words;
 	} rows[] = {
-	    {raise_format, false, SL_FAILED_PRECONDITION, "format is 3"},
+	    {raise_format, false, SL_FAILED_PRECONDITION, "format is 4"},
 	    {spoil_format, false, SL_DATA_LOSS, "no format number"},
 	    {spoil_state, false, SL_DATA_LOSS, "read the state"},
 	    {someone_elses, true, SL_DATA_LOSS, "not a store of Sluice's"},
