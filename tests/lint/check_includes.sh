@@ -11,6 +11,7 @@ owner() { # header-regex  folder-regex
 		bad=1
 	done
 }
+owner 'xxhash\.h' 'server/store'
 owner 'lmdb\.h' 'server/store'
 owner 'grpc/' 'server/rpc|client/rpc'
 owner 'sodium' 'base/crypto'

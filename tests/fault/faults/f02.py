@@ -16,8 +16,8 @@ SECONDS = 200
 SLUICED = os.path.join(harness.ROOT, "tests/fault/sluiced_failpoints")
 # name: the pass at which it strikes, at most; what must be asked for, so that it is passed
 PLACES = {"begin": (12, None), "commit": (12, None), "journaled": (12, None), "data-synced": (2, None), "committed": (12, None), "publish": (12, None), "published": (12, None), "reply": (40, None),
-          "trim": (3, "compact"), "trimmed": (3, "compact"), "backup-copy": (3, "backup"), "backup-end": (2, "backup"), "backup-send": (20, "backup"),
-          "recovered": (1, None)}
+          "trim": (3, "compact"), "trimmed": (3, "compact"), "backup-copy": (3, "backup"), "backup-end": (2, "backup"), "backup-send": (20, "backup")}
+START = "recovered"  # the journal of a server that was killed is in the data file, and not emptied yet
 RESTORE = ("restore-rename", "restore-renamed")
 DEAD = -9
 
@@ -33,7 +33,12 @@ def run(run):
     server.kill()
     for number in run.turns(part=0.7):
         for name in run.random.sample(sorted(PLACES), len(PLACES)):
-            crash(run, server, name)
+            crash(run, server, name, *PLACES[name])
+        server.env.clear()
+        server.start()
+        run.wait_progress(10)
+        server.kill()
+        crash(run, server, START, 1, None)
         if number % 2 == 1:
             run.verify(server)
     for name in PLACES:
@@ -85,8 +90,7 @@ def ask(run, server, what):
         client.close()
 
 
-def crash(run, server, name):
-    most, what = PLACES[name]
+def crash(run, server, name, most, what):
     failpoint = f"{name}:crash:{run.random.randint(1, most)}"
     start(run, server, failpoint)
     until = time.monotonic() + 20

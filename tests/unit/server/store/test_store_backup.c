@@ -336,7 +336,7 @@ static void test_restore_refuses_a_newer_format(void **state)
 {
 	struct place *p = *state;
 	(void)put(&p->f, "a", "1");
-	set_format(p->f.path, 3);
+	set_format(p->f.path, 4);
 	(void)back_up(p);
 	const struct store_restore options = {.file = p->file, .path = p->goal, .raise = 1};
 	refused(p, &options, SL_FAILED_PRECONDITION, "newer program");

@@ -69,32 +69,6 @@ static void test_room_a_command_too_big_is_refused_alone(void **state)
 	write_clear_all(writes, SL_COUNT(writes));
 }
 
-static void test_room_the_file_is_longer_than_its_pages(void **state)
-{
-	struct fixture *f = *state;
-	enum { AHEAD_MOST = 1 << 20, AHEAD_LEAST = 128 << 10 };
-	atomic_store(&free_bytes, MAP_BYTES); /* too little to spare some */
-	f->options.map_bytes = 64 * MAP_BYTES;
-	fixture_reopen(f);
-	(void)put(f, "short", NULL);
-	assert_in_range(stats(f).file_bytes, 1, AHEAD_LEAST);
-	atomic_store(&free_bytes, 0);
-	for (unsigned i = 0; i < 300; i++) {
-		char name[16];
-		(void)snprintf(name, sizeof(name), "f%05u", i);
-		struct write w = {.put = name, .value_bytes = 20000};
-		assert_int_equal(write_run(f, &w), SL_OK);
-		write_clear(&w);
-		struct store_stats now = stats(f);
-		assert_in_range(now.file_bytes, now.used_bytes + AHEAD_LEAST,
-				now.used_bytes + AHEAD_MOST + AHEAD_LEAST);
-	}
-	f->options.map_bytes = stats(f).used_bytes + MAP_BYTES / 2; /* never behind the map */
-	fixture_reopen(f);
-	(void)put(f, "last", NULL);
-	assert_true(has(f, "f00299", NULL) && has(f, "short", NULL));
-}
-
 /* Puts until a write is refused. Returns how many passed. */
 static unsigned fill(struct fixture *f)
 {
@@ -244,7 +218,6 @@ static void test_room_under_the_reserve_deletes_make_room_inside_the_file(void *
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_room_the_file_is_longer_than_its_pages),
 	    TEST(test_room_a_command_too_big_is_refused_alone),
 	    TEST(test_room_deletes_pass_in_a_full_map_and_make_room),
 	    TEST(test_room_batches_that_do_not_fit_leave_what_fits),
