@@ -28,6 +28,8 @@ enum {
 };
 
 struct journal {
+	void (*on_durable)(void *ctx);
+	void *ctx;
 	int data_fd, fds[JOURNAL_FILES];
 	uint64_t page_bytes, limit;
 	uint64_t bytes[JOURNAL_FILES]; /* of the files */
@@ -276,6 +278,7 @@ static int take(struct journal *journal, const struct iovec *parts, int count, u
 	if (meta) {
 		rc = rc == 0 ? end_record(journal) : rc;
 		journal->failed = rc != 0;
+		journal->on_durable(journal->ctx);
 		SL_FAILPOINT("journaled");
 	}
 	return rc;
@@ -433,6 +436,8 @@ sl_code journal_open(const struct journal_options *options, struct journal **ret
 	}
 	journal->data_fd = options->data_fd;
 	journal->page_bytes = options->page_bytes;
+	journal->on_durable = options->on_durable;
+	journal->ctx = options->ctx;
 	journal->fds[0] = journal->fds[1] = -1;
 	pthread_mutex_init(&journal->lock, NULL);
 	pthread_cond_init(&journal->wake, NULL);

@@ -60,8 +60,10 @@ SL_MUST_USE sl_code journal_recover(const char *path, struct sl_err *err);
 struct journal_options {
 	const char *path; /* the store's folder; borrowed during the call */
 	int data_fd; /* LMDB's, of an environment opened with MDB_NOSYNC; outlives the journal */
-	uint64_t page_bytes; /* LMDB's */
-	uint64_t max_bytes;  /* a file that has as many is full: the other one's turn */
+	uint64_t page_bytes;           /* LMDB's */
+	uint64_t max_bytes;            /* a file that has as many is full: the other one's turn */
+	void (*on_durable)(void *ctx); /* a commit is durable, and not to be seen yet */
+	void *ctx;
 };
 
 /* Syncs the data file and makes the journal's files, unless they are there: the caller syncs the

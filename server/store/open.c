@@ -64,6 +64,8 @@ static sl_code open_env(struct store *store, struct sl_err *err)
 	    .page_bytes = store->page_bytes,
 	    .max_bytes = store->options.journal_bytes != 0 ? store->options.journal_bytes
 							   : STORE_JOURNAL_BYTES,
+	    .on_durable = store_pool_committing,
+	    .ctx = store,
 	};
 	return journal_open(&options, &store->journal, err);
 }
@@ -187,6 +189,7 @@ static sl_code load(struct store *store, struct sl_err *err)
 	if (rc != 0) {
 		return store_err_mdb(err, rc, "read the state");
 	}
+	store_pool_committed(store);
 	store->sweeping = store->state.anchor.sequence > 0; /* the first step looks */
 	atomic_store(&store->counters.audit_sequence, store->state.audit.sequence);
 	atomic_store(&store->counters.audit_anchor, store->state.anchor.sequence);

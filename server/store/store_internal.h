@@ -82,7 +82,7 @@ struct store {
 
 	pthread_mutex_t pool_lock;        /* guards idle */
 	struct store_view *idle;          /* snapshots in nobody's use, see view.c */
-	atomic_uint_least64_t generation; /* counts commits of this process */
+	atomic_uint_least64_t generation; /* twice the commits of this process, see view.c */
 
 	pthread_mutex_t lock; /* guards what follows, down to failed */
 	pthread_cond_t wake;  /* signalled when it changes */
@@ -222,6 +222,8 @@ void store_walk_numbered(struct store_walk *walk, const struct store_view *view,
 
 /* --- view.c --- */
 void store_pool_fini(struct store *store);
+/* From now on a commit may be seen. Writer thread; ctx is the store. */
+void store_pool_committing(void *ctx);
 /* What was read before is old. Writer thread, after each commit and before anybody is told. */
 void store_pool_committed(struct store *store);
 

@@ -6,11 +6,16 @@
  * view may end on another thread than it began. One that shows what was
  * committed last stays open and is used again as it is: opening it anew would
  * cost as much as several reads. The commit that makes it old resets it: an
- * idle snapshot holds no pages back. */
+ * idle snapshot holds no pages back.
+ *
+ * Store's generation is odd from before a commit can be seen until it is known to be: a snapshot
+ * that is opened then may have it or not, so it is used once. Else who had seen the commit could
+ * be given a snapshot from before. */
 static bool is_current(const struct store_view *view)
 {
 	const struct store *store = view->store;
 	return store->writer_started && /* else another process may commit */
+	       view->generation % 2 == 0 &&
 	       view->generation == atomic_load_explicit(&store->generation, memory_order_acquire);
 }
 
@@ -46,8 +51,15 @@ static void pool_put(struct store_view *view)
 	pthread_mutex_unlock(&store->pool_lock);
 }
 
+void store_pool_committing(void *ctx)
+{
+	struct store *store = ctx;
+	(void)atomic_fetch_or_explicit(&store->generation, 1, memory_order_acq_rel);
+}
+
 void store_pool_committed(struct store *store)
 {
+	store_pool_committing(store);
 	(void)atomic_fetch_add_explicit(&store->generation, 1, memory_order_acq_rel);
 	pthread_mutex_lock(&store->pool_lock);
 	for (struct store_view *view = store->idle; view != NULL; view = view->next) {
