@@ -276,12 +276,8 @@ struct asked {
 
 static struct sl_bytes copy_bytes(struct sl_arena *arena, const ProtobufCBinaryData *data)
 {
-	uint8_t *copy = sl_arena_alloc(arena, data->len + 1);
-	if (copy == NULL) {
-		return SL_BYTES_NONE;
-	}
-	memcpy(copy, data->data, data->len);
-	return SL_BYTES(copy, data->len);
+	const uint8_t *copy = sl_arena_dup(arena, data->data, data->len);
+	return copy == NULL ? SL_BYTES_NONE : SL_BYTES(copy, data->len);
 }
 
 static sl_code check_start(const ProtobufCBinaryData *digest, struct sl_err *err)
