@@ -173,7 +173,9 @@ static enum git_failure verify_all(struct verify *c)
 	if (c->folders == NULL) {
 		return work_fail(work, GIT_OUT_OF_MEMORY, "out of memory for the list of folders");
 	}
-	memcpy(c->folders, bundle->folders, bundle->folder_count * sizeof(*c->folders));
+	for (size_t i = 0; i < bundle->folder_count; i++) {
+		c->folders[i] = bundle->folders[i];
+	}
 	qsort(c->folders, bundle->folder_count, sizeof(*c->folders), by_text);
 	for (size_t i = 0; failure == GIT_OK && i < bundle->count; i++) {
 		failure = verify_file(c, &bundle->files[i]);

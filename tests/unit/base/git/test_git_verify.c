@@ -242,6 +242,16 @@ static void test_git_verify_without_its_commit_says_so(void **state)
 	fixture_expect(f, &job, GIT_MIRROR_CORRUPT);
 }
 
+/* Its files are not there, and what is there is not of it. */
+static void test_git_verify_takes_a_bundle_without_folders(void **state)
+{
+	struct fixture *f = *state;
+	struct git_job job = job_of(f, GIT_VERIFY);
+	job.path = "apps/shop/a";
+	fixture_expect(f, &job, GIT_OK);
+	assert_true(f->result.files > 0);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
 
 int main(int argc, char **argv)
@@ -255,6 +265,7 @@ int main(int argc, char **argv)
 	    TEST(test_git_verify_names_every_change),
 	    TEST(test_git_verify_modes_and_the_folder_itself_count),
 	    TEST(test_git_verify_tells_some_and_counts_all),
+	    TEST(test_git_verify_takes_a_bundle_without_folders),
 	    TEST(test_git_verify_without_its_commit_says_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
