@@ -284,6 +284,20 @@ static int memory(const struct fixture *f)
 	return big == NULL ? FINE : WRONG;
 }
 
+/* What a sanitizer does before it writes its report. */
+static int ask_for_terminal(const struct fixture *f)
+{
+	(void)f;
+	if (!confine_is_sanitized()) {
+		return FINE;
+	}
+	if (calls_of_files() != FINE) {
+		return NOT_CONFINED;
+	}
+	(void)isatty(STDERR_FILENO);
+	return FINE;
+}
+
 /* The confined one must end when the thread that made it does. */
 static int orphan(const struct fixture *f)
 {
@@ -330,6 +344,7 @@ static void test_confine_binds(void **state)
 	    {"files and threads", still_works, FINE},
 	    {"limits", limits, FINE},
 	    {"memory", memory, FINE},
+	    {"a sanitizer's report", ask_for_terminal, FINE},
 	    {"dies with its parent", orphan, FINE},
 	};
 	for (size_t i = 0; i < SL_COUNT(rows); i++) {
