@@ -36,7 +36,7 @@ void git_login_pack(const struct git_login *login, char *out)
 
 bool git_login_unpack(const char *data, size_t size, struct git_login *ret_login)
 {
-	const char *texts[TEXTS] = {NULL}, *end = data + size;
+	const char *texts[TEXTS] = {NULL}, *end = size == 0 ? data : data + size;
 	for (size_t i = 0; i < TEXTS; i++) {
 		const char *nul = data < end ? memchr(data, 0, (size_t)(end - data)) : NULL;
 		if (nul == NULL) {

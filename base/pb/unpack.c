@@ -21,6 +21,12 @@ enum { TAG_MAX = 0x1fffffff, VARINT_BYTES = 10, ROOM_MIN = 4 };
 
 static bool read_message(ProtobufCMessage *message, struct input *in);
 
+/* NULL + 0 is not defined. */
+static inline const uint8_t *end_of(struct sl_bytes bytes)
+{
+	return bytes.size == 0 ? bytes.data : bytes.data + bytes.size;
+}
+
 /* --- the wire ---------------------------------------------------------------------- */
 
 static bool read_long_varint(struct input *in, uint64_t *ret_number)
@@ -140,10 +146,8 @@ static bool set_message(struct input *in, struct sl_bytes bytes,
 			const ProtobufCMessageDescriptor *type, ProtobufCMessage **member)
 {
 	ProtobufCMessage *message = *member != NULL ? *member : new_message(in->arena, type);
-	struct input inner = {.at = bytes.data,
-			      .end = bytes.data + bytes.size,
-			      .arena = in->arena,
-			      .depth = in->depth + 1};
+	struct input inner = {
+	    .at = bytes.data, .end = end_of(bytes), .arena = in->arena, .depth = in->depth + 1};
 	*member = message;
 	return message != NULL && inner.depth <= PB_DEPTH_MAX && read_message(message, &inner);
 }
@@ -226,7 +230,7 @@ static bool append_packed(struct input *in, const ProtobufCFieldDescriptor *fiel
 {
 	struct input inner = *in;
 	inner.at = bytes.data;
-	inner.end = bytes.data + bytes.size;
+	inner.end = end_of(bytes);
 	while (inner.at < inner.end) {
 		struct wire_value value = {.number = 0};
 		if (!read_value(&inner, pb_wire_type_of(field->type), &value) ||
@@ -331,14 +335,14 @@ static bool read_message(ProtobufCMessage *message, struct input *in)
 ProtobufCMessage *pb_unpack(const ProtobufCMessageDescriptor *type, struct sl_arena *arena,
 			    struct sl_bytes bytes)
 {
-	struct input in = {.at = bytes.data, .end = bytes.data + bytes.size, .arena = arena};
+	struct input in = {.at = bytes.data, .end = end_of(bytes), .arena = arena};
 	ProtobufCMessage *message = new_message(arena, type);
 	return message != NULL && read_message(message, &in) ? message : NULL;
 }
 
 char *pb_text(struct sl_arena *arena, struct sl_bytes message, uint32_t number)
 {
-	struct input in = {.at = message.data, .end = message.data + message.size, .arena = arena};
+	struct input in = {.at = message.data, .end = end_of(message), .arena = arena};
 	struct sl_bytes found = SL_BYTES("", 0);
 	char *text = NULL;
 	while (in.at < in.end) {

@@ -105,11 +105,9 @@ static sl_code open_source(struct opening *o, const struct required_item *item, 
 	if (code != SL_OK) {
 		return code;
 	}
-	const char *at = values.packed, *end = at + values.size;
-	while (at < end) {
-		const char *value = at + strlen(at) + 1;
-		put_option(o->document, item, at, value);
-		at = value + strlen(value) + 1;
+	const char *name = NULL, *value = NULL;
+	for (size_t at = 0; source_values_next(&values, &at, &name, &value);) {
+		put_option(o->document, item, name, value);
 	}
 	for (size_t i = 0; kind != NULL && i < kind->count; i++) {
 		const struct source_option *option = &kind->options[i];

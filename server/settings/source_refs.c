@@ -149,11 +149,12 @@ static sl_code resolve_option(struct resolving *r, const char *name, const char 
 
 static bool refers(const struct source_values *set)
 {
-	const char *at = set->packed, *end = at + set->size;
-	while (at < end && strstr(at, "{{") == NULL) {
-		at += strlen(at) + 1;
+	const char *name = NULL, *value = NULL;
+	bool found = false;
+	for (size_t at = 0; !found && source_values_next(set, &at, &name, &value);) {
+		found = strstr(value, "{{") != NULL;
 	}
-	return at < end;
+	return found;
 }
 
 static bool is_wanted(const struct source_names *only, const char *name)
@@ -187,11 +188,9 @@ sl_code sources_resolve_some(struct vault *vault, const struct wire *in,
 		set = (struct source_values){.packed = NULL};
 		return SL_OK;
 	}
-	const char *at = set.packed, *end = at + set.size;
-	while (code == SL_OK && at < end) {
-		const char *value = at + strlen(at) + 1;
-		code = is_wanted(only, at) ? resolve_option(&r, at, value, &made, err) : SL_OK;
-		at = value + strlen(value) + 1;
+	const char *name = NULL, *value = NULL;
+	for (size_t at = 0; code == SL_OK && source_values_next(&set, &at, &name, &value);) {
+		code = is_wanted(only, name) ? resolve_option(&r, name, value, &made, err) : SL_OK;
 	}
 	if (code == SL_OK) {
 		*ret_values = made;

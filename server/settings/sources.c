@@ -44,15 +44,25 @@ sl_code sources_open(struct vault *vault, const struct store_view *view, uint32_
 				record->name, environment_name(environment));
 }
 
+bool source_values_next(const struct source_values *values, size_t *at, const char **ret_name,
+			const char **ret_value)
+{
+	if (*at >= values->size) {
+		return false;
+	}
+	*ret_name = values->packed + *at;
+	*ret_value = *ret_name + strlen(*ret_name) + 1;
+	*at += strlen(*ret_name) + strlen(*ret_value) + 2;
+	return true;
+}
+
 const char *source_value_of(const struct source_values *values, const char *name)
 {
-	const char *at = values->packed, *end = at + values->size;
-	while (at != NULL && at < end) {
-		const char *value = at + strlen(at) + 1;
-		if (strcmp(at, name) == 0) {
+	const char *option = NULL, *value = NULL;
+	for (size_t at = 0; source_values_next(values, &at, &option, &value);) {
+		if (strcmp(option, name) == 0) {
 			return value;
 		}
-		at = value + strlen(value) + 1;
 	}
 	return NULL;
 }

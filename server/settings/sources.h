@@ -62,6 +62,9 @@ SL_MUST_USE sl_code sources_resolve_some(struct vault *vault, const struct wire 
 					 const Sluice__Store__V1__SourceRecord *record,
 					 uint32_t environment, const struct source_names *only,
 					 struct source_values *ret_values, struct sl_err *err);
+/* Goes through them; *at is 0 at first. False: there are no more. */
+bool source_values_next(const struct source_values *values, size_t *at, const char **ret_name,
+			const char **ret_value);
 /* NULL: there is none of this name. */
 const char *source_value_of(const struct source_values *values, const char *name);
 
