@@ -1,8 +1,12 @@
 #!/bin/bash
-# clang-tidy over every C file, two at a time. A file is looked at again only when it, a header that it
-# includes, .clang-tidy or the tool changed: what was clean is kept in ~/.cache/sluice-tidy.
-# Needs a build: generated headers.
+# clang-tidy over every C file, two at a time; `--one FILE`: over this one. A file is looked at again only
+# when it, a header that it includes, .clang-tidy or the tool changed: what was clean is kept in
+# ~/.cache/sluice-tidy. Needs a build: generated headers. Half an hour when nothing is kept.
 set -euo pipefail
+if [ "${1:-}" = --help ]; then
+	sed -n '2,4s/^# //p' "$0"
+	exit
+fi
 cd "$(dirname "$0")/../.."
 . tests/lint/includes.sh
 flags=(-std=gnu17 -D_GNU_SOURCE "${includes[@]}")
