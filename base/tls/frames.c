@@ -40,6 +40,12 @@ static bool is_young(const struct tls_frames *frames, uint32_t stream, uint64_t 
 	return stream >= frames->young_from && now_us - frames->recent_us < 2 * TLS_FRAMES_YOUNG_US;
 }
 
+static bool is_young_reset(const struct tls_frames *frames, uint8_t kind, uint32_t stream,
+			   uint64_t now_us)
+{
+	return kind == RST_STREAM && is_young(frames, stream, now_us);
+}
+
 /* How many tokens it takes: nothing for what it takes to read a lot, or to ask for something, but
  * that strangers ask for one thing. */
 static unsigned price(const struct tls_frames *frames, uint8_t kind, uint8_t flags, uint32_t stream,
@@ -50,8 +56,7 @@ static unsigned price(const struct tls_frames *frames, uint8_t kind, uint8_t fla
 	if (says_something || kind == WINDOW_UPDATE || (asks && !frames->stranger)) {
 		return 0;
 	}
-	bool young = kind == RST_STREAM && is_young(frames, stream, now_us);
-	return (young || asks ? TLS_FRAMES_YOUNG : 1) *
+	return (is_young_reset(frames, kind, stream, now_us) || asks ? TLS_FRAMES_YOUNG : 1) *
 	       (frames->stranger ? TLS_FRAMES_STRANGER : 1);
 }
 
@@ -80,6 +85,7 @@ static const char *begin(struct tls_frames *frames, uint64_t now_us)
 	if (kind == HEADERS) {
 		open_stream(frames, stream, now_us);
 	}
+	frames->young_resets += is_young_reset(frames, kind, stream, now_us);
 	return spend(frames, price(frames, kind, flags, stream, now_us), now_us)
 		   ? NULL
 		   : "a flood of frames that cost nothing";

@@ -43,7 +43,8 @@ struct tls_frames {
 	uint32_t recent_from; /* the first stream opened since recent_us */
 	uint32_t young_from;  /* the first one opened in the time before that */
 	uint64_t recent_us;
-	uint64_t spent_us; /* the whole token bucket: the time up to which tokens are spent */
+	uint64_t spent_us;     /* the whole token bucket: the time up to which tokens are spent */
+	uint32_t young_resets; /* of young streams, ever */
 };
 
 /* What came next. NULL: go on; else what is wrong, a constant text: hang up. now_us never goes

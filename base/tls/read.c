@@ -14,10 +14,13 @@
 #include "base/log/log.h"
 #include "base/tls/frames.h"
 #include "base/tls/hooks.h"
+#include "base/tls/hurry.h"
 #include "base/tls/offenders.h"
 #include "base/tls/tls_internal.h"
 
-static_assert((int)TLS_OFFENDER_KEY == TLS_FINGERPRINT_BYTES, "offenders go by their key");
+static_assert((int)TLS_OFFENDER_KEY == TLS_FINGERPRINT_BYTES &&
+		  (int)TLS_HURRY_KEY == TLS_FINGERPRINT_BYTES,
+	      "offenders go by their key");
 
 enum { LOG_EVERY_US = 1000000 };
 
@@ -29,6 +32,7 @@ static int frames_index;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tls_offenders offenders;      /* under the lock */
+static struct tls_hurry hurry;              /* likewise */
 static atomic_uint_least64_t quiet_from_us; /* nobody is out from then on */
 
 /* One connection of a server. */
@@ -127,6 +131,21 @@ static void put_out(const SSL *ssl, const struct line *line, uint64_t now_us)
 	(void)pthread_mutex_unlock(&lock);
 }
 
+/* NULL: go on; else what is wrong. */
+static const char *look_along(struct line *line, const uint8_t *bytes, size_t size, uint64_t now_us)
+{
+	uint32_t before = line->frames.young_resets;
+	const char *wrong = tls_frames_take(&line->frames, bytes, size, now_us);
+	uint32_t resets = line->frames.young_resets - before;
+	if (wrong != NULL || resets == 0 || !line->has_key) {
+		return wrong;
+	}
+	(void)pthread_mutex_lock(&lock);
+	bool bears = tls_hurry_bears(&hurry, line->key, resets, now_us);
+	(void)pthread_mutex_unlock(&lock);
+	return bears ? NULL : "streams opened and reset, on all connections of a key";
+}
+
 /* One line a second is enough. */
 static void tell(const char *wrong, uint64_t now_us)
 {
@@ -150,7 +169,7 @@ __attribute__((visibility("default"))) int SSL_read(SSL *ssl, void *buffer, int 
 		return got;
 	}
 	uint64_t now_us = sl_clock_mono_us();
-	const char *wrong = tls_frames_take(&line->frames, buffer, (size_t)got, now_us);
+	const char *wrong = look_along(line, buffer, (size_t)got, now_us);
 	if (wrong != NULL) {
 		tell(wrong, now_us);
 		put_out(ssl, line, now_us);

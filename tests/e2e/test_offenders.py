@@ -12,6 +12,7 @@ from secure import SecureServer, TlsClient
 PEERS, NEWCOMERS = 8, 6
 PER_SECOND, AT_ONCE = 20, 4  # server/rpc/porch.c
 LATE_S = 60
+RESETS = b"".join(h2.frame(h2.HEADERS, h2.END_HEADERS, stream, h2.headers()) + h2.frame(h2.RST_STREAM, 0, stream, b"\0\0\0\x08") for stream in range(1, 401, 2))
 PINGS = h2.frame(h2.PING, 0, 0, b"12345678") * 20000
 
 
@@ -94,3 +95,21 @@ def test_who_was_out_comes_back_when_its_time_is_over(server, world):
     until = time.monotonic() + 60
     while h2.Peer(server.port, context=context, timeout=60).hung_up(0.5):
         assert time.monotonic() < until
+
+
+def test_streams_opened_and_reset_count_over_all_connections_of_a_key(server, world):
+    """Each of these connections does what one may; so may two of them."""
+    admin, _ = server.login(world.path("admin"))
+    context = mallory(server, admin, world.path("mallory"))
+    first = [h2.Peer(server.port, context=context, timeout=60) for _ in range(2)]
+    for peer in first:
+        peer.send(RESETS)
+    assert not any(peer.hung_up(1) for peer in first)
+    more = [h2.Peer(server.port, context=context, timeout=60) for _ in range(4)]
+    for peer in more:
+        peer.send(RESETS)
+    assert any(peer.hung_up(LATE_S) for peer in more)
+    assert h2.Peer(server.port, context=context, timeout=60).hung_up(LATE_S)  # the key is out
+    assert admin.WhoAmI().principal
+    for peer in first + more:
+        peer.close()
