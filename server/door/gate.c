@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
-#include "base/log/log.h"
 #include "base/mem/own.h"
 #include "server/door/door_internal.h"
 #include "server/rpc/accept_guard.h"
@@ -25,13 +24,13 @@ enum {
 	BATCH_PAUSE_US = 50000,
 	NO_ROOM_PAUSE_US = 100000,
 	BURST_MS = 200, /* turns that have not been taken */
-	LOG_US = 10000000,
 };
 
 struct gate {
 	int listener, port, wake_fd;
 	struct line *line; /* the thread's, as what follows */
-	uint64_t deaf_until_us, dropped, logged_us;
+	uint64_t deaf_until_us;
+	struct hatch_crowd crowd;
 	pthread_t thread;
 	bool thread_started;
 	atomic_bool stopping;
@@ -40,12 +39,6 @@ struct gate {
 };
 
 /* --- in ------------------------------------------------------------------------------ */
-
-static void drop(struct gate *gate, int fd)
-{
-	(void)close(fd);
-	gate->dropped++;
-}
 
 static void take_in(struct gate *gate, uint64_t now_us)
 {
@@ -68,27 +61,13 @@ static void take_in(struct gate *gate, uint64_t now_us)
 			       ? line_join(gate->line, fd, (struct sockaddr *)&from, now_us)
 			       : fd;
 		if (gone >= 0) {
-			drop(gate, gone);
+			hatch_send_away(&gate->crowd, gone);
 		}
 	}
 	gate->deaf_until_us = now_us + BATCH_PAUSE_US;
 }
 
 /* --- the thread ------------------------------------------------------------------------ */
-
-static void send_away_late(struct gate *gate, uint64_t now_us)
-{
-	int fd;
-	while ((fd = line_late(gate->line, now_us)) >= 0) {
-		drop(gate, fd);
-	}
-	if (gate->dropped > 0 && now_us - gate->logged_us >= LOG_US) {
-		log_warn("door-crowded", "waiting=%zu sent_away=%lu", line_length(gate->line),
-			 (unsigned long)gate->dropped);
-		gate->dropped = 0;
-		gate->logged_us = now_us;
-	}
-}
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -116,10 +95,10 @@ static void *watch_port(void *arg)
 		pthread_mutex_lock(&gate->lock);
 		bool open = gate->hatch != NULL;
 		if (open) {
-			gate->dropped += hatch_let_in(gate->hatch, gate->line, now_us);
+			hatch_let_in(gate->hatch, gate->line, &gate->crowd, now_us);
 		}
 		pthread_mutex_unlock(&gate->lock);
-		send_away_late(gate, now_us);
+		hatch_send_away_late(&gate->crowd, "door-crowded", gate->line, now_us);
 		fds[1].fd = gate->deaf_until_us > now_us ? -1 : gate->listener;
 		(void)poll(fds, SL_COUNT(fds), rest(gate, open, now_us));
 		(void)!read(gate->wake_fd, &(uint64_t){0}, sizeof(uint64_t));
@@ -183,15 +162,6 @@ int gate_port(const struct gate *gate)
 	return gate->port;
 }
 
-static void hang_up_all(struct line *line)
-{
-	int fd;
-	while (line != NULL && (fd = line_late(line, UINT64_MAX)) >= 0) {
-		(void)close(fd);
-	}
-	line_free(line);
-}
-
 void gate_free(struct gate *gate)
 {
 	if (gate == NULL) {
@@ -202,7 +172,7 @@ void gate_free(struct gate *gate)
 		wake(gate);
 		(void)pthread_join(gate->thread, NULL);
 	}
-	hang_up_all(gate->line);
+	hatch_free_line(gate->line);
 	if (gate->listener >= 0) {
 		(void)close(gate->listener);
 	}

@@ -12,6 +12,9 @@
 #include "base/bytes/bytes.h"
 #include "base/crypto/crypto.h"
 #include "base/handover/handover.h"
+#include "base/log/log.h"
+
+enum { LOG_US = 10000000 };
 
 sl_code hatch_new(struct hatch *ret_hatch, int *ret_theirs, struct sl_err *err)
 {
@@ -50,10 +53,29 @@ static void knock_at(const char *name)
 	}
 }
 
-unsigned hatch_let_in(const struct hatch *hatch, struct line *line, uint64_t now_us)
+void hatch_send_away(struct hatch_crowd *crowd, int fd)
+{
+	(void)close(fd);
+	crowd->sent_away++;
+}
+
+void hatch_send_away_late(struct hatch_crowd *crowd, const char *event, struct line *line,
+			  uint64_t now_us)
+{
+	int fd;
+	while ((fd = line_late(line, now_us)) >= 0) {
+		hatch_send_away(crowd, fd);
+	}
+	if (crowd->sent_away > 0 && now_us - crowd->logged_us >= LOG_US) {
+		log_warn(event, "waiting=%zu sent_away=%lu", line_length(line), crowd->sent_away);
+		*crowd = (struct hatch_crowd){.logged_us = now_us};
+	}
+}
+
+void hatch_let_in(const struct hatch *hatch, struct line *line, struct hatch_crowd *crowd,
+		  uint64_t now_us)
 {
 	bool any = false;
-	unsigned dropped = 0;
 	int fd;
 	while ((fd = line_first(line, now_us)) >= 0) {
 		if (has_left(fd)) {
@@ -64,11 +86,19 @@ unsigned hatch_let_in(const struct hatch *hatch, struct line *line, uint64_t now
 		line_serve(line, now_us);
 		bool taken = handover_send(hatch->fd, "", 1, fd);
 		any = any || taken;
-		dropped += !taken;
+		crowd->sent_away += !taken;
 		(void)close(fd);
 	}
 	if (any) {
 		knock_at(hatch->knock);
 	}
-	return dropped;
+}
+
+void hatch_free_line(struct line *line)
+{
+	int fd;
+	while (line != NULL && (fd = line_late(line, UINT64_MAX)) >= 0) {
+		(void)close(fd);
+	}
+	line_free(line);
 }

@@ -22,8 +22,22 @@ struct hatch {
 /* Both ends are the caller's. SL_INTERNAL says what the system refused. */
 SL_MUST_USE sl_code hatch_new(struct hatch *ret_hatch, int *ret_theirs, struct sl_err *err);
 
-/* Hands over those of the line whose turn it is, less those who have left. Returns how many were
- * hung up on because the other side takes nothing any more. */
-unsigned hatch_let_in(const struct hatch *hatch, struct line *line, uint64_t now_us);
+/* Who was hung up on since it was last told. Starts as zeros. */
+struct hatch_crowd {
+	unsigned long sent_away;
+	uint64_t logged_us;
+};
+
+void hatch_send_away(struct hatch_crowd *crowd, int fd);
+/* Those of the line who have waited for too long; tells of all that `crowd` counts, at most once
+ * in 10 s, as the log's `event`. */
+void hatch_send_away_late(struct hatch_crowd *crowd, const char *event, struct line *line,
+			  uint64_t now_us);
+/* Hands over those of the line whose turn it is, less those who have left. Those whom the other
+ * side does not take any more are sent away. */
+void hatch_let_in(const struct hatch *hatch, struct line *line, struct hatch_crowd *crowd,
+		  uint64_t now_us);
+/* Hangs up on all who wait, and frees the line. NULL is fine. */
+void hatch_free_line(struct line *line);
 
 #endif

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/clock/clock.h"
-#include "base/log/log.h"
 #include "server/rpc/hatch.h"
 
 enum {
@@ -18,7 +17,6 @@ enum {
 	BURST = 4,
 	PATIENCE_S = 10,
 	PLACES = PER_SECOND * PATIENCE_S,
-	LOG_US = 10000000,
 };
 
 static atomic_bool is_open;
@@ -27,27 +25,7 @@ static int port;
 static struct hatch hatch;
 static int inside = -1; /* the hatch's other end */
 static struct line *line;
-static uint64_t sent_away, logged_us;
-
-static void send_away(int fd)
-{
-	(void)close(fd);
-	sent_away++;
-}
-
-static void send_away_late(uint64_t now_us)
-{
-	int fd;
-	while ((fd = line_late(line, now_us)) >= 0) {
-		send_away(fd);
-	}
-	if (sent_away > 0 && now_us - logged_us >= LOG_US) {
-		log_warn("porch-crowded", "waiting=%zu sent_away=%lu", line_length(line),
-			 (unsigned long)sent_away);
-		sent_away = 0;
-		logged_us = now_us;
-	}
-}
+static struct hatch_crowd crowd;
 
 /* --- who comes ------------------------------------------------------------------------- */
 
@@ -75,9 +53,9 @@ bool porch_take(int listener, int fd, const struct sockaddr *from)
 		uint64_t now_us = sl_clock_mono_us();
 		int gone = line_join(line, fd, from, now_us);
 		if (gone >= 0) {
-			send_away(gone);
+			hatch_send_away(&crowd, gone);
 		}
-		sent_away += hatch_let_in(&hatch, line, now_us);
+		hatch_let_in(&hatch, line, &crowd, now_us);
 	}
 	(void)pthread_mutex_unlock(&lock);
 	return ours;
@@ -108,8 +86,8 @@ void porch_tick(void)
 	(void)pthread_mutex_lock(&lock);
 	if (line != NULL) {
 		uint64_t now_us = sl_clock_mono_us();
-		sent_away += hatch_let_in(&hatch, line, now_us);
-		send_away_late(now_us);
+		hatch_let_in(&hatch, line, &crowd, now_us);
+		hatch_send_away_late(&crowd, "porch-crowded", line, now_us);
 	}
 	(void)pthread_mutex_unlock(&lock);
 }
@@ -139,15 +117,11 @@ void porch_shut(void)
 {
 	(void)pthread_mutex_lock(&lock);
 	if (atomic_exchange(&is_open, false)) {
-		int fd;
-		while ((fd = line_late(line, UINT64_MAX)) >= 0) {
-			(void)close(fd);
-		}
 		(void)close(hatch.fd);
 		(void)close(inside); /* and with it who is on the way */
 		inside = -1;
 	}
-	line_free(line);
+	hatch_free_line(line);
 	line = NULL;
 	(void)pthread_mutex_unlock(&lock);
 }
