@@ -22,7 +22,13 @@ int api_fail(sluice_error *error, struct sl_err *err);
 SL_MUST_USE sl_code api_pack(const ProtobufCMessage *message, struct sl_bytes *ret_bytes,
 			     struct sl_err *err);
 
-/* Calls a method that answers with a stream: take() gets each message, in order, until it fails or
+/* Opens the stream of a method that answers one request with many messages, and asks. A server may
+ * have answered, and be done, before the request is known to be out: that is no failure, answers
+ * and end are read from the stream. */
+SL_MUST_USE sl_code api_ask(sluice_client *client, const char *path, struct sl_bytes request,
+			    struct crpc_stream **ret_stream, struct sl_err *err);
+
+/* The same, and reads it all: take() gets each message, in order, until it fails or
  * the stream has ended well. */
 struct api_taker {
 	unsigned timeout_ms; /* for each message */

@@ -8,6 +8,24 @@ enum { SEND_MS = 10 * 1000 };
 
 SL_DEFINE_AUTO(struct crpc_stream *, crpc_stream_free);
 
+sl_code api_ask(sluice_client *client, const char *path, struct sl_bytes request,
+		struct crpc_stream **ret_stream, struct sl_err *err)
+{
+	SL_AUTO(crpc_stream_free_auto) struct crpc_stream *stream = NULL;
+	sl_code code = crpc_stream_open(client->channel, path, 0, &stream, err);
+	if (code != SL_OK) {
+		return code;
+	}
+	code = crpc_stream_send(stream, request, SEND_MS, err);
+	code = code != SL_OK ? code : crpc_stream_close_send(stream, err);
+	if (code == SL_DEADLINE_EXCEEDED) {
+		return code;
+	}
+	sl_err_clear(err); /* else it has ended, and tells itself why */
+	*ret_stream = SL_TAKE(stream);
+	return SL_OK;
+}
+
 /* One message, or the end. */
 static sl_code receive(struct crpc_stream *stream, const struct api_taker *taker, bool *ret_ended,
 		       struct sl_err *err)
@@ -27,14 +45,7 @@ sl_code api_take_all(sluice_client *client, const char *path, struct sl_bytes re
 		     const struct api_taker *taker, struct sl_err *err)
 {
 	SL_AUTO(crpc_stream_free_auto) struct crpc_stream *stream = NULL;
-	sl_code code = crpc_stream_open(client->channel, path, 0, &stream, err);
-	code = code != SL_OK ? code : crpc_stream_send(stream, request, SEND_MS, err);
-	code = code != SL_OK ? code : crpc_stream_close_send(stream, err);
-	if (stream != NULL && code == SL_UNAVAILABLE) {
-		/* Who has answered all takes no more; answers and end are to be read. */
-		sl_err_clear(err);
-		code = SL_OK;
-	}
+	sl_code code = api_ask(client, path, request, &stream, err);
 	for (bool ended = false; code == SL_OK && !ended;) {
 		code = receive(stream, taker, &ended, err);
 	}

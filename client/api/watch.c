@@ -14,8 +14,6 @@
 #include "base/mem/own.h"
 #include "client/api/api_internal.h"
 
-enum { SEND_MS = 10 * 1000 };
-
 static const char watch_path[] = "/sluice.v1.WatchService/Watch";
 
 struct sluice_watch {
@@ -109,29 +107,8 @@ static sl_code open_stream(sluice_watch *watch, struct sl_err *err)
 	if (code != SL_OK) {
 		return code;
 	}
-	code = crpc_stream_open(watch->client->channel, watch_path, 0, &watch->stream, err);
-	code = code != SL_OK ? code : crpc_stream_send(watch->stream, packed, SEND_MS, err);
-	code = code != SL_OK ? code : crpc_stream_close_send(watch->stream, err);
+	code = api_ask(watch->client, watch_path, packed, &watch->stream, err);
 	free((void *)packed.data);
-	return code;
-}
-
-/* A send that fails hides why the stream ended: the end itself says it. */
-static sl_code why_ended(sluice_watch *watch, sl_code code, struct sl_err *err)
-{
-	if (watch->stream == NULL) {
-		return code;
-	}
-	SL_AUTO(sl_free_auto) uint8_t *message = NULL;
-	size_t size = 0;
-	bool ended = false;
-	struct sl_err end = SL_ERR_INIT;
-	sl_code status = crpc_stream_recv(watch->stream, 0, &message, &size, &ended, &end);
-	if (ended && status != SL_OK) {
-		sl_err_move(err, &end);
-		return status;
-	}
-	sl_err_clear(&end);
 	return code;
 }
 
@@ -225,7 +202,7 @@ static sl_code step(sluice_watch *watch, uint32_t left_ms, Sluice__V1__WatchResp
 		}
 		sl_code code = open_stream(watch, err);
 		if (code != SL_OK) {
-			return why_ended(watch, code, err);
+			return code;
 		}
 	}
 	return receive(watch, left_ms, ret_response, err);

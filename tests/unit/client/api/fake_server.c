@@ -27,8 +27,8 @@ struct fake_server {
 	bool hold;
 	struct rpc_call *held;
 	uint64_t watched_from[CALLS_MAX];
-	unsigned watches, changes, ends_count;
-	struct fake_answer ends[CALLS_MAX];
+	unsigned watches, changes, ends_count, hasty_changes;
+	struct fake_answer ends[CALLS_MAX], hasty_end;
 	const Sluice__V1__BackupResponse *backup;
 	unsigned backup_count;
 	struct fake_answer backup_end;
@@ -156,9 +156,43 @@ static void end_when_sent(struct fake_server *server, struct rpc_stream *stream,
 	server->end_mono_ms = sent > 0 ? UINT64_MAX : 0;
 }
 
+/* At once: the client may not know yet that its request is out. */
+static void end_if_sent(struct rpc_stream *stream, void *ctx)
+{
+	struct fake_server *server = ctx;
+	if (server->ending == stream) {
+		end_stream(stream, server->end);
+		rpc_stream_unref(SL_TAKE(server->ending));
+	}
+}
+
+static unsigned hasty_changes(struct fake_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	unsigned changes = server->hasty_changes;
+	pthread_mutex_unlock(&server->lock);
+	return changes;
+}
+
+static void on_watch_opened(struct rpc_stream *stream, void *ctx)
+{
+	struct fake_server *server = ctx;
+	unsigned changes = hasty_changes(server);
+	for (unsigned i = 1; i <= changes; i++) {
+		send_change(stream, i);
+	}
+	if (changes > 0) {
+		server->end = server->hasty_end;
+		end_when_sent(server, stream, changes);
+	}
+}
+
 static void on_drained(struct rpc_stream *stream, void *ctx)
 {
 	struct fake_server *server = ctx;
+	if (hasty_changes(server) > 0) {
+		end_if_sent(stream, ctx);
+	}
 	if (server->ending == stream) {
 		server->end_mono_ms = sl_clock_mono_ms() + FLUSH_MS;
 	}
@@ -168,6 +202,9 @@ static void on_drained(struct rpc_stream *stream, void *ctx)
 static void on_watch(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
 {
 	struct fake_server *server = ctx;
+	if (hasty_changes(server) > 0) {
+		return;
+	}
 	Sluice__V1__WatchRequest *r =
 	    sluice__v1__watch_request__unpack(NULL, message.size, message.data);
 	uint64_t from = r != NULL ? r->from_revision : 0;
@@ -203,16 +240,6 @@ static void on_tick(void *ctx)
 	rpc_stream_unref(stream);
 }
 
-/* At once: the client may not know yet that its request is out. */
-static void on_backup_sent(struct rpc_stream *stream, void *ctx)
-{
-	struct fake_server *server = ctx;
-	if (server->ending == stream) {
-		end_stream(stream, server->end);
-		rpc_stream_unref(SL_TAKE(server->ending));
-	}
-}
-
 static void on_backup(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
 {
 	struct fake_server *server = ctx;
@@ -231,9 +258,10 @@ static void on_backup(struct rpc_stream *stream, struct sl_bytes message, void *
 	end_when_sent(server, stream, sent);
 }
 
-static const struct rpc_stream_events watch_events = {.message = on_watch, .drained = on_drained};
+static const struct rpc_stream_events watch_events = {
+    .opened = on_watch_opened, .message = on_watch, .drained = on_drained};
 static const struct rpc_stream_events backup_events = {.message = on_backup,
-						       .drained = on_backup_sent};
+						       .drained = end_if_sent};
 
 static const struct rpc_method methods[] = {
     {.path = "/sluice.v1.AppService/GetApp", .handle = handle_get_app},
@@ -357,6 +385,14 @@ void fake_server_watch_plan(struct fake_server *server, unsigned changes,
 	if (count > 0) {
 		memcpy(server->ends, ends, count * sizeof(*ends));
 	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+void fake_server_watch_hastily(struct fake_server *server, unsigned changes, struct fake_answer end)
+{
+	pthread_mutex_lock(&server->lock);
+	server->hasty_changes = changes;
+	server->hasty_end = end;
 	pthread_mutex_unlock(&server->lock);
 }
 

@@ -43,6 +43,10 @@ uint64_t fake_server_watched_from(struct fake_server *server, unsigned i);
 void fake_server_watch_plan(struct fake_server *server, unsigned changes,
 			    const struct fake_answer *ends, unsigned count);
 
+/* Before it has read the request: this many changes from revision 1 on, and the end. */
+void fake_server_watch_hastily(struct fake_server *server, unsigned changes,
+			       struct fake_answer end);
+
 /* Each backup is these messages (borrowed until the server stops), then `end`. */
 void fake_server_backup_plan(struct fake_server *server, const Sluice__V1__BackupResponse *messages,
 			     unsigned count, struct fake_answer end);

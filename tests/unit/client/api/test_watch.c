@@ -13,7 +13,7 @@
 #include "sluice/client.h"
 #include "tests/unit/client/api/fake_server.h"
 
-enum { LONG_MS = 60000, HEAD = 100 };
+enum { LONG_MS = 60000, HEAD = 100, REQUEST_BYTES = 3 << 20 };
 
 struct fixture {
 	struct fake_server *server;
@@ -151,6 +151,29 @@ static void test_watch_compacted_while_it_was_away(void **state)
 			 SLUICE_OUT_OF_RANGE);
 }
 
+/* The request is too long for gRPC to have it out by then. */
+static void test_watch_of_a_server_that_answers_first(void **state)
+{
+	struct fixture *f = *state;
+	static char long_name[REQUEST_BYTES + 1];
+	Sluice__V1__WatchRequest request = SLUICE__V1__WATCH_REQUEST__INIT;
+	Sluice__V1__WatchResponse *response = NULL;
+	sluice_error error = SLUICE_ERROR_INIT;
+	memset(long_name, 'x', REQUEST_BYTES);
+	request.workspace = long_name;
+	request.from_revision = 1;
+	fake_server_watch_hastily(f->server, 3,
+				  (struct fake_answer){SL_PERMISSION_DENIED, SL_REASON_NONE});
+	assert_int_equal(sluice_watch_open(f->client, &request, &f->watch, NULL), SLUICE_OK);
+	for (uint64_t revision = 1; revision <= 3; revision++) {
+		expect(f, revision);
+	}
+	assert_int_equal(sluice_watch_next(f->watch, LONG_MS, &response, &error),
+			 SLUICE_PERMISSION_DENIED);
+	assert_string_equal(error.message, "the test ends it");
+	sluice_error_clear(&error);
+}
+
 static void test_watch_survives_a_restart_of_the_server(void **state)
 {
 	struct fixture *f = *state;
@@ -195,6 +218,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_watch_nothing_yet_is_no_error, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_watch_compacted_ends_it_for_good, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_watch_compacted_while_it_was_away, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(test_watch_of_a_server_that_answers_first, setup,
 					    teardown),
 	    cmocka_unit_test_setup_teardown(test_watch_survives_a_restart_of_the_server, setup,
 					    teardown),
