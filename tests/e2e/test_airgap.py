@@ -71,6 +71,15 @@ def gap(world):
     return Gap(world)
 
 
+def left_behind(gap):
+    """An agent that served v1 and is gone; v2 has been made since."""
+    gap.promote("v1")
+    agent = gap.agent()
+    gap.serves(agent, "one\n")
+    agent.kill()
+    gap.version("v2", "two\n")
+
+
 def once(gap):
     """An agent that has been there: it has a state, and no bundle."""
     agent = gap.agent()
@@ -110,11 +119,7 @@ def test_a_file_takes_the_place_of_git(gap):
 
 def test_a_file_may_come_before_its_manifest(gap):
     """Made of the draft's commit, which has parents and other apps; named later by its digest, with the published commit."""
-    gap.promote("v1")
-    agent = gap.agent()
-    gap.serves(agent, "one\n")
-    agent.kill()
-    gap.version("v2", "two\n")
+    left_behind(gap)
     assert "no manifest has named it yet" in gap.importing(gap.export("v2"))
     agent = gap.agent("--prune-after", "1s", "--keep", "0")
     agent.program.wait_line("connected")
@@ -179,16 +184,27 @@ def head_of(data):
     return agent_pb2.BundleHead.FromString(data[20:20 + size])
 
 
+def sealed(head, rest):
+    """A file of a head and what follows it, with a digest that fits."""
+    raw = head.SerializeToString()
+    whole = MAGIC + len(raw).to_bytes(4, "big") + raw + rest
+    return whole + hashlib.blake2b(whole, digest_size=32).digest()
+
+
+def with_head(data, head, path):
+    """Writes the file `data` under another head."""
+    with open(path, "wb") as file:
+        file.write(sealed(head, data[20 + int.from_bytes(data[16:20], "big"):-32]))
+    return path
+
+
 def file_of(head, objects, commit, files):
     """What somebody who knows the form would write; files: (path, can be run, bytes)."""
-    raw = head.SerializeToString()
-    whole = MAGIC + len(raw).to_bytes(4, "big") + raw
     data = objects.all[commit][1]
-    whole += len(data).to_bytes(4, "big") + data + bytes(4)
+    rest = len(data).to_bytes(4, "big") + data + bytes(4)
     for name, runs, content in files:
-        whole += len(name).to_bytes(4, "big") + name + bytes([runs]) + len(content).to_bytes(8, "big") + content
-    whole += bytes(4)
-    return whole + hashlib.blake2b(whole, digest_size=32).digest()
+        rest += len(name).to_bytes(4, "big") + name + bytes([runs]) + len(content).to_bytes(8, "big") + content
+    return sealed(head, rest + bytes(4))
 
 
 def flat(objects, root, most=300):
@@ -248,35 +264,20 @@ def test_heads_that_lie_are_refused(gap, field, value):
         good = file.read()
     before = untouched(gap)
     head = head_of(good)
-    size = 20 + int.from_bytes(good[16:20], "big")
     of, _, name = field.rpartition(".")
     setattr(head.bundle if of else head, name, value)
-    raw = head.SerializeToString()
-    whole = MAGIC + len(raw).to_bytes(4, "big") + raw + good[size:-32]
-    path = gap.world.path("bad.bundle")
-    with open(path, "wb") as file:
-        file.write(whole + hashlib.blake2b(whole, digest_size=32).digest())
-    gap.importing(path, code=3)
+    gap.importing(with_head(good, head, gap.world.path("bad.bundle")), code=3)
     assert untouched(gap) == before
 
 
 def test_nothing_is_activated_on_the_word_of_a_file(gap):
     """A file that says to be the released version, and is another one, waits beside it."""
-    gap.promote("v1")
-    agent = gap.agent()
-    gap.serves(agent, "one\n")
-    agent.kill()
-    gap.version("v2", "two\n")
+    left_behind(gap)
     with open(gap.export("v2"), "rb") as file:
         data = file.read()
     head = head_of(data)
     head.bundle.version, head.bundle.version_id = "v1", gap.client.GetVersion(app="shop", version="v1").version.id
-    raw = head.SerializeToString()
-    whole = MAGIC + len(raw).to_bytes(4, "big") + raw + data[20 + int.from_bytes(data[16:20], "big"):-32]
-    path = gap.world.path("other.bundle")
-    with open(path, "wb") as file:
-        file.write(whole + hashlib.blake2b(whole, digest_size=32).digest())
-    assert "no manifest has named it yet" in gap.importing(path)
+    assert "no manifest has named it yet" in gap.importing(with_head(data, head, gap.world.path("other.bundle")))
     agent = gap.agent()
     agent.program.wait_line("connected")
     standing = lambda: gap.client.GetStatus(app="shop", with_instances=True).instances[0]

@@ -326,13 +326,7 @@ def test_the_same_backup_restored_again_is_raised_further(world):
 
 
 def test_no_git_work_is_done_in_recovery(world):
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
-    host = world.git_host("git")
-    server = world.server()
-    client = server.client()
-    client.CreateApp(name="shop", repository_url=host.url(repository))
-    harness.wait_content(client, "shop", "v1")
+    server, client, repository, host = world.shop("git")
     host.stop()
     client.Promote(app="shop", version="v1", **{"from": "development"})  # owes a tag
     client.CreateVersion(app="shop", name="v2", commit="main")

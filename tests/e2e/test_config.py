@@ -115,7 +115,7 @@ def test_data_sources(server, admin, tmp_path):
     admin("source", "rm", "main", "--yes")
     assert server.stop() == 0
     file.unlink()
-    assert holding(str(tmp_path), MARKS) == []
+    assert harness.holding(str(tmp_path), MARKS) == []
     assert not any(mark in line for line in server.program.lines for mark in MARKS)
     server.verify()
 
@@ -336,18 +336,6 @@ def test_the_options_of_writes(server, tmp_path):
 # --- no leak ------------------------------------------------------------------------------------------
 
 
-def holding(folder, marks):
-    found = []
-    for top, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(top, name)
-            if os.path.isfile(path) and not os.path.islink(path):
-                with open(path, "rb") as file:
-                    held = file.read()
-                found += [(path, mark) for mark in marks if mark.encode() in held]
-    return found
-
-
 def provoke(client, marks):
     """Every way to go wrong with a value in the request."""
     secret, constant = marks
@@ -387,7 +375,7 @@ def test_a_value_is_found_nowhere_but_where_it_is_asked_for(make_server, tmp_pat
     assert client.RevealSecret(name="SECRET", environment="production").secret == secret + "-production"
     client.UnsetConfigValue(name="SECRET", environment="production")
     assert server.stop() == 0
-    assert holding(str(tmp_path), MARKS) == []  # store, keys and backup, homes of people
+    assert harness.holding(str(tmp_path), MARKS) == []  # store, keys and backup, homes of people
     assert not any(mark in line for line in server.program.lines for mark in MARKS)
     server.verify()
 

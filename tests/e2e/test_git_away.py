@@ -20,13 +20,7 @@ def test_an_unreachable_host_is_tried_again_until_it_is_back(world):
 
 
 def test_an_owed_tag_blocks_the_second_step_and_is_published_when_the_host_is_back(world):
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
-    host = world.git_host("git")
-    server = world.server()
-    client = server.client()
-    client.CreateApp(name="shop", repository_url=host.url(repository))
-    harness.wait_content(client, "shop", "v1")
+    server, client, _, host = world.shop("git")
     host.stop()
     client.Promote(app="shop", version="v1", **{"from": "development"})  # the first step needs READY only
     with pytest.raises(harness.Refused) as refused:
@@ -73,11 +67,8 @@ def test_failures_are_told_by_reason(world):
 
 
 def test_a_tag_that_is_there_with_other_content_is_parked(world):
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
-    client = world.server().client()
-    client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
-    content = harness.wait_content(client, "shop", "v1")
+    _, client, repository, _ = world.shop()
+    content = client.GetVersion(app="shop", version="v1").version.content
     ref = f"refs/tags/sluice/shop/v1-{content.digest.hex()[:12]}"
     harness.git("update-ref", ref, content.commit, cwd=repository.bare)
     client.SealVersion(app="shop", version="v1")
@@ -157,17 +148,11 @@ def hook(repository, name, text):
 
 
 def test_killed_between_push_and_record_it_makes_the_same_commit_and_counts_as_published(world):
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
+    server, client, repository, _ = world.shop("git")
     # The tag is there, the host's answer is not: the server dies in between.
     pushed, dead = world.path("pushed"), world.path("dead")
     path = hook(repository, "reference-transaction",
                 f'if [ "$1" = committed ] && grep -q refs/tags/sluice; then touch {pushed}; while [ ! -e {dead} ]; do sleep 0.1; done; fi\n')
-    host = world.git_host("git")
-    server = world.server()
-    client = server.client()
-    client.CreateApp(name="shop", repository_url=host.url(repository))
-    harness.wait_content(client, "shop", "v1")
     client.SealVersion(app="shop", version="v1")
     harness.until(lambda: os.path.exists(pushed), 60, "the push")
     server.kill()

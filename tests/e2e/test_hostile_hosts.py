@@ -12,12 +12,9 @@ import hosts
 # For those that never end.
 DEADLINE = ["--git-deadline", "3s"]
 
-
-@pytest.fixture(scope="module")
-def host():
-    made = hostile_host.HostileHost()
-    yield made
-    made.end()
+host = hostile_world.host
+victim = hostile_world.victim("victim", DEADLINE)
+odd_victim = hostile_world.victim("odd-victim")
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +51,6 @@ def odd_contents(services, short_folder, host, trap):
     made = harness.Server(services, os.path.join(short_folder, "odd-server")).start()
     yield create(made.client(), host, trap, hosts.FINE)
     made.end()
-
-
-@pytest.fixture(scope="module")
-def victim(services, short_folder):
-    made = hostile_world.Victim(services, os.path.join(short_folder, "victim"), DEADLINE)
-    try:
-        yield made.start()
-    finally:
-        made.end()
-
-
-@pytest.fixture(scope="module")
-def odd_victim(services, short_folder):
-    made = hostile_world.Victim(services, os.path.join(short_folder, "odd-victim"))
-    try:
-        yield made.start()
-    finally:
-        made.end()
 
 
 def repository(make, trap):

@@ -10,17 +10,12 @@ import raw_git
 
 import requests
 
+host = hostile_world.host
+
 
 @pytest.fixture(scope="module")
 def world(services):
     made = harness.World(services)
-    yield made
-    made.end()
-
-
-@pytest.fixture(scope="module")
-def host():
-    made = hostile_host.HostileHost()
     yield made
     made.end()
 

@@ -11,21 +11,8 @@ import trees
 
 TOO_BIG = ("TOO_MANY_FILES", "TOO_MANY_BYTES", "FILE_TOO_BIG")
 
-
-@pytest.fixture(scope="module")
-def victim(services, short_folder):
-    made = hostile_world.Victim(services, os.path.join(short_folder, "victim"))
-    try:
-        yield made.start()
-    finally:
-        made.end()
-
-
-@pytest.fixture(scope="module")
-def host():
-    made = hostile_host.HostileHost()
-    yield made
-    made.end()
+host = hostile_world.host
+victim = hostile_world.victim("victim")
 
 
 @pytest.fixture(scope="module")

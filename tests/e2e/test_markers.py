@@ -8,7 +8,7 @@ import grpc
 import harness
 import pytest
 from people import make_server  # noqa: F401 (fixtures)
-from test_config import holding, provoke, watched
+from test_config import provoke, watched
 from test_config_instances import Company, Instance
 
 SECRET, CONSTANT = MARKS = ["marker-secret-c41tz8", "marker-constant-w07bq2"]
@@ -152,7 +152,7 @@ def test_secrets_are_nowhere_but_in_the_files_that_the_app_reads(make_server, wo
     logs = "\n".join(server.program.lines + instance.program.lines)
     server.program.end()
     assert not any(mark in logs for mark in MARKS)
-    files = holding(str(tmp_path), MARKS) + holding(world.folder, MARKS)
+    files = harness.holding(str(tmp_path), MARKS) + harness.holding(world.folder, MARKS)
     elsewhere = [(path, mark) for path, mark in files if "/apps/shop/configs/" not in path]
     assert files and elsewhere == []
     assert all(os.stat(path).st_mode & 0o777 == 0o600 for path, _ in files)

@@ -1,5 +1,4 @@
 """Rules as any client meets them: every mutating call bears the same options, every refusal says why, facts stay, names come back."""
-import grpc
 import pytest
 import harness
 

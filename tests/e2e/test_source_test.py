@@ -14,7 +14,7 @@ import pytest
 from harness import Program, Refused
 from people import Person, admin_of, make_server, server  # noqa: F401 (fixtures)
 from secure import enroll, make_key
-from test_config import holding, watched
+from test_config import watched
 
 CERTS = os.path.join(harness.ROOT, "tests/lib/certs_tool")
 POSTGRES = "/usr/lib/postgresql/15/bin/"
@@ -517,4 +517,4 @@ def test_no_option_leaves_the_box(fleet, silent):
     assert len(said) > 20 and [text for text in said if any(mark in text for mark in MARKS)] == []
     fleet.agents["stg-1"].end()
     assert fleet.server.stop() == 0
-    assert holding(str(fleet.folder), MARKS) == []
+    assert harness.holding(str(fleet.folder), MARKS) == []

@@ -41,13 +41,7 @@ def test_no_more_than_the_bound_at_once(world):
 
 
 def test_who_holds_the_turn_and_dies_holds_up_nobody(world):
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
-    host = world.git_host("git")
-    server = world.server(["--fetches-per-host", "1"])
-    client = server.client()
-    client.CreateApp(name="shop", repository_url=host.url(repository))
-    harness.wait_content(client, "shop", "v1")
+    server, client, _, host = world.shop("git", ["--fetches-per-host", "1"])
     host.stop()
     silent = socket.create_server(("127.0.0.1", host.port))  # takes connections and says nothing: the first agent's fetch stalls
     agents = []
@@ -66,14 +60,8 @@ def test_who_holds_the_turn_and_dies_holds_up_nobody(world):
 @pytest.mark.parametrize("bound", ["0", "1"])
 def test_a_server_that_is_gone_holds_up_nobody(world, bound):
     """What the manifest named is fetched without a server, whether it gave turns or not."""
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
-    host = world.git_host("git")
-    server = world.server(["--fetches-per-host", bound])
-    client = server.client()
+    server, client, _, host = world.shop("git", ["--fetches-per-host", bound])
     client.RegisterInstance(name="dev-1", environment="development")
-    client.CreateApp(name="shop", repository_url=host.url(repository))
-    harness.wait_content(client, "shop", "v1")
     host.stop()
     agent = world.agent(server, "dev-1")
     harness.until(lambda: client.GetStatus(app="shop", with_instances=True).instances[0].error, 60, "it tried")

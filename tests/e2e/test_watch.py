@@ -104,12 +104,7 @@ def test_below_the_floor_and_above_the_head_are_out_of_range(world):
 
 
 def test_history_survives_compaction(world):
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
-    server = world.server()
-    client = server.client()
-    client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
-    harness.wait_content(client, "shop", "v1")
+    server, client, _, _ = world.shop()
     client.Promote(app="shop", version="v1", **{"from": "development"})
     harness.wait_published(client, "shop", "v1")
     client.Promote(app="shop", version="v1", **{"from": "staging"})

@@ -9,13 +9,7 @@ import harness
 @pytest.fixture
 def shop(world):
     """A server with app `shop` whose v1 is READY."""
-    repository = world.repository()
-    repository.commit({"apps/shop/index.html": "one\n"})
-    server = world.server()
-    client = server.client()
-    client.CreateApp(name="shop", repository_url=world.git_host().url(repository))
-    harness.wait_content(client, "shop", "v1")
-    return server, client, repository
+    return world.shop()[:3]
 
 
 def test_of_two_promotes_at_once_exactly_one_wins(shop):

@@ -313,6 +313,19 @@ def files_of(top):
     return found
 
 
+def holding(folder, marks):
+    """The files below it that have one of these texts: [(path, mark)]."""
+    found = []
+    for top, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(top, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as file:
+                    held = file.read()
+                found += [(path, mark) for mark in marks if mark.encode() in held]
+    return found
+
+
 # --- Git -------------------------------------------------------------------------------
 
 
@@ -526,6 +539,16 @@ class World:
     def git_host(self, scheme="file"):
         os.makedirs(self.path("git"), exist_ok=True)
         return self.add(GitHost(self.path("git"), scheme)).start()
+
+    def shop(self, scheme="file", flags=()):
+        """A server, its client, the repository and its host; version v1 of app `shop` is READY."""
+        repository = self.repository()
+        repository.commit({"apps/shop/index.html": "one\n"})
+        host, server = self.git_host(scheme), self.server(flags)
+        client = server.client()
+        client.CreateApp(name="shop", repository_url=host.url(repository))
+        wait_content(client, "shop", "v1")
+        return server, client, repository, host
 
     def end(self):
         for thing in reversed(self._things):

@@ -7,6 +7,7 @@ import sys
 import fake_plane
 import harness
 import hostile_host
+import pytest
 import raw_git
 
 sys.path.insert(0, os.path.join(harness.ROOT, "tests/data/hostile"))
@@ -125,3 +126,24 @@ class Victim:
         self.agent.end()
         self.plane.end()
         self.host.end()
+
+
+@pytest.fixture(scope="module")
+def host():
+    made = hostile_host.HostileHost()
+    yield made
+    made.end()
+
+
+def victim(name, flags=()):
+    """A fixture: one for the tests of a file, which serves."""
+
+    @pytest.fixture(scope="module")
+    def fixture(services, short_folder):
+        made = Victim(services, os.path.join(short_folder, name), flags)
+        try:
+            yield made.start()
+        finally:
+            made.end()
+
+    return fixture
