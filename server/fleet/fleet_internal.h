@@ -24,7 +24,7 @@ enum {
 #define FLEET_REFRESH_MS (24ull * 3600 * 1000)
 #define FLEET_CLOSED_MS 60000ull
 
-/* --- what instances are told: manifest.c ------------------------------------------------ */
+/* --- what instances are told: apps.c, manifest.c ---------------------------------------- */
 
 /* What the bundles of an entry require of their environment. Counted. */
 struct fleet_values {
@@ -263,12 +263,16 @@ void fleet_concerns_count(struct fleet *fleet, uint32_t counts[static FLEET_CONC
 Sluice__V1__Liveness fleet_liveness(const struct fleet_pulse *pulse, uint64_t now_mono_ms,
 				    unsigned heartbeat_ms);
 
-/* manifest.c */
+/* apps.c */
 struct fleet_app *fleet_app_find(struct fleet *fleet, const char *id);
 /* Made if need be; NULL: out of memory. */
 struct fleet_app *fleet_app_touch(struct fleet *fleet, uint32_t workspace, const char *id);
 void fleet_apps_touch_repository(struct fleet *fleet, uint32_t workspace,
 				 const char *repository_id);
+/* Where an app's row is in rows sorted by their app's id, or where it would be. */
+typedef const char *fleet_row_app(const void *row);
+size_t fleet_row_at(const void *rows, size_t count, size_t size, fleet_row_app *app_of,
+		    const char *app_id, bool *ret_found);
 /* Reads record and entries anew. */
 sl_code fleet_app_read(struct fleet *fleet, const struct store_view *view, struct fleet_app *app,
 		       struct sl_err *err);
@@ -278,6 +282,8 @@ void fleet_apps_free(struct fleet *fleet);
 struct fleet_entry *fleet_app_entry(const struct fleet_app *app, const struct fleet_unit *unit);
 struct fleet_entry *fleet_entry_ref(struct fleet_entry *entry);
 void fleet_entry_unref(struct fleet_entry *entry); /* NULL is fine */
+
+/* manifest.c */
 /* Over all that a manifest says but sequence and expiry. */
 void fleet_manifest_core(const struct fleet_session *session,
 			 uint8_t core[static FLEET_CORE_BYTES]);

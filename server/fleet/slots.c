@@ -9,24 +9,16 @@
 
 /* --- slots ------------------------------------------------------------------------ */
 
+static const char *app_of_slot(const void *row)
+{
+	const struct fleet_slot *slot = row;
+	return slot->app->id;
+}
+
 static size_t slot_at(const struct fleet_session *session, const char *app_id, bool *ret_found)
 {
-	size_t low = 0, high = session->slot_count;
-	*ret_found = false;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(session->slots[middle].app->id, app_id);
-		if (order == 0) {
-			*ret_found = true;
-			return middle;
-		}
-		if (order < 0) {
-			low = middle + 1;
-		} else {
-			high = middle;
-		}
-	}
-	return low;
+	return fleet_row_at(session->slots, session->slot_count, sizeof(session->slots[0]),
+			    app_of_slot, app_id, ret_found);
 }
 
 struct fleet_slot *fleet_session_slot(const struct fleet_session *session, const char *app_id)

@@ -39,24 +39,16 @@ static bool set_id(char out[static FLEET_ID_ROOM], const char *id)
 	return !same;
 }
 
+static const char *app_of_status(const void *row)
+{
+	const struct fleet_status *status = row;
+	return status->app_id;
+}
+
 static size_t status_at(const struct fleet_unit *unit, const char *app_id, bool *ret_found)
 {
-	size_t low = 0, high = unit->status_count;
-	*ret_found = false;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(unit->statuses[middle].app_id, app_id);
-		if (order == 0) {
-			*ret_found = true;
-			return middle;
-		}
-		if (order < 0) {
-			low = middle + 1;
-		} else {
-			high = middle;
-		}
-	}
-	return low;
+	return fleet_row_at(unit->statuses, unit->status_count, sizeof(unit->statuses[0]),
+			    app_of_status, app_id, ret_found);
 }
 
 struct fleet_status *fleet_status_find(const struct fleet_unit *unit, const char *app_id)
