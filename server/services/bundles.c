@@ -19,14 +19,11 @@
 #include "base/git/bundle_file.h"
 #include "base/log/log.h"
 #include "base/mem/own.h"
-#include "server/records/bundles.h"
+#include "server/services/bundle_asked.h"
 #include "server/services/bundle_files.h"
 #include "server/services/sender.h"
 #include "server/services/service.h"
 #include "sluice/v1/version.pb-c.h"
-
-#define EXPORT "/sluice.v1.VersionService/ExportBundle"
-#define FETCH "/sluice.v1.AgentService/FetchBundle"
 
 enum { PIECE_BYTES = 60 << 10, START_MIN = BUNDLE_FILE_MAGIC_BYTES + BUNDLE_FILE_SIZE_BYTES };
 
@@ -37,12 +34,7 @@ struct sending {
 	bool running;         /* the thread works */
 	bool joinable;        /* it was started and not joined yet */
 	pthread_t thread;
-	/* The thread's while it runs. */
-	struct sl_arena arena; /* of what follows */
-	Sluice__V1__BundleHead head;
-	Sluice__V1__Bundle bundle; /* with url, ref and login; the head's has none */
-	uint64_t offset;
-	struct sl_bytes start_digest;
+	struct bundle_asked asked; /* the thread's while it runs */
 };
 
 struct bundles {
@@ -53,7 +45,6 @@ struct bundles {
 };
 
 SL_DEFINE_AUTO(struct bundles *, bundles_free);
-SL_DEFINE_AUTO(const struct store_view *, store_view_end);
 
 sl_code bundles_new(const struct bundles_options *options, struct bundles **ret_bundles,
 		    struct sl_err *err)
@@ -128,12 +119,12 @@ static bool has_start(const struct sending *s, int fd, uint64_t size)
 	uint8_t start[START_MIN + BUNDLE_FILE_HEAD_MAX], digest[SL_HASH_BYTES];
 	ssize_t got = pread(fd, start, sizeof(start), 0);
 	size_t head = got < START_MIN ? SIZE_MAX : sl_get_be32(start + BUNDLE_FILE_MAGIC_BYTES);
-	if (s->start_digest.size != sizeof(digest) || s->offset > size ||
+	if (s->asked.start_digest.size != sizeof(digest) || s->asked.offset > size ||
 	    head > (size_t)got - START_MIN) {
 		return false;
 	}
 	sl_hash(digest, start, START_MIN + head, NULL, 0);
-	return memcmp(digest, s->start_digest.data, sizeof(digest)) == 0;
+	return memcmp(digest, s->asked.start_digest.data, sizeof(digest)) == 0;
 }
 
 /* Both methods' responses are of the same form. */
@@ -174,13 +165,14 @@ static sl_code send_file(struct sending *s, const struct bundle_file *file, stru
 	}
 	Sluice__V1__FetchBundleResponse first = SLUICE__V1__FETCH_BUNDLE_RESPONSE__INIT;
 	first.size = (uint64_t)st.st_size;
-	first.offset = has_start(s, fd, first.size) ? s->offset : 0;
+	first.offset = has_start(s, fd, first.size) ? s->asked.offset : 0;
 	sl_code code = send(s, &first, first.offset, err);
 	code = code != SL_OK ? code : send_pieces(s, fd, first.offset, first.size, err);
 	if (code == SL_OK) {
 		atomic_fetch_add(&s->bundles->sent, 1);
 		log_info("bundle-sent", "app=%s version=%s bytes=%" PRIu64 " from=%" PRIu64,
-			 s->head.slug, s->bundle.version, first.size - first.offset, first.offset);
+			 s->asked.head.slug, s->asked.bundle.version, first.size - first.offset,
+			 first.offset);
 	}
 	return code;
 }
@@ -194,8 +186,8 @@ static sl_code get_and_send(struct sending *s, struct sl_err *err)
 {
 	const struct bundle_waiter waiter = {.goes_on = goes_on, .ctx = s};
 	struct bundle_file *file = NULL;
-	sl_code code =
-	    bundle_files_get(s->bundles->files, &s->head, &s->bundle, &waiter, &file, err);
+	sl_code code = bundle_files_get(s->bundles->files, &s->asked.head, &s->asked.bundle,
+					&waiter, &file, err);
 	if (code == SL_CANCELLED) {
 		sl_err_clear(err);
 		return sender_why_ended(&s->sender, err);
@@ -213,10 +205,11 @@ static void *sending_main(void *arg)
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
 	sl_code code = get_and_send(s, &err);
 	if (code != SL_OK) {
-		log_warn("bundle-not-sent", "app=%s version=%s code=%s error=%s", s->head.slug,
-			 s->bundle.version, sl_code_name(code), SL_QUOTE(err.msg));
+		log_warn("bundle-not-sent", "app=%s version=%s code=%s error=%s",
+			 s->asked.head.slug, s->asked.bundle.version, sl_code_name(code),
+			 SL_QUOTE(err.msg));
 	}
-	sl_arena_fini(&s->arena);
+	sl_arena_fini(&s->asked.arena);
 	/* Whoever sees the end may start the next. */
 	pthread_mutex_lock(&s->sender.lock);
 	struct rpc_stream *stream = SL_TAKE(s->sender.stream);
@@ -227,7 +220,7 @@ static void *sending_main(void *arg)
 	return NULL;
 }
 
-/* --- the queue thread: what is asked for, and may it be had ------------------------------- */
+/* --- the queue thread ------------------------------- */
 
 static struct sending *find_free(struct bundles *bundles, struct sl_err *err)
 {
@@ -266,180 +259,24 @@ static sl_code start(struct sending *s, struct rpc_stream *stream, struct sl_err
 	return SL_OK;
 }
 
-/* What a request is about: who asks, where, and what has been found so far. */
-struct asked {
-	const struct services *services;
-	struct rpc_stream *stream;
-	const struct store_view *view;
-	struct sending *sending;
-};
-
-static struct sl_bytes copy_bytes(struct sl_arena *arena, const ProtobufCBinaryData *data)
-{
-	const uint8_t *copy = sl_arena_dup(arena, data->data, data->len);
-	return copy == NULL ? SL_BYTES_NONE : SL_BYTES(copy, data->len);
-}
-
-static sl_code check_start(const ProtobufCBinaryData *digest, struct sl_err *err)
-{
-	if (digest->len == 0 || digest->len == SL_HASH_BYTES) {
-		return SL_OK;
-	}
-	sl_code code = sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-				      "start_digest has %zu bytes, and must have %d or none",
-				      digest->len, SL_HASH_BYTES);
-	sl_err_field(err, "start_digest", "32 bytes, or empty");
-	return code;
-}
-
-/* The head says all but where Git is and who may read there. */
-static void fill_head(struct sending *s, const char *workspace,
-		      const Sluice__Store__V1__AppRecord *app)
-{
-	Sluice__V1__Bundle *shown = SL_ARENA_NEW(&s->arena, Sluice__V1__Bundle);
-	sluice__v1__bundle_head__init(&s->head);
-	s->head.workspace =
-	    sl_arena_strdup(&s->arena, workspace[0] == '\0' ? "default" : workspace);
-	s->head.app_id = app->id;
-	s->head.slug = app->slug;
-	s->head.app = app->name;
-	s->head.bundle = shown;
-	if (shown != NULL) {
-		static char none[] = "";
-		*shown = s->bundle;
-		shown->url = none;
-		shown->ref = none;
-		shown->login = 0;
-	}
-}
-
-static sl_code ask_export(struct asked *asked, struct sl_bytes message, struct sl_err *err)
-{
-	struct sending *s = asked->sending;
-	struct access_need need = {.server = false};
-	struct access_caller caller;
-	Sluice__Store__V1__AppRecord *app = NULL;
-	Sluice__V1__ExportBundleRequest *request = sluice__v1__export_bundle_request__unpack(
-	    sl_arena_protobuf(&s->arena), message.size, message.data);
-	if (request == NULL) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-				      "the request's %zu bytes are not an ExportBundleRequest",
-				      message.size);
-	}
-	sl_code code = check_reference("app", request->app, err);
-	code = code != SL_OK ? code : check_reference("version", request->version, err);
-	code = code != SL_OK ? code : check_start(&request->start_digest, err);
-	if (code == SL_OK &&
-	    workspace_find(asked->view, request->workspace, &need.workspace, NULL) == SL_OK &&
-	    app_find(asked->view, &s->arena, need.workspace, request->app, &app, NULL) == SL_OK) {
-		sl_text_copy(need.slug, sizeof(need.slug), app->slug);
-	}
-	code = code != SL_OK ? code
-			     : service_permit_stream(EXPORT, asked->services, asked->stream,
-						     &request->base, &need, &caller, err);
-	code = code != SL_OK
-		   ? code
-		   : workspace_find(asked->view, request->workspace, &need.workspace, err);
-	code = code != SL_OK
-		   ? code
-		   : app_find(asked->view, &s->arena, need.workspace, request->app, &app, err);
-	code = code != SL_OK ? code
-			     : bundle_of_version(asked->view, &s->arena, need.workspace, app,
-						 request->version, &s->bundle, err);
-	if (code == SL_OK) {
-		s->offset = request->offset;
-		s->start_digest = copy_bytes(&s->arena, &request->start_digest);
-		fill_head(s, request->workspace, app);
-	}
-	return code;
-}
-
-/* An agent speaks for its own instance; another one is one that is not there. */
-static sl_code find_instance(struct asked *asked, const Sluice__V1__FetchBundleRequest *request,
-			     const struct access_caller *caller, uint32_t *ret_workspace,
-			     Sluice__Store__V1__InstanceRecord **ret_instance, struct sl_err *err)
-{
-	bool agent = caller->kind == ACCESS_INSTANCE;
-	sl_code code = workspace_find(asked->view, request->workspace, ret_workspace, err);
-	if (code == SL_OK && agent && *ret_workspace != caller->workspace) {
-		code = workspace_not_found(request->workspace, err);
-	}
-	code = code != SL_OK ? code
-			     : instance_find(asked->view, &asked->sending->arena, *ret_workspace,
-					     request->instance, ret_instance, err);
-	if (code == SL_OK && agent && strcmp((*ret_instance)->id, caller->subject_id) != 0) {
-		code = instance_not_found(request->instance, err);
-	}
-	if (code == SL_NOT_FOUND && agent) {
-		service_note_stream(FETCH, asked->services, asked->stream, caller, err);
-	}
-	return code;
-}
-
-static sl_code ask_fetch(struct asked *asked, struct sl_bytes message, struct sl_err *err)
-{
-	static const struct access_need need = {.workspace = 0}; /* to be there */
-	struct sending *s = asked->sending;
-	struct access_caller caller;
-	Sluice__Store__V1__InstanceRecord *instance = NULL;
-	Sluice__Store__V1__AppRecord *app = NULL;
-	struct bundle_wish wish = {.workspace = 0};
-	Sluice__V1__FetchBundleRequest *request = sluice__v1__fetch_bundle_request__unpack(
-	    sl_arena_protobuf(&s->arena), message.size, message.data);
-	if (request == NULL) {
-		return sl_err_because(err, SL_INVALID_ARGUMENT, SL_REASON_MALFORMED,
-				      "the request's %zu bytes are not a FetchBundleRequest",
-				      message.size);
-	}
-	sl_code code = check_reference("instance", request->instance, err);
-	code = code != SL_OK ? code : check_reference("app_id", request->app_id, err);
-	code = code != SL_OK ? code : check_start(&request->start_digest, err);
-	code = code != SL_OK ? code
-			     : service_permit_stream(FETCH, asked->services, asked->stream,
-						     &request->base, &need, &caller, err);
-	code = code != SL_OK
-		   ? code
-		   : find_instance(asked, request, &caller, &wish.workspace, &instance, err);
-	if (code != SL_OK) {
-		return code;
-	}
-	wish.app_id = request->app_id;
-	wish.version_id = request->version_id;
-	wish.digest = SL_BYTES(request->digest.data, request->digest.len);
-	code = bundle_of_manifest(asked->view, &s->arena, instance, &wish, &app, &s->bundle, err);
-	if (code == SL_OK) {
-		s->offset = request->offset;
-		s->start_digest = copy_bytes(&s->arena, &request->start_digest);
-		fill_head(s, request->workspace, app);
-	}
-	return code;
-}
-
 /* --- events ---------------------------------------------------------------------------------- */
 
-static void
-on_request(const struct services *services, struct rpc_stream *stream, struct sl_bytes message,
-	   sl_code (*ask)(struct asked *asked, struct sl_bytes message, struct sl_err *err))
+static void on_request(const struct services *services, struct rpc_stream *stream,
+		       struct sl_bytes message, bundle_asked_reader *read)
 {
 	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
-	SL_AUTO(store_view_end_auto) const struct store_view *view = NULL;
 	if (rpc_stream_user(stream) != NULL) {
 		return; /* one request a stream; more are not looked at */
 	}
-	struct asked asked = {
-	    .services = services, .stream = stream, .sending = find_free(services->bundles, &err)};
-	sl_code code = asked.sending == NULL ? err.code : SL_OK;
-	code = code != SL_OK ? code : store_view_begin(services->store, &view, &err);
+	struct sending *s = find_free(services->bundles, &err);
+	sl_code code = s == NULL ? err.code : SL_OK;
 	if (code == SL_OK) {
-		asked.view = view;
-		sl_arena_init(&asked.sending->arena, 0);
-		code = ask(&asked, message, &err);
-		if (code == SL_OK && sl_arena_failed(&asked.sending->arena)) {
-			code = sl_err_no_memory(&err);
-		}
-		code = code != SL_OK ? code : start(asked.sending, stream, &err);
+		code = read(services, stream, message, &s->asked, &err);
+	}
+	if (code == SL_OK) {
+		code = start(s, stream, &err);
 		if (code != SL_OK) {
-			sl_arena_fini(&asked.sending->arena);
+			sl_arena_fini(&s->asked.arena);
 		}
 	}
 	if (code != SL_OK) {
@@ -449,12 +286,12 @@ on_request(const struct services *services, struct rpc_stream *stream, struct sl
 
 static void on_export(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
 {
-	on_request(ctx, stream, message, ask_export);
+	on_request(ctx, stream, message, bundle_export_asked);
 }
 
 static void on_fetch(struct rpc_stream *stream, struct sl_bytes message, void *ctx)
 {
-	on_request(ctx, stream, message, ask_fetch);
+	on_request(ctx, stream, message, bundle_fetch_asked);
 }
 
 static void on_opened(struct rpc_stream *stream, void *ctx)
@@ -505,10 +342,10 @@ static const struct rpc_stream_events fetch_events = {
 };
 
 const struct service_method bundle_methods[2] = {
-    {EXPORT, ACCESS_EDIT, &sluice__v1__export_bundle_request__descriptor,
+    {BUNDLE_EXPORT, ACCESS_EDIT, &sluice__v1__export_bundle_request__descriptor,
      &sluice__v1__export_bundle_response__descriptor, .stream = &export_events, .scope = ACCESS_APP,
      .where = ACCESS_IN_CURRENT},
-    {FETCH, ACCESS_AGENT, &sluice__v1__fetch_bundle_request__descriptor,
+    {BUNDLE_FETCH, ACCESS_AGENT, &sluice__v1__fetch_bundle_request__descriptor,
      &sluice__v1__fetch_bundle_response__descriptor, .stream = &fetch_events,
      .scope = ACCESS_ONE_AGENT},
 };
