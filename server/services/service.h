@@ -37,7 +37,7 @@ struct ca;
 struct signing;
 struct vault;
 
-/* What services work with; built by main.c, lives as long as the server. All borrowed. */
+/* What services work with; built by parts.c, lives as long as the server. All borrowed. */
 struct services {
 	struct store *store;
 	struct access *access;       /* who may what; NULL: everybody everything */
