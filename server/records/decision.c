@@ -35,6 +35,27 @@ void decision_delete(struct decision *d, enum record_table table, const struct r
 	store_changes_delete(d->changes, table, key_bytes(key));
 }
 
+void decision_put_generation(struct decision *d, const char *name)
+{
+	uint8_t bytes[8];
+	sl_put_be64(bytes, d->revision);
+	d->changed = true;
+	store_changes_put_meta(d->changes, name, SL_BYTES(bytes, sizeof(bytes)));
+}
+
+sl_code generation_get(const struct store_view *view, const char *name, uint64_t *ret_generation,
+		       struct sl_err *err)
+{
+	struct sl_bytes value = SL_BYTES_NONE;
+	sl_code code = store_get_meta(view, name, &value, err);
+	if (code == SL_OK && value.size != 8) {
+		return sl_err_set(err, SL_DATA_LOSS, "the stored %s has %zu bytes", name,
+				  value.size);
+	}
+	*ret_generation = code == SL_OK ? sl_get_be64(value.data) : 0;
+	return code == SL_NOT_FOUND ? SL_OK : code;
+}
+
 struct decision decision_own(const char *principal, const char *method,
 			     const struct store_view *view, struct store_changes *changes,
 			     struct sl_arena *arena, uint64_t now_ms)

@@ -14,29 +14,13 @@ _Static_assert((int)ACCESS_VIEW == (int)SLUICE__V1__VERB__VERB_VIEW &&
 
 void access_changed(struct decision *d)
 {
-	uint8_t bytes[8];
-	sl_put_be64(bytes, d->revision);
-	d->changed = true;
-	store_changes_put_meta(d->changes, GENERATION, SL_BYTES(bytes, sizeof(bytes)));
+	decision_put_generation(d, GENERATION);
 }
 
 sl_code access_generation(const struct store_view *view, uint64_t *ret_generation,
 			  struct sl_err *err)
 {
-	struct sl_bytes value;
-	sl_code code = store_get_meta(view, GENERATION, &value, err);
-	if (code == SL_NOT_FOUND) {
-		*ret_generation = 0;
-		return SL_OK;
-	}
-	if (code == SL_OK && value.size != 8) {
-		return sl_err_set(err, SL_DATA_LOSS, "the stored %s has %zu bytes", GENERATION,
-				  value.size);
-	}
-	if (code == SL_OK) {
-		*ret_generation = sl_get_be64(value.data);
-	}
-	return code;
+	return generation_get(view, GENERATION, ret_generation, err);
 }
 
 /* --- shape ---------------------------------------------------------------------------- */

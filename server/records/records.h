@@ -252,6 +252,10 @@ void decision_put(struct decision *d, enum record_table table, const struct reco
 void decision_put_bytes(struct decision *d, enum record_table table, const struct record_key *key,
 			struct sl_bytes value);
 void decision_delete(struct decision *d, enum record_table table, const struct record_key *key);
+/* Notes this revision under a named value of the store; 0 until somebody has. */
+void decision_put_generation(struct decision *d, const char *name);
+SL_MUST_USE sl_code generation_get(const struct store_view *view, const char *name,
+				   uint64_t *ret_generation, struct sl_err *err);
 /* Adds an event and returns it, for its object to be set; never NULL (a spare when memory is out).
  */
 Sluice__V1__Event *decision_event(struct decision *d, Sluice__V1__EventType type,

@@ -13,23 +13,13 @@
 
 void required_changed(struct decision *d)
 {
-	uint8_t bytes[8];
-	sl_put_be64(bytes, d->revision);
-	d->changed = true;
-	store_changes_put_meta(d->changes, GENERATION, SL_BYTES(bytes, sizeof(bytes)));
+	decision_put_generation(d, GENERATION);
 }
 
 sl_code required_generation(const struct store_view *view, uint64_t *ret_generation,
 			    struct sl_err *err)
 {
-	struct sl_bytes value = SL_BYTES_NONE;
-	sl_code code = store_get_meta(view, GENERATION, &value, err);
-	if (code == SL_OK && value.size != 8) {
-		return sl_err_set(err, SL_DATA_LOSS, "the stored %s has %zu bytes", GENERATION,
-				  value.size);
-	}
-	*ret_generation = code == SL_OK ? sl_get_be64(value.data) : 0;
-	return code == SL_NOT_FOUND ? SL_OK : code;
+	return generation_get(view, GENERATION, ret_generation, err);
 }
 
 /* --- one thing ------------------------------------------------------------------------------- */

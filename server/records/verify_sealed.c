@@ -88,19 +88,29 @@ static uint32_t sealed_kind_of(const Sluice__Store__V1__ConfigNameRecord *r)
 								      : SEALED_CONSTANT;
 }
 
+/* The key is a workspace and this name. */
+static bool is_named(struct verify *v, const char *name, uint64_t revision, uint32_t *ret_workspace)
+{
+	struct verify_key key = verify_key_of(v);
+	*ret_workspace = verify_key_u32(&key);
+	const char *there = verify_key_id(&key);
+	if (!verify_key_end(v, &key)) {
+		return false;
+	}
+	verify_revision(v, revision);
+	bool named = strcmp(name, there) == 0 && config_name_broken_rule(name) == NULL;
+	if (!named) {
+		verify_fault(v, "is stored under the key of another");
+	}
+	return named;
+}
+
 static void check_config_name(struct verify *v)
 {
 	Sluice__Store__V1__ConfigNameRecord *r =
 	    verify_unpack(v, &sluice__store__v1__config_name_record__descriptor);
-	struct verify_key key = verify_key_of(v);
-	uint32_t ws = verify_key_u32(&key), before = 0;
-	const char *name = verify_key_id(&key);
-	if (!verify_key_end(v, &key) || r == NULL) {
-		return;
-	}
-	verify_revision(v, r->revision);
-	if (strcmp(r->name, name) != 0 || config_name_broken_rule(name) != NULL) {
-		verify_fault(v, "is stored under the key of another");
+	uint32_t ws = 0, before = 0;
+	if (r == NULL || !is_named(v, r->name, r->revision, &ws)) {
 		return;
 	}
 	if (r->kind != SLUICE__V1__CONFIG_KIND__CONFIG_KIND_GLOBAL &&
@@ -115,7 +125,7 @@ static void check_config_name(struct verify *v)
 		}
 		before = r->values[i]->environment;
 		if (config_value_is_there(r->values[i])) {
-			need_sealed(v, ws, sealed_kind_of(r), name, r->values[i]);
+			need_sealed(v, ws, sealed_kind_of(r), r->name, r->values[i]);
 		}
 	}
 }
@@ -159,15 +169,8 @@ static void check_source(struct verify *v)
 {
 	Sluice__Store__V1__SourceRecord *r =
 	    verify_unpack(v, &sluice__store__v1__source_record__descriptor);
-	struct verify_key key = verify_key_of(v);
-	uint32_t ws = verify_key_u32(&key), before = 0;
-	const char *name = verify_key_id(&key);
-	if (!verify_key_end(v, &key) || r == NULL) {
-		return;
-	}
-	verify_revision(v, r->revision);
-	if (strcmp(r->name, name) != 0 || config_name_broken_rule(name) != NULL) {
-		verify_fault(v, "is stored under the key of another");
+	uint32_t ws = 0, before = 0;
+	if (r == NULL || !is_named(v, r->name, r->revision, &ws)) {
 		return;
 	}
 	if (source_kind_of(r->kind) == NULL) {
