@@ -95,7 +95,15 @@ static int enroll(const struct agent_config *config)
 	code = code != SL_OK ? code : identity_enroll(config->state_dir, &join, &identity, &err);
 	crpc_shutdown();
 	if (code != SL_OK) {
-		return failed("enroll", &err, EXIT_FAILED);
+		(void)failed("enroll", &err, EXIT_FAILED);
+		if (err.reason == SL_REASON_TOKEN_REFUSED) {
+			(void)fprintf(
+			    stderr,
+			    "  a join file is good once, for 15 minutes; another one: sluice "
+			    "instance rejoin %s\n",
+			    join.instance);
+		}
+		return EXIT_FAILED;
 	}
 	(void)printf("instance %s (%s, %s): identity %s, certificate until %s, renewed by itself\n",
 		     identity->instance, identity->instance_id, identity->environment,

@@ -35,7 +35,9 @@ sl_code parts_open_vault(struct server *server, struct sl_err *err)
 	    vault_open(config->data, config->master_key_file, &server->services.vault, err);
 	if (code == SL_OK && vault_is_locked(server->services.vault) && !config->insecure) {
 		log_warn("master-key",
-			 "msg=\"there is none: credentials can be neither set nor used\"");
+			 "file=%s msg=\"there is none: what is sealed can be neither written nor "
+			 "read\"",
+			 SL_QUOTE(vault_path(server->services.vault)));
 	}
 	code = code != SL_OK ? code : store_view_begin(server->services.store, &view, err);
 	code = code != SL_OK ? code : vault_check(server->services.vault, view, err);

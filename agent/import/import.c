@@ -80,7 +80,8 @@ static sl_code read_head(struct import *import, struct sl_err *err)
 		return sl_err_set(err, SL_INVALID_ARGUMENT, "'%s': %s", import->file,
 				  strerror(errno));
 	}
-	return head_read(SL_BYTES(start, (size_t)got), &import->arena, &import->head, err);
+	sl_code code = head_read(SL_BYTES(start, (size_t)got), &import->arena, &import->head, err);
+	return code == SL_OK ? SL_OK : sl_err_wrap(err, "'%s'", import->file);
 }
 
 /* An agent that has enrolled and never ran has no state yet. */

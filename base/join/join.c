@@ -48,9 +48,11 @@ sl_code join_read(const char *path, struct join *ret_join, struct sl_err *err)
 	if (!standard) {
 		(void)fclose(file);
 	}
-	return size == FILE_MAX
-		   ? sl_err_set(err, SL_INVALID_ARGUMENT, "join file '%s' is too long", path)
-		   : join_parse(SL_BYTES(bytes, size), ret_join, err);
+	if (size == FILE_MAX) {
+		return sl_err_set(err, SL_INVALID_ARGUMENT, "join file '%s' is too long", path);
+	}
+	sl_code code = join_parse(SL_BYTES(bytes, size), ret_join, err);
+	return code == SL_OK || standard || err == NULL ? code : sl_err_wrap(err, "'%s'", path);
 }
 
 char *join_text(const struct join *join)

@@ -89,8 +89,7 @@ static sl_code find_login(const struct context_wish *wish, const char *server,
 		sl_code code = context_load(named, ret_login, err);
 		return code != SL_NOT_FOUND
 			   ? code
-			   : sl_err_set(err, SL_INVALID_ARGUMENT,
-					"no context '%s': run: sluice context ls", named);
+			   : sl_err_set(err, SL_INVALID_ARGUMENT, CONTEXT_NOT_FOUND, named);
 	}
 	SL_AUTO(sl_free_auto) char *current = NULL;
 	SL_AUTO(login_context_free_auto) struct login_context *login = NULL;

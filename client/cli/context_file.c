@@ -150,7 +150,7 @@ sl_code context_load_locked(const char *name, struct login_context **ret_login, 
 		return code;
 	}
 	if (lstat(login->folder, &found) != 0 && errno == ENOENT) {
-		return sl_err_set(err, SL_NOT_FOUND, "no context '%s'", name);
+		return sl_err_set(err, SL_NOT_FOUND, CONTEXT_NOT_FOUND, name);
 	}
 	if (read_all(login, err) != SL_OK) {
 		return not_whole(name, err);

@@ -317,7 +317,7 @@ sl_code context_remove(const char *name, struct sl_err *err)
 	sl_code code = place_of(name, "", &folder, err);
 	code = code != SL_OK ? code : place_of(name, ".lock", &lock_path, err);
 	if (code == SL_OK && lstat(folder, &found) != 0) {
-		return sl_err_set(err, SL_NOT_FOUND, "no context '%s'", name);
+		return sl_err_set(err, SL_NOT_FOUND, CONTEXT_NOT_FOUND, name);
 	}
 	code = code != SL_OK ? code : context_lock(name, &lock, err);
 	code = code != SL_OK ? code : empty_folder(folder, err);

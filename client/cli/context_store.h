@@ -21,6 +21,7 @@
 #include "base/tls/files.h"
 
 enum { CONTEXT_NAME_MAX = 50, CONTEXT_NONCE_BYTES = 16 };
+#define CONTEXT_NOT_FOUND "no context '%s': run: sluice context ls"
 
 struct login_context {
 	char *name, *folder;                       /* folder: its path */

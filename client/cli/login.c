@@ -68,7 +68,12 @@ static sl_code read_token(const char *text, struct login_file *file, struct sl_e
 	if (text[0] == '{') {
 		return login_file_parse(SL_BYTES(text, length), file, err);
 	}
-	if (length == 0 || strpbrk(text, " \t\r\n") != NULL) {
+	if (length == 0) {
+		return sl_err_set(err, SL_INVALID_ARGUMENT,
+				  "nothing was given: a login file or an access token, on standard "
+				  "input or by --token-file (sluice token create NAME --login)");
+	}
+	if (strpbrk(text, " \t\r\n") != NULL) {
 		return sl_err_set(err, SL_INVALID_ARGUMENT,
 				  "what was given is neither a login file nor one access token");
 	}
@@ -144,9 +149,7 @@ static sl_code find_server(struct cli *cli, const struct login_flags *flags, str
 	return SL_OK;
 }
 
-/* --- the certificate
- * ------------------------------------------------------------------------------
- */
+/* --- the certificate --------------------------------------------------------------- */
 
 static const char *either(const char *first, const char *second)
 {

@@ -44,6 +44,10 @@ sl_code ca_folder_open(const char *data, int *ret_fd, struct sl_err *err)
 		return sl_err_no_memory(err);
 	}
 	SL_AUTO(sl_fd_auto) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		return sl_err_set(err, SL_NOT_FOUND, "'%s' has no keys: sluiced init makes them",
+				  data);
+	}
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		return failed(err, "open", path);
 	}

@@ -129,6 +129,11 @@ bool vault_is_locked(const struct vault *vault)
 	return vault == NULL || vault->now.bytes == NULL;
 }
 
+const char *vault_path(const struct vault *vault)
+{
+	return vault->path;
+}
+
 /* --- the next one -------------------------------------------------------------------------- */
 
 static sl_code check_writable(const char *path, struct sl_err *err)

@@ -42,6 +42,8 @@ SL_MUST_USE sl_code vault_open(const char *data, const char *file, struct vault 
 void vault_free(struct vault *vault); /* NULL is fine */
 SL_DEFINE_AUTO(struct vault *, vault_free);
 bool vault_is_locked(const struct vault *vault);
+/* Where the master key lies, or would. Borrowed. */
+const char *vault_path(const struct vault *vault);
 
 /* Does every workspace's key open? For the start. SL_FAILED_PRECONDITION: the master key is another
  * one than the store was written with. A locked vault is fine. */

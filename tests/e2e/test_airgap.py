@@ -170,7 +170,8 @@ def test_files_that_are_not_whole_are_refused_whole(gap):
     for bad in cuts + flips:
         with open(path, "wb") as file:
             file.write(bad)
-        gap.importing(path, code=3)
+        said = gap.importing(path, code=3)
+        assert bad.startswith(MAGIC) or "'" + path + "': this is no bundle file" in said, said
         assert untouched(gap) == before
     with open(path, "wb") as file:
         file.write(good)

@@ -273,7 +273,7 @@ def test_a_lost_master_key_costs_the_credentials_and_nothing_else(world):
     assert world.server.stop() == 0
     os.unlink(world.path("server/keys/master.key"))
     world.server.start()
-    world.server.program.wait_line("there is none")
+    world.server.program.wait_line("master-key file=.*/master.key.*there is none")
     assert "no master key" in json.loads(world.cli("repo", "test", "apps", "-o", "json", code=2))["checks"][2]["text"]
     world.admin.SealVersion(app="shop", version="v1")
     with pytest.raises(harness.Refused) as refused:

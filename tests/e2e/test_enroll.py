@@ -136,7 +136,7 @@ def test_a_token_is_good_once_and_a_second_use_names_the_first(make_world):
     assert world.enroll(join, os.path.join(world.folder, "first")).returncode == 0
     first = world.instance().identity
     done = world.enroll(join, os.path.join(world.folder, "second"))
-    assert done.returncode == 3 and "unknown, used, expired or revoked" in done.stderr
+    assert done.returncode == 3 and "unknown, used, expired or revoked" in done.stderr and "sluice instance rejoin" in done.stderr
     assert not os.path.exists(os.path.join(world.folder, "second/identity"))
     alerts = world.instance().alerts
     assert [a.kind for a in alerts] == [1]

@@ -44,6 +44,7 @@ def test_a_login_file_makes_a_context_that_all_commands_use(server, tmp_path):
 def test_a_bare_token_needs_address_and_ca_once(server, tmp_path):
     person = Person(tmp_path / "me")
     ca = os.path.join(server.folder, "keys/ca.pem")
+    assert "nothing was given" in person("login", code=64, stdin="\n").stderr
     assert "--server" in person("login", code=64, stdin=server.token).stderr
     assert "--ca" in person("login", "--server", f"127.0.0.1:{server.port}", code=64, stdin=server.token).stderr
     there = ["--server", f"127.0.0.1:{server.port}", "--door", f"127.0.0.1:{server.door_port}", "--ca", ca]
@@ -188,7 +189,8 @@ def test_contexts_of_two_servers_are_kept_apart(make_server, tmp_path):
     assert "is sluiced running there" in person("--server", f"127.0.0.1:{other.port}", "workspace", "ls", code=3).stderr
     assert "of-one" in person("--server", f"127.0.0.1:{one.port}", "workspace", "ls").stdout
     assert "no context 'third'" in person("--context", "third", "whoami", code=64).stderr
-    assert "no context 'third'" in person("context", "use", "third", code=64).stderr
+    for words in (("use", "third"), ("show", "third"), ("rm", "third", "--yes")):
+        assert "no context 'third': run: sluice context ls" in person("context", *words, code=64).stderr
     assert "a name is" in person("context", "use", "../x", code=64).stderr
     assert "--yes" in person("context", "rm", "default", code=64).stderr
     person("context", "rm", "default", "--yes")

@@ -64,6 +64,17 @@ static void test_what_is_none_is_refused_and_named(void **state)
 	join_fini(&join);
 }
 
+static void test_a_file_that_is_none_is_named(void **state)
+{
+	(void)state;
+	SL_AUTO(sl_err_clear) struct sl_err err = SL_ERR_INIT;
+	struct join join = {0};
+	assert_int_equal(join_read("/dev/null", &join, &err), SL_INVALID_ARGUMENT);
+	assert_non_null(strstr(err.msg, "'/dev/null': join file: "));
+	assert_int_equal(join_read("/nonexistent/join.json", &join, &err), SL_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "'/nonexistent/join.json'"));
+}
+
 static void test_a_login_file_is_one_line_and_read_as_it_was_written(void **state)
 {
 	(void)state;
@@ -111,6 +122,7 @@ static void test_a_login_file_that_is_none_is_named_and_not_shown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_a_file_that_is_none_is_named),
 	    cmocka_unit_test(test_a_login_file_is_one_line_and_read_as_it_was_written),
 	    cmocka_unit_test(test_a_login_file_that_is_none_is_named_and_not_shown),
 	    cmocka_unit_test(test_a_join_file_is_read_as_it_was_written),
