@@ -48,7 +48,7 @@ static const struct sl_command *const commands[] = {&server_init_command,
 static const struct sl_program program = {
     .name = "sluiced",
     .version = SLUICE_VERSION,
-    .summary = "the control plane of Sluice",
+    .summary = "The control plane of Sluice",
     .description = "Holds which versions of which apps exist, where each has been promoted to and "
 		   "which one is released, and tells "
 		   "agents what to run.",

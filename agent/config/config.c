@@ -284,7 +284,8 @@ static const struct sl_flag check_flags[] = {
      .min = 3,
      .max = 256,
      .placeholder = "HOST:PORT",
-     .help = "Server to reach; without it that check is left out."},
+     .help =
+	 "Server to reach; one that has enrolled knows it. Without either that check is left out."},
     TLS_FLAGS,
     RESERVE_FLAG,
     LOCAL_FLAG,
@@ -295,9 +296,9 @@ static const struct sl_flag check_flags[] = {
 
 static const struct sl_example run_examples[] = {
     {"sluice-agent --server 127.0.0.1:7443 --instance prod-1 --state /srv/prod-1",
-     "keep prod-1 as the server wants it"},
+     "Keep prod-1 as the server wants it."},
     {"sluice-agent run ... --probe http://127.0.0.1:8080/{slug}/",
-     "put the previous version back when the new one does not answer"},
+     "Put the previous version back when the new one does not answer."},
     {NULL, NULL},
 };
 static const struct sl_exit_code exit_codes[] = {
@@ -310,7 +311,7 @@ static const struct sl_exit_code exit_codes[] = {
 static const struct sl_command run_command = {
     .name = "run",
     .synopsis = "[--server HOST:PORT --instance NAME]",
-    .summary = "pull and serve what the server wants; the default command",
+    .summary = "Pull and serve what the server wants; the default command",
     .description = "Dials the server, fetches through Git what it names, verifies it, and points "
 		   "DIR/apps/SLUG/current at it by one rename. What is served goes on when server, "
 		   "Git host or agent are away.",
@@ -321,7 +322,7 @@ static const struct sl_command run_command = {
 static const struct sl_command enroll_command = {
     .name = "enroll",
     .synopsis = "--join FILE",
-    .summary = "become the agent of an instance: make keys, get a certificate",
+    .summary = "Become the agent of an instance: make keys, get a certificate",
     .description = "Makes the agent's keys, which never leave DIR, shows the one-time token of the "
 		   "join file at the server's door and keeps what it gets in DIR/identity (0600). "
 		   "From then on `run` needs no address and no name, and renews the certificate by "
@@ -332,27 +333,27 @@ static const struct sl_command enroll_command = {
 	(const struct sl_example[]){
 	    {"sluice instance add prod-1 --env production | ssh host sluice-agent enroll --join - "
 	     "--state /srv/prod-1",
-	     "the token is good once, and for minutes"},
+	     "The token is good once, and for minutes."},
 	    {NULL, NULL}},
 };
 static const struct sl_command status_command = {
     .name = "status",
     .synopsis = "",
-    .summary = "show what this instance serves, from its own disk",
+    .summary = "Show what this instance serves, from its own disk",
     .flags = status_flags,
     .env_prefix = "SLUICE_",
 };
 static const struct sl_command check_command = {
     .name = "check",
     .synopsis = "",
-    .summary = "check clock, server, Git hosts, disk and what is served",
+    .summary = "Check clock, server, Git hosts, disk and what is served",
     .flags = check_flags,
     .env_prefix = "SLUICE_",
 };
 static const struct sl_command reset_command = {
     .name = "reset",
     .synopsis = "APP",
-    .summary = "give up what is edited in the working copy of an app's draft",
+    .summary = "Give up what is edited in the working copy of an app's draft",
     .description = "Renames DIR/apps/APP/work to work.before, in the place of the one that was "
 		   "there. The running agent makes it anew from the draft.",
     .args_min = 1,
@@ -363,7 +364,7 @@ static const struct sl_command reset_command = {
 static const struct sl_command import_command = {
     .name = "import",
     .synopsis = "FILE",
-    .summary = "put a bundle that was carried here on the instance's disk",
+    .summary = "Put a bundle that was carried here on the instance's disk",
     .description =
 	"FILE is one that `sluice bundle export` wrote. It is verified as if it had been fetched, "
 	"without a network: what is cut, changed or against the rules of bundles is refused "
@@ -378,13 +379,13 @@ static const struct sl_command import_command = {
     .examples =
 	(const struct sl_example[]){{"sluice-agent import /media/usb/shop-v1.bundle --state "
 				     "/srv/prod-1",
-				     "with the agent stopped; it finds it at its next start"},
+				     "With the agent stopped; it finds it at its next start."},
 				    {NULL, NULL}},
 };
 static const struct sl_command man_command = {
     .name = "man",
     .synopsis = "[roff|markdown]",
-    .summary = "print this program's man page, or its flags as Markdown",
+    .summary = "Print this program's man page, or its flags as Markdown",
     .args_max = 1,
 };
 static const struct sl_command *const commands[] = {
@@ -394,7 +395,7 @@ static const struct sl_command *const commands[] = {
 const struct sl_program agent_program = {
     .name = "sluice-agent",
     .version = AGENT_VERSION,
-    .summary = "keep one instance as a Sluice server wants it",
+    .summary = "Keep one instance as a Sluice server wants it",
     .description =
 	"The program beside an instance: it pulls versions of apps through Git, verifies and "
 	"activates them, and reports. It only ever dials out.",

@@ -82,11 +82,11 @@ static void put_flags(FILE *out, const struct sl_flag *flags, const char *env_pr
 static void put_examples(FILE *out, const struct sl_example *examples)
 {
 	for (; examples != NULL && examples->command != NULL; examples++) {
-		(void)fputs(".PP\n", out);
-		put_roff(out, examples->meaning);
-		(void)fputs(":\n.PP\n.RS 4\n.nf\n", out);
+		(void)fputs(".PP\n.RS 4\n.nf\n", out);
 		put_roff(out, examples->command);
-		(void)fputs("\n.fi\n.RE\n", out);
+		(void)fputs("\n.fi\n.RE\n.PP\n.RS 4\n", out);
+		put_roff(out, examples->meaning);
+		(void)fputs("\n.RE\n", out);
 	}
 }
 

@@ -354,6 +354,7 @@ static void test_command_man_page(void **state)
 	    "\n\\&.A line that starts with a dot.\n",
 	    "\\fB\\-\\-repo\\fR \\fIREPO|URL\\fR\n",
 	    "\\fB\\-s\\fR, \\fB\\-\\-server\\fR \\fIHOST:PORT\\fR\n",
+	    ".nf\nsluice app create shop \\-\\-repo web\n.fi\n.RE\n.PP\n.RS 4\nCreate an app.\n",
 	    ".SH EXIT STATUS\n.TP\n\\fB0\\fR\ndone\n",
 	};
 	for (size_t i = 0; i < SL_COUNT(want); i++) {
