@@ -60,9 +60,9 @@ void row_fanout(struct bench *bench)
 	SL_AUTO(sl_free_auto) char *store = bench_store(bench, "fanout");
 	fleet_admit(store, "agent", agent_count, "staging", "app-0");
 	struct bench_server server = servers_sluiced(store, false);
-	uint64_t before = servers_resident(&server);
+	uint64_t before = servers_private(&server);
 	struct agents *agents = agents_connect(server.port, agent_count);
-	double each = ((double)servers_resident(&server) - (double)before) / agent_count / 1024;
+	double each = ((double)servers_private(&server) - (double)before) / agent_count / 1024;
 	double last_ms[PROMOTIONS], cpu_us = servers_cpu_us(&server), own_us = host_cpu_us();
 	for (unsigned i = 0; i < count; i++) {
 		last_ms[i] = fleet_promote_told(agents, agent_count, server.port, i);
