@@ -271,9 +271,14 @@ static int end_record(struct journal *journal)
 
 /* --- what LMDB writes --------------------------------------------------------------------- */
 
+static bool is_meta(const struct journal *journal, uint64_t offset)
+{
+	return offset < 2 * journal->page_bytes;
+}
+
 static int take(struct journal *journal, const struct iovec *parts, int count, uint64_t offset)
 {
-	bool meta = offset < 2 * journal->page_bytes;
+	bool meta = is_meta(journal, offset);
 	int rc = park_part(journal, meta ? JOURNAL_META : JOURNAL_PAGES, parts, count, offset);
 	if (meta) {
 		rc = rc == 0 ? end_record(journal) : rc;
@@ -293,12 +298,17 @@ static bool is_ours(int fd)
 ssize_t journal_pwrite(int fd, const void *data, size_t size, off_t offset)
 {
 	struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
-	int rc = is_ours(fd) ? take(writing, &part, 1, (uint64_t)offset) : 0;
+	bool ours = is_ours(fd);
+	int rc = ours ? take(writing, &part, 1, (uint64_t)offset) : 0;
 	if (rc != 0) {
 		errno = rc;
 		return -1;
 	}
-	return pwrite(fd, data, size, offset);
+	ssize_t wrote = pwrite(fd, data, size, offset);
+	if (ours && is_meta(writing, (uint64_t)offset)) {
+		writing->failed = wrote != (ssize_t)size; /* durable, and not in the data file */
+	}
+	return wrote;
 }
 
 ssize_t journal_writev(int fd, const struct iovec *parts, int count)

@@ -10,7 +10,7 @@
 #include "tests/bench/host.h"
 #include "tests/bench/rows.h"
 
-enum { PROMOTIONS = 30, PROMOTIONS_QUICK = 3, NAME_BYTES = 32, REQUEST_BYTES = 256 };
+enum { PROMOTIONS = 100, PROMOTIONS_QUICK = 3, NAME_BYTES = 32, REQUEST_BYTES = 256 };
 
 static const struct claim last_told = {
     .id = "P10",
@@ -23,6 +23,12 @@ static const struct claim last_told = {
 static const struct claim last_told_median = {
     .id = "P10",
     .what = "the same, median",
+    .unit = "ms",
+    .less_is_better = true,
+};
+static const struct claim last_told_worst = {
+    .id = "P10",
+    .what = "the same, the worst",
     .unit = "ms",
     .less_is_better = true,
 };
@@ -71,14 +77,17 @@ void row_fanout(struct bench *bench)
 	cpu_us = (servers_cpu_us(&server) - cpu_us) / count / agent_count;
 	own_us = (host_cpu_us() - own_us) / count / agent_count;
 	qsort(last_ms, count, sizeof(last_ms[0]), compare);
-	report_add(bench->report, &last_told, "free", &last_ms[count - 1], NULL, 1);
+	/* The nearest rank: so many are at most that. */
+	unsigned p99 = (count * 99 + 99) / 100 - 1;
+	report_add(bench->report, &last_told, "free", &last_ms[p99], NULL, 1);
 	report_add(bench->report, &last_told_median, "free", &last_ms[count / 2], NULL, 1);
+	report_add(bench->report, &last_told_worst, "free", &last_ms[count - 1], NULL, 1);
 	report_add(bench->report, &agent_cpu, "free", &cpu_us, NULL, 1);
 	report_add(bench->report, &generator_cpu, "free", &own_us, NULL, 1);
 	report_add(bench->report, &agent_bytes, "free", &each, NULL, 1);
 	report_note(bench->report,
 		    "P10: %u agents, a connection each, %s (mTLS is the claim), %u "
-		    "promotions, so that p99 is the worst; from sending Promote, commit included",
+		    "promotions; from sending Promote, commit included",
 		    agent_count, bench_transport(bench), count);
 	agents_free(agents);
 	servers_stop(&server);
