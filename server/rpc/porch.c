@@ -13,8 +13,8 @@
 #include "server/rpc/hatch.h"
 
 enum {
-	PER_SECOND = 20,
-	BURST = 4,
+	PER_SECOND = 10, /* one at a tick: two in a row hold up calls twice as long */
+	BURST = 2,
 	PATIENCE_S = 10,
 	PLACES = PER_SECOND * PATIENCE_S,
 };

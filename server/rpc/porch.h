@@ -4,7 +4,7 @@
  * take turns (line.h). Everybody else is not held up, and neither are connections that are there.
  *
  * Who waits is a descriptor and what the kernel keeps, hears nothing, and is sent away after 10 s.
- * So a colleague of an offender's is late by as many as wait from the same address, twenty a
+ * So a colleague of an offender's is late by as many as wait from the same address, ten a
  * second; most come in at once.
  *
  * gRPC hears of somebody when it is its turn: the guard (accept_guard.h) gives who has to wait to

@@ -23,6 +23,7 @@ enum {
 	BUFFER_BYTES = 256 << 10,
 	/* A sync that makes a file longer has the file system write its own journal, too. */
 	AHEAD_BYTES = 1 << 20,
+	PART_BYTES = 4 << 20,  /* of the data file, synced at a time */
 	DISK_SHARE = 64,       /* neither file becomes a larger part of the disk ... */
 	LEAST_BYTES = 1 << 20, /* ... unless that is less than this */
 };
@@ -327,6 +328,21 @@ ssize_t journal_writev(int fd, const struct iovec *parts, int count)
 
 /* --- turns -------------------------------------------------------------------------------- */
 
+/* Part by part, so that a record that is synced meanwhile waits for a few pages and not for all.
+ * Returns 0 or errno. */
+static int sync_data(int fd)
+{
+	struct stat file;
+	int rc = fstat(fd, &file) == 0 ? 0 : errno;
+	for (off_t at = 0; rc == 0 && at < file.st_size; at += PART_BYTES) {
+		const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				     SYNC_FILE_RANGE_WAIT_AFTER;
+		rc = sync_file_range(fd, at, PART_BYTES, all) == 0 ? 0 : errno;
+	}
+	rc = rc == ENOSYS || rc == EINVAL || rc == ESPIPE ? 0 : rc; /* not on this file system */
+	return rc == 0 && fdatasync(fd) != 0 ? errno : rc;
+}
+
 static void *syncer_main(void *arg)
 {
 	struct journal *journal = arg;
@@ -337,7 +353,7 @@ static void *syncer_main(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&journal->lock);
-		int error = fdatasync(journal->data_fd) == 0 ? 0 : errno;
+		int error = sync_data(journal->data_fd);
 		SL_FAILPOINT("data-synced");
 		pthread_mutex_lock(&journal->lock);
 		journal->sync_error = error;

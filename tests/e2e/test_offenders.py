@@ -10,7 +10,7 @@ import tls_world
 from secure import SecureServer, TlsClient
 
 PEERS, NEWCOMERS = 8, 6
-PER_SECOND, AT_ONCE = 20, 4  # server/rpc/porch.c
+PER_SECOND, AT_ONCE = 10, 2  # server/rpc/porch.c
 LATE_S = 60
 RESETS = b"".join(h2.frame(h2.HEADERS, h2.END_HEADERS, stream, h2.headers()) + h2.frame(h2.RST_STREAM, 0, stream, b"\0\0\0\x08") for stream in range(1, 401, 2))
 PINGS = h2.frame(h2.PING, 0, 0, b"12345678") * 20000

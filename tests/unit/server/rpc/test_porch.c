@@ -22,7 +22,7 @@
 #include "base/handover/handover.h"
 #include "server/rpc/porch.h"
 
-enum { MANY = 30, AT_ONCE = 4, TURN_MS = 50, WAIT_MS = 30000, MOMENT_MS = 20 };
+enum { MANY = 30, AT_ONCE = 2, TURN_MS = 100, WAIT_MS = 30000, MOMENT_MS = 20 };
 
 struct fixture {
 	int port, listener, other, knocks; /* the port; another one; where the knocks come */
