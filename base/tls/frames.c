@@ -1,6 +1,7 @@
 #include "base/tls/frames.h"
 
 #include "base/bytes/bytes.h"
+#include "base/tls/tokens.h"
 
 enum {
 	PREFACE_BYTES = 24,
@@ -40,31 +41,24 @@ static bool is_young(const struct tls_frames *frames, uint32_t stream, uint64_t 
 	return stream >= frames->young_from && now_us - frames->recent_us < 2 * TLS_FRAMES_YOUNG_US;
 }
 
-static bool is_young_reset(const struct tls_frames *frames, uint8_t kind, uint32_t stream,
-			   uint64_t now_us)
-{
-	return kind == RST_STREAM && is_young(frames, stream, now_us);
-}
-
 /* How many tokens it takes: nothing for what it takes to read a lot, or to ask for something, but
  * that strangers ask for one thing. */
-static unsigned price(const struct tls_frames *frames, uint8_t kind, uint8_t flags, uint32_t stream,
-		      uint64_t now_us)
+static unsigned price(const struct tls_frames *frames, uint8_t kind, uint8_t flags,
+		      bool young_reset)
 {
 	bool says_something = kind == DATA && (frames->payload != 0 || (flags & END_STREAM) != 0);
 	bool asks = kind == HEADERS;
 	if (says_something || kind == WINDOW_UPDATE || (asks && !frames->stranger)) {
 		return 0;
 	}
-	return (is_young_reset(frames, kind, stream, now_us) || asks ? TLS_FRAMES_YOUNG : 1) *
+	return (young_reset || asks ? TLS_FRAMES_YOUNG : 1) *
 	       (frames->stranger ? TLS_FRAMES_STRANGER : 1);
 }
 
 static bool spend(struct tls_frames *frames, unsigned tokens, uint64_t now_us)
 {
-	uint64_t from_us = frames->spent_us > now_us ? frames->spent_us : now_us;
-	frames->spent_us = from_us + (uint64_t)tokens * TOKEN_US;
-	return frames->spent_us - now_us <= (uint64_t)TLS_FRAMES_BURST * TOKEN_US;
+	return tls_tokens_spend(&frames->spent_us, (uint64_t)tokens * TOKEN_US,
+				(uint64_t)TLS_FRAMES_BURST * TOKEN_US, now_us);
 }
 
 static const char *begin(struct tls_frames *frames, uint64_t now_us)
@@ -85,8 +79,9 @@ static const char *begin(struct tls_frames *frames, uint64_t now_us)
 	if (kind == HEADERS) {
 		open_stream(frames, stream, now_us);
 	}
-	frames->young_resets += is_young_reset(frames, kind, stream, now_us);
-	return spend(frames, price(frames, kind, flags, stream, now_us), now_us)
+	bool young_reset = kind == RST_STREAM && is_young(frames, stream, now_us);
+	frames->young_resets += young_reset;
+	return spend(frames, price(frames, kind, flags, young_reset), now_us)
 		   ? NULL
 		   : "a flood of frames that cost nothing";
 }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/tls/tokens.h"
+
 enum { TOKEN_US = 1000000 / TLS_HURRY_PER_SECOND };
 
 /* Its own place, or that of who has spent least. */
@@ -23,6 +25,6 @@ bool tls_hurry_bears(struct tls_hurry *hurry, const uint8_t key[static TLS_HURRY
 		     uint32_t resets, uint64_t now_us)
 {
 	uint64_t *spent_us = &hurry->list[place_for(hurry, key)].spent_us;
-	*spent_us = (*spent_us > now_us ? *spent_us : now_us) + (uint64_t)resets * TOKEN_US;
-	return *spent_us - now_us <= (uint64_t)TLS_HURRY_BURST * TOKEN_US;
+	return tls_tokens_spend(spent_us, (uint64_t)resets * TOKEN_US,
+				(uint64_t)TLS_HURRY_BURST * TOKEN_US, now_us);
 }

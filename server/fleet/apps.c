@@ -129,19 +129,10 @@ static void replace(struct fleet_entry **entry, struct fleet_entry *fresh)
 
 /* --- apps ------------------------------------------------------------------------- */
 
-static size_t bucket_of(const char *id)
-{
-	uint32_t hash = 2166136261u;
-	for (; *id != '\0'; id++) {
-		hash = (hash ^ (uint8_t)*id) * 16777619u;
-	}
-	return hash % FLEET_APP_BUCKETS;
-}
-
 struct fleet_app *fleet_app_find(struct fleet *fleet, const char *id)
 {
 	struct fleet_app *app = NULL;
-	SLIST_FOREACH(app, &fleet->apps[bucket_of(id)], link)
+	SLIST_FOREACH(app, &fleet->apps[fleet_bucket(id, FLEET_APP_BUCKETS)], link)
 	{
 		if (strcmp(app->id, id) == 0) {
 			return app;
@@ -160,7 +151,7 @@ static struct fleet_app *app_put(struct fleet *fleet, uint32_t workspace, const 
 	if (app != NULL) {
 		app->workspace = workspace;
 		memcpy(app->id, id, strlen(id) + 1);
-		SLIST_INSERT_HEAD(&fleet->apps[bucket_of(id)], app, link);
+		SLIST_INSERT_HEAD(&fleet->apps[fleet_bucket(id, FLEET_APP_BUCKETS)], app, link);
 	}
 	return app;
 }

@@ -193,6 +193,16 @@ TAILQ_HEAD(fleet_hosts, fleet_host);
 SLIST_HEAD(fleet_app_bucket, fleet_app);
 SLIST_HEAD(fleet_unit_bucket, fleet_unit);
 
+/* Which of so many an id falls into (FNV-1a). */
+static inline size_t fleet_bucket(const char *id, size_t buckets)
+{
+	uint32_t hash = 2166136261u;
+	for (; *id != '\0'; id++) {
+		hash = (hash ^ (uint8_t)*id) * 16777619u;
+	}
+	return hash % buckets;
+}
+
 enum { FLEET_APP_BUCKETS = 4096, FLEET_UNIT_BUCKETS = 16384 };
 
 struct fleet {

@@ -5,19 +5,10 @@
 #include "base/mem/own.h"
 #include "server/fleet/fleet_internal.h"
 
-static size_t bucket_of(const char *id)
-{
-	uint32_t hash = 2166136261u;
-	for (; *id != '\0'; id++) {
-		hash = (hash ^ (uint8_t)*id) * 16777619u;
-	}
-	return hash % FLEET_UNIT_BUCKETS;
-}
-
 struct fleet_unit *fleet_unit_find(struct fleet *fleet, const char *id)
 {
 	struct fleet_unit *unit = NULL;
-	SLIST_FOREACH(unit, &fleet->units[bucket_of(id)], link)
+	SLIST_FOREACH(unit, &fleet->units[fleet_bucket(id, FLEET_UNIT_BUCKETS)], link)
 	{
 		if (strcmp(unit->id, id) == 0) {
 			return unit;
@@ -70,7 +61,7 @@ static struct fleet_unit *unit_new(struct fleet *fleet, uint32_t workspace, cons
 	if (unit != NULL) {
 		unit->workspace = workspace;
 		memcpy(unit->id, id, strlen(id) + 1);
-		SLIST_INSERT_HEAD(&fleet->units[bucket_of(id)], unit, link);
+		SLIST_INSERT_HEAD(&fleet->units[fleet_bucket(id, FLEET_UNIT_BUCKETS)], unit, link);
 	}
 	return unit;
 }
@@ -98,7 +89,8 @@ struct fleet_unit *fleet_unit_put(struct fleet *fleet, uint32_t workspace, const
 
 static void link_out(struct fleet *fleet, struct fleet_unit *unit)
 {
-	SLIST_REMOVE(&fleet->units[bucket_of(unit->id)], unit, fleet_unit, link);
+	SLIST_REMOVE(&fleet->units[fleet_bucket(unit->id, FLEET_UNIT_BUCKETS)], unit, fleet_unit,
+		     link);
 }
 
 static void forget_dirty(struct fleet *fleet, struct fleet_unit *unit)

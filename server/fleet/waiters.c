@@ -5,24 +5,16 @@
 
 enum { LOOK_AT_LEAST_MS = 1000 }; /* liveness changes without a word */
 
-static unsigned bucket_of(const char *id)
-{
-	uint32_t hash = 2166136261u;
-	for (; *id != '\0'; id++) {
-		hash = (hash ^ (uint8_t)*id) * 16777619u;
-	}
-	return hash % FLEET_TOUCH_BUCKETS;
-}
-
 void fleet_touch(struct fleet *fleet, const char *app_id)
 {
-	atomic_fetch_add_explicit(&fleet->touches[bucket_of(app_id)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&fleet->touches[fleet_bucket(app_id, FLEET_TOUCH_BUCKETS)], 1,
+				  memory_order_relaxed);
 }
 
 static bool look(struct fleet *fleet, struct fleet_wait *wait, uint64_t now)
 {
-	wait->seen =
-	    atomic_load_explicit(&fleet->touches[bucket_of(wait->app_id)], memory_order_relaxed);
+	wait->seen = atomic_load_explicit(
+	    &fleet->touches[fleet_bucket(wait->app_id, FLEET_TOUCH_BUCKETS)], memory_order_relaxed);
 	wait->looked_mono_ms = now;
 	return wait->look(wait, FLEET_WAIT_LOOK);
 }
@@ -43,8 +35,8 @@ void fleet_wait_add(struct fleet *fleet, struct fleet_wait *wait)
 /* True when it is over. */
 static bool step(struct fleet *fleet, struct fleet_wait *wait, uint64_t now)
 {
-	unsigned touches =
-	    atomic_load_explicit(&fleet->touches[bucket_of(wait->app_id)], memory_order_relaxed);
+	unsigned touches = atomic_load_explicit(
+	    &fleet->touches[fleet_bucket(wait->app_id, FLEET_TOUCH_BUCKETS)], memory_order_relaxed);
 	bool expired = now >= wait->deadline_mono_ms;
 	if (touches == wait->seen && !expired && now < wait->looked_mono_ms + LOOK_AT_LEAST_MS) {
 		return false;

@@ -113,6 +113,12 @@ int journal_file(const char *path, unsigned number, int flags)
 	return open(name, flags | O_CLOEXEC, 0600);
 }
 
+sl_code journal_failed_to(const char *what, struct sl_err *err)
+{
+	sl_code code = errno == ENOSPC || errno == ENOMEM ? SL_RESOURCE_EXHAUSTED : SL_INTERNAL;
+	return sl_err_because(err, code, SL_REASON_STORAGE_FAILED, "%s: %s", what, strerror(errno));
+}
+
 /* --- a record ---------------------------------------------------------------------------- */
 
 int journal_write(int fd, const uint8_t *data, size_t size, uint64_t offset)
@@ -403,12 +409,6 @@ void journal_end(void)
 
 /* --- opening and closing -------------------------------------------------------------------- */
 
-static sl_code failed_to(const char *what, struct sl_err *err)
-{
-	sl_code code = errno == ENOSPC || errno == ENOMEM ? SL_RESOURCE_EXHAUSTED : SL_INTERNAL;
-	return sl_err_because(err, code, SL_REASON_STORAGE_FAILED, "%s: %s", what, strerror(errno));
-}
-
 static uint64_t share_of_disk(int fd)
 {
 	struct statvfs disk;
@@ -425,7 +425,7 @@ static sl_code open_files(struct journal *journal, const struct journal_options 
 		struct stat file;
 		journal->fds[i] = journal_file(options->path, i, O_RDWR | O_CREAT);
 		if (journal->fds[i] < 0 || fstat(journal->fds[i], &file) != 0) {
-			return failed_to("open its journal", err);
+			return journal_failed_to("open its journal", err);
 		}
 		journal->bytes[i] = (uint64_t)file.st_size;
 	}
@@ -442,7 +442,7 @@ static sl_code start(struct journal *journal, const struct journal_options *opti
 	}
 	sl_code code = open_files(journal, options, err);
 	if (code == SL_OK && fdatasync(journal->data_fd) != 0) {
-		code = failed_to("sync its data file", err);
+		code = journal_failed_to("sync its data file", err);
 	}
 	if (code == SL_OK && pthread_create(&journal->syncer, NULL, syncer_main, journal) != 0) {
 		code = sl_err_set(err, SL_RESOURCE_EXHAUSTED, "cannot start the sync thread");

@@ -32,6 +32,9 @@ bool journal_mark(int data_fd, uint64_t page_bytes, uint64_t *ret_mark);
 /* DIR/journal-N; -1: see errno. */
 int journal_file(const char *path, unsigned number, int flags);
 
+/* Says what errno says of `what`. */
+sl_code journal_failed_to(const char *what, struct sl_err *err);
+
 /* All of it, there. Returns 0 or errno. */
 int journal_write(int fd, const uint8_t *data, size_t size, uint64_t offset);
 /* Makes a file say nothing, and syncs it. Returns 0 or errno. */

@@ -101,12 +101,6 @@ static void look(struct filling *filling)
 	filling->is_there = filling->last > filling->head.base;
 }
 
-static sl_code failed_to(const char *what, struct sl_err *err)
-{
-	return sl_err_because(err, errno == ENOMEM ? SL_RESOURCE_EXHAUSTED : SL_INTERNAL,
-			      SL_REASON_STORAGE_FAILED, "%s: %s", what, strerror(errno));
-}
-
 static sl_code read_file(struct filling *filling, struct sl_err *err)
 {
 	struct stat file;
@@ -114,7 +108,7 @@ static sl_code read_file(struct filling *filling, struct sl_err *err)
 		return SL_OK;
 	}
 	if (fstat(filling->fd, &file) != 0) {
-		return failed_to("look at its journal", err);
+		return journal_failed_to("look at its journal", err);
 	}
 	filling->size = (uint64_t)file.st_size;
 	filling->bytes = malloc(filling->size + 1);
@@ -122,7 +116,7 @@ static sl_code read_file(struct filling *filling, struct sl_err *err)
 		return sl_err_no_memory(err);
 	}
 	if (!sl_file_read(filling->fd, filling->bytes, filling->size)) {
-		return failed_to("read its journal", err);
+		return journal_failed_to("read its journal", err);
 	}
 	look(filling);
 	return SL_OK;
@@ -245,10 +239,11 @@ static sl_code bring_in(struct recovery *recovery, struct sl_err *err)
 {
 	for (unsigned i = 0; i < JOURNAL_FILES && recovery->chain[i] != NULL; i++) {
 		if (!put_back(recovery, recovery->chain[i])) {
-			return failed_to("write what its journal holds", err);
+			return journal_failed_to("write what its journal holds", err);
 		}
 	}
-	return fdatasync(recovery->data_fd) == 0 ? SL_OK : failed_to("sync its data file", err);
+	return fdatasync(recovery->data_fd) == 0 ? SL_OK
+						 : journal_failed_to("sync its data file", err);
 }
 
 /* The older one first: what is left must lead up to where the data file is. */
@@ -257,14 +252,13 @@ static sl_code empty(const struct recovery *recovery, struct sl_err *err)
 	for (unsigned i = 0; i < JOURNAL_FILES && recovery->chain[i] != NULL; i++) {
 		errno = journal_empty(recovery->chain[i]->fd);
 		if (errno != 0) {
-			return failed_to("empty its journal", err);
+			return journal_failed_to("empty its journal", err);
 		}
 	}
 	return SL_OK;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------
- */
+/* --- the whole ---------------------------------------------------------------------- */
 
 static sl_code open_data(struct recovery *recovery, struct sl_err *err)
 {
@@ -297,7 +291,7 @@ static sl_code recover(struct recovery *recovery, struct sl_err *err)
 	for (unsigned i = 0; i < JOURNAL_FILES && code == SL_OK; i++) {
 		recovery->files[i].fd = journal_file(recovery->path, i, O_RDWR);
 		if (recovery->files[i].fd < 0 && errno != ENOENT) {
-			return failed_to("open its journal", err);
+			return journal_failed_to("open its journal", err);
 		}
 		code = read_file(&recovery->files[i], err);
 	}

@@ -162,21 +162,18 @@ static sl_code load(struct store *store, struct sl_err *err)
 {
 	SL_AUTO(store_txn_abort_auto) MDB_txn *txn = NULL;
 	int rc = mdb_txn_begin(store->env, NULL, store->options.read_only ? MDB_RDONLY : 0, &txn);
+	if (rc == 0 && !store->options.read_only) {
+		rc = journal_begin(store->journal, mdb_txn_id(txn));
+	}
 	if (rc != 0) {
 		return store_err_mdb(err, rc, "begin");
 	}
-	sl_code code = SL_OK;
-	if (!store->options.read_only) {
-		rc = journal_begin(store->journal, mdb_txn_id(txn));
-	}
-	if (rc == 0) {
-		code = open_tables(store, txn, err);
-	}
+	sl_code code = open_tables(store, txn, err);
 	if (code != SL_OK) {
 		return code;
 	}
 	MDB_stat log = {.ms_entries = 0};
-	rc = rc == 0 ? store_state_load(txn, store->meta, &store->state) : rc;
+	rc = store_state_load(txn, store->meta, &store->state);
 	if (rc == 0 && store->log != STORE_NO_TABLE) {
 		rc = mdb_stat(txn, store->log, &log);
 	}
